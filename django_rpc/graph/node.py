@@ -1,0 +1,303 @@
+"""The nodes of the expression graph: what a client asks for, step by step, before anything is sent.
+
+A node is immutable and points to the nodes it is made from, never the other way, so adding one to a
+graph of any size costs the same, and a graph cannot hold a cycle.  The kinds are few and closed: the
+wire codec, the server's visitor and the policy each have one entry per kind (``KINDS``).
+
+A node checks itself when it is built, so that a mistake shows at the user's own line.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import msgspec
+
+from django_rpc.graph import vocabulary
+from django_rpc.graph.values import Condition, Expr, Instance, freeze
+
+__all__ = [
+    "KINDS",
+    "Attr",
+    "Call",
+    "Column",
+    "Effect",
+    "Insert",
+    "Item",
+    "Literal",
+    "Method",
+    "Node",
+    "Operator",
+    "Rows",
+    "Save",
+    "Source",
+    "callsite",
+    "nodes_in",
+]
+
+
+class Effect(enum.Enum):
+    """What evaluating a node does to the server's data.
+
+    Equal reads may be merged into one; writes never are, and keep the order in which they were built.
+    """
+
+    READ = "read"
+    WRITE = "write"
+
+
+#: Frames of these packages are never "the user's line".
+_OWN_PACKAGES = ("django_rpc.", "django.", "asgiref.")
+_USER_PACKAGES = ("django_rpc.demo.",)
+
+
+def callsite() -> tuple[str, int]:
+    """The file and line of the innermost frame that belongs to neither us nor Django."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        name = frame.f_globals.get("__name__", "") + "."
+        if not name.startswith(_OWN_PACKAGES) or name.startswith(_USER_PACKAGES):
+            break
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+class Node(msgspec.Struct, frozen=True, eq=False):
+    """One step.  Subclasses declare their own fields; ``where`` is the user's file and line."""
+
+    effect: ClassVar[Effect] = Effect.READ
+
+    def inputs(self) -> Iterator[Node]:
+        """The nodes that this one is made from, in the order of its fields."""
+        for name in self.__struct_fields__:
+            if name != "where":
+                yield from nodes_in(getattr(self, name))
+
+    @property
+    def is_query(self) -> bool:
+        """True when the server evaluates this node to a queryset that SQL can nest."""
+        return False
+
+    @property
+    def writes(self) -> bool:
+        return self.effect is Effect.WRITE
+
+
+class Source(Node, frozen=True, eq=False):
+    """All rows of a server's model that this client may see.
+
+    ``model`` is ``"app_label.ModelName"`` at the server, or ``"app_label.ModelName.field"`` for the
+    automatic through model of a many-to-many field.  ``service`` is the client's name for the server:
+    its alias in DATABASES.  It stays at the client.
+    """
+
+    model: str
+    service: str
+    where: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        vocabulary.check_model(self.model)
+
+    @property
+    def is_query(self) -> bool:
+        return True
+
+
+class Method(Node, frozen=True, eq=False):
+    """A method of the closed vocabulary (``vocabulary.METHODS``), called on the value of ``parent``."""
+
+    parent: Node
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    where: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        vocabulary.check_method(self.name)
+
+    @property
+    def is_query(self) -> bool:
+        return vocabulary.METHODS[self.name].returns_query and self.parent.is_query
+
+    @property
+    def effect(self) -> Effect:  # type: ignore[override]
+        return Effect.WRITE if vocabulary.METHODS[self.name].writes else Effect.READ
+
+
+class Call(Node, frozen=True, eq=False):
+    """A method that the server registered by name (``ModelRpc.methods``); it may write."""
+
+    effect: ClassVar[Effect] = Effect.WRITE
+
+    parent: Node
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    where: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        vocabulary.check_identifier(self.name)
+
+
+class Attr(Node, frozen=True, eq=False):
+    """An attribute of a value: a field, a relation or a computed field of a model instance."""
+
+    parent: Node
+    name: str
+    where: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        vocabulary.check_identifier(self.name)
+
+
+class Item(Node, frozen=True, eq=False):
+    """``parent[key]``; a slice of a query is a query."""
+
+    parent: Node
+    key: Any
+    where: tuple[str, int] | None = None
+
+    @property
+    def is_query(self) -> bool:
+        return self.parent.is_query and isinstance(self.key, slice)
+
+
+class Operator(Node, frozen=True, eq=False):
+    """A Python operator by the name that module ``operator`` gives it, on one or two values."""
+
+    name: str
+    args: tuple[Any, ...]
+    where: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        vocabulary.check_operator(self.name, len(self.args))
+
+
+class Literal(Node, frozen=True, eq=False):
+    """A plain value, or a container that holds nodes."""
+
+    value: Any
+    where: tuple[str, int] | None = None
+
+
+class Rows(Node, frozen=True, eq=False):
+    """The rows of a query as tuples of database values, in the order of ``columns``.
+
+    ``columns`` are lookup paths (``"id"``, ``"customer__name"``) or names of annotations.  The value is a
+    ``values.RowSet``.  The client's fields turn the values into Python ones (``from_db_value``).
+    """
+
+    parent: Node
+    columns: tuple[str, ...]
+    where: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        for column in self.columns:
+            vocabulary.check_path(column)
+
+
+class Column(Node, frozen=True, eq=False):
+    """The distinct values, without None, of one column of a ``Rows`` node: what a prefetch filters by."""
+
+    parent: Rows
+    name: str
+    where: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        vocabulary.check_path(self.name)
+
+
+class Save(Node, frozen=True, eq=False):
+    """``instance.save()`` at the server; the value is a dict of the fields that the save changed.
+
+    ``values`` maps attribute names (``customer_id`` for a foreign key) to prepared values.  ``adding`` is the
+    instance's ``_state.adding``; the other options are those of ``Model.save``.
+    """
+
+    effect: ClassVar[Effect] = Effect.WRITE
+
+    model: str
+    service: str
+    values: dict[str, Any]
+    adding: bool
+    force_insert: bool = False
+    force_update: bool = False
+    update_fields: tuple[str, ...] | None = None
+    raw: bool = False
+    where: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        vocabulary.check_model(self.model)
+        for name in self.values:
+            vocabulary.check_identifier(name)
+
+
+class Insert(Node, frozen=True, eq=False):
+    """Many rows of one model in one statement (``bulk_create``), without ``save()`` and signals.
+
+    The value is a list with the ``returning`` values of each row.  ``on_conflict`` is ``"ignore"``,
+    ``"update"`` or None.
+    """
+
+    effect: ClassVar[Effect] = Effect.WRITE
+
+    model: str
+    service: str
+    fields: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    returning: tuple[str, ...] = ()
+    on_conflict: str | None = None
+    update_fields: tuple[str, ...] = ()
+    unique_fields: tuple[str, ...] = ()
+    where: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        vocabulary.check_model(self.model)
+        for name in (*self.fields, *self.returning, *self.update_fields, *self.unique_fields):
+            vocabulary.check_identifier(name)
+
+
+#: Every kind, by its name on the wire.  Codec, server visitor and policy are checked against this.
+KINDS: dict[str, type[Node]] = {
+    "source": Source,
+    "method": Method,
+    "call": Call,
+    "attr": Attr,
+    "item": Item,
+    "operator": Operator,
+    "literal": Literal,
+    "rows": Rows,
+    "column": Column,
+    "save": Save,
+    "insert": Insert,
+}
+
+
+def nodes_in(value: Any) -> Iterator[Node]:
+    """The nodes inside one argument value, at any depth of containers, conditions and expressions."""
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from nodes_in(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from nodes_in(key)
+            yield from nodes_in(item)
+    elif isinstance(value, Expr):
+        yield from nodes_in(value.args)
+        yield from nodes_in(value.kwargs)
+    elif isinstance(value, Condition):
+        yield from nodes_in(value.children)
+    elif isinstance(value, Instance):
+        yield from nodes_in(value.values)
+    elif isinstance(value, slice):
+        yield from nodes_in((value.start, value.stop, value.step))
+
+
+@freeze.register(Node)
+def _(value: Node) -> Node:
+    return value

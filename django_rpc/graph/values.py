@@ -1,0 +1,161 @@
+"""The values that nodes carry as arguments and bring back as results.
+
+Besides Python's own (None, bool, int, float, str, bytes, Decimal, date, time, datetime, timedelta, UUID,
+ZoneInfo, list, tuple, set, frozenset, dict, slice) these are the language-neutral forms of what Django
+users write: ``Q`` is a `Condition`, ``F``, ``Count`` and the like are an `Expr`, a model instance given as
+an argument is an `Instance`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import functools
+import uuid
+import zoneinfo
+from typing import Any
+
+import msgspec
+
+__all__ = ["ATOMS", "Condition", "Expr", "Instance", "Record", "RowSet", "Table", "freeze"]
+
+#: Types that mean the same at both ends and hold nothing else.
+ATOMS: frozenset[type] = frozenset(
+    {
+        type(None),
+        bool,
+        int,
+        float,
+        str,
+        bytes,
+        decimal.Decimal,
+        datetime.datetime,
+        datetime.date,
+        datetime.time,
+        datetime.timedelta,
+        uuid.UUID,
+        zoneinfo.ZoneInfo,
+    }
+)
+
+
+class Expr(msgspec.Struct, frozen=True):
+    """A query expression by its name in ``vocabulary.EXPRESSIONS``: ``Expr("Count", ("orders",), {"distinct": True})``.
+
+    A model field given as ``output_field`` is one too: ``Expr("DecimalField", (), {"max_digits": 9})``.
+    """
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """A ``Q``: children are ``(lookup, value)`` pairs, conditions, or expressions that are conditions."""
+
+    children: tuple[Any, ...]
+    connector: str = "AND"
+    negated: bool = False
+
+
+class Instance(msgspec.Struct, frozen=True):
+    """A saved model instance given as an argument: the model's name and the values of its unique fields."""
+
+    model: str
+    values: dict[str, Any]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A model instance in a result.
+
+    ``fields`` are attribute names (``customer_id``), names of annotations, and names of relations that were
+    loaded with it, whose value is a `Record`, a `Table` or None.
+    """
+
+    model: str
+    fields: tuple[str, ...]
+    values: tuple[Any, ...]
+
+
+class Table(msgspec.Struct, frozen=True):
+    """Many instances of one model in a result: one `Record` a row, under one header."""
+
+    model: str
+    fields: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+class RowSet(msgspec.Struct, frozen=True):
+    """The result of a ``Rows`` node: tuples of database values under a header."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+@functools.singledispatch
+def freeze(value: Any) -> Any:
+    """The form of ``value`` that a node can hold; raises TypeError for what cannot cross the wire.
+
+    Rooms above register their own types (Django's Q, F, querysets, instances): ``@freeze.register``.
+    One-shot iterators are read here once, so that nothing is lost to a second reader.
+    """
+    if type(value) in ATOMS:
+        return value
+    node = getattr(value, "__rpc_node__", None)
+    if node is not None:
+        return node()
+    if hasattr(value, "__iter__") and not isinstance(value, str | bytes):
+        return [freeze(item) for item in value]
+    for base in type(value).__mro__[1:-1]:
+        if base in ATOMS:  # a subclass (an enum member, a SafeString) travels as its plain value
+            return _plain(value, base)
+    raise TypeError(
+        f"{value!r} ({type(value).__module__}.{type(value).__qualname__}) cannot be sent to a service: "
+        "it is neither plain data, nor a query expression, nor a query, nor a Delayed."
+    )
+
+
+def _plain(value: Any, base: type) -> Any:
+    if base is str:
+        return str.__str__(value.value if hasattr(value, "value") else value)
+    if base in (int, float):
+        return base(value)
+    if base is bytes:
+        return bytes(value)
+    raise TypeError(f"Values of type {type(value).__qualname__} cannot be sent; convert to {base.__qualname__} first.")
+
+
+@freeze.register(list)
+def _(value: list[Any]) -> list[Any]:
+    return [item if type(item) in ATOMS else freeze(item) for item in value]
+
+
+@freeze.register(tuple)
+def _(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple([item if type(item) in ATOMS else freeze(item) for item in value])
+
+
+@freeze.register(set)
+@freeze.register(frozenset)
+def _(value: set[Any] | frozenset[Any]) -> frozenset[Any]:
+    return frozenset(freeze(item) for item in value)
+
+
+@freeze.register(dict)
+def _(value: dict[Any, Any]) -> dict[Any, Any]:
+    return {
+        (key if type(key) in ATOMS else freeze(key)): (item if type(item) in ATOMS else freeze(item))
+        for key, item in value.items()
+    }
+
+
+@freeze.register(slice)
+def _(value: slice) -> slice:
+    return slice(freeze(value.start), freeze(value.stop), freeze(value.step))
+
+
+@freeze.register(Expr)
+@freeze.register(Condition)
+@freeze.register(Instance)
+def _(value: Any) -> Any:
+    return value

@@ -1,0 +1,238 @@
+"""Every name that may cross the wire as an operation, and the checks that each name passes.
+
+Nothing outside these tables is ever looked up at the server, so a message cannot name a Python object.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = [
+    "EXPRESSIONS",
+    "FIELDS",
+    "METHODS",
+    "OPERATORS",
+    "VALUE_METHODS",
+    "MethodSpec",
+    "check_identifier",
+    "check_method",
+    "check_model",
+    "check_operator",
+    "check_path",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodSpec:
+    """What is known of a method before it runs.
+
+    ``on`` says what it is called on: a ``"query"``, a model ``"instance"``, a ``"relation"`` (the manager of a
+    many-to-many or reverse foreign key of an instance), or any other ``"value"``.
+    """
+
+    on: frozenset[str]
+    returns_query: bool = False
+    writes: bool = False
+
+
+def _methods(on: str, names: str, *, returns_query: bool = False, writes: bool = False) -> dict[str, MethodSpec]:
+    spec = MethodSpec(frozenset(on.split("|")), returns_query, writes)
+    return {name: spec for name in names.split()}
+
+
+#: Methods of plain values (str, list, dict, dates) that have no side effect.
+VALUE_METHODS: dict[str, frozenset[str]] = {
+    "str": frozenset("upper lower title strip lstrip rstrip split join replace startswith endswith removeprefix removesuffix".split()),
+    "list": frozenset("index".split()),
+    "tuple": frozenset("index".split()),
+    "dict": frozenset("keys values items".split()),
+    "date": frozenset("isoformat weekday isoweekday".split()),
+    "datetime": frozenset("isoformat weekday isoweekday date time timestamp".split()),
+    "Decimal": frozenset("quantize".split()),
+    "timedelta": frozenset("total_seconds".split()),
+}
+
+METHODS: dict[str, MethodSpec] = {
+    # QuerySet methods that return a queryset.
+    **_methods(
+        "query|relation",
+        "all filter exclude annotate alias order_by distinct reverse values values_list dates datetimes none only "
+        "defer select_related prefetch_related union intersection difference select_for_update",
+        returns_query=True,
+    ),
+    # Two querysets joined by & and |.
+    **_methods("query", "and_ or_ xor", returns_query=True),
+    # What Django itself does to the ``Query`` behind a queryset, without a public method for it.
+    **_methods(
+        "query",
+        "sticky filter_reuse clear_ordering add_ordering default_ordering clear_limits clear_select_clause add_fields "
+        "through_columns",
+        returns_query=True,
+    ),
+    # QuerySet methods that return a value.
+    **_methods(
+        "query|relation",
+        "get first last earliest latest in_bulk count exists contains aggregate explain",
+    ),
+    **_methods(
+        "query|relation",
+        "create get_or_create update_or_create update delete getset",
+        writes=True,
+    ),
+    # Relations of an instance.
+    **_methods("relation", "add remove set clear", writes=True),
+    # Instances (``delete`` is above).
+    **_methods("instance", "save delete refresh", writes=True),
+    **{
+        name: MethodSpec(frozenset({"value"}))
+        for names in VALUE_METHODS.values()
+        for name in names
+        if name not in ("values",)
+    },
+}
+METHODS["delete"] = MethodSpec(frozenset({"query", "relation", "instance"}), writes=True)
+METHODS["values"] = MethodSpec(frozenset({"query", "relation", "value"}), returns_query=True)
+
+#: Names as in module ``operator``, with their number of arguments.
+OPERATORS: dict[str, int] = {
+    **dict.fromkeys("add sub mul truediv floordiv mod pow matmul lshift rshift and_ or_ xor".split(), 2),
+    **dict.fromkeys("eq ne lt le gt ge contains".split(), 2),
+    **dict.fromkeys("neg pos invert abs not_".split(), 1),
+}
+
+#: Names of expressions, with the keyword arguments that each takes.  What takes SQL text (``template``,
+#: ``function``, ``arg_joiner``, ``db_collation``) is in none of them.
+_OUT = frozenset({"output_field"})
+_AGGREGATE = _OUT | {"distinct", "filter", "default"}
+_TZ = _OUT | {"tzinfo"}
+
+
+def _expressions(names: str, keywords: frozenset[str]) -> dict[str, frozenset[str]]:
+    return dict.fromkeys(names.split(), keywords)
+
+
+EXPRESSIONS: dict[str, frozenset[str]] = {
+    **_expressions("F OuterRef", frozenset({"name"})),
+    "Value": _OUT | {"value"},
+    "ExpressionWrapper": _OUT | {"expression"},
+    "CombinedExpression": _OUT | {"lhs", "connector", "rhs"},
+    "NegatedExpression": frozenset({"expression"}),
+    "OrderBy": frozenset({"expression", "descending", "nulls_first", "nulls_last"}),
+    "Case": _OUT | {"default"},
+    "When": frozenset({"condition", "then"}),
+    "Subquery": _OUT | {"queryset"},
+    "Exists": _OUT | {"queryset"},
+    "FilteredRelation": frozenset({"relation_name", "condition"}),
+    "Window": _OUT | {"expression", "partition_by", "order_by", "frame"},
+    "RowRange": frozenset({"start", "end", "exclusion"}),
+    "ValueRange": frozenset({"start", "end", "exclusion"}),
+    "Prefetch": frozenset({"lookup", "queryset", "to_attr"}),
+    "Star": frozenset(),
+    # aggregates
+    **_expressions("Avg Count Max Min StdDev Sum Variance", _AGGREGATE | {"expression", "sample"}),
+    # functions: comparison and conversion
+    "Cast": _OUT | {"expression"},
+    **_expressions("Coalesce Greatest Least NullIf", _OUT),
+    "JSONObject": frozenset(),  # its keywords are keys of the object: data
+    "JSONArray": _OUT,
+    # dates
+    "Extract": _TZ | {"expression", "lookup_name"},
+    **_expressions(
+        "ExtractYear ExtractIsoYear ExtractMonth ExtractDay ExtractWeek ExtractWeekDay ExtractIsoWeekDay "
+        "ExtractQuarter ExtractHour ExtractMinute ExtractSecond",
+        _TZ | {"expression", "lookup_name"},
+    ),
+    "Trunc": _TZ | {"expression", "kind", "is_dst"},
+    **_expressions(
+        "TruncYear TruncQuarter TruncMonth TruncWeek TruncDay TruncDate TruncTime TruncHour TruncMinute TruncSecond",
+        _TZ | {"expression", "is_dst"},
+    ),
+    "Now": frozenset(),
+    # math
+    **_expressions(
+        "Abs ACos ASin ATan ATan2 Ceil Cos Cot Degrees Exp Floor Ln Log Mod Pi Power Radians Random Sign Sin Sqrt Tan",
+        _OUT | {"expression"},
+    ),
+    "Round": _OUT | {"expression", "precision"},
+    # text
+    **_expressions(
+        "Chr ConcatPair Concat Length Lower LTrim MD5 Ord Repeat Replace Reverse RTrim SHA1 SHA224 SHA256 SHA384 SHA512 "
+        "StrIndex Trim Upper",
+        _OUT | {"expression"},
+    ),
+    **_expressions("Left Right", _OUT | {"expression", "length"}),
+    **_expressions("LPad RPad", _OUT | {"expression", "length", "fill_text"}),
+    "Substr": _OUT | {"expression", "pos", "length"},
+    # windows
+    **_expressions("CumeDist DenseRank PercentRank Rank RowNumber", frozenset()),
+    **_expressions("FirstValue LastValue", _OUT | {"expression"}),
+    **_expressions("Lag Lead", _OUT | {"expression", "offset", "default"}),
+    "NthValue": _OUT | {"expression", "nth"},
+    "Ntile": frozenset({"num_buckets"}),
+    # JSON
+    "KT": _OUT,
+    "KeyTextTransform": _OUT,
+    "KeyTransform": _OUT,
+}
+
+#: Lookups as expressions (``GreaterThan(F("a"), 5)``), by their lookup name: ``Expr("lookup:gt", (lhs, rhs))``.
+LOOKUPS: frozenset[str] = frozenset(
+    "exact iexact gt gte lt lte in contains icontains startswith istartswith endswith iendswith range isnull regex "
+    "iregex".split()
+)
+EXPRESSIONS.update({f"lookup:{name}": frozenset({"lhs", "rhs"}) for name in LOOKUPS})
+
+#: Connectors of ``CombinedExpression``, as Django spells them.
+CONNECTORS: frozenset[str] = frozenset({"+", "-", "*", "/", "^", "%%", "&", "|", "<<", ">>", "#"})
+
+#: Kinds of ``Extract`` and ``Trunc``.
+DATE_PARTS: frozenset[str] = frozenset(
+    "year iso_year quarter month week day week_day iso_week_day hour minute second date time".split()
+)
+
+_FIELD_KEYWORDS = frozenset({"max_length", "max_digits", "decimal_places", "null"})
+#: Model fields that may be given as ``output_field``.
+FIELDS: dict[str, frozenset[str]] = dict.fromkeys(
+    (
+        "AutoField BigAutoField BigIntegerField BinaryField BooleanField CharField DateField DateTimeField DecimalField "
+        "DurationField EmailField FloatField GenericIPAddressField IntegerField JSONField PositiveBigIntegerField "
+        "PositiveIntegerField PositiveSmallIntegerField SlugField SmallAutoField SmallIntegerField TextField TimeField "
+        "URLField UUIDField"
+    ).split(),
+    _FIELD_KEYWORDS,
+)
+
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+_MODEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}(\.[A-Za-z_][A-Za-z0-9_]{0,99}){1,2}")
+_PATH = re.compile(r"[A-Za-z0-9_]{1,255}")
+
+
+def check_identifier(name: object) -> None:
+    """``name`` may become an alias, an attribute or a method: letters, digits and ``_``, at most 63, no ``__``."""
+    if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name) or "__" in name:
+        raise ValueError(
+            f"{name!r} is not a valid name: use a letter, then letters, digits and single underscores, at most 63."
+        )
+
+
+def check_path(path: object) -> None:
+    """``path`` may be a lookup path: names joined by ``__``, of which none starts with an underscore."""
+    if not isinstance(path, str) or not _PATH.fullmatch(path) or path.startswith("_"):
+        raise ValueError(f"{path!r} is not a valid lookup path.")
+
+
+def check_model(label: object) -> None:
+    """``label`` is ``app.Model``, or ``app.Model.field`` for an automatic through model."""
+    if not isinstance(label, str) or not _MODEL.fullmatch(label):
+        raise ValueError(f"{label!r} does not name a model: write 'app_label.ModelName'.")
+
+
+def check_method(name: object) -> None:
+    if name not in METHODS:
+        raise ValueError(f"{name!r} is not a method that can be sent to a service.")
+
+
+def check_operator(name: object, arity: int) -> None:
+    if not isinstance(name, str) or OPERATORS.get(name) != arity:
+        raise ValueError(f"{name!r} with {arity} arguments is not an operator that can be sent to a service.")

@@ -1,0 +1,72 @@
+"""The two messages of the protocol, as what they hold after decoding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from django_rpc.graph.node import Node
+
+__all__ = ["PROTOCOL_VERSION", "ClientInfo", "ErrorReport", "Request", "Response", "TraceEntry"]
+
+PROTOCOL_VERSION = 1
+
+
+class ClientInfo(msgspec.Struct, frozen=True):
+    """Who calls, by its own claim: for logs, never for a decision."""
+
+    host: str = ""
+    process: int = 0
+    name: str = ""
+    called_at: float = 0.0  # seconds since the epoch
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What one message asks for.
+
+    ``nodes`` are in topological order: each node's inputs stand before it.  ``outputs`` are indices into it.
+    ``shapes`` says, for a model's name at the server, which fields its instances bring back; a model that is
+    not in it brings all that the client may read.
+    """
+
+    id: str
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    client: ClientInfo = ClientInfo()
+    expires: float | None = None  # seconds since the epoch; later than that, nobody waits for the answer
+    shapes: dict[str, tuple[str, ...]] = {}
+    trace: bool = False  # ask for the SQL that ran; the server's SHOW_SQL decides
+
+
+class TraceEntry(msgspec.Struct, frozen=True):
+    """One SQL statement that the server ran for this request."""
+
+    sql: str
+    seconds: float
+
+
+class ErrorReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request failed.
+
+    ``code`` is a name of the closed list in docs/protocol.md (``"DoesNotExist"``, ``"FieldError"``, ``"Remote"``, ...);
+    ``remote_name`` is the server's class for codes that the list does not have.  ``data`` is a value that the code defines
+    (the dict of a ValidationError, the protected records of a ProtectedError).  ``node`` is an index into the request.
+    """
+
+    code: str
+    message: str
+    model: str | None = None
+    remote_name: str | None = None
+    data: Any = None
+    node: int | None = None
+    traceback: str | None = None
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer: the values of the request's outputs, or an error."""
+
+    id: str
+    outputs: tuple[Any, ...] = ()
+    error: ErrorReport | None = None
+    trace: tuple[TraceEntry, ...] = ()
