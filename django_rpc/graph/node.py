@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from django_rpc.graph import vocabulary
 from django_rpc.graph.values import Condition, Expr, Instance, freeze
@@ -65,21 +66,24 @@ def callsite() -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
-class Node(msgspec.Struct, frozen=True, eq=False):
-    """One step.  Subclasses declare their own fields; ``where`` is the user's file and line."""
+class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """One step.  Subclasses declare their own fields, which are what crosses the wire.
+
+    ``where`` is the user's file and line.  ``is_query`` is True when the server evaluates this node to a
+    queryset, which SQL can nest; it is set once, from the node's inputs, since a property that asks the
+    parent would recurse as deep as the graph.
+    """
 
     effect: ClassVar[Effect] = Effect.READ
+
+    where: tuple[str, int] | None = None
+    is_query: bool = False
 
     def inputs(self) -> Iterator[Node]:
         """The nodes that this one is made from, in the order of its fields."""
         for name in self.__struct_fields__:
-            if name != "where":
+            if name not in ("where", "is_query"):
                 yield from nodes_in(getattr(self, name))
-
-    @property
-    def is_query(self) -> bool:
-        """True when the server evaluates this node to a queryset that SQL can nest."""
-        return False
 
     @property
     def writes(self) -> bool:
@@ -96,14 +100,10 @@ class Source(Node, frozen=True, eq=False):
 
     model: str
     service: str
-    where: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         vocabulary.check_model(self.model)
-
-    @property
-    def is_query(self) -> bool:
-        return True
+        force_setattr(self, "is_query", True)
 
 
 class Method(Node, frozen=True, eq=False):
@@ -113,14 +113,11 @@ class Method(Node, frozen=True, eq=False):
     name: str
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
-    where: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         vocabulary.check_method(self.name)
-
-    @property
-    def is_query(self) -> bool:
-        return vocabulary.METHODS[self.name].returns_query and self.parent.is_query
+        if self.parent.is_query and vocabulary.METHODS[self.name].returns_query:
+            force_setattr(self, "is_query", True)
 
     @property
     def effect(self) -> Effect:  # type: ignore[override]
@@ -136,7 +133,6 @@ class Call(Node, frozen=True, eq=False):
     name: str
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
-    where: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         vocabulary.check_identifier(self.name)
@@ -147,7 +143,6 @@ class Attr(Node, frozen=True, eq=False):
 
     parent: Node
     name: str
-    where: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         vocabulary.check_identifier(self.name)
@@ -158,11 +153,10 @@ class Item(Node, frozen=True, eq=False):
 
     parent: Node
     key: Any
-    where: tuple[str, int] | None = None
 
-    @property
-    def is_query(self) -> bool:
-        return self.parent.is_query and isinstance(self.key, slice)
+    def __post_init__(self) -> None:
+        if self.parent.is_query and isinstance(self.key, slice):
+            force_setattr(self, "is_query", True)
 
 
 class Operator(Node, frozen=True, eq=False):
@@ -170,7 +164,6 @@ class Operator(Node, frozen=True, eq=False):
 
     name: str
     args: tuple[Any, ...]
-    where: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         vocabulary.check_operator(self.name, len(self.args))
@@ -180,7 +173,6 @@ class Literal(Node, frozen=True, eq=False):
     """A plain value, or a container that holds nodes."""
 
     value: Any
-    where: tuple[str, int] | None = None
 
 
 class Rows(Node, frozen=True, eq=False):
@@ -192,7 +184,6 @@ class Rows(Node, frozen=True, eq=False):
 
     parent: Node
     columns: tuple[str, ...]
-    where: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         for column in self.columns:
@@ -204,7 +195,6 @@ class Column(Node, frozen=True, eq=False):
 
     parent: Rows
     name: str
-    where: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         vocabulary.check_path(self.name)
@@ -227,7 +217,6 @@ class Save(Node, frozen=True, eq=False):
     force_update: bool = False
     update_fields: tuple[str, ...] | None = None
     raw: bool = False
-    where: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         vocabulary.check_model(self.model)
@@ -252,7 +241,6 @@ class Insert(Node, frozen=True, eq=False):
     on_conflict: str | None = None
     update_fields: tuple[str, ...] = ()
     unique_fields: tuple[str, ...] = ()
-    where: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         vocabulary.check_model(self.model)
