@@ -122,9 +122,7 @@ def _plain(value: Any, base: type) -> Any:
         return base(value)
     if base is bytes:
         return bytes(value)
-    raise TypeError(
-        f"Values of type {type(value).__qualname__} cannot be sent; convert to {base.__qualname__} first."
-    )
+    raise TypeError(f"Values of type {type(value).__qualname__} cannot be sent; convert to {base.__qualname__} first.")
 
 
 @freeze.register(list)
@@ -146,9 +144,7 @@ def _(value: set[Any] | frozenset[Any]) -> frozenset[Any]:
 @freeze.register(dict)
 def _(value: dict[Any, Any]) -> dict[Any, Any]:
     return {
-        (key if type(key) in ATOMS else freeze(key)): (
-            item if type(item) in ATOMS else freeze(item)
-        )
+        (key if type(key) in ATOMS else freeze(key)): (item if type(item) in ATOMS else freeze(item))
         for key, item in value.items()
     }
 

@@ -36,11 +36,9 @@ class MethodSpec:
     writes: bool = False
 
 
-def _methods(
-    on: str, names: str, *, returns_query: bool = False, writes: bool = False
-) -> dict[str, MethodSpec]:
+def _methods(on: str, names: str, *, returns_query: bool = False, writes: bool = False) -> dict[str, MethodSpec]:
     spec = MethodSpec(frozenset(on.split("|")), returns_query, writes)
-    return {name: spec for name in names.split()}
+    return dict.fromkeys(names.split(), spec)
 
 
 #: Methods of plain values (str, list, dict, dates) that have no side effect.
@@ -100,9 +98,7 @@ METHODS["values"] = MethodSpec(frozenset({"query", "relation", "value"}), return
 
 #: Names as in module ``operator``, with their number of arguments.
 OPERATORS: dict[str, int] = {
-    **dict.fromkeys(
-        "add sub mul truediv floordiv mod pow matmul lshift rshift and_ or_ xor".split(), 2
-    ),
+    **dict.fromkeys("add sub mul truediv floordiv mod pow matmul lshift rshift and_ or_ xor".split(), 2),
     **dict.fromkeys("eq ne lt le gt ge contains".split(), 2),
     **dict.fromkeys("neg pos invert abs not_".split(), 1),
 }
@@ -241,6 +237,4 @@ def check_method(name: object) -> None:
 
 def check_operator(name: object, arity: int) -> None:
     if not isinstance(name, str) or OPERATORS.get(name) != arity:
-        raise ValueError(
-            f"{name!r} with {arity} arguments is not an operator that can be sent to a service."
-        )
+        raise ValueError(f"{name!r} with {arity} arguments is not an operator that can be sent to a service.")

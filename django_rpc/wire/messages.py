@@ -34,9 +34,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
     client: ClientInfo = ClientInfo()
-    expires: float | None = (
-        None  # seconds since the epoch; later than that, nobody waits for the answer
-    )
+    expires: float | None = None  # seconds since the epoch; later than that, nobody waits for the answer
     shapes: dict[str, tuple[str, ...]] = {}
     trace: bool = False  # ask for the SQL that ran; the server's SHOW_SQL decides
 
