@@ -1,0 +1,1 @@
+"""The example server: a plain Django project whose models are exposed by ``rpc.py`` files."""

@@ -1,0 +1,34 @@
+"""Settings of the example server. ``django_rpc.demo.environment`` lists the variables it takes."""
+
+from django_rpc.demo import environment
+
+SECRET_KEY = "only-for-the-demo"
+DEBUG = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django_rpc",
+    "django_rpc.demo.server.shop",
+    "django_rpc.demo.server.rpc_server",
+    "django_rpc.demo.server.zoo",
+]
+
+DATABASES = {"default": environment.database()}
+
+if DATABASES["default"]["ENGINE"].endswith("mysql"):
+    import pymysql  # a driver without a compiler; Django asks for MySQLdb by name
+
+    pymysql.install_as_MySQLdb()
+
+DJANGO_RPC = {
+    **environment.broker(),
+    "STRICT": True,
+    "SHOW_SQL": True,  # the demo prints the SQL of each step; a real service leaves this off
+    "SHOW_TRACEBACK": environment.flag(environment.TRACEBACK),
+}
+
+LOGGING = environment.logging()

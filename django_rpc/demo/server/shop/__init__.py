@@ -1,0 +1,1 @@
+"""A shop: customers, products, orders and their lines. Realistic, and made to be queried."""
