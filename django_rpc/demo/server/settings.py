@@ -17,6 +17,9 @@ INSTALLED_APPS = [
     "django_rpc.demo.server.zoo",
 ]
 
+# No migrations: `migrate --run-syncdb` makes all tables at once, those of Django's apps as well.
+MIGRATION_MODULES = {"auth": None, "contenttypes": None}
+
 DATABASES = {"default": environment.database()}
 
 if DATABASES["default"]["ENGINE"].endswith("mysql"):

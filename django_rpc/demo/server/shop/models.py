@@ -40,9 +40,7 @@ class Customer(models.Model):
     notes = models.TextField(null=True, blank=True)
     # Not exposed: what no client may read, sort by, filter by or infer.
     secret_note = models.TextField(blank=True, default="")
-    referred_by = models.ForeignKey(
-        "self", models.SET_NULL, null=True, blank=True, related_name="referrals"
-    )
+    referred_by = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="referrals")
 
     objects = CustomerQuerySet.as_manager()
 
