@@ -7,7 +7,7 @@ rows, and a test can name a row by its key.
 from __future__ import annotations
 
 import random
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from django.core.management.color import no_style
@@ -18,7 +18,7 @@ from django_rpc.demo.server.rpc_server.models import ServerModel
 from .models import Category, Customer, Line, Order, Product, Profile, Tag
 
 FIRST_DAY = date(2024, 1, 1)
-FIRST_MOMENT = datetime(2024, 1, 1, 8, tzinfo=timezone.utc)
+FIRST_MOMENT = datetime(2024, 1, 1, 8, tzinfo=UTC)
 CITIES = ["Berlin", "Kyiv", "Lisbon", "Moscow", "Oslo", "Paris", "Tbilisi", "Vienna"]
 FIRST_NAMES = ["Anna", "Boris", "Clara", "Dmitri", "Eva", "Felix", "Galina", "Hugo", "Irina"]
 LAST_NAMES = ["Adler", "Belova", "Costa", "Dubois", "Egorov", "Fischer", "Garcia", "Hansen"]

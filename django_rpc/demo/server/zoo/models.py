@@ -11,8 +11,8 @@ from django.db import models
 from .fields import Everything, Note, Stamped
 
 __all__ = [
-    "Bookmark",
     "Booking",
+    "Bookmark",
     "ColumnNames",
     "Currency",
     "Everything",

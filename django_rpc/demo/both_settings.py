@@ -1,0 +1,30 @@
+"""Server and client in one process, for tests: a call goes through the wire's bytes and back,
+without a broker, within the caller's thread and transaction."""
+
+from django_rpc.demo import environment
+from django_rpc.demo.client import settings as client
+from django_rpc.demo.server import settings as server
+from django_rpc.demo.server.settings import (  # noqa: F401 (settings are read by name)
+    DEFAULT_AUTO_FIELD,
+    DJANGO_RPC,
+    LOGGING,
+    MIGRATION_MODULES,
+    SECRET_KEY,
+    TIME_ZONE,
+    USE_TZ,
+)
+
+INSTALLED_APPS = list(dict.fromkeys([*server.INSTALLED_APPS, *client.INSTALLED_APPS]))
+
+DATABASES = {
+    "default": environment.database(default="sqlite://"),
+    "rpc": {
+        **client.DATABASES["rpc"],
+        "ENGINE": "django_rpc.backend",
+        "BROKER_URL": "memory://",
+        "RESULT_BACKEND": "cache+memory://",
+        "TIMEOUT": 10,
+        "CELERY": {"task_always_eager": True},
+    },
+}
+DATABASE_ROUTERS = client.DATABASE_ROUTERS

@@ -1,0 +1,1 @@
+"""The example client: another Django project, whose models mirror those of the server."""

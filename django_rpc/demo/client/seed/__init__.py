@@ -1,0 +1,1 @@
+"""The mirror of the first example in the documentation."""

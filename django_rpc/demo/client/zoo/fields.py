@@ -1,0 +1,84 @@
+"""The mirror of the model with every type of field."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from django.db import models
+
+from django_rpc.models import RpcModel
+
+HAS_PILLOW = find_spec("PIL") is not None
+HAS_GENERATED = hasattr(models, "GeneratedField")  # Django 5.0
+
+
+class Everything(RpcModel):
+    class Rpc:
+        app_label = "zoo"
+
+    class Level(models.IntegerChoices):
+        LOW = 1
+        HIGH = 2
+
+    char = models.CharField(max_length=100, blank=True, default="")
+    text = models.TextField(blank=True, default="")
+    slug = models.SlugField(blank=True, default="")
+    email = models.EmailField(blank=True, default="")
+    url = models.URLField(blank=True, default="")
+    nullable_char = models.CharField(max_length=100, null=True, blank=True)
+    integer = models.IntegerField(null=True, blank=True)
+    small_integer = models.SmallIntegerField(null=True, blank=True)
+    big_integer = models.BigIntegerField(null=True, blank=True)
+    positive_integer = models.PositiveIntegerField(null=True, blank=True)
+    positive_small_integer = models.PositiveSmallIntegerField(null=True, blank=True)
+    positive_big_integer = models.PositiveBigIntegerField(null=True, blank=True)
+    level = models.IntegerField(choices=Level.choices, null=True, blank=True)
+    float = models.FloatField(null=True, blank=True)
+    decimal = models.DecimalField(max_digits=20, decimal_places=6, null=True, blank=True)
+    boolean = models.BooleanField(default=False)
+    nullable_boolean = models.BooleanField(null=True, blank=True)
+    date = models.DateField(null=True, blank=True)
+    datetime = models.DateTimeField(null=True, blank=True)
+    time = models.TimeField(null=True, blank=True)
+    duration = models.DurationField(null=True, blank=True)
+    uuid = models.UUIDField(null=True, blank=True)
+    binary = models.BinaryField(null=True, blank=True)
+    json = models.JSONField(null=True, blank=True)
+    ip = models.GenericIPAddressField(null=True, blank=True)
+    file_path = models.FilePathField(path="", max_length=255, null=True, blank=True)
+    file = models.FileField(upload_to="zoo", null=True, blank=True)
+    if HAS_PILLOW:
+        image = models.ImageField(upload_to="zoo", null=True, blank=True)
+    if HAS_GENERATED:
+        doubled = models.GeneratedField(
+            expression=models.F("integer") * 2,
+            output_field=models.BigIntegerField(null=True),
+            db_persist=True,
+        )
+
+    def __str__(self):
+        return self.char
+
+
+class Stamped(RpcModel):
+    """An abstract base: mirrors nothing by itself."""
+
+    created = models.DateTimeField(auto_now_add=True)
+    modified = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        abstract = True
+
+
+class Note(Stamped):
+    class Rpc:
+        app_label = "zoo"
+
+    class Meta:
+        get_latest_by = "created"
+
+    title = models.CharField(max_length=60)
+    slug = models.SlugField(blank=True)
+
+    def __str__(self):
+        return self.title
