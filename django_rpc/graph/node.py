@@ -10,6 +10,8 @@ A node checks itself when it is built, so that a mistake shows at the user's own
 from __future__ import annotations
 
 import enum
+import functools
+import itertools
 import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -18,10 +20,11 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from django_rpc.graph import vocabulary
-from django_rpc.graph.values import Condition, Expr, Instance, freeze
+from django_rpc.graph.values import ATOMS, Condition, Expr, Instance, freeze
 
 __all__ = [
     "KINDS",
+    "LOCAL_FIELDS",
     "Attr",
     "Call",
     "Column",
@@ -37,6 +40,7 @@ __all__ = [
     "Source",
     "callsite",
     "nodes_in",
+    "own_fields",
 ]
 
 
@@ -55,15 +59,30 @@ _OWN_PACKAGES = ("django_rpc.", "django.", "asgiref.")
 _USER_PACKAGES = ("django_rpc.demo.",)
 
 
+@functools.lru_cache(maxsize=4096)
+def _is_own(module: str) -> bool:
+    name = module + "."
+    return name.startswith(_OWN_PACKAGES) and not name.startswith(_USER_PACKAGES)
+
+
+#: One tuple a line of source, whatever the number of nodes that it builds.
+_SITES: dict[tuple[str, int], tuple[str, int]] = {}
+
+
 def callsite() -> tuple[str, int]:
     """The file and line of the innermost frame that belongs to neither us nor Django."""
     frame = sys._getframe(1)
-    while frame.f_back is not None:
-        name = frame.f_globals.get("__name__", "") + "."
-        if not name.startswith(_OWN_PACKAGES) or name.startswith(_USER_PACKAGES):
-            break
+    while frame.f_back is not None and _is_own(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
+    site = (frame.f_code.co_filename, frame.f_lineno)
+    return _SITES.setdefault(site, site)
+
+
+#: Counts the nodes of this process as they are built.
+_built = itertools.count(1)
+
+#: Fields of a node that stay where it was built: they do not cross the wire.
+LOCAL_FIELDS = frozenset({"where", "is_query", "order", "digest"})
 
 
 class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -71,23 +90,42 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     ``where`` is the user's file and line.  ``is_query`` is True when the server evaluates this node to a
     queryset, which SQL can nest; it is set once, from the node's inputs, since a property that asks the
-    parent would recurse as deep as the graph.
+    parent would recurse as deep as the graph.  ``order`` grows with each node that this process builds, so
+    sorting by it puts inputs first and keeps the user's own order of reads and writes.  ``digest`` is the
+    content's hash, once somebody asked for it (``dag.key``).
     """
 
     effect: ClassVar[Effect] = Effect.READ
 
     where: tuple[str, int] | None = None
     is_query: bool = False
+    order: int = msgspec.field(default_factory=_built.__next__)
+    digest: bytes | None = None
 
     def inputs(self) -> Iterator[Node]:
         """The nodes that this one is made from, in the order of its fields."""
-        for name in self.__struct_fields__:
-            if name not in ("where", "is_query"):
-                yield from nodes_in(getattr(self, name))
+        for name in own_fields(type(self)):
+            value = getattr(self, name)
+            if isinstance(value, Node):
+                yield value
+            elif type(value) not in ATOMS:
+                yield from nodes_in(value)
+
+    def __copy__(self) -> Node:
+        return self  # immutable, and a copy of a write would be a second write
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Node:
+        return self
 
     @property
     def writes(self) -> bool:
         return self.effect is Effect.WRITE
+
+
+@functools.cache
+def own_fields(kind: type[Node]) -> tuple[str, ...]:
+    """The names of the fields that ``kind`` declares itself, in their order: what crosses the wire."""
+    return tuple(name for name in kind.__struct_fields__ if name not in LOCAL_FIELDS)
 
 
 class Source(Node, frozen=True, eq=False):

@@ -159,8 +159,8 @@ EXPRESSIONS: dict[str, frozenset[str]] = {
     "Round": _OUT | {"expression", "precision"},
     # text
     **_expressions(
-        "Chr ConcatPair Concat Length Lower LTrim MD5 Ord Repeat Replace Reverse RTrim SHA1 SHA224 SHA256 SHA384 SHA512 "
-        "StrIndex Trim Upper",
+        "Chr ConcatPair Concat Length Lower LTrim MD5 Ord Repeat Replace Reverse RTrim SHA1 SHA224 SHA256 SHA384 "
+        "SHA512 StrIndex Trim Upper",
         _OUT | {"expression"},
     ),
     **_expressions("Left Right", _OUT | {"expression", "length"}),
@@ -197,8 +197,8 @@ _FIELD_KEYWORDS = frozenset({"max_length", "max_digits", "decimal_places", "null
 #: Model fields that may be given as ``output_field``.
 FIELDS: dict[str, frozenset[str]] = dict.fromkeys(
     (
-        "AutoField BigAutoField BigIntegerField BinaryField BooleanField CharField DateField DateTimeField DecimalField "
-        "DurationField EmailField FloatField GenericIPAddressField IntegerField JSONField PositiveBigIntegerField "
+        "AutoField BigAutoField BigIntegerField BinaryField BooleanField CharField DateField DateTimeField "
+        "DecimalField DurationField EmailField FloatField GenericIPAddressField IntegerField JSONField PositiveBigIntegerField "
         "PositiveIntegerField PositiveSmallIntegerField SlugField SmallAutoField SmallIntegerField TextField TimeField "
         "URLField UUIDField"
     ).split(),
