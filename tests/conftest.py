@@ -1,0 +1,84 @@
+"""Settings of the test run, and the fixtures that any room may use.
+
+Tests of ``graph`` and ``wire`` know no Django: when only they are asked for, Django is not set up,
+and not even imported.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+PURE_ROOMS = ("graph", "wire")
+SETTINGS = "django_rpc.demo.both_settings"
+
+
+def only_pure_rooms(arguments, start):
+    """Whether every path on the command line lies in a room that needs no Django."""
+    paths = [(start / argument.partition("::")[0]).resolve() for argument in arguments]
+    pure = [TESTS / room for room in PURE_ROOMS]
+    return all(any(path.is_relative_to(room) for room in pure) for path in paths)
+
+
+def pytest_configure(config):
+    """Name the settings before pytest-django's own hook, which then calls ``django.setup()``."""
+    if only_pure_rooms(config.args, config.invocation_params.dir):
+        return
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS)
+    from django.conf import settings
+
+    # Reading one makes the settings "configured", which is what pytest-django looks for.
+    assert settings.INSTALLED_APPS
+
+
+@pytest.fixture(scope="session")
+def required():
+    """``required(ok, reason)``: skip on a laptop, and fail where CI=true, if a service is missing.
+
+    A machine that is meant to have everything must not pass by skipping.
+    """
+
+    def check(ok, reason):
+        if ok:
+            return
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(f"{reason} (CI=true: nothing is skipped)")
+        pytest.skip(reason)
+
+    return check
+
+
+@pytest.fixture
+def run_python():
+    """``run_python(code, env=..., timeout=...)``: run code in a fresh Python, return what it did.
+
+    The returned ``CompletedProcess`` has ``stdout`` and ``stderr`` as text. Unless ``check=False``,
+    a failure of the code is a failure of the test, with the code's own traceback.
+    """
+
+    def run(code, *, env=None, timeout=60, check=True):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        if check and done.returncode != 0:
+            pytest.fail(f"The code ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
+    return run
+
+
+@pytest.fixture
+def shop_data(db):
+    """The shop's rows (a small set) in the server's tables, within the test's transaction."""
+    from django_rpc.demo.server.shop.data import load
+
+    return load(customers=40, products=20, orders=80)
