@@ -198,9 +198,9 @@ _FIELD_KEYWORDS = frozenset({"max_length", "max_digits", "decimal_places", "null
 FIELDS: dict[str, frozenset[str]] = dict.fromkeys(
     (
         "AutoField BigAutoField BigIntegerField BinaryField BooleanField CharField DateField DateTimeField "
-        "DecimalField DurationField EmailField FloatField GenericIPAddressField IntegerField JSONField PositiveBigIntegerField "
-        "PositiveIntegerField PositiveSmallIntegerField SlugField SmallAutoField SmallIntegerField TextField TimeField "
-        "URLField UUIDField"
+        "DecimalField DurationField EmailField FloatField GenericIPAddressField IntegerField JSONField "
+        "PositiveBigIntegerField PositiveIntegerField PositiveSmallIntegerField SlugField SmallAutoField "
+        "SmallIntegerField TextField TimeField URLField UUIDField"
     ).split(),
     _FIELD_KEYWORDS,
 )

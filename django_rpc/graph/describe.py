@@ -1,0 +1,298 @@
+"""Nodes as the text that their user wrote: for errors, logs, pictures and ``repr``.
+
+The text is always short: long values are shortened, large containers are never walked to their end, and the
+middle of a long chain is left out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from django_rpc.graph import node as kinds
+from django_rpc.graph.node import Node
+from django_rpc.graph.values import Condition, Expr, Instance
+
+__all__ = ["describe", "step"]
+
+_ITEMS = 4  # of a container are shown
+_STEPS = 24  # of a chain are looked at, at each end
+_DEPTH = 3  # of queries within queries
+_MARK = "…"
+
+_INFIX = {
+    **{"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@"},
+    **{"lshift": "<<", "rshift": ">>", "and_": "&", "or_": "|", "xor": "^"},
+    **{"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="},
+}
+_PREFIX = {"neg": "-", "pos": "+", "invert": "~", "not_": "not "}
+
+#: What Django does to a query behind the user's back: nobody wrote it, so nobody reads it.
+_SILENT = frozenset(
+    "sticky clear_ordering default_ordering clear_limits clear_select_clause add_fields through_columns".split()
+)
+_SPELLED = {"filter_reuse": "filter", "add_ordering": "order_by"}
+
+
+def describe(node: Node, limit: int = 200) -> str:
+    """``node`` and what it stands on, as its user would write it, in about ``limit`` characters at most.
+
+    >>> from django_rpc.graph.node import Method, Source
+    >>> vip = Method(Source("shop.Client", "rpc"), "filter", (), {"tier": "vip"})
+    >>> pks = Method(vip, "values", ("pk",))
+    >>> orders = Method(Source("shop.Order", "rpc"), "filter", (), {"client__in": pks})
+    >>> describe(Method(orders, "first"))
+    "Order.objects.filter(client__in=Client.objects.filter(tier='vip').values('pk')).first()"
+    """
+    return _chain(node, max(limit, 20), _DEPTH)
+
+
+def step(node: Node, limit: int = 60) -> str:
+    """The last step alone: ``.filter(tier='vip')``, without what it stands on.
+
+    >>> from django_rpc.graph.node import Attr, Method, Source
+    >>> step(Attr(Method(Source("shop.Order", "rpc"), "first"), "number"))
+    '.number'
+    """
+    return shorten(_STEP[type(node)](node, limit, 1), limit)
+
+
+def shorten(text: str, limit: int) -> str:
+    """``text`` with its middle left out where it is longer than ``limit``.
+
+    >>> shorten("abcdefghij", 5)
+    'ab…ij'
+    """
+    if len(text) <= limit:
+        return text
+    tail = max((limit - 1) // 2, 0)
+    head = max(limit - 1 - tail, 0)
+    return text[:head] + _MARK + (text[len(text) - tail :] if tail else "")
+
+
+def _chain(node: Node, limit: int, depth: int) -> str:
+    """A node with the parents that it stands on; the middle is left out where it is too long."""
+    if depth == 0:
+        return _MARK
+    steps: list[Node] = [node]
+    while (parent := getattr(steps[-1], "parent", None)) is not None:
+        steps.append(parent)
+    steps.reverse()
+    if len(steps) <= 2 * _STEPS:
+        texts = [_STEP[type(one)](one, limit, depth) for one in steps]
+        whole = "".join(texts)
+        if len(whole) <= limit:
+            return whole
+    room = max(limit // max(min(len(steps), 6), 1), 24)
+    first = shorten(_STEP[type(steps[0])](steps[0], room, depth), max(room, limit // 3) if len(steps) > 1 else limit)
+    return first + _fit(steps[1:], limit - len(first), room, depth)
+
+
+def _fit(steps: list[Node], limit: int, room: int, depth: int) -> str:
+    """As many steps from both ends as ``limit`` has room for, the last one first."""
+    head: list[str] = []
+    tail: list[str] = []
+    left, right = 0, len(steps)
+    from_end = True
+    while left < right and left + len(steps) - right < 2 * _STEPS:
+        one = steps[right - 1] if from_end else steps[left]
+        text = shorten(_STEP[type(one)](one, room, depth), room)
+        if tail and len(text) + 1 > limit:
+            break
+        limit -= len(text)
+        if from_end:
+            tail.insert(0, text)
+            right -= 1
+        else:
+            head.append(text)
+            left += 1
+        from_end = not from_end
+    return "".join([*head, *([_MARK] if left < right else []), *tail])
+
+
+def _value(value: Any, limit: int, depth: int) -> str:
+    """Any argument, in about ``limit`` characters."""
+    if isinstance(value, Node):
+        return _chain(value, limit, depth - 1)
+    if isinstance(value, str | bytes):
+        return repr(value) if len(value) <= limit else repr(value[: max(limit - 4, 8)])[:-1] + _MARK + "'"
+    if isinstance(value, bool | int | float) or value is None:
+        return shorten(repr(value), limit) if not isinstance(value, int) or -(10**40) < value < 10**40 else "<big int>"
+    if depth <= 0 and isinstance(value, list | tuple | set | frozenset | dict | Expr | Condition | Instance):
+        return _MARK
+    for type_, write in _WRITERS:
+        if isinstance(value, type_):
+            return write(value, limit, depth)
+    return shorten(str(value), limit) if type(value).__module__ != "builtins" else shorten(repr(value), limit)
+
+
+def _many(values: Iterable[Any], count: int, limit: int, depth: int) -> str:
+    """The first few of many values, joined by commas."""
+    shown = [_value(value, limit, depth) for value in itertools.islice(values, _ITEMS)]
+    if count > _ITEMS:
+        shown.append(f"{_MARK} {count} in all")
+    return ", ".join(shown)
+
+
+def _list(value: Any, limit: int, depth: int) -> str:
+    return f"[{_many(value, len(value), limit, depth - 1)}]"
+
+
+def _tuple(value: Any, limit: int, depth: int) -> str:
+    return f"({_many(value, len(value), limit, depth - 1)}{',' if len(value) == 1 else ''})"
+
+
+def _set(value: Any, limit: int, depth: int) -> str:
+    return f"{{{_many(value, len(value), limit, depth - 1)}}}" if value else "set()"
+
+
+def _dict(value: Any, limit: int, depth: int) -> str:
+    shown = [
+        f"{_value(key, limit, depth - 1)}: {_value(item, limit, depth - 1)}"
+        for key, item in itertools.islice(value.items(), _ITEMS)
+    ]
+    return "{" + ", ".join([*shown, *([f"{_MARK} {len(value)} in all"] if len(value) > _ITEMS else [])]) + "}"
+
+
+def _slice(value: Any, limit: int, depth: int) -> str:
+    start, stop = ("" if end is None else _value(end, limit, depth) for end in (value.start, value.stop))
+    return f"{start}:{stop}" + ("" if value.step is None else f":{_value(value.step, limit, depth)}")
+
+
+def _expression(value: Any, limit: int, depth: int) -> str:
+    return f"{value.name}({_arguments(value.args, value.kwargs, limit, depth - 1)})"
+
+
+def _instance(value: Any, limit: int, depth: int) -> str:
+    return f"<{_model(value.model)} {_arguments((), value.values, limit, depth - 1)}>"
+
+
+def _condition(value: Any, limit: int, depth: int) -> str:
+    """A ``Q`` as it is written: ``~(Q(a=1) | Q(b=2))``."""
+    joint = {"AND": ", ", "OR": " | ", "XOR": " ^ "}.get(value.connector, ", ")
+    shown = [
+        _pair(child, limit, depth) if joint == ", " else f"Q({_pair(child, limit, depth)})"
+        for child in value.children[:_ITEMS]
+    ]
+    if len(value.children) > _ITEMS:
+        shown.append(f"{_MARK} {len(value.children)} in all")
+    text = joint.join(shown)
+    if joint == ", ":
+        text = f"Q({text})"
+    elif value.negated:
+        text = f"({text})"
+    return "~" + text if value.negated else text
+
+
+def _pair(child: Any, limit: int, depth: int) -> str:
+    if isinstance(child, tuple) and len(child) == 2 and isinstance(child[0], str):
+        return f"{child[0]}={_value(child[1], limit, depth)}"
+    return _value(child, limit, depth - 1)
+
+
+_WRITERS: tuple[tuple[type, Callable[[Any, int, int], str]], ...] = (
+    (list, _list),
+    (tuple, _tuple),
+    (set, _set),
+    (frozenset, _set),
+    (dict, _dict),
+    (slice, _slice),
+    (Expr, _expression),
+    (Condition, _condition),
+    (Instance, _instance),
+)
+
+
+def _arguments(args: Iterable[Any], kwargs: Mapping[str, Any], limit: int, depth: int) -> str:
+    """The arguments of a call; a plain ``Q`` at their top reads as the keywords that it was made from."""
+    shown: list[str] = []
+    args = tuple(args)
+    for value in args[:_ITEMS]:
+        if isinstance(value, Condition) and value.connector == "AND" and not value.negated and value.children:
+            shown += [_pair(child, limit, depth) for child in value.children[:_ITEMS]]
+            if len(value.children) > _ITEMS:
+                shown.append(f"{_MARK} {len(value.children)} in all")
+        else:
+            shown.append(_value(value, limit, depth))
+    shown += [f"{name}={_value(value, limit, depth)}" for name, value in itertools.islice(kwargs.items(), _ITEMS)]
+    if len(args) > _ITEMS or len(kwargs) > _ITEMS:
+        shown.append(f"{_MARK} {len(args) + len(kwargs)} in all")
+    return ", ".join(shown)
+
+
+def _model(label: str) -> str:
+    """``Order`` for ``shop.Order``, ``Order.tags.through`` for ``shop.Order.tags``."""
+    _, _, rest = label.partition(".")
+    return f"{rest}.through" if "." in rest else rest
+
+
+def _source(node: kinds.Source, limit: int, depth: int) -> str:
+    return f"{_model(node.model)}.objects"
+
+
+def _method(node: kinds.Method, limit: int, depth: int) -> str:
+    if node.name in _SILENT:
+        return ""
+    if node.name in ("and_", "or_", "xor") and len(node.args) == 1:
+        return f" {_INFIX[node.name]} {_value(node.args[0], limit, depth)}"
+    return f".{_SPELLED.get(node.name, node.name)}({_arguments(node.args, node.kwargs, limit, depth)})"
+
+
+def _call(node: kinds.Call, limit: int, depth: int) -> str:
+    return f".call({_arguments((node.name, *node.args), node.kwargs, limit, depth)})"
+
+
+def _attr(node: kinds.Attr, limit: int, depth: int) -> str:
+    return f".{node.name}"
+
+
+def _item(node: kinds.Item, limit: int, depth: int) -> str:
+    return f"[{_value(node.key, limit, depth)}]"
+
+
+def _operator(node: kinds.Operator, limit: int, depth: int) -> str:
+    left = _value(node.args[0], limit // 2, depth)
+    if len(node.args) == 2 and node.name in _INFIX:
+        return f"({left} {_INFIX[node.name]} {_value(node.args[1], limit // 2, depth)})"
+    if len(node.args) == 1 and node.name in _PREFIX:
+        return f"({_PREFIX[node.name]}{left})"
+    return f"{node.name}({', '.join(_value(value, limit // 2, depth) for value in node.args)})"
+
+
+def _literal(node: kinds.Literal, limit: int, depth: int) -> str:
+    return _value(node.value, limit, depth)
+
+
+def _rows(node: kinds.Rows, limit: int, depth: int) -> str:
+    return ""  # the user wrote the query alone
+
+
+def _column(node: kinds.Column, limit: int, depth: int) -> str:
+    return f".values_list({node.name!r})"
+
+
+def _save(node: kinds.Save, limit: int, depth: int) -> str:
+    return f"{_model(node.model)}.save({_arguments((), node.values, limit, depth)})"
+
+
+def _insert(node: kinds.Insert, limit: int, depth: int) -> str:
+    rows = "1 row" if len(node.rows) == 1 else f"{len(node.rows)} rows"
+    return f"{_model(node.model)}.objects.bulk_create(<{rows}>)"
+
+
+_STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
+    kinds.Source: _source,
+    kinds.Method: _method,
+    kinds.Call: _call,
+    kinds.Attr: _attr,
+    kinds.Item: _item,
+    kinds.Operator: _operator,
+    kinds.Literal: _literal,
+    kinds.Rows: _rows,
+    kinds.Column: _column,
+    kinds.Save: _save,
+    kinds.Insert: _insert,
+}
+if missing := set(kinds.KINDS.values()) - set(_STEP):
+    raise TypeError(f"describe.py has no text for {missing}.")
