@@ -28,6 +28,7 @@ from django_rpc.demo.services import (
 
 RABBITMQ = os.environ.get("DJANGO_RPC_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
 POSTGRESQL = os.environ.get("DJANGO_RPC_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres")
+MARIADB = os.environ.get("DJANGO_RPC_TEST_MARIADB", "mysql://root@127.0.0.1:3306/test")
 CLIENT_SETTINGS = "django_rpc.demo.client.settings"
 
 # name: (broker, result backend, database)
@@ -106,6 +107,25 @@ def postgresql_url(required):
             yield urlsplit(POSTGRESQL)._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def mariadb_url():
+    """The URL of a MariaDB database made for this session. Optional: skipped even where CI=true."""
+    if not listens(MARIADB, 3306):
+        pytest.skip("MariaDB does not answer")
+    import pymysql
+
+    entry = environment.parse_database(MARIADB)
+    name = f"django_rpc_{uuid.uuid4().hex[:12]}"
+    access = {"user": entry["USER"], "password": entry["PASSWORD"], "host": entry["HOST"]}
+    connection = pymysql.connect(**access, port=int(entry["PORT"] or 3306), autocommit=True)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        try:
+            yield urlsplit(MARIADB)._replace(path=f"/{name}").geturl()
+        finally:
+            cursor.execute(f"DROP DATABASE {name}")
 
 
 @pytest.fixture(scope="session")

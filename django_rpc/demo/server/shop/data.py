@@ -79,9 +79,10 @@ def _catalogue(rng, count):
             title=f"{rng.choice(ADJECTIVES)} {rng.choice(NOUNS)} {pk}",
             price=Decimal(rng.randint(100, 30_000)) / 100,
             weight=round(rng.uniform(0.05, 25), 3),
+            # Keys in the order in which PostgreSQL's jsonb returns them: by length, then by bytes.
             attributes={
+                "size": {"h": rng.randint(1, 90), "w": rng.randint(1, 90)},
                 "color": rng.choice(["red", "green", "blue"]),
-                "size": {"w": rng.randint(1, 90), "h": rng.randint(1, 90)},
                 "origins": rng.sample(CITIES, 2),
             },
             category=rng.choice(leaves),

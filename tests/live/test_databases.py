@@ -1,0 +1,42 @@
+"""The example server on each kind of database: equal rows, and counters that go on after them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from django_rpc.demo import environment
+from django_rpc.demo.services import SERVER_SETTINGS
+
+LOOK = """
+import django, json
+django.setup()
+from django.db import transaction
+from django_rpc.demo.server.shop import models
+
+rows = {
+    model.__name__: [str(row) for row in model.objects.order_by("pk").values_list()]
+    for model in (models.Customer, models.Product, models.Order, models.Line)
+}
+with transaction.atomic():
+    tag = models.Tag.objects.create(name="one-more")
+    order = models.Order.objects.create(customer_id=1)
+    audit = list(models.AuditEntry.objects.values_list("action", "object_pk"))
+    transaction.set_rollback(True)
+print(json.dumps({"rows": rows, "tag": tag.pk, "order": order.pk, "number": order.number, "audit": audit}))
+"""
+
+
+@pytest.mark.parametrize("database", ["sqlite_url", "postgresql_url", "mariadb_url"])
+def test_rows_are_equal_and_counters_go_on(database, request, prepared, run_python, sqlite_url):
+    seen = []
+    for url in (prepared(sqlite_url), prepared(request.getfixturevalue(database))):
+        env = {"DJANGO_SETTINGS_MODULE": SERVER_SETTINGS, environment.DATABASE: url}
+        seen.append(json.loads(run_python(LOOK, env=env).stdout))
+    assert len(seen[0]["rows"]["Order"]) == 1500
+    assert seen[1]["rows"] == seen[0]["rows"]
+    assert seen[1]["tag"] == 9
+    assert seen[1]["order"] == 1501
+    assert seen[1]["number"]
+    assert seen[1]["audit"] == [["create", "1501"]]
