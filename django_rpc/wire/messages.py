@@ -50,8 +50,9 @@ class ErrorReport(msgspec.Struct, frozen=True, kw_only=True):
     """Why a request failed.
 
     ``code`` is a name of the closed list in docs/protocol.md (``"DoesNotExist"``, ``"FieldError"``, ``"Remote"``, ...);
-    ``remote_name`` is the server's class for codes that the list does not have.  ``data`` is a value that the code defines
-    (the dict of a ValidationError, the protected records of a ProtectedError).  ``node`` is an index into the request.
+    ``remote_name`` is the server's class for codes that the list does not have.  ``data`` is a value that the code
+    defines (the dict of a ValidationError, the protected records of a ProtectedError).  ``node`` is an index into the
+    request.
     """
 
     code: str

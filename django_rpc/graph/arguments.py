@@ -1,0 +1,281 @@
+"""Checks of the names inside arguments: what each method and expression lets a name be.
+
+Both ends use them: a name in an argument may become an alias in SQL, a path through relations or a keyword of the
+ORM, so it is checked before any of these sees it.  Every check raises ValueError and returns None.
+
+>>> check_method_arguments("filter", (), {"_connector": "OR"})
+Traceback (most recent call last):
+ValueError: '_connector' is not a valid lookup path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django_rpc.graph.node import Node
+from django_rpc.graph.values import Condition, Expr
+from django_rpc.graph.vocabulary import (
+    CONNECTORS,
+    DATE_PARTS,
+    EXPRESSIONS,
+    FIELDS,
+    check_identifier,
+    check_path,
+)
+
+__all__ = ["CONDITION_CONNECTORS", "check_condition", "check_expression", "check_method_arguments"]
+
+#: How the children of a condition are joined.
+CONDITION_CONNECTORS: frozenset[str] = frozenset({"AND", "OR", "XOR"})
+
+#: Methods whose keywords are lookups.
+_LOOKUP_METHODS = frozenset({"filter", "exclude", "get", "get_or_create", "update_or_create"})
+#: Methods whose positional strings are names of columns, which ``-`` may precede.
+_ORDER_METHODS = frozenset({"order_by", "add_ordering", "default_ordering", "latest", "earliest"})
+#: Methods whose positional strings are paths.
+_PATH_METHODS = frozenset({"values", "values_list", "only", "defer", "distinct", "select_related", "prefetch_related"})
+#: Options of ``explain`` that only change what is printed or measured (CVE-2022-28347: they become SQL).
+_EXPLAIN_OPTIONS = frozenset(
+    "format analyze verbose costs settings buffers wal timing summary generic_plan memory serialize".split()
+)
+#: Dicts of values that stand among a method's own keywords.
+_DEFAULTS = frozenset({"defaults", "create_defaults", "through_defaults"})
+
+#: Expressions in which a string is data, or is checked by a rule of its own.
+_STRINGS_ARE_DATA = frozenset(
+    "Value KT KeyTransform KeyTextTransform JSONObject RowRange ValueRange CombinedExpression Extract Trunc".split()
+)
+_EXCLUSIONS = frozenset({"CURRENT ROW", "GROUP", "TIES", "NO OTHERS"})
+
+
+def _check_ordering(name: str) -> None:
+    if name != "?":
+        check_path(name[1:] if name[:1] in ("-", "+") else name)
+
+
+def _check_strings(values: Any, check: Callable[[str], None]) -> None:
+    for value in values:
+        if isinstance(value, str):
+            check(value)
+
+
+def _one_of(value: Any, allowed: frozenset[str], what: str) -> None:
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{value!r} is not {what}; allowed are {', '.join(sorted(allowed))}.")
+
+
+def check_method_arguments(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Check the names among the arguments of the vocabulary's method ``name``.
+
+    >>> check_method_arguments("order_by", ("-customer__name", "?"), {})
+    """
+    check_keyword = check_path if name in _LOOKUP_METHODS else check_identifier
+    for keyword, value in kwargs.items():
+        if name == "through_columns":
+            _check_through_column(keyword, value)
+            continue
+        check_keyword(keyword)
+        if keyword in _DEFAULTS and isinstance(value, dict):
+            for field in value:
+                check_identifier(field)
+    if name in _ORDER_METHODS:
+        _check_strings(args, _check_ordering)
+        fields = kwargs.get("fields", ())
+        _check_strings(fields if isinstance(fields, list | tuple) else (fields,), _check_ordering)
+    elif name in _PATH_METHODS:
+        _check_strings(args, check_path)
+    elif name in _SPECIAL:
+        _SPECIAL[name](args, kwargs)
+
+
+def _check_through_column(alias: str, target: Any) -> None:
+    # Django's own prefetch names its alias so; it is the one name with a leading underscore that may pass.
+    check_identifier(alias.removeprefix("_prefetch_related_val_"))
+    if not (isinstance(target, list | tuple) and len(target) == 2 and all(isinstance(part, str) for part in target)):
+        raise ValueError("A column of a through model is (model, attribute).")
+    check_identifier(target[1])
+
+
+def _check_dates(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    given = dict(zip(("field_name", "kind", "order"), args, strict=False)) | dict(kwargs)
+    check_path(given.get("field_name"))
+    _one_of(given.get("kind"), DATE_PARTS, "a part of a date")
+    _one_of(given.get("order", "ASC"), frozenset({"ASC", "DESC"}), "an order")
+
+
+def _check_explain(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    for option in kwargs:
+        _one_of(option, _EXPLAIN_OPTIONS, "an option of explain()")
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, str):
+            check_identifier(value)
+        elif value is not None and not isinstance(value, bool):
+            raise ValueError("Options of explain() are names, True, False or None.")
+
+
+def _check_in_bulk(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    check_path(args[1] if len(args) > 1 else kwargs.get("field_name", "pk"))
+
+
+def _check_add_fields(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    names = args[0] if args else kwargs.get("names", ())
+    if not isinstance(names, list | tuple):
+        raise ValueError("add_fields takes a list of names.")
+    for name in names:
+        check_path(name)
+
+
+def _check_lock(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    of = kwargs.get("of", ())
+    _check_strings(of if isinstance(of, list | tuple) else (of,), check_path)
+
+
+_SPECIAL: dict[str, Callable[[tuple[Any, ...], Mapping[str, Any]], None]] = {
+    "dates": _check_dates,
+    "datetimes": _check_dates,
+    "explain": _check_explain,
+    "in_bulk": _check_in_bulk,
+    "add_fields": _check_add_fields,
+    "select_for_update": _check_lock,
+}
+
+
+def check_condition(condition: Condition) -> None:
+    """Check the connector and the lookups of one condition; its children have been checked before.
+
+    >>> check_condition(Condition((("total__gt", 5),), "AND"))
+    """
+    _one_of(condition.connector, CONDITION_CONNECTORS, "a connector of conditions")
+    if not isinstance(condition.negated, bool):
+        raise ValueError("'negated' of a condition is true or false.")
+    for child in condition.children:
+        if isinstance(child, Condition | Expr):
+            continue
+        if not isinstance(child, tuple) or len(child) != 2:
+            raise ValueError("A child of a condition is a pair (lookup, value), a condition or an expression.")
+        check_path(child[0])
+
+
+def check_expression(expr: Expr) -> None:
+    """Check the name, the keywords and the strings of one expression; those inside it have been checked before.
+
+    >>> check_expression(Expr("F", ("total",)))
+    >>> check_expression(Expr("Func", ("total",), {"template": "1; DROP TABLE x"}))
+    Traceback (most recent call last):
+    ValueError: 'Func' is not an expression that can be sent to a service.
+    """
+    name = expr.name
+    if name in FIELDS:
+        _check_field(expr)
+        return
+    allowed = EXPRESSIONS.get(name)
+    if allowed is None:
+        raise ValueError(f"{name!r} is not an expression that can be sent to a service.")
+    for keyword in expr.kwargs:
+        if keyword not in allowed and name != "JSONObject":
+            raise ValueError(f"{name} has no keyword {keyword!r}; it takes {', '.join(sorted(allowed)) or 'none'}.")
+    output = expr.kwargs.get("output_field")
+    if output is not None and name != "JSONObject" and not (isinstance(output, Expr) and output.name in FIELDS):
+        raise ValueError("output_field is a model field that can be sent to a service.")
+    if name in _EXPRESSION_CHECKS:
+        _EXPRESSION_CHECKS[name](expr)
+    if name not in _STRINGS_ARE_DATA and not name.startswith("lookup:"):
+        _check_strings(expr.args, _check_column)
+        for keyword in ("name", "expression", "relation_name", "lookup"):
+            _check_strings((expr.kwargs.get(keyword),), _check_column)
+
+
+def _check_column(name: str) -> None:
+    if name != "*":
+        _check_ordering(name)
+
+
+def _check_field(expr: Expr) -> None:
+    if expr.args:
+        raise ValueError(f"{expr.name} as an output field takes keywords only.")
+    for keyword, value in expr.kwargs.items():
+        if keyword not in FIELDS[expr.name] or not isinstance(value, int | None):
+            raise ValueError(f"{expr.name} as an output field does not take {keyword}={value!r}.")
+
+
+def _argument(expr: Expr, position: int, keyword: str, default: Any = None) -> Any:
+    return expr.args[position] if len(expr.args) > position else expr.kwargs.get(keyword, default)
+
+
+def _check_combined(expr: Expr) -> None:
+    _one_of(_argument(expr, 1, "connector"), CONNECTORS, "an operator between expressions")
+
+
+def _check_name(expr: Expr) -> None:
+    name = _argument(expr, 0, "name")
+    if not (expr.name == "OuterRef" and isinstance(name, Expr) and name.name == "OuterRef"):
+        check_path(name)
+
+
+def _check_extract(expr: Expr) -> None:
+    _check_strings((_argument(expr, 0, "expression"),), check_path)
+    _one_of(_argument(expr, 1, "lookup_name"), DATE_PARTS, "a part of a date")
+
+
+def _check_trunc(expr: Expr) -> None:
+    _check_strings((_argument(expr, 0, "expression"),), check_path)
+    _one_of(_argument(expr, 1, "kind"), DATE_PARTS, "a part of a date")
+
+
+def _check_query(expr: Expr) -> None:
+    if not isinstance(_argument(expr, 0, "queryset"), Node):
+        raise ValueError(f"{expr.name} takes a query.")
+
+
+def _check_prefetch(expr: Expr) -> None:
+    check_path(_argument(expr, 0, "lookup"))
+    to_attr = _argument(expr, 2, "to_attr")
+    if to_attr is not None:
+        check_identifier(to_attr)
+
+
+def _check_filtered_relation(expr: Expr) -> None:
+    check_path(_argument(expr, 0, "relation_name"))
+    if not isinstance(_argument(expr, 1, "condition", Condition(())), Condition):
+        raise ValueError("The condition of a FilteredRelation is a condition.")
+
+
+def _check_frame(expr: Expr) -> None:
+    for position, keyword in enumerate(("start", "end")):
+        bound = _argument(expr, position, keyword)
+        if bound is not None and type(bound) is not int:
+            raise ValueError(f"{keyword!r} of {expr.name} is an integer or None.")
+    exclusion = _argument(expr, 2, "exclusion")
+    if exclusion is not None:
+        _one_of(exclusion, _EXCLUSIONS, "an exclusion of a window's frame")
+
+
+def _check_part_keyword(expr: Expr) -> None:
+    part = expr.kwargs.get("lookup_name")
+    if part is not None:
+        _one_of(part, DATE_PARTS, "a part of a date")
+
+
+def _check_key(expr: Expr) -> None:
+    if not isinstance(_argument(expr, 0, "key"), str | int):
+        raise ValueError(f"{expr.name} takes a key.")
+
+
+_EXPRESSION_CHECKS: dict[str, Callable[[Expr], None]] = {
+    "F": _check_name,
+    "OuterRef": _check_name,
+    "CombinedExpression": _check_combined,
+    "Extract": _check_extract,
+    "Trunc": _check_trunc,
+    "Subquery": _check_query,
+    "Exists": _check_query,
+    "Prefetch": _check_prefetch,
+    "FilteredRelation": _check_filtered_relation,
+    "RowRange": _check_frame,
+    "ValueRange": _check_frame,
+    "KT": _check_key,
+    "KeyTransform": _check_key,
+    "KeyTextTransform": _check_key,
+    **{name: _check_part_keyword for name in EXPRESSIONS if name.startswith("Extract") and name != "Extract"},
+}

@@ -1,0 +1,363 @@
+"""The two messages to bytes and back; ``docs/protocol.md`` is the contract.
+
+>>> from django_rpc.graph.node import Source
+>>> text = encode_request(Request(id="r1", nodes=(Source(model="shop.Order", service="rpc"),), outputs=(0,)))
+>>> text
+b'{"v":1,"id":"r1","nodes":[["source","shop.Order"]],"outputs":[0]}'
+>>> decode_request(text).nodes[0].model
+'shop.Order'
+
+JSON is the only format so far.  `_Format` is the seam for another: everything else works on plain trees.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from django_rpc.graph.node import KINDS, Node
+from django_rpc.graph.values import RowSet, Table
+from django_rpc.graph.vocabulary import check_identifier, check_model
+from django_rpc.wire.errors import (
+    BadMessage,
+    BadValue,
+    TooManyNodes,
+    UnknownNode,
+    VersionMismatch,
+    WireError,
+)
+from django_rpc.wire.limits import REQUEST_LIMITS, RESPONSE_LIMITS, Limits, check_depth, check_size, too_deep
+from django_rpc.wire.messages import PROTOCOL_VERSION, ClientInfo, ErrorReport, Request, Response, TraceEntry
+from django_rpc.wire.nodes import READERS, WRITERS, AnyForm
+from django_rpc.wire.rows import decode_rows
+from django_rpc.wire.tags import Unpacker
+from django_rpc.wire.values import Packer
+
+__all__ = ["decode_request", "decode_response", "encode_request", "encode_response"]
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+#: What msgspec raises for bytes that are no text, no JSON, or not of the form.
+_PARSER_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError)
+
+
+class _RequestForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    v: int
+    id: str
+    client: ClientInfo = ClientInfo()
+    expires: float | None = None
+    nodes: list[AnyForm]
+    outputs: list[int]
+    shapes: dict[str, tuple[str, ...]] = {}
+    trace: bool = False
+
+
+class _ErrorForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    code: str
+    message: str
+    model: str | None = None
+    remote_name: str | None = None
+    data: Any = None
+    node: int | None = None
+    traceback: str | None = None
+
+
+class _ResponseForm(msgspec.Struct, frozen=True, kw_only=True):
+    v: int
+    id: str
+    outputs: list[msgspec.Raw] = []
+    error: _ErrorForm | None = None
+    trace: list[tuple[str, float]] = []
+
+
+class _RowsForm(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: msgspec.Raw
+
+
+class _TableForm(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    model: str
+    fields: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: msgspec.Raw
+
+
+class _RowsOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    body: _RowsForm = msgspec.field(name="$rows")
+
+
+class _TableOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    body: _TableForm = msgspec.field(name="$table")
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """How plain trees become bytes, and bytes typed trees."""
+
+    encode: Callable[[Any], bytes]
+    request: Callable[[bytes], _RequestForm]
+    response: Callable[[bytes], _ResponseForm]
+    rows: Callable[[msgspec.Raw], _RowsOutput]
+    table: Callable[[msgspec.Raw], _TableOutput]
+    any: Callable[[Any], Any]
+
+
+_JSON = _Format(
+    encode=msgspec.json.Encoder().encode,
+    request=msgspec.json.Decoder(_RequestForm).decode,
+    response=msgspec.json.Decoder(_ResponseForm).decode,
+    rows=msgspec.json.Decoder(_RowsOutput).decode,
+    table=msgspec.json.Decoder(_TableOutput).decode,
+    any=msgspec.json.Decoder().decode,
+)
+
+
+def encode_request(request: Request, limits: Limits = REQUEST_LIMITS) -> bytes:
+    """The bytes of a request, whose nodes are in topological order.
+
+    Raises BadValue for what cannot cross the wire, MessageTooLarge and MessageTooDeep for what no server would read.
+    """
+    if not _ID.fullmatch(request.id):
+        raise BadValue(f"{request.id!r} cannot be a request's id: use letters, digits and . _ : - , at most 128.")
+    index: dict[int, int] = {}
+    pack = Packer(index, limits)
+    nodes = []
+    for position, node in enumerate(request.nodes):
+        try:
+            nodes.append(WRITERS[type(node)](pack, node))
+        except WireError as error:
+            error.node = position
+            raise
+        except RecursionError:
+            raise too_deep(limits) from None
+        except UnicodeEncodeError as error:
+            raise _lone_surrogate(error) from None
+        index[id(node)] = position
+    message: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": request.id}
+    if request.client != ClientInfo():
+        message["client"] = request.client
+    if request.expires is not None:
+        if not math.isfinite(request.expires):
+            raise BadValue("'expires' is a finite number of seconds since the epoch.")
+        message["expires"] = request.expires
+    message["nodes"] = nodes
+    message["outputs"] = request.outputs
+    if request.shapes:
+        message["shapes"] = request.shapes
+    if request.trace:
+        message["trace"] = True
+    data = _encode(message)
+    check_size(data, limits)
+    check_depth(data, limits)
+    return data
+
+
+def _encode(message: dict[str, Any]) -> bytes:
+    try:
+        return _JSON.encode(message)
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate(error) from None
+
+
+def _lone_surrogate(error: UnicodeEncodeError) -> BadValue:
+    around = error.object[max(0, error.start - 10) : error.end + 10]
+    return BadValue(
+        f"The text {around!r} holds half of a surrogate pair, which is no character: "
+        "decode the bytes it came from properly, or use bytes."
+    )
+
+
+def decode_request(data: bytes, limits: Limits = REQUEST_LIMITS) -> Request:
+    """The request that ``data`` holds; raises a WireError, and nothing else, whatever the bytes are."""
+    check_size(data, limits)
+    check_depth(data, limits)
+    try:
+        form = _JSON.request(data)
+    except _PARSER_ERRORS as error:
+        raise _diagnose(data, error) from None
+    except RecursionError:
+        raise too_deep(limits) from None
+    try:
+        return _request(form, limits)
+    except WireError as error:
+        error.request_id = form.id if _ID.fullmatch(form.id) else None
+        raise
+
+
+def _request(form: _RequestForm, limits: Limits) -> Request:
+    _check_version(form.v)
+    if not _ID.fullmatch(form.id):
+        raise BadMessage("The id of a request is 1 to 128 letters, digits and . _ : -")
+    for what, count, limit in (
+        ("nodes", len(form.nodes), limits.nodes),
+        ("outputs", len(form.outputs), limits.outputs),
+    ):
+        if count > limit:
+            raise TooManyNodes(f"The message has {count:,} {what}; at most {limit:,} are allowed. Send it in parts.")
+    nodes = _nodes(form.nodes, limits)
+    for output in form.outputs:
+        if not 0 <= output < len(nodes):
+            raise BadValue(f"Output {output} is not the index of one of the {len(nodes)} nodes.")
+    try:
+        for model, names in form.shapes.items():
+            check_model(model)
+            for name in names:
+                check_identifier(name)
+    except ValueError as error:
+        raise BadValue(f"shapes: {error}") from None
+    return Request(
+        id=form.id,
+        nodes=nodes,
+        outputs=tuple(form.outputs),
+        client=form.client,
+        expires=form.expires,
+        shapes=form.shapes,
+        trace=form.trace,
+    )
+
+
+def _nodes(forms: list[Any], limits: Limits) -> tuple[Node, ...]:
+    nodes: list[Node] = []
+    unpack = Unpacker(nodes, limits)
+    try:
+        for form in forms:
+            nodes.append(READERS[type(form)](unpack, form))
+    except WireError as error:
+        error.node = len(nodes)
+        raise
+    except RecursionError:
+        raise too_deep(limits) from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadValue(f"Node {len(nodes)}: {error}", node=len(nodes)) from None
+    return tuple(nodes)
+
+
+def _check_version(version: Any) -> None:
+    if version != PROTOCOL_VERSION:
+        raise VersionMismatch(
+            f"The message is of version {version!r} of the protocol; this end speaks version {PROTOCOL_VERSION}. "
+            "Install the same major version of django_rpc at both ends."
+        )
+
+
+class _Head(msgspec.Struct):
+    v: int
+    id: str = ""
+    nodes: list[msgspec.Raw] = []
+
+
+def _diagnose(data: bytes, error: Exception) -> WireError:
+    """Say as exactly as possible why the typed parser refused: only for messages that it has refused."""
+    try:
+        head = msgspec.json.decode(data, type=_Head)
+    except (*_PARSER_ERRORS, RecursionError):
+        return BadMessage(f"This is no message of django_rpc: {error}. docs/protocol.md says how one is made.")
+    try:
+        _check_version(head.v)
+    except VersionMismatch as mismatch:
+        mismatch.request_id = head.id if _ID.fullmatch(head.id) else None
+        return mismatch
+    request_id = head.id if _ID.fullmatch(head.id) else None
+    place = re.search(r"\$\.nodes\[(\d+)\]", str(error))
+    node = int(place[1]) if place else None
+    if node is not None and node < len(head.nodes):
+        form = msgspec.json.decode(head.nodes[node])
+        kind = form[0] if isinstance(form, list) and form else None
+        if not isinstance(kind, str) or kind not in KINDS:
+            shown = repr(kind)[:60]
+            return UnknownNode(
+                f"{shown} is not a kind of node of this version; there are {', '.join(KINDS)}.",
+                node=node,
+                request_id=request_id,
+            )
+        return BadValue(
+            f"Node {node} is not written as a {kind!r} node has to be: {error}.", node=node, request_id=request_id
+        )
+    return BadMessage(f"The message is not written as a request has to be: {error}.", request_id=request_id)
+
+
+def encode_response(response: Response, limits: Limits = RESPONSE_LIMITS) -> bytes:
+    """The bytes of a response.  Raises BadValue for an output that cannot cross the wire."""
+    pack = Packer(limits=limits)
+    message: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": response.id}
+    try:
+        message["outputs"] = [pack(value) for value in response.outputs]
+        if response.error is not None:
+            message["error"] = _pack_error(pack, response.error)
+    except RecursionError:
+        raise too_deep(limits) from None
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate(error) from None
+    if response.trace:
+        message["trace"] = [(entry.sql, entry.seconds) for entry in response.trace]
+    data = _encode(message)
+    check_size(data, limits)
+    return data
+
+
+def _pack_error(pack: Packer, error: ErrorReport) -> _ErrorForm:
+    return _ErrorForm(
+        code=error.code,
+        message=error.message,
+        model=error.model,
+        remote_name=error.remote_name,
+        data=pack(error.data),
+        node=error.node,
+        traceback=error.traceback,
+    )
+
+
+def decode_response(data: bytes, limits: Limits = RESPONSE_LIMITS) -> Response:
+    """The response that ``data`` holds; raises a WireError, and nothing else, whatever the bytes are."""
+    check_size(data, limits)
+    unpack = Unpacker(limits=limits)
+    try:
+        form = _JSON.response(data)
+        _check_version(form.v)
+        outputs = tuple([_output(raw, unpack, limits) for raw in form.outputs])
+        report = None if form.error is None else _read_error(unpack, form.error)
+    except _PARSER_ERRORS as error:
+        raise _diagnose(data, error) from None
+    except RecursionError:
+        raise too_deep(limits) from None
+    except (ValueError, TypeError) as error:
+        raise BadValue(f"The response holds a value that cannot be read: {error}") from None
+    trace = tuple([TraceEntry(sql, seconds) for sql, seconds in form.trace])
+    return Response(id=form.id, outputs=outputs, error=report, trace=trace)
+
+
+def _read_error(unpack: Unpacker, form: _ErrorForm) -> ErrorReport:
+    return ErrorReport(
+        code=form.code,
+        message=form.message,
+        model=form.model,
+        remote_name=form.remote_name,
+        data=unpack(form.data),
+        node=form.node,
+        traceback=form.traceback,
+    )
+
+
+def _output(raw: msgspec.Raw, unpack: Unpacker, limits: Limits) -> Any:
+    """One output.  Rows, when written as we write them, are parsed once, by the decoder of their types."""
+    start = bytes(memoryview(raw)[:9])
+    if start.startswith(b'{"$rows":'):
+        rows = _JSON.rows(raw).body
+        _check_header(rows.columns, rows.types)
+        return RowSet(rows.columns, decode_rows(rows.types, rows.rows, unpack, limits))
+    if start == b'{"$table"':
+        table = _JSON.table(raw).body
+        check_model(table.model)
+        _check_header(table.fields, table.types)
+        return Table(table.model, table.fields, decode_rows(table.types, table.rows, unpack, limits))
+    return unpack(_JSON.any(raw))
+
+
+def _check_header(names: tuple[str, ...], types: tuple[str, ...]) -> None:
+    if len(names) != len(types):
+        raise BadValue("Rows have one type for each column of their header.")

@@ -1,0 +1,82 @@
+"""How much one message may hold, and the checks that run before a parser sees it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from django_rpc.wire.errors import MessageTooDeep, MessageTooLarge
+
+__all__ = ["REQUEST_LIMITS", "RESPONSE_LIMITS", "Limits", "check_depth", "check_size"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a decoder accepts; a message beyond it is refused with an error of its own class.
+
+    >>> Limits(nodes=10).nodes
+    10
+    """
+
+    #: Parser exhaustion: a huge message is refused by its length alone, before it is parsed.
+    message_bytes: int = 16 * 1024 * 1024
+    #: Amplification: each node may cost a query or a copy of a large one.
+    nodes: int = 10_000
+    #: Amplification: the same large result asked for again and again.
+    outputs: int = 10_000
+    #: Stack exhaustion: ``[[[[...`` makes every recursive reader run out of stack.
+    depth: int = 200
+    #: Quadratic text: one string in which a regular expression or a LIKE runs for minutes.
+    text: int = 4 * 1024 * 1024
+    #: Quadratic arithmetic: digits of an integer, and of a decimal when written out (``1e999999999``).
+    digits: int = 1_000
+    #: Schema exhaustion: a decoder is made and kept per list of column types.
+    columns: int = 2_000
+
+
+#: Of a server for what clients send.
+REQUEST_LIMITS = Limits()
+#: Of a client for what its own server answers: a large result is what it asked for.
+RESPONSE_LIMITS = Limits(message_bytes=1024 * 1024 * 1024, text=256 * 1024 * 1024)
+
+_BRACKETS = b"[]{}"
+_NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_CHUNK = 4096
+
+
+def check_size(data: bytes, limits: Limits) -> None:
+    """Raise MessageTooLarge if ``data`` is longer than ``limits.message_bytes``."""
+    if len(data) > limits.message_bytes:
+        raise MessageTooLarge(
+            f"The message has {len(data):,} bytes; at most {limits.message_bytes:,} are allowed. "
+            "Send less at once, or raise the limit message_bytes at the end that reads it."
+        )
+
+
+def check_depth(data: bytes, limits: Limits) -> None:
+    """Raise MessageTooDeep if the JSON text ``data`` nests deeper than ``limits.depth``; linear, without recursion.
+
+    >>> check_depth(b'{"a": "[[[[["}', Limits(depth=1))
+    """
+    if data.count(b"[") + data.count(b"{") <= limits.depth:
+        return
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Brackets inside strings do not count, and must not hide others: every second piece is outside.
+    brackets = b"".join(data.split(b'"')[::2]).translate(None, _NOT_BRACKETS)
+    level = 0
+    for start in range(0, len(brackets), _CHUNK):
+        steps = map(_STEPS.__getitem__, brackets[start : start + _CHUNK])
+        levels = list(itertools.accumulate(steps, initial=level))
+        if max(levels) > limits.depth:
+            raise too_deep(limits)
+        level = levels[-1]
+
+
+def too_deep(limits: Limits) -> MessageTooDeep:
+    """The error for a message or a value that is nested too deeply."""
+    return MessageTooDeep(
+        f"Values are nested deeper than {limits.depth} levels. Flatten the value, or the condition or expression; "
+        "a chain of calls has no such limit."
+    )

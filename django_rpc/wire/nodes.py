@@ -1,0 +1,246 @@
+"""One form per kind of node: an array that starts with the kind's name.
+
+`WRITERS` makes the array; the structs below are what the parser checks it against; `READERS` make the node of them.
+A kind of ``graph.node.KINDS`` without all three fails when this module is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from django_rpc.graph.arguments import check_method_arguments
+from django_rpc.graph.node import (
+    KINDS,
+    Attr,
+    Call,
+    Column,
+    Insert,
+    Item,
+    Literal,
+    Method,
+    Node,
+    Operator,
+    Rows,
+    Save,
+    Source,
+)
+from django_rpc.graph.vocabulary import check_identifier, check_path
+from django_rpc.wire.errors import BadValue
+from django_rpc.wire.rows import convert_rows, pack_rows
+from django_rpc.wire.tags import Unpacker
+from django_rpc.wire.values import Packer
+
+__all__ = ["READERS", "WRITERS", "AnyForm"]
+
+#: The service is the client's own name for the server; it does not cross.
+_HERE = ""
+_ON_CONFLICT = (None, "ignore", "update")
+
+
+class _Form(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True, gc=False):
+    """Base of the forms: arrays of exactly these fields."""
+
+
+class SourceForm(_Form, frozen=True, tag="source"):
+    model: str
+
+
+class MethodForm(_Form, frozen=True, tag="method"):
+    parent: int
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+class CallForm(_Form, frozen=True, tag="call"):
+    parent: int
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+class AttrForm(_Form, frozen=True, tag="attr"):
+    parent: int
+    name: str
+
+
+class ItemForm(_Form, frozen=True, tag="item"):
+    parent: int
+    key: Any
+
+
+class OperatorForm(_Form, frozen=True, tag="operator"):
+    name: str
+    args: list[Any]
+
+
+class LiteralForm(_Form, frozen=True, tag="literal"):
+    value: Any
+
+
+class RowsForm(_Form, frozen=True, tag="rows"):
+    parent: int
+    columns: tuple[str, ...]
+
+
+class ColumnForm(_Form, frozen=True, tag="column"):
+    parent: int
+    name: str
+
+
+class SaveOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    force_insert: bool = False
+    force_update: bool = False
+    update_fields: tuple[str, ...] | None = None
+    raw: bool = False
+
+
+class SaveForm(_Form, frozen=True, tag="save"):
+    model: str
+    values: dict[str, Any]
+    adding: bool
+    options: SaveOptions
+
+
+class InsertOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    returning: tuple[str, ...] = ()
+    on_conflict: str | None = None
+    update_fields: tuple[str, ...] = ()
+    unique_fields: tuple[str, ...] = ()
+
+
+class InsertForm(_Form, frozen=True, tag="insert"):
+    model: str
+    fields: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: list[list[Any]]
+    options: InsertOptions
+
+
+AnyForm = (
+    SourceForm
+    | MethodForm
+    | CallForm
+    | AttrForm
+    | ItemForm
+    | OperatorForm
+    | LiteralForm
+    | RowsForm
+    | ColumnForm
+    | SaveForm
+    | InsertForm
+)
+
+
+def _write_save(pack: Packer, node: Save) -> Any:
+    options = SaveOptions(node.force_insert, node.force_update, node.update_fields, node.raw)
+    return "save", node.model, pack.mapping(node.values), node.adding, options
+
+
+def _write_insert(pack: Packer, node: Insert) -> Any:
+    types, rows = pack_rows(node.rows, len(node.fields), pack)
+    options = InsertOptions(node.returning, node.on_conflict, node.update_fields, node.unique_fields)
+    return "insert", node.model, node.fields, types, rows, options
+
+
+#: Each kind of node to its array.
+WRITERS: dict[type[Node], Callable[[Packer, Any], Any]] = {
+    Source: lambda pack, n: ("source", n.model),
+    Method: lambda pack, n: (
+        "method",
+        pack.reference(n.parent),
+        n.name,
+        pack.sequence(n.args),
+        pack.mapping(n.kwargs),
+    ),
+    Call: lambda pack, n: ("call", pack.reference(n.parent), n.name, pack.sequence(n.args), pack.mapping(n.kwargs)),
+    Attr: lambda pack, n: ("attr", pack.reference(n.parent), n.name),
+    Item: lambda pack, n: ("item", pack.reference(n.parent), pack(n.key)),
+    Operator: lambda pack, n: ("operator", n.name, pack.sequence(n.args)),
+    Literal: lambda pack, n: ("literal", pack(n.value)),
+    Rows: lambda pack, n: ("rows", pack.reference(n.parent), n.columns),
+    Column: lambda pack, n: ("column", pack.reference(n.parent), n.name),
+    Save: _write_save,
+    Insert: _write_insert,
+}
+
+
+def _read_method(unpack: Unpacker, form: MethodForm) -> Method:
+    args, kwargs = tuple([unpack(value) for value in form.args]), unpack.mapping(form.kwargs)
+    node = Method(parent=unpack.node(form.parent), name=form.name, args=args, kwargs=kwargs)
+    if args or kwargs:
+        check_method_arguments(form.name, args, kwargs)
+    return node
+
+
+def _read_call(unpack: Unpacker, form: CallForm) -> Call:
+    for keyword in form.kwargs:
+        check_path(keyword)  # a method of the server's own may take lookups
+    args, kwargs = tuple([unpack(value) for value in form.args]), unpack.mapping(form.kwargs)
+    return Call(parent=unpack.node(form.parent), name=form.name, args=args, kwargs=kwargs)
+
+
+def _read_column(unpack: Unpacker, form: ColumnForm) -> Column:
+    parent = unpack.node(form.parent)
+    if not isinstance(parent, Rows):
+        raise BadValue("A column is taken from rows.")
+    if form.name not in parent.columns:
+        raise BadValue(f"{form.name!r} is not one of the columns of the rows that it is taken from.")
+    return Column(parent=parent, name=form.name)
+
+
+def _read_save(unpack: Unpacker, form: SaveForm) -> Save:
+    options = form.options
+    for name in options.update_fields or ():
+        check_identifier(name)
+    return Save(
+        model=form.model,
+        service=_HERE,
+        values=unpack.mapping(form.values),
+        adding=form.adding,
+        force_insert=options.force_insert,
+        force_update=options.force_update,
+        update_fields=options.update_fields,
+        raw=options.raw,
+    )
+
+
+def _read_insert(unpack: Unpacker, form: InsertForm) -> Insert:
+    options = form.options
+    if options.on_conflict not in _ON_CONFLICT:
+        raise BadValue(f"{options.on_conflict!r} is not what can be done on conflict: ignore, update or null.")
+    if len(form.types) != len(form.fields):
+        raise BadValue("Rows have one type for each of their fields.")
+    return Insert(
+        model=form.model,
+        service=_HERE,
+        fields=form.fields,
+        rows=tuple(convert_rows(form.types, form.rows, unpack, unpack.limits)),
+        returning=options.returning,
+        on_conflict=options.on_conflict,
+        update_fields=options.update_fields,
+        unique_fields=options.unique_fields,
+    )
+
+
+#: Each form to its node.
+READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
+    SourceForm: lambda unpack, form: Source(model=form.model, service=_HERE),
+    MethodForm: _read_method,
+    CallForm: _read_call,
+    AttrForm: lambda unpack, form: Attr(parent=unpack.node(form.parent), name=form.name),
+    ItemForm: lambda unpack, form: Item(parent=unpack.node(form.parent), key=unpack(form.key)),
+    OperatorForm: lambda unpack, form: Operator(name=form.name, args=tuple([unpack(value) for value in form.args])),
+    LiteralForm: lambda unpack, form: Literal(value=unpack(form.value)),
+    RowsForm: lambda unpack, form: Rows(parent=unpack.node(form.parent), columns=form.columns),
+    ColumnForm: _read_column,
+    SaveForm: _read_save,
+    InsertForm: _read_insert,
+}
+
+_FORM_KINDS = {form.__struct_config__.tag for form in _Form.__subclasses__()}
+if set(KINDS.values()) != set(WRITERS) or set(KINDS) != _FORM_KINDS or set(READERS) != set(_Form.__subclasses__()):
+    raise ImportError("A kind of node in graph.node.KINDS has no form on the wire: complete django_rpc/wire/nodes.py.")

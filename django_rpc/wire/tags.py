@@ -1,0 +1,292 @@
+"""Plain JSON to values: one reader per tag, each of which checks what it reads."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import re
+import uuid
+import zoneinfo
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from django_rpc.graph.arguments import check_condition, check_expression
+from django_rpc.graph.node import Node
+from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, Table
+from django_rpc.graph.vocabulary import check_identifier, check_model
+from django_rpc.wire.errors import BadValue, ForwardReference, UnknownTag
+from django_rpc.wire.limits import REQUEST_LIMITS, Limits
+from django_rpc.wire.rows import INT64, convert_rows
+
+__all__ = ["TAGS", "Unpacker"]
+
+T = TypeVar("T")
+
+_DECIMAL = re.compile(r"[+-]?(?:(\d+\.?\d*|\.\d+)(?:[Ee][+-]?\d{1,9})?|Infinity|s?NaN\d*)", re.ASCII)
+_INT = re.compile(r"-?\d+", re.ASCII)
+_DATE = r"\d{4}-\d\d-\d\d"
+_TIME = r"\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d(?::\d\d(?:\.\d{6})?)?)?"
+_DATE_ONLY = re.compile(_DATE, re.ASCII)
+_TIME_ONLY = re.compile(_TIME, re.ASCII)
+_DATE_TIME = re.compile(f"{_DATE}T{_TIME}", re.ASCII)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,40}(?:/[A-Za-z0-9_+-]{1,40}){0,3}", re.ASCII)
+
+
+class Unpacker:
+    """Turns parsed JSON into values; raises a WireError, or ValueError for a value that its type refuses.
+
+    ``nodes`` are those that a value may refer to: the ones before it in the message.
+
+    >>> Unpacker()({"$tuple": [1, {"$decimal": "1.50"}]})
+    (1, Decimal('1.50'))
+    """
+
+    __slots__ = ("limits", "nodes", "text")
+
+    def __init__(self, nodes: Sequence[Node] = (), limits: Limits = REQUEST_LIMITS) -> None:
+        self.nodes = nodes
+        self.limits = limits
+        self.text = limits.text
+
+    def __call__(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is str:
+            if len(value) > self.text:
+                raise BadValue(f"A text has {len(value):,} characters; at most {self.text:,} are allowed.")
+            return value
+        if kind is int:
+            if not INT64[0] <= value <= INT64[1]:
+                raise BadValue('An integer is beyond 64 bits: write {"$int": "..."}.')
+            return value
+        if kind is list:
+            return [self(item) for item in value]
+        if kind is dict:
+            return self._object(value)
+        return value  # None, bool, float: the parser makes no other type
+
+    def _object(self, value: dict[str, Any]) -> Any:
+        for key in value:
+            if key[:1] == "$":
+                break
+        else:
+            return {key: self(item) for key, item in value.items()}
+        read = TAGS.get(key) if len(value) == 1 else None
+        if read is None:
+            raise UnknownTag(
+                f"{key[:40]!r} is not a tag of this version, or does not stand alone in its object. "
+                'A key that starts with "$" is written in a {"$dict": [[key, value], ...]}.'
+            )
+        return read(self, value[key])
+
+    def node(self, index: Any) -> Node:
+        """The node that stands at ``index``, before the one that refers to it."""
+        if type(index) is not int or index < 0:
+            raise BadValue("A reference is the index of a node: an integer from 0.")
+        if index >= len(self.nodes):
+            raise ForwardReference(
+                f"Node {index} is referred to where only {len(self.nodes)} stand before: "
+                "put each node after those that it is made from."
+            )
+        return self.nodes[index]
+
+    def names(self, value: Any) -> tuple[str, ...]:
+        """A list of names, as a tuple."""
+        for name in expect(value, list, "a list of names"):
+            expect(name, str, "a name")
+        return tuple(value)
+
+    def mapping(self, value: Any) -> dict[str, Any]:
+        """An object whose keys are names, where no tag can stand."""
+        return {key: self(item) for key, item in expect(value, dict, "an object").items()}
+
+
+def expect(value: Any, kind: type[T], what: str) -> T:
+    """``value`` if it is of exactly this type; raises BadValue that says what belongs there."""
+    if type(value) is not kind:
+        raise BadValue(f"{what[0].upper()}{what[1:]} is needed, and not {_named(value)}.")
+    return value
+
+
+def _named(value: Any) -> str:
+    return {dict: "an object", list: "an array", str: "a text", NoneType: "null"}.get(
+        type(value), "a number or boolean"
+    )
+
+
+NoneType = type(None)
+
+
+def _fields(value: Any, count: int, tag: str) -> list[Any]:
+    items = expect(value, list, f"an array of {count} after {tag}")
+    if len(items) != count:
+        raise BadValue(f"{tag} is an array of {count}, and not of {len(items)}.")
+    return items
+
+
+def _match(value: Any, pattern: re.Pattern[str], tag: str) -> str:
+    text = expect(value, str, f"a text after {tag}")
+    if len(text) > 2_000_000 or not pattern.fullmatch(text):
+        raise BadValue(f"{text[:60]!r} is not written as {tag} has to be.")
+    return text
+
+
+def _read_decimal(unpack: Unpacker, value: Any) -> Decimal:
+    limit = unpack.limits.digits
+    if type(value) is str and len(value) > limit + 20:
+        raise BadValue(f"A decimal has more than {limit:,} digits.")
+    number = Decimal(_match(value, _DECIMAL, "$decimal"))
+    if number.is_finite() and abs(number.adjusted()) > limit:
+        raise BadValue(f"A decimal has more than {limit:,} digits when written out.")
+    return number
+
+
+def _read_int(unpack: Unpacker, value: Any) -> int:
+    if type(value) is str and len(value) > unpack.limits.digits + 1:
+        raise BadValue(f"An integer has more than {unpack.limits.digits:,} digits.")
+    return int(_match(value, _INT, "$int"))
+
+
+def _read_float(unpack: Unpacker, value: Any) -> float:
+    if value not in ("nan", "inf", "-inf"):
+        raise BadValue("$float is one of nan, inf, -inf; other numbers are written plainly.")
+    return float(value)
+
+
+def _zoned(value: Any, pattern: re.Pattern[str], tag: str, parse: Callable[[str], Any]) -> Any:
+    if type(value) is str:
+        return parse(_match(value, pattern, tag))
+    text, zone, fold = _fields(value, 3, tag)
+    parsed = parse(_match(text, pattern, tag))
+    if type(fold) is not int or fold not in (0, 1):
+        raise BadValue(f"The fold of {tag} is 0 or 1.")
+    if zone is not None:
+        if parsed.tzinfo is not None:
+            raise BadValue(f"{tag} has either an offset or a zone, not both.")
+        parsed = parsed.replace(tzinfo=_zone(zone))
+    return parsed.replace(fold=fold)
+
+
+def _zone(value: Any) -> zoneinfo.ZoneInfo:
+    key = _match(value, _ZONE, "$zone")
+    try:
+        return zoneinfo.ZoneInfo(key)
+    except (zoneinfo.ZoneInfoNotFoundError, OSError, ValueError):
+        raise BadValue(f"There is no time zone {key!r} here.") from None
+
+
+def _duration(value: Any, tag: str) -> datetime.timedelta:
+    return msgspec.convert(expect(value, str, f"a text after {tag}"), datetime.timedelta)
+
+
+def _read_bytes(unpack: Unpacker, value: Any) -> bytes:
+    text = expect(value, str, "base64 after $bytes")
+    if len(text) > unpack.text:
+        raise BadValue(f"A text has {len(text):,} characters; at most {unpack.text:,} are allowed.")
+    return base64.b64decode(text, validate=True)
+
+
+def _read_list(unpack: Unpacker, value: Any, tag: str) -> list[Any]:
+    return [unpack(item) for item in expect(value, list, f"an array after {tag}")]
+
+
+def _read_slice(unpack: Unpacker, value: Any) -> slice:
+    start, stop, step = map(unpack, _fields(value, 3, "$slice"))
+    return slice(start, stop, step)
+
+
+def _read_dict(unpack: Unpacker, value: Any) -> dict[Any, Any]:
+    pairs = (_fields(pair, 2, "a pair of $dict") for pair in expect(value, list, "an array after $dict"))
+    return {unpack(key): unpack(item) for key, item in pairs}
+
+
+def _read_expr(unpack: Unpacker, value: Any) -> Expr:
+    name, args, kwargs = _fields(value, 3, "$expr")
+    expr = Expr(
+        expect(name, str, "the name of an expression"),
+        tuple([unpack(item) for item in expect(args, list, "an array of arguments")]),
+        unpack.mapping(kwargs),
+    )
+    check_expression(expr)
+    return expr
+
+
+def _read_condition(unpack: Unpacker, value: Any) -> Condition:
+    connector, negated, packed = _fields(value, 3, "$q")
+    children: list[Any] = []
+    for child in expect(packed, list, "an array of children"):
+        if type(child) is list:
+            lookup, operand = _fields(child, 2, "a pair of $q")
+            children.append((lookup, unpack(operand)))
+        else:
+            children.append(unpack(child))
+    condition = Condition(tuple(children), connector, negated)
+    check_condition(condition)
+    return condition
+
+
+def _read_instance(unpack: Unpacker, value: Any) -> Instance:
+    model, values = _fields(value, 2, "$instance")
+    check_model(model)
+    instance = Instance(model, unpack.mapping(values))
+    for name in instance.values:
+        check_identifier(name)
+    return instance
+
+
+def _read_record(unpack: Unpacker, value: Any) -> Record:
+    model, fields, values = _fields(value, 3, "$record")
+    check_model(model)
+    names = unpack.names(fields)
+    return Record(model, names, tuple(map(unpack, _fields(values, len(names), "$record"))))
+
+
+def _read_table(unpack: Unpacker, value: Any) -> Table:
+    model, fields, types, rows = _fields(value, 4, "$table")
+    check_model(model)
+    names, kinds = _header(unpack, fields, types)
+    return Table(model, names, convert_rows(kinds, rows, unpack, unpack.limits))
+
+
+def _read_rows(unpack: Unpacker, value: Any) -> RowSet:
+    columns, types, rows = _fields(value, 3, "$rows")
+    names, kinds = _header(unpack, columns, types)
+    return RowSet(names, convert_rows(kinds, rows, unpack, unpack.limits))
+
+
+def _header(unpack: Unpacker, names: Any, types: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    columns, kinds = unpack.names(names), unpack.names(types)
+    if len(columns) != len(kinds):
+        raise BadValue("Rows have one type for each column of their header.")
+    return columns, kinds
+
+
+#: How each tag is read.  A test holds it against ``values.PACKERS``.
+TAGS: dict[str, Callable[[Unpacker, Any], Any]] = {
+    "$ref": lambda unpack, value: unpack.node(value),
+    "$int": _read_int,
+    "$float": _read_float,
+    "$decimal": _read_decimal,
+    "$datetime": lambda unpack, value: _zoned(value, _DATE_TIME, "$datetime", datetime.datetime.fromisoformat),
+    "$date": lambda unpack, value: datetime.date.fromisoformat(_match(value, _DATE_ONLY, "$date")),
+    "$time": lambda unpack, value: _zoned(value, _TIME_ONLY, "$time", datetime.time.fromisoformat),
+    "$duration": lambda unpack, value: _duration(value, "$duration"),
+    "$offset": lambda unpack, value: datetime.timezone(_duration(value, "$offset")),
+    "$zone": lambda unpack, value: _zone(value),
+    "$uuid": lambda unpack, value: uuid.UUID(_match(value, _UUID, "$uuid")),
+    "$bytes": _read_bytes,
+    "$tuple": lambda unpack, value: tuple(_read_list(unpack, value, "$tuple")),
+    "$set": lambda unpack, value: set(_read_list(unpack, value, "$set")),
+    "$frozenset": lambda unpack, value: frozenset(_read_list(unpack, value, "$frozenset")),
+    "$dict": _read_dict,
+    "$slice": _read_slice,
+    "$expr": _read_expr,
+    "$q": _read_condition,
+    "$instance": _read_instance,
+    "$record": _read_record,
+    "$table": _read_table,
+    "$rows": _read_rows,
+}
