@@ -1,5 +1,7 @@
 """Settings of the example server. ``django_rpc.demo.environment`` lists the variables it takes."""
 
+import django
+
 from django_rpc.demo import environment
 
 SECRET_KEY = "only-for-the-demo"
@@ -21,6 +23,11 @@ INSTALLED_APPS = [
 MIGRATION_MODULES = {"auth": None, "contenttypes": None}
 
 DATABASES = {"default": environment.database()}
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3") and django.VERSION >= (5, 1):
+    # Several worker processes on one file: readers do not wait for a writer, and a transaction
+    # that will write waits for its turn at its beginning, where the timeout counts.
+    DATABASES["default"]["OPTIONS"].update(transaction_mode="IMMEDIATE", init_command="PRAGMA journal_mode=WAL;")
 
 if DATABASES["default"]["ENGINE"].endswith("mysql"):
     import pymysql  # a driver without a compiler; Django asks for MySQLdb by name
