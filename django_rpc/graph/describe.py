@@ -79,14 +79,18 @@ def _chain(node: Node, limit: int, depth: int) -> str:
     while (parent := getattr(steps[-1], "parent", None)) is not None:
         steps.append(parent)
     steps.reverse()
+    best = ""
     if len(steps) <= 2 * _STEPS:
-        texts = [_STEP[type(one)](one, limit, depth) for one in steps]
-        whole = "".join(texts)
-        if len(whole) <= limit:
-            return whole
+        for deeper in range(1, depth + 1):  # as much of the nested queries as there is room for
+            whole = "".join([_STEP[type(one)](one, limit, deeper) for one in steps])
+            if len(whole) > limit or whole == best:
+                break
+            best = whole
+    if best:
+        return best
     room = max(limit // max(min(len(steps), 6), 1), 24)
-    first = shorten(_STEP[type(steps[0])](steps[0], room, depth), max(room, limit // 3) if len(steps) > 1 else limit)
-    return first + _fit(steps[1:], limit - len(first), room, depth)
+    first = shorten(_STEP[type(steps[0])](steps[0], room, 1), max(room, limit // 3) if len(steps) > 1 else limit)
+    return first + _fit(steps[1:], limit - len(first), room, 1)
 
 
 def _fit(steps: list[Node], limit: int, room: int, depth: int) -> str:
@@ -114,7 +118,7 @@ def _fit(steps: list[Node], limit: int, room: int, depth: int) -> str:
 def _value(value: Any, limit: int, depth: int) -> str:
     """Any argument, in about ``limit`` characters."""
     if isinstance(value, Node):
-        return _chain(value, limit, depth - 1)
+        return _chain(value, max(limit // 2, 24), depth - 1)
     if isinstance(value, str | bytes):
         return repr(value) if len(value) <= limit else repr(value[: max(limit - 4, 8)])[:-1] + _MARK + "'"
     if isinstance(value, bool | int | float) or value is None:

@@ -111,6 +111,11 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             elif type(value) not in ATOMS:
                 yield from nodes_in(value)
 
+    def __repr__(self) -> str:
+        from django_rpc.graph.describe import describe  # which knows the kinds
+
+        return f"<{type(self).__name__} {describe(self)}>"
+
     def __copy__(self) -> Node:
         return self  # immutable, and a copy of a write would be a second write
 

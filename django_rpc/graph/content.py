@@ -1,0 +1,229 @@
+"""What a node holds, apart from which object it is: its hash, a copy with other inputs, its pickled form."""
+
+from __future__ import annotations
+
+import copyreg
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from django_rpc.graph.dag import topological
+from django_rpc.graph.node import KINDS, Call, Method, Node, own_fields
+from django_rpc.graph.values import ATOMS, Condition, Expr, Instance
+
+__all__ = ["key", "substitute"]
+
+_KIND_NAMES = {kind: name for name, kind in KINDS.items()}
+#: Tells the writes of this process from those of others, wherever their pickles meet.
+_process = os.urandom(8)
+
+
+def _renew() -> None:
+    global _process
+    _process = os.urandom(8)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
+
+
+def key(node: Node) -> bytes:
+    """The hash of a node's content: equal for equal reads, in every process.
+
+    >>> from django_rpc.graph.node import Method, Source
+    >>> one, other = (Method(Source("shop.Order", "rpc"), "filter", (), {"total": 5}) for _ in range(2))
+    >>> key(one) == key(other)
+    True
+    >>> key(one) == key(Method(Source("shop.Order", "rpc"), "filter", (), {"total": "5"}))
+    False
+
+    A write, a registered call and whatever is random has a key of its own, which its pickled copies share: they
+    are the same write.  The key is computed when it is first asked for, and kept.
+    """
+    if node.digest is None:
+        for one in _without_key(node):
+            force_setattr(one, "digest", _digest(one))
+    assert node.digest is not None
+    return node.digest
+
+
+def _without_key(node: Node) -> list[Node]:
+    """The nodes at and below ``node`` that have no key yet, inputs first."""
+    stack, seen = [node], {node}
+    while stack:
+        one = stack.pop()
+        if _is_unique(one):
+            continue
+        for parent in one.inputs():
+            if parent.digest is None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return sorted(seen, key=lambda one: one.order)
+
+
+def _is_unique(node: Node) -> bool:
+    """Whether evaluating the node twice is not the same as once."""
+    if node.writes or isinstance(node, Call):
+        return True
+    if not isinstance(node, Method):
+        return False
+    if node.name in ("order_by", "add_ordering") and any(
+        name in ("?", "-?") for name in node.args if type(name) is str
+    ):
+        return True
+    return _is_random(node.args) or _is_random(node.kwargs)
+
+
+def _is_random(value: Any) -> bool:
+    kind = type(value)
+    if kind in ATOMS or isinstance(value, Node):
+        return False
+    if kind is Expr:
+        return value.name == "Random" or _is_random(value.args) or _is_random(value.kwargs)
+    if kind is Condition:
+        return _is_random(value.children)
+    if kind is dict:
+        return any(_is_random(item) for item in value.values())
+    if kind in (list, tuple, set, frozenset):
+        return any(_is_random(item) for item in value if type(item) not in ATOMS)
+    return False
+
+
+def _digest(node: Node) -> bytes:
+    if _is_unique(node):
+        return hashlib.blake2b(b"own:%s:%d" % (_process, node.order), digest_size=16).digest()
+    parts = [_KIND_NAMES[type(node)].encode()]
+    for name in own_fields(type(node)):
+        _token(getattr(node, name), parts.append)
+    return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+
+
+def _token(value: Any, add: Callable[[bytes], object]) -> None:
+    """Write ``value`` down so that no two values that differ, in type or content, read alike."""
+    kind = type(value)
+    if kind is str:
+        text = value.encode("utf-8", "surrogatepass")
+        add(b"s%d:%s" % (len(text), text))
+    elif kind in ATOMS:
+        text = _atom(value)
+        add(b"a%d:%s" % (len(text), text))
+    elif isinstance(value, Node):
+        add(b"n")
+        add(key(value))
+    elif kind in (list, tuple):
+        add(b"%s%d(" % (kind.__name__.encode(), len(value)))
+        for item in value:
+            _token(item, add)
+        add(b")")
+    elif kind is dict:
+        # In its order: annotations and keys of a JSON object come back in the order in which they were given.
+        add(b"dict%d(" % len(value))
+        for name, item in value.items():
+            _token(name, add)
+            _token(item, add)
+        add(b")")
+    elif kind in (set, frozenset):
+        items = sorted(_whole(item) for item in value)
+        add(b"set%d(%s)" % (len(items), b"".join(items)))
+    elif kind is slice:
+        add(b"slice")
+        _token((value.start, value.stop, value.step), add)
+    elif isinstance(value, msgspec.Struct):  # Expr, Condition, Instance
+        add(kind.__name__.encode())
+        for name in value.__struct_fields__:
+            _token(getattr(value, name), add)
+    else:
+        raise TypeError(f"{kind.__qualname__} is no value that a node holds.")
+
+
+def _whole(value: Any) -> bytes:
+    parts: list[bytes] = []
+    _token(value, parts.append)
+    return b"".join(parts)
+
+
+def _atom(value: Any) -> bytes:
+    if type(value) is int:
+        return b"int%x" % value  # repr() refuses integers of more than 4300 digits
+    # repr tells 1 from True from 1.0, Decimal("1.0") from Decimal("1.00"), and the two folds of a time.
+    return f"{type(value).__name__}{value!r}".encode()
+
+
+def substitute(node: Node, replaced: Mapping[Node, Node]) -> Node:
+    """``node`` with other inputs, at the same place in the order; the node itself where none is replaced.
+
+    >>> from django_rpc.graph.node import Method, Source
+    >>> orders, clients = Source("shop.Order", "rpc"), Source("shop.Client", "rpc")
+    >>> count = Method(orders, "count")
+    >>> substitute(count, {orders: clients}).parent.model
+    'shop.Client'
+    >>> substitute(count, {}) is count
+    True
+    """
+    if not any(one in replaced for one in node.inputs()):
+        return node
+    fields = {name: _swap(getattr(node, name), Node, replaced) for name in own_fields(type(node))}
+    digest = node.digest if _is_unique(node) else None
+    return type(node)(**fields, where=node.where, is_query=node.is_query, order=node.order, digest=digest)
+
+
+def _swap(value: Any, leaf: type, replaced: Mapping[Any, Any]) -> Any:
+    """``value`` with the leaves that it holds replaced; the same object where nothing is."""
+    kind = type(value)
+    if kind in ATOMS:
+        return value
+    if isinstance(value, leaf):
+        return replaced.get(value, value)
+    if kind in (list, tuple, set, frozenset):
+        items = [item if type(item) in ATOMS else _swap(item, leaf, replaced) for item in value]
+        return value if all(map(_same, items, value)) else kind(items)
+    if kind is dict:
+        return {_swap(name, leaf, replaced): _swap(item, leaf, replaced) for name, item in value.items()}
+    if kind is slice:
+        return slice(*(_swap(part, leaf, replaced) for part in (value.start, value.stop, value.step)))
+    if kind in (Expr, Condition, Instance):
+        return kind(*[_swap(getattr(value, name), leaf, replaced) for name in value.__struct_fields__])
+    return value
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other
+
+
+# -- pickles ------------------------------------------------------------------------------------------------
+
+
+class _At(msgspec.Struct, frozen=True):
+    """Stands for a node in the pickled list of nodes."""
+
+    index: int
+
+
+def _reduce(node: Node) -> tuple[Callable[..., Node], tuple[Any, ...]]:
+    """The node as a flat list of all that it stands on, since pickle would go as deep as the graph."""
+    nodes = topological([node])
+    places = {one: _At(index) for index, one in enumerate(nodes)}
+    cells = []
+    for one in nodes:
+        # Two copies of a write are one write: that is what its key says, so it travels with it.
+        digest = key(one) if _is_unique(one) else None
+        values = tuple([_swap(getattr(one, name), Node, places) for name in own_fields(type(one))])
+        cells.append((_KIND_NAMES[type(one)], values, one.where, one.is_query, digest))
+    return _restore, (cells,)
+
+
+def _restore(cells: list[tuple[str, tuple[Any, ...], tuple[str, int] | None, bool, bytes | None]]) -> Node:
+    nodes: dict[_At, Node] = {}
+    for index, (kind_name, values, where, is_query, digest) in enumerate(cells):
+        kind = KINDS[kind_name]
+        fields = dict(zip(own_fields(kind), [_swap(value, _At, nodes) for value in values], strict=True))
+        nodes[_At(index)] = kind(**fields, where=where, is_query=is_query, digest=digest)
+    return nodes[_At(len(cells) - 1)]
+
+
+for _kind in KINDS.values():
+    copyreg.pickle(_kind, _reduce)

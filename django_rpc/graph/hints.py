@@ -1,0 +1,63 @@
+"""What a user meant who wrote what a Delayed does not have: the texts of its errors."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from django_rpc.graph import vocabulary
+from django_rpc.graph.describe import describe
+from django_rpc.graph.node import Attr, Node
+
+__all__ = ["QUERY_METHODS", "VALUE_NAMES", "check_query_key", "no_method", "no_value_method"]
+
+#: What Django does to the Query behind a queryset; users have public methods and operators for it.
+_INTERNAL = frozenset(
+    "and_ or_ xor sticky filter_reuse clear_ordering add_ordering default_ordering clear_limits clear_select_clause "
+    "add_fields through_columns".split()
+)
+#: The methods of a query that a user may write.
+QUERY_METHODS = frozenset(name for name, spec in vocabulary.METHODS.items() if "query" in spec.on) - _INTERNAL
+#: The methods of instances and plain values.
+VALUE_NAMES = frozenset(name for name, spec in vocabulary.METHODS.items() if spec.on & {"value", "instance"})
+
+
+def check_query_key(node: Node, key: Any) -> None:
+    """What Django refuses about the key of a queryset, refused at the user's own line."""
+    parts = (key.start, key.stop) if isinstance(key, slice) else (key,)
+    if isinstance(key, slice) and key.step is not None:
+        raise TypeError(f"A query takes no step. Write {describe(node, 80)}[...].compute()[::{key.step}].")
+    for part in parts:
+        if isinstance(part, Node) or (part is None and isinstance(key, slice)):
+            continue
+        if not isinstance(part, int) or isinstance(part, bool):
+            raise TypeError(
+                f"A query is indexed by whole numbers and slices, not by {part!r}. To find rows, .filter()."
+            )
+        if part < 0:
+            raise ValueError("Negative indexing is not supported: use .reverse() or .last().")
+
+
+def no_method(node: Node, name: str, own: Iterable[str]) -> str:
+    """The error for an attribute that a query does not have, with what is near it."""
+    public = sorted(QUERY_METHODS | set(own))
+    near = difflib.get_close_matches(name, public, n=3)
+    text = f"{describe(node, 80)} is a query, which has no {name!r}."
+    if name in vocabulary.METHODS:
+        text += f" An instance has: .get(...).{name}()"
+    elif near:
+        text += f" Did you mean {' or '.join(near)}?"
+    else:
+        text += f" For a field of its rows, .values({name!r}) or .first().{name}."
+    return f"{text} A method that the server registered is called by .call({name!r}, ...)."
+
+
+def no_value_method(node: Attr) -> str:
+    """The error for a call of something that is no method of the vocabulary."""
+    near = difflib.get_close_matches(node.name, sorted(vocabulary.METHODS.keys() - _INTERNAL), n=3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return (
+        f".{node.name}() is not a method that can be sent to a service.{hint} "
+        f"A method that the server registered is called by .call({node.name!r}, ...)."
+    )
