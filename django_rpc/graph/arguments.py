@@ -31,6 +31,8 @@ CONDITION_CONNECTORS: frozenset[str] = frozenset({"AND", "OR", "XOR"})
 
 #: Methods whose keywords are lookups.
 _LOOKUP_METHODS = frozenset({"filter", "exclude", "get", "get_or_create", "update_or_create"})
+#: Methods whose positional arguments are conditions or expressions: anything else would reach the ORM unchecked.
+_EXPRESSION_METHODS = frozenset({"filter", "exclude", "get", "filter_reuse", "annotate", "alias", "aggregate"})
 #: Methods whose positional strings are names of columns, which ``-`` may precede.
 _ORDER_METHODS = frozenset({"order_by", "add_ordering", "default_ordering", "latest", "earliest"})
 #: Methods whose positional strings are paths.
@@ -55,9 +57,12 @@ def _check_ordering(name: str) -> None:
 
 
 def _check_strings(values: Any, check: Callable[[str], None]) -> None:
+    """Check each text among the values, and in lists that stand among them."""
     for value in values:
         if isinstance(value, str):
             check(value)
+        elif isinstance(value, list | tuple):
+            _check_strings(value, check)
 
 
 def _one_of(value: Any, allowed: frozenset[str], what: str) -> None:
@@ -79,7 +84,9 @@ def check_method_arguments(name: str, args: tuple[Any, ...], kwargs: Mapping[str
         if keyword in _DEFAULTS and isinstance(value, dict):
             for field in value:
                 check_identifier(field)
-    if name in _ORDER_METHODS:
+    if name in _EXPRESSION_METHODS:
+        _check_conditions(args)
+    elif name in _ORDER_METHODS:
         _check_strings(args, _check_ordering)
         fields = kwargs.get("fields", ())
         _check_strings(fields if isinstance(fields, list | tuple) else (fields,), _check_ordering)
@@ -87,6 +94,14 @@ def check_method_arguments(name: str, args: tuple[Any, ...], kwargs: Mapping[str
         _check_strings(args, check_path)
     elif name in _SPECIAL:
         _SPECIAL[name](args, kwargs)
+
+
+def _check_conditions(args: tuple[Any, ...]) -> None:
+    for value in args:
+        if isinstance(value, tuple) and len(value) == 2:
+            check_path(value[0])  # Django takes a pair (lookup, value) for a condition
+        elif not isinstance(value, Condition | Expr | Node):
+            raise ValueError("A positional argument is a condition or an expression here, and no other value.")
 
 
 def _check_through_column(alias: str, target: Any) -> None:
@@ -182,7 +197,7 @@ def check_expression(expr: Expr) -> None:
         _EXPRESSION_CHECKS[name](expr)
     if name not in _STRINGS_ARE_DATA and not name.startswith("lookup:"):
         _check_strings(expr.args, _check_column)
-        for keyword in ("name", "expression", "relation_name", "lookup"):
+        for keyword in ("name", "expression", "relation_name", "lookup", "partition_by", "order_by"):
             _check_strings((expr.kwargs.get(keyword),), _check_column)
 
 

@@ -43,6 +43,8 @@ __all__ = ["decode_request", "decode_response", "encode_request", "encode_respon
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: What msgspec raises for bytes that are no text, no JSON, or not of the form.
 _PARSER_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError)
+#: What making a value raises: ArithmeticError for ``Decimal("NaN" + "9" * 999)``.
+_VALUE_ERRORS = (ValueError, TypeError, ArithmeticError)
 
 
 class _RequestForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -232,7 +234,7 @@ def _nodes(forms: list[Any], limits: Limits) -> tuple[Node, ...]:
         raise
     except RecursionError:
         raise too_deep(limits) from None
-    except (ValueError, TypeError, OverflowError) as error:
+    except _VALUE_ERRORS as error:
         raise BadValue(f"Node {len(nodes)}: {error}", node=len(nodes)) from None
     return tuple(nodes)
 
@@ -278,7 +280,7 @@ def _diagnose(data: bytes, error: Exception) -> WireError:
         return BadValue(
             f"Node {node} is not written as a {kind!r} node has to be: {error}.", node=node, request_id=request_id
         )
-    return BadMessage(f"The message is not written as a request has to be: {error}.", request_id=request_id)
+    return BadMessage(f"The message is not written as docs/protocol.md says: {error}.", request_id=request_id)
 
 
 def encode_response(response: Response, limits: Limits = RESPONSE_LIMITS) -> bytes:
@@ -325,7 +327,7 @@ def decode_response(data: bytes, limits: Limits = RESPONSE_LIMITS) -> Response:
         raise _diagnose(data, error) from None
     except RecursionError:
         raise too_deep(limits) from None
-    except (ValueError, TypeError) as error:
+    except _VALUE_ERRORS as error:
         raise BadValue(f"The response holds a value that cannot be read: {error}") from None
     trace = tuple([TraceEntry(sql, seconds) for sql, seconds in form.trace])
     return Response(id=form.id, outputs=outputs, error=report, trace=trace)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -13,12 +13,16 @@ __all__ = ["PROTOCOL_VERSION", "ClientInfo", "ErrorReport", "Request", "Response
 PROTOCOL_VERSION = 1
 
 
+#: A claim goes into every line of the log: a decoder refuses a longer one.
+_Claim = Annotated[str, msgspec.Meta(max_length=255)]
+
+
 class ClientInfo(msgspec.Struct, frozen=True):
     """Who calls, by its own claim: for logs, never for a decision."""
 
-    host: str = ""
+    host: _Claim = ""
     process: int = 0
-    name: str = ""
+    name: _Claim = ""
     called_at: float = 0.0  # seconds since the epoch
 
 

@@ -44,8 +44,11 @@ _NAMES: dict[type, str] = {kind: name for name, kind in COLUMN_TYPES.items() if 
 
 #: Integers outside it are tagged: most languages have no larger ones.
 INT64 = (-(2**63), 2**63 - 1)
-_ZONE_AND_FOLD = operator.attrgetter("tzinfo", "fold")
-_EXACT_ZONES = {(None, 0), (datetime.UTC, 0)}
+_ZONE = operator.attrgetter("tzinfo")
+_FOLD = operator.attrgetter("fold")
+_EXACT_ZONES = {None, datetime.UTC}
+#: ArithmeticError: ``Decimal("1e99999999999999999999")``.
+_READ_ERRORS = (msgspec.MsgspecError, ValueError, ArithmeticError)
 
 
 def _ints(column: Sequence[Any]) -> bool:
@@ -57,7 +60,7 @@ def _finite(column: Sequence[Any]) -> bool:
 
 
 def _naive_or_utc(column: Sequence[Any]) -> bool:
-    return set(map(_ZONE_AND_FOLD, column)) <= _EXACT_ZONES
+    return set(map(_ZONE, column)) <= _EXACT_ZONES and not any(map(_FOLD, column))
 
 
 #: What a column's values must pass for the plain text of their type to be exact.
@@ -133,7 +136,7 @@ def decode_rows(types: tuple[str, ...], raw: bytes, unpack: Callable[[Any], Any]
     _check_width(types, limits)
     try:
         rows = _decoder(types).decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _READ_ERRORS as error:
         raise BadValue(f"The rows do not fit their header: {error}.") from None
     return _finish(types, rows, unpack, limits)
 
@@ -143,7 +146,7 @@ def convert_rows(types: tuple[str, ...], parsed: Any, unpack: Callable[[Any], An
     _check_width(types, limits)
     try:
         rows: list[Row] = msgspec.convert(parsed, _row_hint(types))
-    except (msgspec.MsgspecError, ValueError) as error:
+    except _READ_ERRORS as error:
         raise BadValue(f"The rows do not fit their header: {error}.") from None
     return _finish(types, rows, unpack, limits)
 
