@@ -1,0 +1,109 @@
+"""The settings of one service, as the user wrote them in ``DATABASES`` (or gave them to a native client)."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django_rpc.client.errors import ImproperSettings
+from django_rpc.wire.names import is_redis
+
+__all__ = ["Config"]
+
+#: Our own keys, and the name of the `Config` attribute that each one sets.
+_OWN = {
+    "BROKER_URL": "broker_url",
+    "RESULT_BACKEND": "result_backend",
+    "DEFAULT_QUEUE_NAME": "default_queue",
+    "PRIORITY_QUEUE_NAME": "priority_queue",
+    "TIMEOUT": "timeout",
+    "CELERY": "celery",
+}
+#: Keys that stand in the same dict and are somebody else's: Django's, and those of the server half (DJANGO_RPC).
+_OTHER = frozenset(
+    "ENGINE NAME USER PASSWORD HOST PORT OPTIONS TIME_ZONE TEST ATOMIC_REQUESTS AUTOCOMMIT CONN_MAX_AGE "
+    "CONN_HEALTH_CHECKS DISABLE_SERVER_SIDE_CURSORS STRICT LIMITS CLIENTS SHOW_SQL SHOW_TRACEBACKS".split()
+)
+#: How alike an unknown key must be to one of ours to be taken for a slip of the finger.
+_TYPO = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where a service is, and how to call it.  Made by `Config.from_dict`; equal settings are equal."""
+
+    alias: str = "rpc"
+    broker_url: str | None = None
+    result_backend: str | None = None
+    default_queue: str = "django_rpc"
+    priority_queue: str = "django_rpc_priority"
+    timeout: float | None = 30.0  # seconds; None waits for ever
+    celery: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any], alias: str = "rpc") -> Config:
+        """Read a dict of settings; raises `ImproperSettings` for a misspelt key or a wrong value.
+
+        >>> Config.from_dict({"BROKER_URL": "redis://localhost/", "TIMEOUT": 5}).timeout
+        5.0
+        >>> Config.from_dict({"BROKER_ULR": "redis://localhost/"})
+        Traceback (most recent call last):
+        django_rpc.client.errors.ImproperSettings: DATABASES['rpc'] has no 'BROKER_ULR'; did you mean 'BROKER_URL'?
+        """
+        _refuse_typos(settings, alias)
+        values = {_OWN[key]: value for key, value in settings.items() if key in _OWN}
+        if "timeout" in values:
+            values["timeout"] = check_timeout(values["timeout"], f"DATABASES['{alias}']['TIMEOUT']")
+        for key in ("broker_url", "result_backend", "default_queue", "priority_queue"):
+            if key in values and not isinstance(values[key], str | None):
+                raise ImproperSettings(f"DATABASES['{alias}']: {key.upper()} must be text, not {values[key]!r}.")
+        celery = values.get("celery") or {}
+        if not isinstance(celery, Mapping):
+            raise ImproperSettings(
+                f"DATABASES['{alias}']['CELERY'] must be a dict of Celery settings, such as "
+                f"{{'task_always_eager': True}}, not {celery!r}."
+            )
+        values["celery"] = dict(celery)
+        # A queue that is None or "" is one that was not set.
+        for key in ("default_queue", "priority_queue"):
+            if not values.get(key, True):
+                del values[key]
+        return cls(alias=alias, **values)
+
+    @property
+    def eager(self) -> bool:
+        """The service is evaluated in this process and thread: no broker, no worker."""
+        return bool(self.celery.get("task_always_eager"))
+
+    @property
+    def replies_by_redis(self) -> bool:
+        """The answer comes back on a Redis list, beside Celery's own result machinery."""
+        return is_redis(self.result_backend)
+
+    def queue(self, *, priority: bool) -> str:
+        return self.priority_queue if priority else self.default_queue
+
+
+def check_timeout(value: Any, name: str = "timeout") -> float | None:
+    """``value`` as seconds, or None for no limit; raises `ImproperSettings` for what is neither.
+
+    >>> check_timeout(5)
+    5.0
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        raise ImproperSettings(f"{name} must be a number of seconds above 0, or None to wait for ever; not {value!r}.")
+    return float(value)
+
+
+def _refuse_typos(settings: Mapping[str, Any], alias: str) -> None:
+    for key in settings:
+        if key in _OWN or key in _OTHER:
+            continue
+        near = difflib.get_close_matches(str(key).upper(), _OWN, n=1, cutoff=_TYPO)
+        if near:
+            raise ImproperSettings(f"DATABASES['{alias}'] has no {key!r}; did you mean {near[0]!r}?")

@@ -1,0 +1,232 @@
+"""The errors of a call: what a user catches, and how a server's report becomes one of them.
+
+Rooms above map codes to their own classes with `register` (models/ maps ``"DoesNotExist"`` to the mirror's
+``DoesNotExist``).  A code that nobody registered becomes a `RemoteError` of its own class with the remote name.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable
+from typing import Any
+
+from django_rpc.graph.node import Node
+from django_rpc.wire.messages import ErrorReport
+
+__all__ = [
+    "BadMessage",
+    "BadRequest",
+    "BadResponse",
+    "BadValue",
+    "BrokerUnavailable",
+    "Builder",
+    "CallCancelled",
+    "ForwardReference",
+    "ImproperSettings",
+    "MessageTooDeep",
+    "MessageTooLarge",
+    "PermissionDenied",
+    "RemoteError",
+    "RequestExpired",
+    "ResultBackendUnavailable",
+    "RpcError",
+    "RpcTimeout",
+    "TooManyNodes",
+    "UnknownNode",
+    "UnknownTag",
+    "VersionMismatch",
+    "WorkerLost",
+    "annotate",
+    "build",
+    "register",
+    "remote_class",
+]
+
+
+class RpcError(Exception):
+    """The base of every error of a call.
+
+    ``request_id`` finds the call in the logs of both ends; ``rpc_node`` is the node that failed, as text;
+    ``remote_traceback`` is the server's, where its settings allow it.
+    """
+
+    request_id: str | None = None
+    rpc_node: str | None = None
+    remote_traceback: str | None = None
+
+
+class ImproperSettings(RpcError, ValueError):
+    """The settings of a service hold a mistake."""
+
+
+class RpcTimeout(RpcError, TimeoutError):
+    """No answer came within the call's time-out."""
+
+
+class BrokerUnavailable(RpcError, ConnectionError):
+    """The request could not be handed to the message broker."""
+
+
+class ResultBackendUnavailable(RpcError, ConnectionError):
+    """The request was sent, and the way back of the answer is broken."""
+
+
+class WorkerLost(RpcError):
+    """The worker process died while it worked on the request."""
+
+
+class CallCancelled(RpcError, concurrent.futures.CancelledError):
+    """The call was cancelled before a worker began it."""
+
+
+class BadResponse(RpcError):
+    """The answer is not one that this client can read."""
+
+
+class PermissionDenied(RpcError):
+    """The server does not expose this to this client."""
+
+
+class VersionMismatch(RpcError):
+    """Client and server speak different versions of the protocol."""
+
+
+class RequestExpired(RpcError, TimeoutError):
+    """The request reached a worker after its time-out, and was dropped."""
+
+
+class BadRequest(RpcError, ValueError):
+    """The server could not accept the request as it stands."""
+
+
+class MessageTooLarge(BadRequest):
+    """The request has more bytes than the server accepts."""
+
+
+class MessageTooDeep(BadRequest):
+    """Values in the request are nested deeper than the server accepts."""
+
+
+class TooManyNodes(BadRequest):
+    """The graph has more nodes than the server accepts."""
+
+
+class BadMessage(BadRequest):
+    """The bytes are no message of this protocol."""
+
+
+class BadValue(BadRequest):
+    """A value or a name is not allowed where it stands."""
+
+
+class ForwardReference(BadRequest):
+    """A node refers to one that does not stand before it."""
+
+
+class UnknownTag(BadRequest):
+    """A value has a tag that the server does not know."""
+
+
+class UnknownNode(BadRequest):
+    """A node is of a kind that the server does not know."""
+
+
+class RemoteError(RpcError):
+    """An error of the server that has no class at the client: ``remote_name`` is its class there."""
+
+    remote_name: str = ""
+
+
+#: Makes the exception for a report; the node is the one that failed, where the server could say it.
+Builder = Callable[[ErrorReport, Node | None], Exception]
+
+_builders: dict[str, Builder] = {}
+_remote_classes: dict[str, type[RemoteError]] = {}
+#: A server that makes up names must not fill our memory with classes.
+_MAX_REMOTE_CLASSES = 1000
+
+
+def register(code: str, builder: Builder) -> None:
+    """Make reports with this ``code`` into the exception that ``builder(report, node)`` returns.
+
+    >>> register("Teapot", lambda report, node: KeyError(report.message))
+    >>> build(ErrorReport(code="Teapot", message="short and stout"))
+    KeyError('short and stout')
+    """
+    _builders[code] = builder
+
+
+def build(report: ErrorReport, node: Node | None = None) -> Exception:
+    """The exception for a server's report; never raises.
+
+    >>> build(ErrorReport(code="MessageTooLarge", message="9 MB"))
+    MessageTooLarge('9 MB')
+    >>> type(build(ErrorReport(code="Remote", message="no", remote_name="PaymentRefused"))).__name__
+    'PaymentRefused'
+    """
+    builder = _builders.get(report.code)
+    if builder is not None:
+        return builder(report, node)
+    return remote_class(report.remote_name or report.code)(report.message)
+
+
+def remote_class(name: str) -> type[RemoteError]:
+    """The subclass of `RemoteError` for a server's class, always the same one for the same name.
+
+    >>> remote_class("PaymentRefused") is remote_class("PaymentRefused")
+    True
+    """
+    found = _remote_classes.get(name)
+    if found is None:
+        # The name is the server's word: it becomes the name of a class and is never looked up.
+        short = name.rpartition(".")[2]
+        found = type(short if short.isidentifier() else "RemoteError", (RemoteError,), {"remote_name": name})
+        if len(_remote_classes) < _MAX_REMOTE_CLASSES:
+            found = _remote_classes.setdefault(name, found)
+    return found
+
+
+def annotate(
+    error: BaseException, *, node: str | None, where: tuple[str, int] | None, request_id: str, traceback: str | None
+) -> None:
+    """Tell an exception which node failed, at which line of the user, and in which request.
+
+    It stays of its own class: what is known is in attributes and, for people, in a note under the traceback.
+    """
+    lines = []
+    if node is not None:
+        lines.append(f"failed at the service: {node}")
+    if where is not None:
+        lines.append(f"written at {where[0]}:{where[1]}")
+    lines.append(f"request {request_id}")
+    error.add_note("\n".join(lines))
+    if traceback is not None:
+        error.add_note(f"the service's traceback:\n{traceback}")
+    facts: dict[str, Any] = {"rpc_node": node, "request_id": request_id, "remote_traceback": traceback}
+    for name, value in facts.items():
+        try:
+            setattr(error, name, value)
+        except AttributeError:  # a class with __slots__: the note has said it
+            continue
+
+
+def _plain(kind: type[RpcError]) -> Builder:
+    return lambda report, node: kind(report.message)
+
+
+for _kind in (
+    BadMessage,
+    BadRequest,
+    BadValue,
+    ForwardReference,
+    MessageTooDeep,
+    MessageTooLarge,
+    PermissionDenied,
+    RequestExpired,
+    TooManyNodes,
+    UnknownNode,
+    UnknownTag,
+    VersionMismatch,
+    WorkerLost,
+):
+    register(_kind.__name__, _plain(_kind))

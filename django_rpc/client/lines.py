@@ -1,0 +1,65 @@
+"""Connections to the broker that are ready to publish."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from kombu import Connection, Producer
+
+__all__ = ["Line", "connect"]
+
+
+class Line:
+    """A connection to the broker, its producer, and the queues that were declared over it."""
+
+    __slots__ = ("connection", "declared", "failures", "producer")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.producer = Producer(connection, auto_declare=False)
+        self.declared: set[str] = set()
+        #: What broken connections and refusing brokers raise.
+        self.failures: tuple[type[BaseException], ...] = (
+            *connection.connection_errors,
+            *connection.channel_errors,
+            OSError,
+        )
+
+    def open(self, queue: Any) -> None:
+        """Connect, and declare the queue, where that was not done: messages for a worker yet to come are kept."""
+        if queue.name not in self.declared:
+            _keep_client(self.producer.channel)
+            self.producer.maybe_declare(queue)
+            self.declared.add(queue.name)
+
+    def hang_up(self) -> None:
+        """Close the socket without the broker's consent, which may never come."""
+        self.connection.collect(socket_timeout=0.1)
+
+
+def connect(app: Celery, seconds: float) -> Line:
+    """A line, not yet connected, on which no operation on a socket takes longer than ``seconds``."""
+    connection: Connection = app.connection_for_write(connect_timeout=seconds)
+    if connection.transport_cls in ("redis", "rediss", "sentinel"):
+        bounds = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+    elif connection.transport_cls in ("amqp", "amqps", "pyamqp"):
+        bounds = {"read_timeout": seconds, "write_timeout": seconds}
+    else:
+        bounds = {}
+    connection.transport_options = {**(connection.transport_options or {}), **bounds}
+    return Line(connection)
+
+
+def _keep_client(channel: Any) -> None:
+    """Let a Redis channel of kombu use one client object; it makes a new one for each message (80 us of 470).
+
+    The client holds no connection: those are in the channel's pool.
+    """
+    make, pool = getattr(channel, "Client", None), getattr(channel, "pool", None)
+    if make is None or pool is None:
+        return
+    client = make(connection_pool=pool)
+    channel.Client = lambda connection_pool: (
+        client if connection_pool is pool else make(connection_pool=connection_pool)
+    )

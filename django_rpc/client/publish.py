@@ -1,0 +1,173 @@
+"""Hands a request to the broker, within its time-out.
+
+The message is the one that Celery's own ``send_task`` makes (its protocol 2), and goes out through a kombu
+producer.  What ``send_task`` does anew for each message (routing, representations of the arguments, a result
+object) is done once here: a publish then costs a third.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import Any
+
+import msgspec
+from celery import Celery, signals
+
+from django_rpc.client.app import make_app
+from django_rpc.client.config import Config
+from django_rpc.client.errors import BrokerUnavailable
+from django_rpc.client.forks import Pool
+from django_rpc.client.lines import Line, connect
+from django_rpc.client.transport import Options
+from django_rpc.wire.names import TASK_NAME
+
+__all__ = ["Publisher"]
+
+#: Longest wait for one operation on a socket of the broker.  A call uses the longest that its time-out allows,
+#: and connections are kept apart by it, so that a short call does not wait on a long call's socket.
+_SOCKET_SECONDS = (10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1)
+#: Pauses between attempts to reach a broker that refuses.
+_PAUSES = (0.0, 0.1, 0.3, 0.6)
+#: Stands in for the arguments in Celery's headers, where it would put a representation of the whole request.
+_ARGS_REPR = "(<request>,)"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Publisher:
+    """Publishes the requests of one service; for any thread."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.app: Celery = make_app(config)
+        self._pools: dict[float, Pool[Line]] = {}
+        message = self.app.amqp.as_task_v2(
+            "", TASK_NAME, ("",), {}, argsrepr=_ARGS_REPR, kwargsrepr="{}", ignore_result=config.replies_by_redis
+        )
+        self._headers = dict(message.headers)
+        self._embed = message.body[2]
+
+    def publish(
+        self,
+        request: bytes,
+        request_id: str,
+        options: Options,
+        *,
+        repeatable: bool,
+        reply_list: str | None = None,
+        reply_queue: str = "",
+    ) -> None:
+        """Send the task message for ``request``; raises BrokerUnavailable, within ``options.timeout``."""
+        deadline = None if options.timeout is None else time.monotonic() + options.timeout
+        headers = self._headers_of(request_id, options.timeout)
+        body = ((request.decode(),), {"reply_to": reply_list}, self._embed)
+        queue = self.config.queue(priority=options.priority)
+        properties = {"correlation_id": request_id, "reply_to": reply_queue}
+        for attempt, pause in enumerate(_PAUSES):
+            if pause:
+                time.sleep(pause)
+            try:
+                self._attempt(headers, body, queue, properties, options.timeout, deadline)
+            except _Failed as failed:
+                late = deadline is not None and time.monotonic() + _next_pause(attempt) >= deadline
+                if late or attempt == len(_PAUSES) - 1 or (failed.maybe_sent and not repeatable):
+                    cause = failed.__cause__
+                    raise self.unavailable(cause, request_id, maybe_sent=failed.maybe_sent) from cause
+            else:
+                return
+
+    def _headers_of(self, request_id: str, timeout: float | None) -> dict[str, Any]:
+        headers = dict(self._headers, id=request_id, root_id=request_id)
+        parent = self.app.current_worker_task
+        if parent:  # called inside another task: tracing tools follow these
+            headers["parent_id"] = parent.request.id
+            headers["root_id"] = parent.request.root_id or parent.request.id
+        if timeout is not None:
+            now = datetime.datetime.now(datetime.UTC)
+            headers["expires"] = (now + datetime.timedelta(seconds=timeout)).isoformat()
+        return headers
+
+    def _attempt(
+        self,
+        headers: dict[str, Any],
+        body: tuple[Any, ...],
+        queue: str,
+        properties: dict[str, Any],
+        timeout: float | None,
+        deadline: float | None,
+    ) -> None:
+        pool = self._pool(timeout if deadline is None else deadline - time.monotonic())
+        line = pool.take()
+        entity = self.app.amqp.queues[queue]
+        opened = False
+        try:
+            line.open(entity)
+            opened = True
+            self._signal(signals.before_task_publish, headers, body, queue, properties, declare=[entity])
+            line.producer.publish(
+                _encode(body),
+                content_type="application/json",
+                content_encoding="utf-8",
+                exchange="",  # the broker's own: straight to the queue, as Celery does for direct exchanges
+                routing_key=queue,
+                headers=headers,
+                expiration=timeout,
+                **properties,
+            )
+        except line.failures as error:
+            line.hang_up()
+            raise _Failed(maybe_sent=opened) from error
+        except BaseException:
+            line.hang_up()
+            raise
+        pool.give(line)
+        self._signal(signals.after_task_publish, headers, body, queue, None)
+
+    def _signal(
+        self,
+        signal: Any,
+        headers: dict[str, Any],
+        body: tuple[Any, ...],
+        queue: str,
+        properties: dict[str, Any] | None,
+        **more: Any,
+    ) -> None:
+        """What ``send_task`` tells: tracing tools add their headers there."""
+        if not signal.receivers:
+            return
+        if properties is not None:
+            more.update(properties=properties, retry_policy={})
+        signal.send(sender=TASK_NAME, body=body, exchange="", routing_key=queue, headers=headers, **more)
+
+    def _pool(self, remaining: float | None) -> Pool[Line]:
+        seconds = _SOCKET_SECONDS[0]
+        if remaining is not None:
+            seconds = next((step for step in _SOCKET_SECONDS if step <= remaining), _SOCKET_SECONDS[-1])
+        pool = self._pools.get(seconds)
+        if pool is None:
+            pool = self._pools.setdefault(seconds, Pool(lambda: connect(self.app, seconds)))
+        return pool
+
+    def unavailable(self, cause: BaseException | None, request_id: str, *, maybe_sent: bool) -> BrokerUnavailable:
+        """The error for a broker that cannot be reached."""
+        with self.app.connection_for_write() as connection:
+            where = connection.as_uri()  # without the password
+        text = f"The broker {where} of {self.config.alias!r} cannot be reached ({cause!r}). "
+        if maybe_sent:
+            text += "The connection broke while the request was being sent, so it is not known whether it will run. "
+        error = BrokerUnavailable(f"{text}Is it running, and is BROKER_URL right?")
+        error.request_id = request_id
+        return error
+
+
+class _Failed(Exception):
+    """One attempt failed; ``maybe_sent`` if the message may have reached the broker all the same."""
+
+    def __init__(self, *, maybe_sent: bool) -> None:
+        super().__init__()
+        self.maybe_sent = maybe_sent
+
+
+def _next_pause(attempt: int) -> float:
+    return _PAUSES[attempt + 1] if attempt + 1 < len(_PAUSES) else 0.0

@@ -1,0 +1,106 @@
+"""Answers by Celery's own result backend: a database, Memcached, and whatever else Celery knows."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import exceptions as celery_errors
+from celery import states
+from celery.result import AsyncResult
+
+from django_rpc.client.config import Config
+from django_rpc.client.control import cancel
+from django_rpc.client.errors import BadResponse, CallCancelled, RequestExpired, ResultBackendUnavailable, WorkerLost
+from django_rpc.client.publish import Publisher
+from django_rpc.client.replies import no_answer
+from django_rpc.client.transport import Options, Reply
+
+__all__ = ["ResultBackendTransport", "failure_of"]
+
+logger = logging.getLogger("django_rpc.client")
+
+#: How often a backend that cannot wake us is asked, in seconds.
+_INTERVAL = 0.02
+
+
+class ResultBackendTransport:
+    """Requests by Celery's broker, answers by the result backend of the settings."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.publisher = Publisher(config)
+
+    def send(self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False) -> Reply:
+        self.publisher.publish(request, request_id, options, repeatable=repeatable)
+        return _StoredReply(self, request_id, options)
+
+
+class _StoredReply:
+    def __init__(self, transport: ResultBackendTransport, request_id: str, options: Options) -> None:
+        self._transport = transport
+        self._request_id = request_id
+        self._options = options
+
+    def _result(self) -> AsyncResult:
+        # Made by the thread that waits: Celery keeps one backend a thread.
+        return self._transport.publisher.app.AsyncResult(self._request_id)
+
+    def wait(self, timeout: float | None) -> bytes:
+        result = self._result()
+        try:
+            # Zero would mean "no limit" to some backends.
+            value = result.get(
+                timeout=None if timeout is None else max(timeout, 0.001),
+                interval=_INTERVAL,
+                propagate=False,
+                disable_sync_subtasks=False,  # we may be inside another task, whose worker is not the one we call
+            )
+            state = result.state
+        except celery_errors.TimeoutError:
+            raise no_answer(self._transport.config, self._request_id, self._options, timeout) from None
+        except Exception as error:
+            raise self._unavailable(error) from error
+        self._forget(result)
+        if state == states.SUCCESS and isinstance(value, str):
+            return value.encode()
+        raise failure_of(self._request_id, state, value)
+
+    def _forget(self, result: AsyncResult) -> None:
+        try:
+            result.forget()  # it was read: nobody else will
+        except Exception:
+            # A backend that cannot forget lets results expire; the answer is here all the same.
+            logger.debug("The result of request %s was not forgotten.", self._request_id, exc_info=True)
+
+    def ready(self) -> bool:
+        try:
+            return bool(self._result().ready())
+        except Exception:  # noqa: BLE001 - every backend has its own; `wait` will raise it
+            return False
+
+    def cancel(self) -> bool:
+        return not self.ready() and cancel(self._transport.publisher.app, self._request_id)
+
+    def _unavailable(self, error: Exception) -> ResultBackendUnavailable:
+        failure = ResultBackendUnavailable(
+            f"The result backend of {self._transport.config.alias!r} failed while request {self._request_id} waited "
+            f"for its answer ({error!r}). The request was sent and may have run. Is RESULT_BACKEND right?"
+        )
+        failure.request_id = self._request_id
+        return failure
+
+
+def failure_of(request_id: str, state: str, value: Any) -> Exception:
+    """The error for a task that Celery ended without an answer of ours."""
+    kind = type(value).__name__ if isinstance(value, BaseException) else str(value)
+    text = f"Request {request_id} ended at the worker in state {state} ({value!r})."
+    if "WorkerLost" in kind or "TimeLimitExceeded" in kind or "Terminated" in kind:
+        error: Exception = WorkerLost(f"{text} The process that worked on it is gone.")
+    elif state == states.REVOKED and "expired" in str(value):
+        error = RequestExpired(f"{text} It reached a worker after its time-out, and was dropped.")
+    elif state == states.REVOKED:
+        error = CallCancelled(text)
+    else:
+        error = BadResponse(f"{text} Is the worker's application django_rpc.celery.app, or was register(app) called?")
+    return error

@@ -1,0 +1,235 @@
+"""Runs graphs: outputs in, values out, one message.
+
+Output nodes -> Request -> bytes -> Transport -> bytes -> Response -> values or an exception
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django_rpc.client import errors
+from django_rpc.client.config import Config, check_timeout
+from django_rpc.client.futures import Future, PendingCall
+from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Results
+from django_rpc.client.thaw import thaw
+from django_rpc.client.transport import Options, Transport, transport_for
+from django_rpc.graph.dag import topological
+from django_rpc.graph.describe import describe
+from django_rpc.graph.runner import Output
+from django_rpc.wire.codec import decode_response, encode_request
+from django_rpc.wire.errors import WireError
+from django_rpc.wire.messages import ClientInfo, ErrorReport, Request, Response
+
+__all__ = ["MessageRecord", "Options", "Output", "PlainResults", "Results", "Session"]
+
+logger = logging.getLogger("django_rpc.client")
+
+_HOST = socket.gethostname()
+#: The program that calls ("manage.py", "gunicorn"), as its own claim for the server's log.
+_PROGRAM = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"
+
+
+class Session:
+    """The way to run graphs on one service.
+
+    ``settings`` is a dict as in DATABASES (or a `Config`), ``results`` makes the caller's objects.  A session
+    holds no connection: it may be kept for ever, shared by threads, and used after a fork.
+
+    >>> session = Session({"BROKER_URL": "redis://localhost/", "RESULT_BACKEND": "redis://localhost/"})
+    >>> session.compute([Output(node)], timeout=5)   # doctest: +SKIP
+    [3]
+    """
+
+    def __init__(
+        self, settings: Mapping[str, Any] | Config, results: Results | None = None, *, alias: str = "rpc"
+    ) -> None:
+        self.config = settings if isinstance(settings, Config) else Config.from_dict(settings, alias)
+        self.results: Results = PlainResults() if results is None else results
+        self.listeners: list[Listener] = []
+
+    def __repr__(self) -> str:
+        return f"<Session of {self.config.alias!r}>"
+
+    @property
+    def transport(self) -> Transport:
+        return transport_for(self.config)
+
+    @property
+    def service(self) -> str:
+        """The name that `Source` nodes of this service carry: its alias in DATABASES."""
+        return self.config.alias
+
+    def options(self, timeout: float | None = None, priority: bool = False) -> Options:
+        """Options of a call, where None means the service's own TIMEOUT."""
+        return Options(self.config.timeout if timeout is None else check_timeout(timeout), priority)
+
+    def compute(
+        self,
+        outputs: Sequence[Output],
+        options: Options | None = None,
+        *,
+        timeout: float | None = None,
+        priority: bool = False,
+    ) -> list[Any]:
+        """The values of ``outputs``, in one message.  Raises what the service raised, or an `errors.RpcError`.
+
+        ``options`` are used as they are; ``timeout`` and ``priority`` are for callers without any.
+        """
+        if not outputs:
+            return []
+        values = self._send(outputs, options or self.options(timeout, priority)).wait()
+        return [
+            value if output.finish is None else output.finish(value)
+            for output, value in zip(outputs, values, strict=True)
+        ]
+
+    def submit(
+        self,
+        outputs: Sequence[Output],
+        options: Options | None = None,
+        *,
+        timeout: float | None = None,
+        priority: bool = False,
+    ) -> list[Future[Any]]:
+        """Send one message and return a future for each output at once.  Raises what sending raises."""
+        if not outputs:
+            return []
+        call = self._send(outputs, options or self.options(timeout, priority))
+        return [Future(call, index, output.node, output.finish) for index, output in enumerate(outputs)]
+
+    def gather(self, items: Sequence[Output | Future[Any]], options: Options | None = None) -> list[Any]:
+        """The values of all ``items`` in their order: futures are awaited, all that is unsent goes in one message.
+
+        The unsent are sent before the first future is awaited, so that both are under way at the same time.
+        """
+        unsent = iter(self.submit([item for item in items if not isinstance(item, Future)], options))
+        futures = [item if isinstance(item, Future) else next(unsent) for item in items]
+        return [future.result() for future in futures]
+
+    # -- one call -----------------------------------------------------------------------------------
+
+    def _send(self, outputs: Sequence[Output], options: Options) -> PendingCall:
+        started = time.perf_counter()
+        request = self._request(outputs, options)
+        call = _Call(self, request, started)
+        try:
+            call.data = encode_request(request)
+            repeatable = not any(node.writes for node in request.nodes)
+            reply = self.transport.send(call.data, request.id, options, repeatable=repeatable)
+        except WireError as error:
+            report = ErrorReport(code=error.code, message=str(error), node=error.node)
+            failure = call.failure(report)
+            call.end(failure)
+            raise failure from error
+        except errors.RpcError as error:
+            call.end(error)
+            raise
+        return PendingCall(request.id, reply, options, call.settle, call.end)
+
+    def _request(self, outputs: Sequence[Output], options: Options) -> Request:
+        nodes = topological(outputs)
+        index = {node: position for position, node in enumerate(nodes)}
+        labels = {label for node in nodes if (label := getattr(node, "model", None)) is not None}
+        now = time.time()
+        return Request(
+            id=secrets.token_hex(16),
+            nodes=tuple(nodes),
+            outputs=tuple(index[output.node] for output in outputs),
+            client=ClientInfo(host=_HOST, process=os.getpid(), name=_PROGRAM, called_at=now),
+            expires=None if options.timeout is None else now + options.timeout,
+            shapes=dict(self.results.shapes(labels)),
+            trace=bool(self.listeners),
+        )
+
+
+class _Call:
+    """What is known of one message between its sending and its end."""
+
+    __slots__ = ("data", "ended", "request", "session", "started", "trace")
+
+    def __init__(self, session: Session, request: Request, started: float) -> None:
+        self.session = session
+        self.request = request
+        self.started = started
+        self.data = b""
+        self.trace: tuple[Any, ...] = ()
+        self.ended = False
+
+    def settle(self, answer: bytes) -> list[Any]:
+        """The outputs' values; raises the call's error."""
+        response = self._decode(answer)
+        self.trace = response.trace
+        if response.error is not None:
+            raise self.failure(response.error)
+        wanted = len(self.request.outputs)
+        if len(response.outputs) != wanted:
+            raise errors.BadResponse(
+                f"Request {self.request.id} was answered with {len(response.outputs)} values instead of {wanted}."
+            )
+        results = self.session.results
+        return [thaw(value, results) for value in response.outputs]
+
+    def _decode(self, answer: bytes) -> Response:
+        try:
+            response = decode_response(answer)
+        except WireError as error:
+            kind = errors.VersionMismatch if error.code == "VersionMismatch" else errors.BadResponse
+            raise kind(f"The answer to request {self.request.id} cannot be read: {error}") from error
+        # A server that could not read our id answers with an empty one, and says why.
+        if response.id != self.request.id and (response.id or response.error is None):
+            raise errors.BadResponse(f"The answer to request {self.request.id} is of request {response.id!r}.")
+        return response
+
+    def failure(self, report: ErrorReport) -> Exception:
+        """The exception for a report, with the node and the user's line told in it."""
+        nodes = self.request.nodes
+        node = nodes[report.node] if report.node is not None and 0 <= report.node < len(nodes) else None
+        error = self.session.results.error(report, node)
+        errors.annotate(
+            error,
+            node=None if node is None else describe(node),
+            where=None if node is None else node.where,
+            request_id=self.request.id,
+            traceback=report.traceback,
+        )
+        return error
+
+    def end(self, error: Exception | None) -> None:
+        """Log the call and tell the listeners, once for each way it can end."""
+        seconds = time.perf_counter() - self.started
+        request = self.request
+        if isinstance(error, errors.RpcError) and error.request_id is None:
+            error.request_id = request.id
+        level = logging.INFO if error is None else logging.WARNING
+        if logger.isEnabledFor(level):
+            logger.log(
+                level,
+                "%s: request %s, %d outputs, %.1f ms%s",
+                self.session.config.alias,
+                request.id,
+                len(request.outputs),
+                seconds * 1000,
+                "" if error is None else f", {type(error).__name__}: {error}",
+                extra={
+                    "rpc_service": self.session.config.alias,
+                    "rpc_host": request.client.host,
+                    "rpc_process": request.client.process,
+                    "rpc_called_at": request.client.called_at,
+                    "rpc_request_id": request.id,
+                    "rpc_seconds": seconds,
+                    "rpc_outputs": len(request.outputs),
+                    "rpc_error": None if error is None else type(error).__name__,
+                },
+            )
+        if self.session.listeners:
+            text = self.data.decode("utf-8", "replace")
+            record = MessageRecord(request.id, request.nodes, request.outputs, text, seconds, self.trace, error)
+            for listener in tuple(self.session.listeners):
+                listener(record)

@@ -1,0 +1,41 @@
+"""The names by which a client and a server find each other on the broker and on the reply path."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["REPLY_PREFIX", "TASK_NAME", "is_redis", "redis_url", "reply_key"]
+
+#: The one Celery task of the protocol.
+TASK_NAME = "django_rpc.call"
+#: Keys of reply lists begin with this; the request's id follows.
+REPLY_PREFIX = "django_rpc:reply:"
+
+_CELERY_CERT_REQS = re.compile(r"(?<=ssl_cert_reqs=)CERT_(\w+)")
+
+
+def reply_key(request_id: str) -> str:
+    """The Redis list on which the answer to a request comes back.
+
+    >>> reply_key("7f")
+    'django_rpc:reply:7f'
+    """
+    return REPLY_PREFIX + request_id
+
+
+def is_redis(url: str | None) -> bool:
+    """Whether a RESULT_BACKEND is a Redis server, so that answers come back on reply lists.
+
+    >>> is_redis("redis://localhost/"), is_redis("rpc://"), is_redis(None)
+    (True, False, False)
+    """
+    return url is not None and url.startswith(("redis://", "rediss://", "unix://"))
+
+
+def redis_url(url: str) -> str:
+    """A result backend's URL as the package redis reads it; Celery spells one option in its own way.
+
+    >>> redis_url("rediss://host/0?ssl_cert_reqs=CERT_NONE")
+    'rediss://host/0?ssl_cert_reqs=none'
+    """
+    return _CELERY_CERT_REQS.sub(lambda match: match[1].lower(), url)
