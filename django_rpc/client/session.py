@@ -66,6 +66,10 @@ class Session:
         """The name that `Source` nodes of this service carry: its alias in DATABASES."""
         return self.config.alias
 
+    def active_listeners(self) -> list[Listener]:
+        """The listeners that want to hear now: a listener's ``active`` attribute, if it has one, says so."""
+        return [listener for listener in self.listeners if getattr(listener, "active", True)]
+
     def options(self, timeout: float | None = None, priority: bool = False) -> Options:
         """Options of a call, where None means the service's own TIMEOUT."""
         return Options(self.config.timeout if timeout is None else check_timeout(timeout), priority)
@@ -145,7 +149,7 @@ class Session:
             client=ClientInfo(host=_HOST, process=os.getpid(), name=_PROGRAM, called_at=now),
             expires=None if options.timeout is None else now + options.timeout,
             shapes=dict(self.results.shapes(labels)),
-            trace=bool(self.listeners),
+            trace=bool(self.active_listeners()),
         )
 
 
@@ -228,8 +232,9 @@ class _Call:
                     "rpc_error": None if error is None else type(error).__name__,
                 },
             )
-        if self.session.listeners:
+        listeners = self.session.active_listeners()
+        if listeners:
             text = self.data.decode("utf-8", "replace")
             record = MessageRecord(request.id, request.nodes, request.outputs, text, seconds, self.trace, error)
-            for listener in tuple(self.session.listeners):
+            for listener in listeners:
                 listener(record)

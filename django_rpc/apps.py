@@ -1,0 +1,24 @@
+"""The Django app of both ends: a client's databases are completed, a server's ``rpc.py`` modules are found."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+__all__ = ["DjangoRpcConfig"]
+
+
+class DjangoRpcConfig(AppConfig):
+    name = "django_rpc"
+    verbose_name = "Django RPC"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        from django_rpc.backend.configure import configure_databases
+
+        configure_databases()
+        super().import_models()
+
+    def ready(self) -> None:
+        from django_rpc.server import autodiscover
+
+        autodiscover()

@@ -1,0 +1,107 @@
+"""``connections["rpc"]``: Django's connection object for a service.
+
+It holds no network connection and no transaction: each call is one message, through the process's session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
+from django.db import utils
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.client import BaseDatabaseClient
+from django.db.backends.base.validation import BaseDatabaseValidation
+from django.utils.functional import cached_property
+
+from django_rpc.backend.creation import DatabaseCreation
+from django_rpc.backend.cursor import RpcCursor
+from django_rpc.backend.features import DatabaseFeatures
+from django_rpc.backend.introspection import DatabaseIntrospection
+from django_rpc.backend.operations import DatabaseOperations
+from django_rpc.backend.schema import DatabaseSchemaEditor
+from django_rpc.backend.sessions import session_for
+from django_rpc.graph.node import Node
+from django_rpc.graph.runner import Output
+
+__all__ = ["DatabaseWrapper"]
+
+
+class DatabaseWrapper(BaseDatabaseWrapper):
+    vendor = "rpc"
+    display_name = "django_rpc"
+
+    # Only its names are asked for: a mirror's lookups are turned into SQL by the service.
+    operators: dict[str, str] = {}
+    data_types: dict[str, str] = {}
+
+    Database = utils
+    SchemaEditorClass = DatabaseSchemaEditor
+    client_class = BaseDatabaseClient
+    creation_class = DatabaseCreation
+    features_class = DatabaseFeatures
+    introspection_class = DatabaseIntrospection
+    ops_class = DatabaseOperations
+    validation_class = BaseDatabaseValidation
+
+    @cached_property
+    def session(self) -> Any:
+        """The session (`django_rpc.client.session.Session`) of this alias, shared by the process."""
+        return session_for(self.alias, self.settings_dict)
+
+    def compute(self, node: Node, options: Mapping[str, Any] | None = None) -> Any:
+        """The value of one node: one message.  ``options`` are ``timeout`` (seconds) and ``priority``."""
+        return self.session.compute([Output(node)], **(options or {}))[0]
+
+    # No network connection is opened for a connection object, so there is none to keep or lose.
+
+    def check_settings(self) -> None:
+        if self.settings_dict.get("ATOMIC_REQUESTS"):
+            raise ImproperlyConfigured(
+                f"DATABASES[{self.alias!r}] cannot have ATOMIC_REQUESTS: a remote service has no transaction that "
+                "lasts over several messages."
+            )
+
+    def get_connection_params(self) -> dict[str, Any]:
+        return {}
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> object:
+        return object()
+
+    def init_connection_state(self) -> None:
+        return None
+
+    def create_cursor(self, name: str | None = None) -> RpcCursor:
+        return RpcCursor(self)
+
+    def cursor(self) -> RpcCursor:  # not wrapped: there is no SQL to time or to log
+        return RpcCursor(self)
+
+    def is_usable(self) -> bool:
+        return True
+
+    # Django enters atomic() by itself around most writes.  Each operation is atomic at the service.
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        return None
+
+    def _commit(self) -> None:
+        return None
+
+    def _rollback(self) -> None:
+        return None
+
+    def _close(self) -> None:
+        return None
+
+    def validate_no_broken_transaction(self) -> None:
+        return None
+
+    def prepare_database(self) -> None:
+        """Called by ``migrate`` alone."""
+        raise CommandError(
+            f"The database {self.alias!r} is a remote service: there is nothing to migrate from here. "
+            "Run its own project's migrate."
+        )

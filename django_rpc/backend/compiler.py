@@ -1,0 +1,163 @@
+"""Compilers that send a query's node instead of writing SQL.
+
+Django evaluates every queryset through ``query.get_compiler(using).execute_sql()``.  Iterables, async,
+``iterator()``, prefetching, the admin and forms all come through here, so none of them needs an override.
+
+The local query is set up (which columns, of which models, at which position) but never turned into SQL:
+`SQLCompiler.compile` is a no-op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from django.db.models.sql import compiler
+from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, NO_RESULTS, SINGLE
+from django.db.utils import NotSupportedError
+
+from django_rpc.graph.node import Rows
+
+__all__ = [
+    "SQLAggregateCompiler",
+    "SQLCompiler",
+    "SQLDeleteCompiler",
+    "SQLInsertCompiler",
+    "SQLUpdateCompiler",
+    "column_names",
+]
+
+
+class SQLCompiler(compiler.SQLCompiler):
+    """A SELECT: the rows come from the service, in the positions that the local query has worked out."""
+
+    def compile(self, node: Any) -> tuple[str, tuple[()]]:
+        """Nothing is compiled here; the service compiles its own query."""
+        return "", ()
+
+    def as_sql(self, with_limits: bool = True, with_col_aliases: bool = False) -> tuple[str, tuple[()]]:
+        raise NotSupportedError(
+            f"The query on {_subject(self.query)} has no SQL here: the service writes it. "
+            "Use .explain() to see the service's plan."
+        )
+
+    def execute_sql(
+        self,
+        result_type: str = MULTI,
+        chunked_fetch: bool = False,
+        chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
+    ) -> Any:
+        """The rows as one chunk (MULTI), the first row (SINGLE), or None."""
+        result_type = result_type or NO_RESULTS
+        if result_type == CURSOR:
+            raise NotSupportedError("A remote query has no cursor.")
+        node = recorded_node(self.query)
+        self.setup_query()
+        if self.query.is_known_empty():
+            rows: Sequence[Any] = ()
+        else:
+            columns = column_names(self)
+            rowset = self.query.answer.rowset if self.query.answer is not None else None
+            if rowset is None:
+                rowset = self.connection.compute(Rows(node, columns, where=node.where), self.query.options)
+            rows = select_columns(rowset, columns)
+        if result_type == SINGLE:
+            return rows[0] if rows else None
+        if result_type == NO_RESULTS:
+            return None
+        return [rows]
+
+    def has_results(self) -> bool:
+        return bool(self.query.has_results(self.using))
+
+    def explain_query(self) -> Iterator[str]:
+        yield self.query.explain(self.using)
+
+
+class _Unrecorded:
+    """A statement that Django builds behind the public API and that mirrors send in another way."""
+
+    query: Any
+
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotSupportedError(
+            f"{type(self.query).__name__} on {_subject(self.query)} cannot be sent to a service; "
+            "use the methods of the mirror's manager, queryset or instance."
+        )
+
+
+class SQLInsertCompiler(_Unrecorded, compiler.SQLInsertCompiler):
+    pass
+
+
+class SQLUpdateCompiler(_Unrecorded, compiler.SQLUpdateCompiler):
+    pass
+
+
+class SQLDeleteCompiler(_Unrecorded, compiler.SQLDeleteCompiler):
+    pass
+
+
+class SQLAggregateCompiler(_Unrecorded, compiler.SQLAggregateCompiler):
+    pass
+
+
+def _subject(query: Any) -> str:
+    return query.model.__name__ if query.model is not None else "no model"
+
+
+def recorded_node(query: Any) -> Any:
+    """The node of a recorded query; NotSupportedError for a query that nobody recorded."""
+    try:
+        return query.recorded()
+    except AttributeError:
+        raise NotSupportedError(
+            f"A query on {_subject(query)} came to a database of django_rpc, but it was not made through a mirror "
+            "model (a subclass of django_rpc.models.RpcModel). Local models cannot be read from a service, and a "
+            "query cannot join local and remote tables: fetch one side first, as list(...)."
+        ) from None
+
+
+def select_columns(answer: Any, columns: tuple[str, ...]) -> Sequence[Any]:
+    """The rows of a RowSet in the order of ``columns``."""
+    if answer.columns == columns:
+        return answer.rows
+    positions = [answer.columns.index(name) for name in columns]
+    return [tuple([row[i] for i in positions]) for row in answer.rows]
+
+
+def column_names(compiled: compiler.SQLCompiler) -> tuple[str, ...]:
+    """A name for each selected position: a lookup path from the query's model, or an annotation.
+
+    ``compiled`` has been set up (``setup_query()``), so that ``select`` and ``klass_info`` are known.
+    """
+    names: list[str | None] = [None] * len(compiled.select)
+    query = compiled.query
+    for name, position in (compiled.annotation_col_map or {}).items():
+        names[position] = query.wire_alias(name)
+    if query.values_select:
+        plain = [i for i, name in enumerate(names) if name is None]
+        for i, name in zip(plain, query.values_select, strict=True):
+            names[i] = name
+    elif compiled.klass_info:
+        _name_class(compiled, names, compiled.klass_info, "")
+    if None in names:
+        raise NotSupportedError(f"A selected expression of the query on {_subject(query)} has no name to send.")
+    return tuple(names)  # type: ignore[arg-type]
+
+
+def _name_class(compiled: Any, names: list[str | None], klass_info: dict[str, Any], prefix: str) -> None:
+    for position in klass_info["select_fields"]:
+        if names[position] is None:
+            names[position] = prefix + compiled.select[position][0].target.attname
+    for related in klass_info.get("related_klass_infos", ()):
+        _name_class(compiled, names, related, f"{prefix}{_relation_name(related)}__")
+
+
+def _relation_name(klass_info: dict[str, Any]) -> str:
+    setter = klass_info["remote_setter"]
+    if isinstance(setter, partial) and isinstance(setter.args[0], str):
+        return setter.args[0]  # a FilteredRelation, which is known by its alias
+    field = klass_info["field"]
+    return field.related_query_name() if klass_info["reverse"] else field.name

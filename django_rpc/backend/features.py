@@ -1,0 +1,45 @@
+"""What a database of django_rpc can do, as Django asks it.
+
+The client behaves as an ideal backend: native types everywhere, rows come back from inserts.  What the
+service's own database cannot do fails there, with that database's own error.
+"""
+
+from __future__ import annotations
+
+from django.db.backends.base.features import BaseDatabaseFeatures
+
+
+class DatabaseFeatures(BaseDatabaseFeatures):
+    minimum_database_version = None
+    allows_group_by_selected_pks = True
+    can_return_columns_from_insert = True
+    can_return_rows_from_bulk_insert = True
+    has_native_duration_field = True
+    has_native_uuid_field = True
+    has_select_for_update = True
+    has_select_for_update_nowait = True
+    has_select_for_update_of = True
+    has_select_for_update_skip_locked = True
+    has_select_for_no_key_update = True
+    supports_select_for_update_with_limit = True
+    supports_ignore_conflicts = True
+    supports_update_conflicts = True
+    supports_update_conflicts_with_target = True
+    supports_over_clause = True
+    supports_frame_range_fixed_distance = True
+    supports_frame_exclusion = True
+    supports_aggregate_filter_clause = True
+    supports_default_keyword_in_bulk_insert = False
+    supports_json_field = True
+    supports_json_field_contains = True
+    can_distinct_on_fields = True
+    supports_transactions = False
+    uses_savepoints = False
+    supports_timezones = True
+    supports_explaining_query_execution = True
+    # Asked for to decide on CREATE and TRUNCATE statements, which are never written here.
+    can_create_inline_fk = False
+    supports_foreign_keys = True
+    can_defer_constraint_checks = False
+    max_query_params = None
+    test_db_allows_multiple_connections = False

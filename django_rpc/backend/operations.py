@@ -1,0 +1,58 @@
+"""Values pass through unchanged: the wire carries them exactly, and the service's backend adapts them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db.backends.base.operations import BaseDatabaseOperations
+
+
+class DatabaseOperations(BaseDatabaseOperations):
+    compiler_module = "django_rpc.backend.compiler"
+    set_operators = {"union": "", "intersection": "", "difference": ""}
+    # All of Django's: only the service knows what its database supports.
+    explain_prefix = "EXPLAIN"
+
+    def quote_name(self, name: str) -> str:
+        return name if name.startswith('"') and name.endswith('"') else f'"{name}"'
+
+    def bulk_batch_size(self, fields: Any, objs: Any) -> int:
+        """All in one message; the service splits it as its database needs."""
+        return max(len(objs), 1)
+
+    def max_name_length(self) -> int:
+        return 63
+
+    def adapt_datefield_value(self, value: Any) -> Any:
+        return value
+
+    def adapt_datetimefield_value(self, value: Any) -> Any:
+        return value
+
+    def adapt_timefield_value(self, value: Any) -> Any:
+        return value
+
+    def adapt_decimalfield_value(self, value: Any, max_digits: Any = None, decimal_places: Any = None) -> Any:
+        return value
+
+    def adapt_ipaddressfield_value(self, value: Any) -> Any:
+        return value
+
+    def adapt_json_value(self, value: Any, encoder: Any) -> Any:
+        """Plain JSON data, with what a field's own encoder makes of other types."""
+        return json.loads(json.dumps(value, cls=encoder)) if encoder else value
+
+    def adapt_integerfield_value(self, value: Any, internal_type: str) -> Any:
+        return value
+
+    def no_limit_value(self) -> None:
+        return None
+
+    def sql_flush(self, style: Any, tables: Any, **options: Any) -> list[str]:
+        """A service's tables are its own: ``flush`` has nothing to do here."""
+        return []
+
+    def execute_sql_flush(self, sql_list: Any) -> None:
+        return None
+

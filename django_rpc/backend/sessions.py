@@ -1,0 +1,69 @@
+"""The sessions of this process, one for each alias in DATABASES."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import connections
+from django.db.backends.utils import logger as sql_logger
+
+from django_rpc.client.config import Config
+from django_rpc.client.messages import MessageRecord
+from django_rpc.client.session import Session
+from django_rpc.graph import runner
+from django_rpc.graph.describe import describe
+
+__all__ = ["session_for"]
+
+_sessions: dict[str, tuple[Config, Session]] = {}
+_lock = threading.Lock()
+
+
+def session_for(alias: str, settings: Mapping[str, Any]) -> Session:
+    """The session of ``alias``; a new one where its settings have changed (as tests do)."""
+    config = Config.from_dict(settings, alias)
+    known = _sessions.get(alias)
+    if known is not None and known[0] == config:
+        return known[1]
+    from django_rpc.models.instances import MirrorResults
+
+    with _lock:
+        session = Session(config, MirrorResults(alias), alias=alias)
+        session.listeners.append(_Log(alias))
+        _sessions[alias] = config, session
+    return session
+
+
+class _Log:
+    """Puts each message into ``connection.queries_log``: what Django shows as queries, and its tests count."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+
+    @property
+    def active(self) -> bool:
+        return bool(connections[self.alias].queries_logged)
+
+    def __call__(self, record: MessageRecord) -> None:
+        text = "; ".join(describe(record.nodes[index]) for index in record.outputs)
+        connections[self.alias].queries_log.append(
+            {
+                "sql": text,
+                "time": f"{record.seconds:.3f}",
+                "request_id": record.request_id,
+                "statements": [entry.sql for entry in record.trace],
+            }
+        )
+        sql_logger.debug("(%.3f) %s", record.seconds, text, extra={"duration": record.seconds, "alias": self.alias})
+
+
+def _resolve(service: str) -> Session | None:
+    if service not in connections or connections[service].vendor != "rpc":
+        return None
+    session: Session = connections[service].session
+    return session
+
+
+runner.resolvers.append(_resolve)

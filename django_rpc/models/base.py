@@ -1,0 +1,205 @@
+"""``RpcModel``: a model whose rows are at a service."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from django.apps import apps
+from django.db import connections, models
+from django.db.models import signals
+from django.db.models.base import ModelBase
+from django.db.models.expressions import BaseExpression
+from django.db.models.fields.related_descriptors import ManyToManyDescriptor
+
+from django_rpc.backend.configure import configure_databases
+from django_rpc.graph.node import Method, Save, Source, callsite
+from django_rpc.models.expressions import prepared_value
+from django_rpc.models.instances import deleted_labels
+from django_rpc.models.manager import RpcManager, record_managers
+from django_rpc.models.options import RpcOptions, options_of, register
+from django_rpc.models.relations import RpcManyToManyDescriptor
+
+__all__ = ["RpcModel", "RpcModelBase"]
+
+
+class RpcModelBase(ModelBase):
+    """Reads ``class Rpc``, and makes the model unmanaged and its managers recording ones."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], attrs: dict[str, Any], **kwargs: Any) -> Any:
+        parents = [base for base in bases if isinstance(base, RpcModelBase)]
+        if not parents:
+            return super().__new__(mcs, name, bases, attrs, **kwargs)
+        configure_databases()
+        meta = attrs["Meta"] = _meta_class(attrs, bases, parents)
+        abstract = meta.abstract
+        with warnings.catch_warnings():
+            if attrs.get("__module__") == "__main__":  # a notebook's cell is run again and again
+                warnings.filterwarnings("ignore", message="Model .* was already registered", category=RuntimeWarning)
+            model = super().__new__(mcs, name, bases, attrs, **kwargs)
+        if abstract and "Rpc" in attrs:
+            model._rpc = _options(model)
+        return model
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        """Django sets the descriptor of a many-to-many field on both of its models; a mirror's is our own."""
+        if type(value) is ManyToManyDescriptor:
+            value.__class__ = RpcManyToManyDescriptor
+        super().__setattr__(name, value)
+
+    def _prepare(cls) -> None:
+        """Called by Django when the class is complete, before anybody may use it."""
+        cls._rpc = _options(cls)
+        register(cls)
+        record_managers(cls)
+        super()._prepare()
+
+
+def _options(model: Any) -> RpcOptions:
+    inherited = next((base._rpc for base in model.__mro__[1:] if getattr(base, "_rpc", None) is not None), None)
+    declared = model.__dict__.get("Rpc")
+    if declared is None and inherited is not None and model._meta.proxy:
+        return inherited
+    return RpcOptions.from_class(declared, inherited, model._meta.app_label, model.__name__)
+
+
+def _meta_class(attrs: dict[str, Any], bases: tuple[type, ...], parents: list[Any]) -> Any:
+    """The ``Meta`` of a mirror: the user's own or inherited one, unmanaged, with an app label in every place."""
+    own = attrs.get("Meta")
+    base = own if own is not None else next((b.Meta for b in bases if hasattr(b, "Meta")), object)
+    values: dict[str, Any] = {"abstract": bool(own is not None and getattr(own, "abstract", False)), "managed": False}
+    if not hasattr(base, "app_label") and apps.get_containing_app_config(attrs["__module__"]) is None:
+        inherited = next((p._rpc.label.partition(".")[0] for p in parents if getattr(p, "_rpc", None)), "rpc")
+        values["app_label"] = getattr(attrs.get("Rpc"), "app_label", None) or inherited
+    return type("Meta", (base,), values)
+
+
+class RpcModel(models.Model, metaclass=RpcModelBase):
+    """The base of mirrors.
+
+    Declare the fields that you need of a service's model, and say which model it is:
+
+    >>> class Customer(RpcModel):                              # doctest: +SKIP
+    ...     name = models.CharField(max_length=100)
+    ...     class Rpc:
+    ...         app_label = "shop"        # at the service; default: this model's own app label
+    ...         name = "Customer"         # default: the name of this class
+    ...         database = "rpc"          # the alias in DATABASES; default: "rpc"
+    ...         fields = None             # what instances bring; default: all declared fields
+
+    Then use it as any model.  Saving and deleting happen at the service, with its own ``save()``, signals and
+    cascades; this model's signals are sent here.
+    """
+
+    objects = RpcManager()
+    _rpc_base = RpcManager()
+    _rpc: RpcOptions | None = None
+
+    class Meta:
+        abstract = True
+        base_manager_name = "_rpc_base"
+
+    def save_base(
+        self,
+        raw: bool = False,
+        force_insert: Any = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Any = None,
+    ) -> None:
+        """Save at the service, in one message; what the service filled in is set on this instance."""
+        origin = type(self)
+        model = origin._meta.concrete_model
+        options = options_of(model)
+        assert options is not None
+        using = _remote_alias(self, using)
+        names = frozenset(update_fields) if update_fields is not None else None
+        if not origin._meta.auto_created:
+            signals.pre_save.send(sender=origin, instance=self, raw=raw, using=using, update_fields=names)
+        node = Save(
+            options.label,
+            using,
+            values=_values_to_save(self, model, raw, names, connections[using]),
+            adding=self._state.adding,
+            force_insert=bool(force_insert),
+            force_update=force_update,
+            update_fields=None if names is None else tuple(sorted(names)),
+            raw=raw,
+            where=callsite(),
+        )
+        created, changed = connections[using].compute(node)
+        for attname, value in changed.items():
+            setattr(self, attname, value)
+        self._state.db = using
+        self._state.adding = False
+        if not origin._meta.auto_created:
+            signals.post_save.send(
+                sender=origin, instance=self, created=created, update_fields=names, raw=raw, using=using
+            )
+
+    save_base.alters_data = True  # type: ignore[attr-defined]
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        """Delete at the service, with its cascades, in one message; returns what Django's ``delete()`` does."""
+        if self.pk is None:
+            raise ValueError(
+                f"{type(self).__name__} object can't be deleted because its {self._meta.pk.attname} attribute is set to "
+                "None."
+            )
+        using = _remote_alias(self, using)
+        origin = type(self)
+        options = options_of(origin._meta.concrete_model)
+        assert options is not None
+        if not origin._meta.auto_created:
+            signals.pre_delete.send(sender=origin, instance=self, using=using, origin=self)
+        row = Method(Source(options.label, using, where=callsite()), "filter", (), {"pk": self.pk})
+        found = Method(row, "first", where=callsite())
+        kwargs = {"keep_parents": True} if keep_parents else {}
+        deleted = connections[using].compute(Method(found, "delete", (), kwargs, where=callsite()))
+        if not origin._meta.auto_created:
+            signals.post_delete.send(sender=origin, instance=self, using=using, origin=self)
+        setattr(self, self._meta.pk.attname, None)
+        return deleted_labels(using, deleted or (0, {options.label: 0}))
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+
+
+def _remote_alias(instance: Any, using: str | None) -> str:
+    """The alias to write to: a mirror's own, whatever the routers say, unless another service is named."""
+    options = options_of(type(instance))
+    assert options is not None
+    if using is not None and connections[using].vendor == "rpc":
+        return using
+    return options.database
+
+
+def _values_to_save(instance: Any, model: Any, raw: bool, names: Any, connection: Any) -> dict[str, Any]:
+    """The attributes to send: all that are loaded, or of them ``names`` and the key.
+
+    What only the service can fill is left out: a key that is not known yet, a column's default.
+    """
+    values = {}
+    for field in model._meta.concrete_fields:
+        wanted = names is None or field.primary_key or field.name in names or field.attname in names
+        if not wanted or field.attname not in instance.__dict__ or getattr(field, "generated", False):
+            continue
+        adding = instance._state.adding
+        value = getattr(instance, field.attname) if raw else field.pre_save(instance, adding)
+        if _is_database_default(value) or (value is None and field.primary_key):
+            continue
+        values[field.attname] = prepared_value(field, value, connection)
+    return values
+
+
+def _is_database_default(value: Any) -> bool:
+    return isinstance(value, BaseExpression) and type(value).__name__ == "DatabaseDefault"  # since Django 5.0
+
+
+def _record_through_model(sender: Any, **kwargs: Any) -> None:
+    """The automatic through model of a mirror's many-to-many field is a plain Model: its managers shall record."""
+    owner = sender._meta.auto_created
+    if owner and isinstance(owner, RpcModelBase):
+        record_managers(sender)
+
+
+signals.class_prepared.connect(_record_through_model, dispatch_uid="django_rpc.models.base")

@@ -1,0 +1,108 @@
+"""Reports of a service as the exceptions that Django users catch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core import exceptions
+from django.db import IntegrityError, utils
+from django.db.models import ProtectedError, RestrictedError
+
+from django_rpc.client import errors
+from django_rpc.client.thaw import thaw
+from django_rpc.graph.node import Node
+from django_rpc.models.options import mirror_for
+from django_rpc.wire.messages import ErrorReport
+
+__all__ = ["build"]
+
+#: Codes whose exception is made from the message alone.
+_PLAIN: dict[str, type[Exception]] = {
+    "FieldError": exceptions.FieldError,
+    "FieldDoesNotExist": exceptions.FieldDoesNotExist,
+    "PermissionDenied": exceptions.PermissionDenied,
+    "SuspiciousOperation": exceptions.SuspiciousOperation,
+    "EmptyResultSet": exceptions.EmptyResultSet,
+    "BadRequestError": exceptions.BadRequest,
+    "IntegrityError": IntegrityError,
+    "DataError": utils.DataError,
+    "OperationalError": utils.OperationalError,
+    "ProgrammingError": utils.ProgrammingError,
+    "InternalError": utils.InternalError,
+    "DatabaseError": utils.DatabaseError,
+    "InterfaceError": utils.InterfaceError,
+    "NotSupportedError": utils.NotSupportedError,
+    "TransactionManagementError": utils.ProgrammingError,
+    "ValueError": ValueError,
+    "TypeError": TypeError,
+    "AttributeError": AttributeError,
+    "KeyError": KeyError,
+    "IndexError": IndexError,
+    "LookupError": LookupError,
+    "ZeroDivisionError": ZeroDivisionError,
+    "OverflowError": OverflowError,
+    "ArithmeticError": ArithmeticError,
+    "AssertionError": AssertionError,
+    "NotImplementedError": NotImplementedError,
+    "RecursionError": RecursionError,
+}
+
+
+class RemotePermissionDenied(errors.PermissionDenied, exceptions.PermissionDenied):
+    """The service does not allow this; it is Django's PermissionDenied too, which views answer with 403."""
+
+
+_PLAIN["PermissionDenied"] = RemotePermissionDenied
+
+
+def build(results: Any, report: ErrorReport, node: Node | None) -> Exception:
+    """The exception for ``report``: Django's own class where it has one, else what client/ makes of it."""
+    plain = _PLAIN.get(report.code)
+    if plain is not None:
+        return plain(report.message)
+    special = _SPECIAL.get(report.code)
+    if special is not None:
+        return special(results, report)
+    return errors.build(report, node)
+
+
+def _of_model(attribute: str, fallback: type[Exception]) -> Callable[[Any, ErrorReport], Exception]:
+    def builder(results: Any, report: ErrorReport) -> Exception:
+        model = mirror_for(results.alias, report.model) if report.model else None
+        cls = fallback if model is None else getattr(model, attribute)
+        return cls(report.message)  # type: ignore[no-any-return]
+
+    return builder
+
+
+def _validation(results: Any, report: ErrorReport) -> Exception:
+    """A ValidationError again: a dict of lists, a list, or one message; codes and params are kept."""
+    return exceptions.ValidationError(_messages(report.data if report.data is not None else report.message))
+
+
+def _messages(data: Any) -> Any:
+    if isinstance(data, dict) and set(data) == {"message", "code", "params"}:
+        return exceptions.ValidationError(data["message"], code=data["code"], params=data["params"])
+    if isinstance(data, dict):
+        return {name: _messages(item) for name, item in data.items()}
+    if isinstance(data, list | tuple):
+        return [_messages(item) for item in data]
+    return data
+
+
+def _protected(cls: type[Exception]) -> Callable[[Any, ErrorReport], Exception]:
+    def builder(results: Any, report: ErrorReport) -> Exception:
+        instances = thaw(report.data, results)
+        return cls(report.message, set(instances) if isinstance(instances, list) else set())
+
+    return builder
+
+
+_SPECIAL: dict[str, Callable[[Any, ErrorReport], Exception]] = {
+    "DoesNotExist": _of_model("DoesNotExist", exceptions.ObjectDoesNotExist),
+    "MultipleObjectsReturned": _of_model("MultipleObjectsReturned", exceptions.MultipleObjectsReturned),
+    "ValidationError": _validation,
+    "ProtectedError": _protected(ProtectedError),
+    "RestrictedError": _protected(RestrictedError),
+}

@@ -1,0 +1,270 @@
+"""Django's query expressions, conditions and instances in the language of the graph, and back to a local form.
+
+Two questions are answered for each argument of a recorded method: how it is said on the wire (`freeze`, for
+which Django's types are registered here), and what Django's own method may be given in its place for the
+local query (`localise`: a `Delayed` or a future is no value yet, so a placeholder stands for it).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q, QuerySet, expressions, lookups
+from django.db.models.expressions import BaseExpression, Combinable
+from django.db.models.fields import Field
+
+from django_rpc.graph.node import Node
+from django_rpc.graph.values import ATOMS, Condition, Expr, Instance, freeze
+from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, LOOKUPS
+from django_rpc.models.options import options_of
+
+__all__ = ["Placeholder", "localise", "prepared_value", "settle"]
+
+
+class Placeholder(expressions.Expression):
+    """Stands in a local query for a value that is not known yet."""
+
+    output_field = Field()
+
+    def resolve_expression(self, *args: Any, **kwargs: Any) -> Placeholder:
+        return self
+
+
+# To the wire
+
+
+@freeze.register(Q)
+def _(value: Q) -> Condition:
+    children = []
+    for child in value.children:
+        if isinstance(child, tuple):
+            name, argument = child
+            children.append((name, argument if type(argument) in ATOMS else freeze(argument)))
+        else:
+            children.append(freeze(child))
+    return Condition(tuple(children), value.connector, value.negated)
+
+
+@freeze.register(expressions.F)
+def _(value: expressions.F) -> Expr:
+    kind = "OuterRef" if isinstance(value, expressions.OuterRef) else "F"
+    if type(value) not in (expressions.F, expressions.OuterRef):
+        raise TypeError(f"{type(value).__name__} cannot be sent to a service.")
+    return Expr(kind, (value.name,))
+
+
+@freeze.register(BaseExpression)
+def _(value: BaseExpression) -> Expr:
+    cls = type(value)
+    if isinstance(value, expressions.RawSQL):
+        raise TypeError("RawSQL cannot be sent to a service: no SQL crosses the wire. Use query expressions.")
+    name = cls.__name__
+    if isinstance(value, expressions.Col):
+        return _column(value)
+    if isinstance(value, lookups.Lookup) and value.lookup_name in LOOKUPS:
+        name = f"lookup:{value.lookup_name}"
+    elif isinstance(value, expressions.Subquery):
+        return _subquery(value)
+    elif name not in EXPRESSIONS or not cls.__module__.startswith("django.db.models"):
+        raise TypeError(
+            f"The expression {cls.__module__}.{name} cannot be sent to a service: it is not one of Django's own "
+            "query expressions. Compute it at the service (a registered method or a computed field)."
+        )
+    args, kwargs = value._constructor_args
+    return Expr(name, freeze(tuple(args)), _keywords(name, kwargs))
+
+
+def _keywords(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    allowed = EXPRESSIONS[name]
+    for key in kwargs:
+        if allowed and key not in allowed and name != "JSONObject":
+            raise TypeError(
+                f"{name}({key}=...) cannot be sent to a service; {name} may have: {', '.join(sorted(allowed)) or '-'}."
+            )
+    return {key: freeze(item) for key, item in kwargs.items()}
+
+
+def _column(value: expressions.Col) -> Expr:
+    """A resolved column of the query's own table, as Django's sliced prefetch gives it."""
+    if value.alias != value.target.model._meta.db_table:
+        raise TypeError(f"The resolved column {value!r} cannot be sent to a service: write F('path') instead.")
+    return Expr("F", (value.target.attname,))
+
+
+def _subquery(value: expressions.Subquery) -> Expr:
+    recorded = getattr(value.query, "recorded", None)
+    if recorded is None:
+        raise TypeError(
+            f"{type(value).__name__}() of a local queryset cannot be sent to a service: only querysets of mirror "
+            "models can. Fetch the local values first: list(...)."
+        )
+    _, kwargs = value._constructor_args
+    kind = "Exists" if isinstance(value, expressions.Exists) else "Subquery"
+    frozen = Expr(kind, (recorded(),), _keywords(kind, {k: v for k, v in kwargs.items() if k != "queryset"}))
+    if getattr(value, "negated", False):  # Django 4.2 keeps ~Exists() as a flag
+        return Expr("NegatedExpression", (frozen,))
+    return frozen
+
+
+@freeze.register(expressions.NegatedExpression if hasattr(expressions, "NegatedExpression") else Placeholder)
+def _(value: Any) -> Expr:
+    return Expr("NegatedExpression", (freeze(value._constructor_args[0][0]),))
+
+
+@freeze.register(expressions.OrderBy)
+def _(value: expressions.OrderBy) -> Expr:
+    # Its arguments may have changed since: reverse_ordering() works in place.
+    flags = {"descending": value.descending, "nulls_first": value.nulls_first, "nulls_last": value.nulls_last}
+    return Expr("OrderBy", (freeze(value.expression),), {key: True for key, on in flags.items() if on})
+
+
+@freeze.register(expressions.When)
+def _(value: expressions.When) -> Expr:
+    return Expr("When", (freeze(value.condition), freeze(value.result)))
+
+
+@freeze.register(models.FilteredRelation)
+def _(value: models.FilteredRelation) -> Expr:
+    return Expr("FilteredRelation", (value.relation_name,), {"condition": freeze(value.condition)})
+
+
+@freeze.register(models.Prefetch)
+def _(value: models.Prefetch) -> Expr:
+    kwargs: dict[str, Any] = {}
+    if value.queryset is not None:
+        kwargs["queryset"] = freeze(value.queryset)
+    if value.to_attr:
+        kwargs["to_attr"] = value.to_attr
+    return Expr("Prefetch", (value.prefetch_through,), kwargs)
+
+
+@freeze.register(Field)
+def _(value: Field) -> Expr:
+    while value.is_relation and value.remote_field:
+        value = value.target_field
+    name = type(value).__name__
+    if name not in FIELDS or not type(value).__module__.startswith("django.db.models"):
+        name = value.get_internal_type()
+    if name not in FIELDS:
+        raise TypeError(f"The output field {type(value).__name__} cannot be sent to a service; use one of Django's own.")
+    options = {key: getattr(value, key, None) for key in ("max_length", "max_digits", "decimal_places")}
+    return Expr(name, (), {key: option for key, option in options.items() if option is not None})
+
+
+@freeze.register(QuerySet)
+def _(value: QuerySet) -> Node:
+    recorded = getattr(value.query, "recorded", None)
+    if recorded is None:
+        raise TypeError(
+            f"A queryset of the local model {value.model.__name__} cannot be nested in a remote query: "
+            "its tables are in another database. Fetch its values first: list(queryset)."
+        )
+    return recorded()
+
+
+@freeze.register(models.Model)
+def _(value: models.Model) -> Instance:
+    options = options_of(type(value))
+    if options is None:
+        raise TypeError(
+            f"{value!r} is an instance of the local model {type(value).__name__}, which no service knows. "
+            "Pass one of its values instead (its pk)."
+        )
+    if value.pk is None:
+        raise ValueError(f"{value!r} is not saved yet: it has no key that a service could find it by.")
+    unique = {
+        field.attname: value.__dict__[field.attname]
+        for field in value._meta.concrete_fields
+        if (field.primary_key or field.unique) and value.__dict__.get(field.attname) is not None
+    }
+    return Instance(options.label, freeze(unique))
+
+
+# For the local query
+
+
+def settle(value: Any) -> Any:
+    """``value`` with one-shot iterators at any depth of containers and Q read into lists, once."""
+    if type(value) in ATOMS or isinstance(value, BaseExpression | Combinable | QuerySet | models.Model):
+        return value
+    if hasattr(value, "__next__"):
+        return [settle(item) for item in value]
+    if type(value) is tuple:
+        return tuple([settle(item) for item in value])
+    if type(value) is list:
+        return [settle(item) for item in value]
+    if type(value) is dict:
+        return {key: settle(item) for key, item in value.items()}
+    if isinstance(value, Q) and any(_has_iterator(child) for child in value.children):
+        return _rebuild(value, settle)
+    return value
+
+
+def _has_iterator(child: Any) -> bool:
+    if isinstance(child, tuple):
+        return hasattr(child[1], "__next__")
+    return isinstance(child, Q) and any(_has_iterator(inner) for inner in child.children)
+
+
+def localise(value: Any) -> Any:
+    """``value`` with a `Placeholder` where a `Delayed` or a future stands; the same object where none does."""
+    kind = type(value)
+    if kind in ATOMS or kind is models.F:
+        return value
+    if isinstance(value, QuerySet):
+        return value
+    if isinstance(value, Q):
+        changed = [localise(child) for child in value.children]
+        return value if all(map(_same, changed, value.children)) else _rebuild(value, localise)
+    if kind in (tuple, list, set, frozenset):
+        items = [localise(item) for item in value]
+        return value if all(map(_same, items, value)) else kind(items)
+    if kind is dict:
+        items = {key: localise(item) for key, item in value.items()}
+        return value if all(items[key] is value[key] for key in value) else items
+    if isinstance(value, BaseExpression):
+        return _localise_expression(value)
+    if isinstance(value, models.FilteredRelation):  # annotate() changes it in place
+        return models.FilteredRelation(value.relation_name, condition=localise(value.condition))
+    if getattr(kind, "__rpc_node__", None) is not None:
+        local = getattr(value, "__rpc_local__", None)
+        return local() if local is not None else Placeholder()
+    return value
+
+
+def _localise_expression(value: BaseExpression) -> BaseExpression:
+    if isinstance(value, expressions.Value):
+        local = localise(value.value)
+        return value if local is value.value else local
+    sources = value.get_source_expressions()
+    local = [item if item is None else localise(item) for item in sources]
+    if all(map(_same, local, sources)):
+        return value
+    clone = value.copy()
+    clone.set_source_expressions(local)
+    return clone
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other
+
+
+def _rebuild(value: Q, change: Any) -> Q:
+    children = [(c[0], change(c[1])) if isinstance(c, tuple) else change(c) for c in value.children]
+    return Q.create(children, value.connector, value.negated) if hasattr(Q, "create") else _old_q(value, children)
+
+
+def _old_q(value: Q, children: list[Any]) -> Q:
+    clone = Q(_connector=value.connector, _negated=value.negated)
+    clone.children = children
+    return clone
+
+
+def prepared_value(field: Field, value: Any, connection: Any) -> Any:
+    """``value`` as the wire carries it for ``field``: expressions and references frozen, data prepared."""
+    if hasattr(type(value), "__rpc_node__") or hasattr(value, "resolve_expression"):
+        return freeze(value)
+    if isinstance(value, models.Model):
+        value = getattr(value, field.target_field.attname)
+    return freeze(field.get_db_prep_save(value, connection=connection))

@@ -1,0 +1,143 @@
+"""Instances of a service's models that came in a result, as instances of the mirrors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+
+from django_rpc.graph.node import Node
+from django_rpc.graph.values import Record, Table
+from django_rpc.models.options import mirror_for, mirrors, options_of
+from django_rpc.wire.messages import ErrorReport
+
+__all__ = ["MirrorResults", "as_model", "deleted_labels", "loaded_names"]
+
+
+class MirrorResults:
+    """What a session of one database alias makes of results (`django_rpc.client.session.Results`)."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+
+    def record(self, record: Record) -> Any:
+        """The instance of the mirror of ``record.model``; the record itself where no mirror is declared."""
+        model = mirror_for(self.alias, record.model)
+        if model is None:
+            return record
+        return _instance(self, model, record.fields, record.values)
+
+    def table(self, table: Table) -> Any:
+        model = mirror_for(self.alias, table.model)
+        if model is None:
+            return table
+        return [_instance(self, model, table.fields, row) for row in table.rows]
+
+    def error(self, report: ErrorReport, node: Node | None) -> Exception:
+        from django_rpc.models.errors import build
+
+        return build(self, report, node)
+
+    def shapes(self, labels: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+        """For each named model with a mirror, and each mirror that it relates to: what its instances bring."""
+        known = mirrors(self.alias)
+        found: dict[str, tuple[str, ...]] = {}
+        for label in labels:
+            model = known.get(label.lower())
+            if model is None:
+                continue
+            for related in (model, *(f.related_model for f in model._meta.get_fields() if f.is_relation)):
+                options = options_of(related) if isinstance(related, type) else None
+                if options is not None and options.database == self.alias:
+                    found[options.label] = loaded_names(related)
+        return found
+
+
+def loaded_names(model: Any) -> tuple[str, ...]:
+    """The attributes that an instance of ``model`` brings: ``Rpc.fields``, or all that the mirror declares."""
+    options = options_of(model)
+    fields = options.fields if options is not None else None
+    if fields is None:
+        return tuple(field.attname for field in model._meta.concrete_fields)
+    names = [model._meta.pk.attname, *(_attname(model, name) for name in fields)]
+    return tuple(dict.fromkeys(names))
+
+
+def _attname(model: Any, name: str) -> str:
+    try:
+        return str(model._meta.get_field(name).attname)
+    except FieldDoesNotExist:
+        return name  # computed at the service
+
+
+def _instance(results: MirrorResults, model: Any, fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    """An instance of ``model``; what is no field of it becomes an attribute, a relation its cache."""
+    attnames = {field.attname: field for field in model._meta.concrete_fields}
+    given = dict(zip(fields, values, strict=True))
+    names = [name for name in attnames if name in given]
+    loaded = [attnames[name].to_python(given.pop(name)) for name in names]
+    instance = model.from_db(results.alias, names, loaded)
+    for name, value in given.items():
+        if isinstance(value, Record):
+            _cache(model, instance, name, results.record(value))
+        elif isinstance(value, Table):
+            _cache(model, instance, name, results.table(value))
+        else:
+            setattr(instance, name, value)
+    return instance
+
+
+def _cache(model: Any, instance: Any, name: str, value: Any) -> None:
+    """Remember what came with the instance, where Django looks for it before it asks the database."""
+    descriptor = getattr(model, name, None)
+    if isinstance(value, list) and hasattr(descriptor, "related_manager_cls"):
+        manager = getattr(instance, name)
+        queryset = manager.get_queryset()
+        queryset._result_cache = value
+        queryset._prefetch_done = True
+        cache = instance.__dict__.setdefault("_prefetched_objects_cache", {})
+        cache[_prefetch_key(manager, descriptor)] = queryset
+    elif hasattr(descriptor, "field") or hasattr(descriptor, "related"):
+        related = getattr(descriptor, "related", None)
+        (related if related is not None else descriptor.field).set_cached_value(instance, value)
+    else:
+        setattr(instance, name, value)
+
+
+def _prefetch_key(manager: Any, descriptor: Any) -> str:
+    """The key under which a related manager looks for prefetched rows."""
+    many_to_many = getattr(manager, "prefetch_cache_name", None)
+    if many_to_many is not None:
+        return str(many_to_many)
+    relation = descriptor.rel
+    return str(relation.cache_name if hasattr(relation, "cache_name") else relation.get_cache_name())
+
+
+def as_model(model: Any, value: Any) -> Any:
+    """``value`` with instances of another mirror of the same model turned into ``model``'s."""
+    if isinstance(value, tuple) and value:  # get_or_create()
+        return (as_model(model, value[0]), *value[1:])
+    if isinstance(value, list):
+        return [as_model(model, item) for item in value]
+    if isinstance(value, dict):  # in_bulk()
+        return {key: as_model(model, item) for key, item in value.items()}
+    options = options_of(type(value)) if hasattr(type(value), "_meta") else None
+    if options is None or type(value) is model or options.label != options_of(model).label:  # type: ignore[union-attr]
+        return value
+    names = [f.attname for f in model._meta.concrete_fields if f.attname in value.__dict__]
+    clone = model.from_db(value._state.db, names, [value.__dict__[name] for name in names])
+    for name in value.__dict__.keys() - clone.__dict__.keys():
+        clone.__dict__[name] = value.__dict__[name]
+    return clone
+
+
+def deleted_labels(alias: str, deleted: Any) -> tuple[int, dict[str, int]]:
+    """What delete() returned, with the labels of the mirrors in place of the service's."""
+    count, by_label = deleted
+    named: dict[str, int] = {}
+    for label, number in by_label.items():
+        model = mirror_for(alias, label)
+        named[model._meta.label if model is not None else label] = number
+    return count, named
+

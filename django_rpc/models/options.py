@@ -1,0 +1,92 @@
+"""What ``class Rpc`` of a mirror says, and the mirrors by the names of their models at the service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+__all__ = ["RpcOptions", "mirror_for", "mirrors", "options_of", "register", "through_label"]
+
+_KEYS = ("app_label", "name", "database", "fields")
+
+
+@dataclass(frozen=True)
+class RpcOptions:
+    """``class Rpc`` after its defaults are filled in.
+
+    ``label`` is ``"app_label.Name"`` at the service.  ``fields`` is None, for all fields that the mirror
+    declares, or the names that instances bring with them; of these, ``computed`` are no fields of the mirror.
+    """
+
+    label: str
+    database: str = "rpc"
+    fields: tuple[str, ...] | None = None
+    computed: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def from_class(cls, declared: Any, inherited: RpcOptions | None, app_label: str, name: str) -> RpcOptions:
+        """Options of a model ``name`` from its own ``class Rpc`` (or None) and those of its parent (or None)."""
+        values = {key: value for key, value in vars(declared or object).items() if not key.startswith("_")}
+        for key in values:
+            if declared is not None and key not in _KEYS:
+                near = get_close_matches(key, _KEYS, 1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise ImproperlyConfigured(
+                    f"{name}.Rpc has no option {key!r}.{hint} The options are {', '.join(_KEYS)}."
+                )
+        if declared is None:
+            values = {}
+        label = values.get("app_label") or (inherited.label.partition(".")[0] if inherited else app_label)
+        database = values.get("database") or (inherited.database if inherited else "rpc")
+        fields = values.get("fields")
+        if isinstance(fields, str):
+            raise ImproperlyConfigured(f"{name}.Rpc.fields is a list of names, or None: not the string {fields!r}.")
+        return cls(
+            label=f"{label}.{values.get('name') or name}",
+            database=database,
+            fields=None if fields is None else tuple(fields),
+        )
+
+
+_mirrors: dict[tuple[str, str], Any] = {}
+
+
+def register(model: Any) -> None:
+    """Make ``model`` the mirror of its label: of two mirrors of one model, the last defined."""
+    options = model._rpc
+    _mirrors[options.database, options.label.lower()] = model
+
+
+def mirror_for(database: str, label: str) -> Any:
+    """The mirror of the service's model ``label``, or None."""
+    return _mirrors.get((database, label.lower()))
+
+
+def mirrors(database: str) -> dict[str, Any]:
+    """All mirrors of one service, by label in lower case."""
+    return {label: model for (alias, label), model in _mirrors.items() if alias == database}
+
+
+def through_label(model: Any) -> str | None:
+    """The wire's name for the automatic through model ``model`` of a mirror's many-to-many field, or None."""
+    owner = model._meta.auto_created
+    if not owner or getattr(owner, "_rpc", None) is None:
+        return None
+    for many in owner._meta.local_many_to_many:
+        if many.remote_field.through is model:
+            return f"{owner._rpc.label}.{many.name}"
+    return None
+
+
+def options_of(model: Any) -> RpcOptions | None:
+    """The options of a mirror or of its automatic through model; None for a local model."""
+    options = getattr(model, "_rpc", None)
+    if options is None and getattr(model._meta, "auto_created", False):
+        label = through_label(model)
+        if label is not None:
+            options = RpcOptions(label=label, database=model._meta.auto_created._rpc.database)
+            model._rpc = options
+    return options

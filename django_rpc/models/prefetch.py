@@ -1,0 +1,237 @@
+"""Parents and prefetched rows in one message.
+
+Django prefetches after the parents have arrived, one query a lookup.  Here the queries of all lookups are
+planned first: where Django would filter by the parents' keys, the node refers to the parents' column, and the
+service fills it in.  When the answer is there, Django's own ``prefetch_related_objects`` runs as always, on
+querysets that carry their rows with them (`Answer`).
+
+What cannot be planned (generic foreign keys, sliced querysets, a parent whose key is deferred) is left to
+Django, which asks for it in further messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import models
+from django.db.models import Prefetch, QuerySet
+from django.db.models.fields import related_descriptors as related
+from django.db.models.query import ModelIterable, normalize_prefetch_lookups, prefetch_related_objects
+
+from django_rpc.backend.compiler import column_names
+from django_rpc.graph.delayed import Output
+from django_rpc.graph.node import Column, Literal, Method, Rows, callsite
+from django_rpc.graph.values import RowSet
+from django_rpc.models.options import options_of
+
+__all__ = ["Answer", "can_travel_together", "output_for", "through_columns"]
+
+_VALUE_PREFIX = "_prefetch_related_val_"
+
+
+class Answer:
+    """Rows that have come for a query, shared by its clones until they are read."""
+
+    __slots__ = ("rowset",)
+
+    def __init__(self) -> None:
+        self.rowset: RowSet | None = None
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The rows of one model that will come: the parents of the next lookups."""
+
+    model: type[models.Model]
+    rows: Rows
+
+
+@dataclass
+class _Plan:
+    """The nodes to send beside the parents, each with the answer that its rows go to."""
+
+    nodes: list[Rows] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+
+    def lookups(self, level: _Level, lookups: Any) -> tuple[Any, ...]:
+        """``lookups`` with querysets that will have their rows, wherever that can be planned."""
+        done: dict[str, _Level] = {}
+        planned: list[Any] = []
+        for lookup in reversed(normalize_prefetch_lookups(reversed(lookups))):
+            planned.extend(self._path(level, lookup, done))
+        return tuple(planned)
+
+    def _path(self, root: _Level, lookup: Prefetch, done: dict[str, _Level]) -> Iterator[Any]:
+        level = root
+        parts = lookup.prefetch_through.split("__")
+        for depth, part in enumerate(parts):
+            path = lookup.get_current_prefetch_to(depth)
+            if path in done:
+                level = done[path]
+                continue
+            leaf = depth == len(parts) - 1
+            queryset = lookup.queryset if leaf else None
+            step = self._step(level, part, queryset)
+            if step is None:
+                break
+            level, answered = step
+            done[path] = level
+            through = "__".join([*path.split("__")[:-1], part])
+            yield Prefetch(through, answered, lookup.to_attr if leaf and lookup.to_attr else None)
+        else:
+            return
+        yield lookup
+
+    def _step(self, level: _Level, name: str, queryset: Any) -> tuple[_Level, Any] | None:
+        relation = _relation(level.model, name)
+        if relation is None or (queryset is not None and not _is_plannable(queryset)):
+            return None
+        key, lookup, related_model, through = relation
+        if key not in level.rows.columns or options_of(related_model) is None:
+            return None
+        if queryset is None:
+            queryset = related_model._default_manager.all()
+            if not _is_plannable(queryset):
+                return None
+        asked = queryset._chain()
+        if through is not None:
+            asked = asked._next_is_sticky()._chain()
+        node = Method(asked.query.node, "filter", (), {lookup: Column(level.rows, key)}, where=callsite())
+        asked.query.node = node
+        if through is not None:
+            asked = asked.extra(select=through)
+        rows = rows_of(asked)
+        below = _Level(asked.model, rows)
+        answer = Answer()
+        self.nodes.append(rows)
+        self.answers.append(answer)
+        answered = queryset._chain()
+        answered._prefetch_related_lookups = self.lookups(below, queryset._prefetch_related_lookups)
+        answered.query.answer = answer
+        return below, answered
+
+
+def rows_of(queryset: Any) -> Rows:
+    """The node that brings the rows which ``queryset`` needs to be filled."""
+    compiler = queryset.query.get_compiler(queryset.db)
+    compiler.setup_query()
+    return Rows(queryset.query.recorded(), column_names(compiler), where=callsite())
+
+
+def can_travel_together(queryset: Any) -> bool:
+    """True when ``queryset`` has prefetch lookups that its own message can bring."""
+    return bool(
+        queryset._prefetch_related_lookups
+        and not queryset._prefetch_done
+        and issubclass(queryset._iterable_class, ModelIterable)
+        and queryset.query.answer is None
+        and not queryset.query.is_known_empty()
+    )
+
+
+def output_for(queryset: Any) -> Output:
+    """What to ask for, and how to fill ``queryset`` with the answer; the result is ``queryset``, evaluated."""
+    parents = rows_of(queryset)
+    plan = _Plan()
+    lookups: tuple[Any, ...] = queryset._prefetch_related_lookups
+    if lookups and issubclass(queryset._iterable_class, ModelIterable):
+        lookups = plan.lookups(_Level(queryset.model, parents), lookups)
+
+    def fill(rowsets: Any) -> Any:
+        own = Answer()
+        first, *others = rowsets if plan.nodes else (rowsets,)
+        for answer, rowset in zip([own, *plan.answers], [first, *others], strict=True):
+            answer.rowset = rowset
+        queryset.query.answer = own
+        try:
+            queryset._result_cache = list(queryset._iterable_class(queryset))
+            if lookups:
+                prefetch_related_objects(queryset._result_cache, *lookups)
+                queryset._prefetch_done = True
+        finally:
+            queryset.query.answer = None
+            for answer in plan.answers:
+                answer.rowset = None
+        return queryset
+
+    return Output(Literal((parents, *plan.nodes)) if plan.nodes else parents, fill)
+
+
+def through_columns(select: Any) -> dict[str, Any] | None:
+    """The columns of a through model that Django's many-to-many prefetch selects by SQL, or None for other SQL.
+
+    ``{"_prefetch_related_val_order_id": '"shop_line"."order_id"'}`` becomes
+    ``{"order_id": ("shop.Line", "order_id")}``: names that the service turns into its own columns.
+    """
+    if not select or not all(name.startswith(_VALUE_PREFIX) for name in select):
+        return None
+    found = {}
+    for name, text in select.items():
+        table, _, column = text.replace('"', "").partition(".")
+        attname = name.removeprefix(_VALUE_PREFIX)
+        label = _through_label(table, attname, column)
+        if label is None:
+            return None
+        found[attname] = (label, attname)
+    return found
+
+
+def _through_label(table: str, attname: str, column: str) -> str | None:
+    from django.apps import apps
+
+    for model in apps.get_models(include_auto_created=True):
+        if model._meta.db_table != table:
+            continue
+        options = options_of(model)
+        names = {f.attname: f.column for f in model._meta.concrete_fields}
+        if options is not None and names.get(attname) == column:
+            return options.label
+    return None
+
+
+def _is_plannable(queryset: Any) -> bool:
+    return (
+        isinstance(queryset, QuerySet)
+        and hasattr(queryset.query, "recorded")
+        and not queryset.query.is_sliced
+        and not queryset.query.combinator
+        and queryset._result_cache is None
+        and issubclass(queryset._iterable_class, ModelIterable)
+        and not queryset.query.is_known_empty()
+    )
+
+
+def _relation(model: Any, name: str) -> tuple[str, str, Any, dict[str, str] | None] | None:
+    """How rows that ``model.name`` leads to are found: (key of the parent, lookup, model, through columns)."""
+    descriptor = getattr(model, name, None)
+    if isinstance(descriptor, related.ManyToManyDescriptor):
+        return _many_to_many(descriptor)
+    if isinstance(descriptor, related.ForwardManyToOneDescriptor):
+        fk, remote = descriptor.field, descriptor.field.remote_field.model
+        if len(fk.foreign_related_fields) != 1:
+            return None
+        return fk.attname, f"{fk.foreign_related_fields[0].name}__in", remote, None
+    if isinstance(descriptor, related.ReverseOneToOneDescriptor):
+        fk = descriptor.related.field
+    elif type(descriptor) is related.ReverseManyToOneDescriptor:
+        fk = descriptor.rel.field
+    else:
+        return None
+    if len(fk.foreign_related_fields) != 1:
+        return None
+    return fk.foreign_related_fields[0].attname, f"{fk.name}__in", fk.model, None
+
+
+def _many_to_many(descriptor: Any) -> tuple[str, str, Any, dict[str, str] | None] | None:
+    many, through = descriptor.rel.field, descriptor.rel.through
+    if descriptor.reverse:
+        lookup, source, target = many.name, many.m2m_reverse_field_name(), many.model
+    else:
+        lookup, source, target = many.related_query_name(), many.m2m_field_name(), many.remote_field.model
+    fk = through._meta.get_field(source)
+    if len(fk.foreign_related_fields) != 1:
+        return None
+    columns = {f"{_VALUE_PREFIX}{fk.attname}": f'"{through._meta.db_table}"."{fk.column}"'}
+    return fk.foreign_related_fields[0].attname, f"{lookup}__in", target, columns

@@ -1,0 +1,186 @@
+"""A ``sql.Query`` that carries the node it stands for.
+
+The local query stays complete: it validates names at the user's own line and knows at which position of a
+row each column is.  Beside it, ``node`` says the same in the language of the graph.  Public QuerySet methods
+set the node (`queryset`); what Django does to a Query without a public method is recorded here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connections
+from django.db.models import Q, sql
+from django.db.models.sql.where import NothingNode
+
+from django_rpc.graph.node import Item, Method, Node, Source, callsite
+from django_rpc.graph.values import Condition, freeze
+from django_rpc.models.expressions import localise
+from django_rpc.models.options import options_of
+
+__all__ = ["RpcQuery"]
+
+_NO_OPTIONS: dict[str, Any] = {}
+
+
+class RpcQuery(sql.Query):
+    """A query on a mirror.
+
+    ``node`` is what will be sent.  ``answer`` (`prefetch.Answer`) holds rows that came with an earlier
+    message, so that nothing has to be sent.  ``options`` are those of ``with_options()``.
+    """
+
+    node: Node
+    answer: Any = None
+    options: dict[str, Any] = _NO_OPTIONS
+
+    def __init__(self, model: Any, alias_cols: bool = True) -> None:
+        super().__init__(model, alias_cols)
+        options = options_of(model) if model is not None else None
+        if options is not None:
+            self.node = Source(options.label, options.database, where=callsite())
+
+    # What the compilers and other queries ask
+
+    def recorded(self) -> Node:
+        """The node to send, with the mirror's own ``Meta.ordering`` where nothing else orders the rows."""
+        node = self.node
+        if self.default_ordering and not self.order_by and not self.extra_order_by and not self.group_by:
+            ordering = self.model._meta.ordering
+            if ordering:
+                node = Method(node, "default_ordering", tuple(freeze(list(ordering))), where=node.where)
+        return node
+
+    def is_known_empty(self) -> bool:
+        """True when no row can match, as after ``none()`` or ``filter(pk__in=[])``: nothing is sent for it."""
+        if self.combinator:
+            return False
+        return _matches_nothing(self.where)
+
+    @staticmethod
+    def wire_alias(name: str) -> str:
+        """The wire's name of a selected alias: one that Django makes with a leading underscore has none."""
+        return name.removeprefix("_prefetch_related_val_") if name.startswith("_") else name
+
+    # What Django does to a Query directly
+
+    def add_q(self, q_object: Q, *args: Any, **kwargs: Any) -> None:
+        node = self.node
+        name, step_args, step_kwargs = _filter_step(freeze(q_object))
+        if (args and args[0]) or kwargs.get("reuse_all"):
+            name, step_args, step_kwargs = "filter_reuse", (freeze(q_object),), {}
+        super().add_q(localise(q_object), *args, **kwargs)
+        self.node = Method(node, name, step_args, step_kwargs, where=callsite())
+
+    def set_limits(self, low: int | None = None, high: int | None = None) -> None:
+        node = self.node
+        super().set_limits(low, high)
+        self.node = Item(node, slice(low, high), where=callsite())
+
+    def clear_limits(self) -> None:
+        node = self.node
+        super().clear_limits()
+        self.node = Method(node, "clear_limits")
+
+    def set_empty(self) -> None:
+        node = self.node
+        super().set_empty()
+        self.node = Method(node, "none", where=callsite())
+
+    def clear_ordering(self, force: bool = False, clear_default: bool = True) -> None:
+        node = self.node
+        super().clear_ordering(force=force, clear_default=clear_default)
+        self.node = Method(node, "clear_ordering", (force, clear_default))
+
+    def add_ordering(self, *ordering: Any) -> None:
+        node = self.node
+        frozen = freeze(ordering)
+        super().add_ordering(*[localise(item) for item in ordering])
+        self.node = Method(node, "add_ordering", frozen, where=callsite())
+
+    def clear_select_clause(self) -> None:
+        node = self.node
+        super().clear_select_clause()
+        self.node = Method(node, "clear_select_clause")
+
+    def add_fields(self, field_names: Any, allow_m2m: bool = True) -> None:
+        node = self.node
+        names = tuple(field_names)
+        super().add_fields(names, allow_m2m)
+        self.node = Method(node, "add_fields", (names, allow_m2m))
+
+    def combine(self, rhs: Any, connector: str) -> None:
+        node, other = self.node, rhs.recorded()
+        super().combine(rhs, connector)
+        self.node = Method(node, f"{connector.lower()}{'_' if connector != 'XOR' else ''}", (other,), where=callsite())
+
+    # What Django computes with a Query
+
+    def get_count(self, using: str) -> int:
+        if self.is_known_empty():
+            return 0
+        return self._value(using, "count")
+
+    def has_results(self, using: str, *args: Any) -> bool:
+        if self.is_known_empty():
+            return False
+        return self._value(using, "exists")
+
+    def get_aggregation(self, using: str, aggregate_exprs: dict[str, Any]) -> dict[str, Any]:
+        if not aggregate_exprs:
+            return {}
+        frozen = freeze(dict(aggregate_exprs))
+        self._validate_aggregates(aggregate_exprs)
+        return self._value(using, "aggregate", (), frozen)
+
+    def explain(self, using: str, format: str | None = None, **options: Any) -> str:
+        return self._value(using, "explain", (), {"format": format, **options} if format else options)
+
+    def _value(self, using: str, name: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        node = Method(self.recorded(), name, args, kwargs or {}, where=callsite())
+        return connections[using].compute(node, self.options)
+
+    def _validate_aggregates(self, aggregate_exprs: dict[str, Any]) -> None:
+        """Raise what Django raises for a wrong aggregate, at the user's line."""
+        query = self.clone()
+        for alias, expression in aggregate_exprs.items():
+            query.check_alias(alias)
+            resolved = localise(expression).resolve_expression(query, allow_joins=True, reuse=None, summarize=True)
+            if not resolved.contains_aggregate:
+                raise TypeError(f"{alias} is not an aggregate expression")
+            query.append_annotation_mask([alias])
+            query.annotations[alias] = resolved
+
+
+def _filter_step(condition: Condition) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """The method call that says ``condition``: ``filter(a=1)`` where the pairs are keywords of one call."""
+    children = condition.children
+    names = [child[0] for child in children if isinstance(child, tuple)]
+    if condition.connector == "AND" and len(names) == len(children) == len(set(names)):
+        return ("exclude" if condition.negated else "filter"), (), dict(children)
+    if condition.connector == "AND" and condition.negated and len(children) == 1:
+        (inner,) = children
+        if isinstance(inner, Condition):
+            name, args, kwargs = _filter_step(inner)
+            if name == "filter":
+                return "exclude", args, kwargs
+    if condition.connector == "AND" and not condition.negated and len(children) == 1:
+        (inner,) = children
+        if isinstance(inner, Condition):
+            return _filter_step(inner)
+    return "filter", (condition,), {}
+
+
+def _matches_nothing(where: Any) -> bool:
+    if where.negated or where.connector != "AND":
+        return False
+    for child in where.children:
+        if isinstance(child, NothingNode):
+            return True
+        if getattr(child, "lookup_name", None) == "in":
+            values = getattr(child, "rhs", None)
+            if isinstance(values, list | tuple | set | frozenset) and not values:
+                return True
+        elif hasattr(child, "children") and _matches_nothing(child):
+            return True
+    return False

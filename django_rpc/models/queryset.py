@@ -1,0 +1,425 @@
+"""The queryset of a mirror: a real ``QuerySet`` whose every step is recorded as a node.
+
+Three kinds of methods are defined here, each kind by one small function: methods that return a queryset
+(`_recorded`), methods that ask for a value (`_terminal`), and methods that are refused (`_refused`).  All
+others are Django's own, and come to the service through the backend's compilers.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from django.core import exceptions
+from django.db import connections, models
+from django.db.models import QuerySet
+from django.db.models.constants import OnConflict
+from django.db.models.sql import UpdateQuery
+from django.db.utils import NotSupportedError
+
+from django_rpc.graph.delayed import Delayed
+from django_rpc.graph.node import Call, Insert, Method, Node, callsite
+from django_rpc.graph.values import freeze
+from django_rpc.models import prefetch
+from django_rpc.models.expressions import localise, prepared_value, settle
+from django_rpc.models.instances import as_model, deleted_labels
+from django_rpc.models.options import options_of
+from django_rpc.models.query import RpcQuery
+
+__all__ = ["RpcQuerySet", "rpc_queryset_class"]
+
+
+def _recorded(name: str) -> Callable[..., Any]:
+    """The QuerySet method ``name``, which also adds its node."""
+    parent = getattr(QuerySet, name)
+
+    @functools.wraps(parent)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = settle(args), settle(kwargs)
+        node = Method(self.query.node, name, freeze(args), freeze(kwargs), where=callsite())
+        clone = parent(self, *localise(args), **localise(kwargs))
+        clone.query.node = node
+        return clone
+
+    return method
+
+
+def _terminal(name: str) -> Callable[..., Any]:
+    """The QuerySet method ``name``, which after ``future()`` is sent and returns a future."""
+    parent = getattr(QuerySet, name)
+
+    @functools.wraps(parent)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._future:
+            return self._delayed_terminal(name, args, kwargs).submit(**self.query.options)
+        return parent(self, *settle(args), **settle(kwargs))
+
+    return method
+
+
+def _refused(name: str, reason: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise NotSupportedError(f"{self.model.__name__}.objects.{name}() cannot be sent to a service: {reason}")
+
+    method.__name__ = name
+    return method
+
+
+class RpcQuerySet(QuerySet):
+    """``QuerySet`` of a mirror.  What it adds to Django's: `future`, `submit`, `delayed`, `call`, `getset`,
+    `with_options`."""
+
+    _future = False
+
+    def __init__(self, model: Any = None, query: Any = None, using: Any = None, hints: Any = None) -> None:
+        super().__init__(model, query if query is not None else RpcQuery(model), using, hints)
+
+    # Methods that return a queryset
+
+    annotate = _recorded("annotate")
+    alias = _recorded("alias")
+    order_by = _recorded("order_by")
+    distinct = _recorded("distinct")
+    reverse = _recorded("reverse")
+    dates = _recorded("dates")
+    datetimes = _recorded("datetimes")
+    select_related = _recorded("select_related")
+    prefetch_related = _recorded("prefetch_related")
+    select_for_update = _recorded("select_for_update")
+    defer = _recorded("defer")
+    only = _recorded("only")
+
+    def values(self, *fields: Any, **expressions: Any) -> Any:
+        return self._recorded_values("values", fields, expressions)
+
+    def values_list(self, *fields: Any, **options: Any) -> Any:
+        return self._recorded_values("values_list", fields, options)
+
+    def _recorded_values(self, name: str, fields: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """values() or values_list(), where no fields means the mirror's fields, whatever others the service has."""
+        fields, keywords = settle(fields), settle(keywords)
+        node, where = self.query.node, callsite()
+        frozen, options = freeze(fields), freeze(keywords)
+        clone = getattr(super(), name)(*localise(fields), **localise(keywords))
+        if not fields and (name == "values_list" or not keywords):
+            frozen = (*clone.query.values_select, *clone.query.annotation_select)
+        clone.query.node = Method(node, name, frozen, options, where=where)
+        return clone
+
+    def _combinator_query(self, combinator: str, *other_qs: Any, all: bool = False) -> Any:
+        node, where = self.query.recorded(), callsite()
+        arms = freeze(other_qs)
+        clone = super()._combinator_query(combinator, *other_qs, all=all)
+        clone.query.node = Method(node, combinator, arms, {"all": True} if all else {}, where=where)
+        return clone
+
+    def using(self, alias: str | None) -> Any:
+        if alias is not None and alias != self.db and not _is_remote(alias):
+            raise NotSupportedError(
+                f"{self.model.__name__} is a mirror: its rows are at {self.db!r}, and it cannot be read from the local "
+                f"database {alias!r}. (Is 'django_rpc.routers.RpcRouter' in DATABASE_ROUTERS?)"
+            )
+        return super().using(alias)
+
+    def extra(self, select: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Refused, but for the one form in which Django's many-to-many prefetch asks for its through column."""
+        columns = prefetch.through_columns(select) if not args and not kwargs else None
+        if columns is None:
+            raise NotSupportedError(
+                f"{self.model.__name__}.objects.extra() cannot be sent to a service: no SQL crosses the wire. "
+                "Use annotate() with query expressions."
+            )
+        node = self.query.node
+        clone = super().extra(select=select)
+        clone.query.node = Method(node, "through_columns", (), columns)
+        return clone
+
+    raw = _refused("raw", "no SQL crosses the wire. Use the queryset's methods, or a registered method: .call().")
+
+    # Methods that ask for a value
+
+    get = _terminal("get")
+    first = _terminal("first")
+    last = _terminal("last")
+    earliest = _terminal("earliest")
+    latest = _terminal("latest")
+    in_bulk = _terminal("in_bulk")
+    count = _terminal("count")
+    exists = _terminal("exists")
+    contains = _terminal("contains")
+    aggregate = _terminal("aggregate")
+    create = _terminal("create")
+
+    def get_or_create(self, defaults: Any = None, **kwargs: Any) -> Any:
+        """As Django's, in one message and one transaction at the service."""
+        self._extract_model_params(defaults, **kwargs)
+        return self._write("get_or_create", (), {"defaults": _resolved(defaults), **_resolved(kwargs)})
+
+    def update_or_create(self, defaults: Any = None, create_defaults: Any = None, **kwargs: Any) -> Any:
+        """As Django's, in one message and one transaction at the service."""
+        self._extract_model_params(create_defaults if create_defaults is not None else defaults, **kwargs)
+        given = {"defaults": _resolved(defaults), **_resolved(kwargs)}
+        if create_defaults is not None:
+            given["create_defaults"] = _resolved(create_defaults)
+        return self._write("update_or_create", (), given)
+
+    def update(self, **kwargs: Any) -> Any:
+        self._not_support_combined_queries("update")
+        if self.query.is_sliced:
+            raise TypeError("Cannot update a query once a slice has been taken.")
+        return self._write("update", (), self._update_values(kwargs))
+
+    def _update(self, values: Any) -> Any:
+        """Django's own form of update(), by field objects."""
+        return self._write("update", (), self._update_values({field.name: value for field, _, value in values}))
+
+    def getset(self, **values: Any) -> Any:
+        """Set ``values`` on every row of the query, and return what was there before, in one transaction.
+
+        Returns a list of dicts with the primary key and the old values, in the query's order:
+
+        >>> Product.objects.filter(sku="a").getset(price=5)  # doctest: +SKIP
+        [{'id': 1, 'price': Decimal('4.00')}]
+        """
+        if not values:
+            raise TypeError("getset() needs at least one field to set: getset(price=5).")
+        return self._write("getset", (), self._update_values(values))
+
+    async def agetset(self, **values: Any) -> Any:
+        from asgiref.sync import sync_to_async
+
+        return await sync_to_async(self.getset)(**values)
+
+    def delete(self) -> Any:
+        self._not_support_combined_queries("delete")
+        if self.query.is_sliced:
+            raise TypeError("Cannot use 'limit' or 'offset' with delete().")
+        if self.query.distinct_fields:
+            raise TypeError("Cannot call delete() after .distinct(*fields).")
+        if self._fields is not None:
+            raise TypeError("Cannot call delete() after .values() or .values_list()")
+        deleted = self._write("delete", (), {})
+        return deleted if self._future else deleted_labels(self.db, deleted)
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def _raw_delete(self, using: str) -> int:
+        return int(self.delete()[0])
+
+    def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> Any:
+        """As Django's, in one message; the service splits it into batches as its database needs."""
+        objs = tuple(objs)
+        connection = connections[self.db]
+        checked = self._bulk_update_fields(objs, fields, batch_size)
+        if not objs:
+            return 0
+        rows = [
+            (freeze(obj.pk), *[prepared_value(f, getattr(obj, f.attname), connection) for f in checked]) for obj in objs
+        ]
+        return self._write("bulk_update", (tuple(f.name for f in checked), rows), {"batch_size": batch_size})
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the method ``name`` that the service registered (``ModelRpc.methods``) on its manager or queryset.
+
+        Arguments are data, queries, futures or Delayed; the result is what the method returned.
+        """
+        node = Call(self.query.recorded(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
+        return self._run(node)
+
+    async def acall(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        from asgiref.sync import sync_to_async
+
+        return await sync_to_async(self.call)(name, *args, **kwargs)
+
+    # Another way to evaluate
+
+    def future(self) -> Any:
+        """A queryset that is sent without waiting: `submit` it, or call a method that asks for a value."""
+        clone = self._chain()
+        clone._future = True
+        return clone
+
+    def with_options(self, *, timeout: float | None = None, priority: bool | None = None) -> Any:
+        """The same query with other options for its message: a time-out in seconds, the priority queue."""
+        clone = self._chain()
+        given = {"timeout": timeout, "priority": priority}
+        clone.query.options = {**clone.query.options, **{k: v for k, v in given.items() if v is not None}}
+        return clone
+
+    def submit(self, **options: Any) -> Any:
+        """Send the query now; returns a future whose result is the evaluated queryset."""
+        (future,) = self._session.submit([self.rpc_output()], **{**self.query.options, **options})
+        return future
+
+    def compute(self, **options: Any) -> Any:
+        """The evaluated queryset, as a list: one message."""
+        (value,) = self._session.compute([self.rpc_output()], **{**self.query.options, **options})
+        return list(value)
+
+    def delayed(self) -> Delayed:
+        """The handle on this query's node: nothing is sent before its ``compute()``."""
+        return Delayed(self.query.recorded(), self._session, self._list_of)
+
+    def __rpc_node__(self) -> Node:
+        return self.query.recorded()
+
+    def __rpc_local__(self) -> Any:
+        return self
+
+    def rpc_output(self) -> Any:
+        """What to ask the service for, so that this queryset can be filled with the answer."""
+        return prefetch.output_for(self)
+
+    # How Django copies and evaluates
+
+    def _clone(self) -> Any:
+        clone = super()._clone()
+        if self._future:
+            clone._future = True
+        return clone
+
+    def _chain(self) -> Any:
+        sticky = self._sticky_filter
+        clone = super()._chain()
+        if sticky:
+            clone.query.node = Method(clone.query.node, "sticky")
+        return clone
+
+    def _fetch_all(self) -> None:
+        if self._result_cache is None and prefetch.can_travel_together(self):
+            self._session.compute([prefetch.output_for(self)], **self.query.options)
+            return
+        super()._fetch_all()
+
+    def _insert(
+        self,
+        objs: Any,
+        fields: Any,
+        returning_fields: Any = None,
+        raw: bool = False,
+        using: str | None = None,
+        on_conflict: Any = None,
+        update_fields: Any = None,
+        unique_fields: Any = None,
+    ) -> Any:
+        """What bulk_create() inserts at once: one node."""
+        self._for_write = True
+        connection = connections[using or self.db]
+
+        def value_of(obj: Any, field: Any) -> Any:
+            value = getattr(obj, field.attname) if raw else field.pre_save(obj, add=True)
+            return prepared_value(field, value, connection)
+
+        node = Insert(
+            options_of(self.model).label,  # type: ignore[union-attr]
+            connection.alias,
+            fields=tuple(field.attname for field in fields),
+            rows=tuple(tuple(value_of(obj, field) for field in fields) for obj in objs),
+            returning=tuple(field.attname for field in returning_fields or ()),
+            on_conflict={None: None, OnConflict.IGNORE: "ignore", OnConflict.UPDATE: "update"}[on_conflict],
+            update_fields=tuple(getattr(field, "name", field) for field in update_fields or ()),
+            unique_fields=tuple(getattr(field, "name", field) for field in unique_fields or ()),
+            where=callsite(),
+        )
+        return [tuple(row) for row in connection.compute(node, self.query.options)]
+
+    _insert.alters_data = True  # type: ignore[attr-defined]
+    _insert.queryset_only = False  # type: ignore[attr-defined]
+
+    @property
+    def db(self) -> str:
+        return self._db or options_of(self.model).database  # type: ignore[union-attr]
+
+    # Helpers
+
+    @property
+    def _session(self) -> Any:
+        return connections[self.db].session
+
+    def _list_of(self, table: Any) -> Any:
+        return [as_model(self.model, item) for item in table] if isinstance(table, list) else table
+
+    def _delayed_terminal(self, name: str, args: Any, kwargs: Any) -> Delayed:
+        node = Method(
+            self.query.recorded(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite()
+        )
+        return Delayed(node, self._session, functools.partial(as_model, self.model))
+
+    def _run(self, node: Node) -> Any:
+        """Send a node that asks for a value: a future after ``future()``, else its result."""
+        delayed = Delayed(node, self._session, functools.partial(as_model, self.model))
+        if self._future:
+            return delayed.submit(**self.query.options)
+        return delayed.compute(**self.query.options)
+
+    def _write(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._for_write = True
+        node = Method(self.query.recorded(), name, freeze(args), freeze(kwargs), where=callsite())
+        value = self._run(node)
+        self._result_cache = None
+        return value
+
+    def _update_values(self, values: dict[str, Any]) -> dict[str, Any]:
+        """``values`` of an update, checked against the mirror's fields and prepared for the wire."""
+        values = settle(values)
+        check = self.query.chain(UpdateQuery)
+        check.add_update_values(localise(values))
+        connection = connections[self.db]
+        meta = self.model._meta
+        return {
+            name: prepared_value(meta.pk if name == "pk" else meta.get_field(name), value, connection)
+            for name, value in values.items()
+        }
+
+    def _bulk_update_fields(self, objs: Any, fields: Any, batch_size: Any) -> list[Any]:
+        if batch_size is not None and batch_size <= 0:
+            raise ValueError("Batch size must be a positive integer.")
+        if not fields:
+            raise ValueError("Field names must be given to bulk_update().")
+        found = [self.model._meta.get_field(name) for name in fields]
+        if any(not f.concrete or f.many_to_many for f in found):
+            raise ValueError("bulk_update() can only be used with concrete fields.")
+        if any(f.primary_key for f in found):
+            raise ValueError("bulk_update() cannot be used with primary key fields.")
+        if any(obj.pk is None for obj in objs):
+            raise ValueError("All bulk_update() objects must have a primary key set.")
+        for obj in objs:
+            if hasattr(obj, "_prepare_related_fields_for_save"):
+                obj._prepare_related_fields_for_save(operation_name="bulk_update", fields=found)
+        return found
+
+
+for _name in ("create", "get_or_create", "update_or_create", "update", "_update", "bulk_update", "getset", "call"):
+    getattr(RpcQuerySet, _name).alters_data = True
+RpcQuerySet._update.queryset_only = False  # type: ignore[attr-defined]
+RpcQuerySet._raw_delete.alters_data = True  # type: ignore[attr-defined]
+RpcQuerySet.rpc_output.queryset_only = True  # type: ignore[attr-defined]
+
+
+def _resolved(params: Any) -> Any:
+    """Callable defaults are called at the client, as Django's ``resolve_callables`` does."""
+    if params is None:
+        return None
+    return {name: value() if callable(value) and not _is_remote_value(value) else value for name, value in params.items()}
+
+
+def _is_remote_value(value: Any) -> bool:
+    return hasattr(type(value), "__rpc_node__")
+
+
+def _is_remote(alias: str) -> bool:
+    if alias not in connections:
+        raise exceptions.ImproperlyConfigured(f"There is no database {alias!r} in DATABASES.")
+    return connections[alias].vendor == "rpc"
+
+
+@functools.cache
+def rpc_queryset_class(cls: type[QuerySet]) -> type[QuerySet]:
+    """``cls``, a user's own QuerySet class, as a class that records."""
+    if issubclass(cls, RpcQuerySet):
+        return cls
+    if cls is models.QuerySet:
+        return RpcQuerySet
+    return type(cls.__name__, (cls, RpcQuerySet), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})

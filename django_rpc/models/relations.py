@@ -1,0 +1,99 @@
+"""Many-to-many relations of mirrors: changed at the service, in one message and one transaction each.
+
+Django's own related manager changes the rows of the through table in several queries.  Here ``add``,
+``remove``, ``set`` and ``clear`` are the service's, which sends its own ``m2m_changed``; this client's
+``m2m_changed`` is sent here.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from django.db import connections
+from django.db.models.fields.related_descriptors import ManyToManyDescriptor
+from django.db.models.signals import m2m_changed
+from django.utils.functional import cached_property
+
+from django_rpc.graph.node import Attr, Method, Source, callsite
+from django_rpc.graph.values import freeze
+from django_rpc.models.options import options_of
+
+__all__ = ["RpcManyToManyDescriptor", "recorded_relation"]
+
+
+class RpcManyToManyDescriptor(ManyToManyDescriptor):
+    """The attribute of a mirror that gives its many-to-many manager."""
+
+    @cached_property
+    def related_manager_cls(self) -> Any:
+        base = super().related_manager_cls
+        name = self.rel.get_accessor_name() if self.reverse else self.rel.field.name
+        if self.reverse and (not self.rel.related_name or self.rel.hidden):
+            return base  # the accessor's name comes from the mirror's class: the service may have another
+        return recorded_relation(base, name)
+
+
+def recorded_relation(base: Any, accessor: str) -> Any:
+    """``base``, a many-to-many manager class, with the four changes made at the service's ``accessor``."""
+
+    class RpcManyRelatedManager(base):  # type: ignore[misc]
+        @functools.wraps(base.add)
+        def add(self, *objs: Any, through_defaults: Any = None) -> None:
+            targets = self._get_target_ids(self.target_field_name, objs)
+            if targets:
+                self._change("add", "add", targets, through_defaults=through_defaults)
+
+        @functools.wraps(base.remove)
+        def remove(self, *objs: Any) -> None:
+            if objs:
+                self._change("remove", "remove", _target_values(self, objs))
+
+        @functools.wraps(base.clear)
+        def clear(self) -> None:
+            self._change("clear", "clear", None)
+
+        @functools.wraps(base.set)
+        def set(self, objs: Any, *, clear: bool = False, through_defaults: Any = None) -> None:
+            targets = self._get_target_ids(self.target_field_name, tuple(objs))
+            self._change("set", "add", targets, through_defaults=through_defaults, clear=clear)
+
+        for _method in (add, remove, clear, set):
+            _method.alters_data = True  # type: ignore[attr-defined]
+
+        def _change(self, method: str, action: str, targets: Any, **options: Any) -> None:
+            self._remove_prefetched_objects()
+            options = {key: freeze(value) for key, value in options.items() if value}
+            alias = options_of(type(self.instance)).database  # type: ignore[union-attr]
+            sent = {
+                "sender": self.through,
+                "instance": self.instance,
+                "reverse": self.reverse,
+                "model": self.model,
+                "pk_set": targets,
+                "using": alias,
+            }
+            m2m_changed.send(action=f"pre_{action}", **sent)
+            relation = Attr(_row_of(self.instance, alias), accessor)
+            args: tuple[Any, ...] = () if targets is None else tuple(freeze(item) for item in sorted(targets, key=repr))
+            if method == "set":
+                args = (list(args),)
+            connections[alias].compute(Method(relation, method, args, options, where=callsite()))
+            m2m_changed.send(action=f"post_{action}", **sent)
+
+    RpcManyRelatedManager.__name__ = base.__name__
+    RpcManyRelatedManager.__qualname__ = base.__qualname__
+    return RpcManyRelatedManager
+
+
+def _row_of(instance: Any, alias: str) -> Method:
+    options = options_of(type(instance))
+    assert options is not None
+    return Method(Source(options.label, alias), "get", (), {"pk": freeze(instance.pk)}, where=callsite())
+
+
+def _target_values(manager: Any, objs: tuple[Any, ...]) -> set[Any]:
+    """The values of the through table's column for ``objs``, instances or keys."""
+    return {
+        manager.target_field.get_foreign_related_value(obj)[0] if isinstance(obj, manager.model) else obj for obj in objs
+    }
