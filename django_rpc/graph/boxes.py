@@ -1,0 +1,158 @@
+"""What a picture of a graph shows: its steps, put into boxes that can be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from django_rpc.graph.dag import services
+from django_rpc.graph.describe import step
+from django_rpc.graph.node import Literal, Node, Operator, Source
+from django_rpc.graph.rewrites import Draft
+from django_rpc.graph.values import Condition
+
+__all__ = ["Box", "boxes_of"]
+
+_LINES = 8  # of a chain are shown
+_MANY = 24  # boxes: from here on, those that are alike are drawn once
+_ALIKE = 4  # boxes that are alike are too many
+
+
+class Box(msgspec.Struct):
+    """One box: consecutive steps, of which only the last one is used elsewhere."""
+
+    number: int
+    nodes: list[Node]
+    lines: list[str] = []
+    colour: str = "read"
+    service: str = ""
+    output: bool = False
+    where: str = ""
+    count: int = 1
+
+
+def boxes_of(draft: Draft, collapse: bool = True) -> tuple[list[Box], dict[tuple[int, int], str]]:
+    """The boxes of a graph, and the labelled edges between them by their numbers.
+
+    With ``collapse``, a step joins the box of what it is called on, where nothing else uses that.  A write ends its
+    box, since what comes after it happens after it.
+    """
+    users: dict[Node, set[Node]] = {}
+    for node in draft.nodes:
+        for one in node.inputs():
+            users.setdefault(one, set()).add(node)
+    outputs = set(draft.outputs)
+    # All rows of a model cost nothing, and nearly everything stands on them: each box says it for itself.
+    said = {node for node in draft.nodes if collapse and isinstance(node, Source) and _is_base(node, users, outputs)}
+    homes: dict[Node, Box] = {}
+    boxes: list[Box] = []
+    for node in draft.nodes:
+        before = _before(node)
+        if node in said:
+            continue
+        if collapse and before in homes and _is_continued(node, before, users, outputs):
+            homes[node] = homes[before]
+            homes[node].nodes.append(node)
+        else:
+            homes[node] = Box(len(boxes), [before, node] if before in said else [node])
+            boxes.append(homes[node])
+    known = services(draft.nodes)
+    for box in boxes:
+        _dress(box, outputs, known)
+    edges: dict[tuple[int, int], str] = {}
+    for node in homes:
+        for one in node.inputs():
+            if one in said:
+                continue
+            start, end = homes[one].number, homes[node].number
+            if start != end:
+                label = _role(node, one)
+                edges[start, end] = ", ".join(filter(None, dict.fromkeys([edges.get((start, end), ""), label])))
+    if collapse and len(boxes) > _MANY:
+        return _stacked(boxes, edges)
+    return boxes, edges
+
+
+def _before(node: Node) -> Node:
+    """What a step continues: what it is called on, or the sum that a sum goes on with; the step itself otherwise."""
+    parent: Node | None = getattr(node, "parent", None)
+    if parent is not None:
+        return parent
+    if isinstance(node, Operator) and isinstance(node.args[0], Operator):
+        return node.args[0]
+    return node
+
+
+def _is_base(node: Node, users: dict[Node, set[Node]], outputs: set[Node]) -> bool:
+    """Whether a Source is only stood on, and neither asked for nor an argument."""
+    return node not in outputs and all(
+        sum(1 for one in user.inputs() if one is node) == 1 and _before(user) is node for user in users.get(node, ())
+    )
+
+
+def _is_continued(node: Node, before: Node, users: dict[Node, set[Node]], outputs: set[Node]) -> bool:
+    """Whether nothing but ``node``, and that only to stand on, needs ``before``."""
+    if node is before or len(users[before]) > 1 or before in outputs or before.writes:
+        return False
+    return sum(1 for one in node.inputs() if one is before) == 1
+
+
+def _dress(box: Box, outputs: set[Node], known: dict[Node, frozenset[str]]) -> None:
+    last = box.nodes[-1]
+    shown = [text for node in box.nodes if (text := step(node, 48))]
+    if len(shown) > _LINES:
+        half = _LINES // 2
+        shown = [*shown[:half], f"… {len(shown) - 2 * half + 1:,} more steps", *shown[1 - half :]]
+    box.lines = _joined(shown) or [step(next(last.inputs()))]
+    if any(node.writes for node in box.nodes):
+        box.colour = "write"
+    elif isinstance(last, Operator | Literal):
+        box.colour = "value"
+    else:
+        box.colour = "query" if last.is_query else "read"
+    box.service = " + ".join(sorted(known[last]))
+    box.output = last in outputs
+    box.where = "{}:{}".format(*last.where) if last.where else ""
+
+
+def _joined(shown: list[str]) -> list[str]:
+    """Short steps on one line: ``Order.objects.all()``, ``.first().name``."""
+    lines: list[str] = []
+    for text in shown:
+        if lines and len(lines[-1]) + len(text) <= 30 and not text.startswith("…") and not lines[-1].startswith("…"):
+            lines[-1] += text
+        else:
+            lines.append(text)
+    return lines
+
+
+def _role(node: Node, one: Node) -> str:
+    """The keyword or lookup under which ``node`` takes ``one``; nothing where it just stands on it."""
+    named: list[tuple[Any, Any]] = list((getattr(node, "kwargs", None) or getattr(node, "values", None) or {}).items())
+    for value in getattr(node, "args", ()):
+        if isinstance(value, Condition):
+            named += [child for child in value.children if isinstance(child, tuple) and len(child) == 2]
+    return next((str(name) for name, value in named if value is one), "")
+
+
+def _stacked(boxes: list[Box], edges: dict[tuple[int, int], str]) -> tuple[list[Box], dict[tuple[int, int], str]]:
+    """Boxes with the same steps between the same neighbours, drawn as one with a number."""
+    before: dict[int, set[int]] = {}
+    after: dict[int, set[int]] = {}
+    for start, end in edges:
+        before.setdefault(end, set()).add(start)
+        after.setdefault(start, set()).add(end)
+    groups: dict[Any, list[Box]] = {}
+    for box in boxes:
+        shape = tuple([(type(node).__name__, getattr(node, "name", "")) for node in box.nodes])
+        around = (frozenset(before.get(box.number, ())), frozenset(after.get(box.number, ())))
+        groups.setdefault((shape, *around, box.output, box.service), []).append(box)
+    gone: set[int] = set()
+    for alike in groups.values():
+        if len(alike) >= _ALIKE:
+            alike[0].count = len(alike)
+            alike[0].lines = [*alike[0].lines, f"… and {len(alike) - 1:,} more like this"]
+            gone |= {box.number for box in alike[1:]}
+    kept = [box for box in boxes if box.number not in gone]
+    return kept, {pair: label for pair, label in edges.items() if not gone & set(pair)}
