@@ -1,0 +1,21 @@
+"""The service's side: what is exposed, who may do what, and the evaluation of a client's graph.
+
+>>> from django_rpc.server import ModelRpc, site
+"""
+
+from typing import Any
+
+from django_rpc.server.options import ModelRpc
+from django_rpc.server.request import RpcRequest
+from django_rpc.server.sites import RpcSite, autodiscover, site
+
+__all__ = ["ModelRpc", "RpcRequest", "RpcSite", "autodiscover", "handle", "site"]
+
+
+def __getattr__(name: str) -> Any:
+    # Late: an rpc.py imports this package while the apps are still being loaded.
+    if name == "handle":
+        from django_rpc.server.handler import handle
+
+        return handle
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,99 @@
+"""The server's settings: ``DJANGO_RPC`` of its Django project, with types, defaults and checks.
+
+>>> from django_rpc.server.conf import settings
+>>> settings.STRICT
+True
+
+They are live: a test that overrides ``DJANGO_RPC`` sees the change, and so does a setting that names a mistake.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from django_rpc.wire.limits import REQUEST_LIMITS, Limits
+
+__all__ = ["DEFAULTS", "Settings", "settings"]
+
+NAME = "DJANGO_RPC"
+
+#: Every setting that the server knows, with its default, whose type is the setting's type.
+DEFAULTS: dict[str, Any] = {
+    # A model that is not registered does not exist.  False opens all models to all clients: for trusted networks.
+    "STRICT": True,
+    # Give the SQL that ran to a client that asks for it (``Request.trace``, ``explain()``).
+    "SHOW_SQL": False,
+    # Give the traceback and the full message of an error to clients.
+    "SHOW_TRACEBACK": False,
+    # Fields of ``wire.limits.Limits`` that differ from their defaults.
+    "LIMITS": {},
+    # The names of both ends, as in DATABASES of a client.
+    "BROKER_URL": "",
+    "RESULT_BACKEND": "",
+    "DEFAULT_QUEUE_NAME": "django_rpc",
+    "PRIORITY_QUEUE_NAME": "django_rpc_priority",
+    "CELERY": {},
+    # Seconds that an answer waits in Redis for its client.
+    "REPLY_EXPIRES": 3600,
+}
+
+#: Settings of other rooms that stand in the same dictionary; they check them themselves.
+FOREIGN = frozenset({"CLIENTS", "TIMEOUT", "NAME"})
+
+
+class Settings:
+    """Attribute access to ``DJANGO_RPC``; raises ImproperlyConfigured for a value of a wrong type."""
+
+    _cache: ClassVar[dict[str, Any]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._cache[name]
+        except KeyError:
+            pass
+        if name not in DEFAULTS:
+            raise AttributeError(f"{NAME} has no setting {name!r}; there are {', '.join(DEFAULTS)}.")
+        value = self._cache[name] = self._read(name)
+        return value
+
+    @staticmethod
+    def _read(name: str) -> Any:
+        given = getattr(django_settings, NAME, {})
+        if not isinstance(given, dict):
+            raise ImproperlyConfigured(f"{NAME} in the settings has to be a dict, not {type(given).__name__}.")
+        default = DEFAULTS[name]
+        value = given.get(name, default)
+        if value is None and isinstance(default, str):
+            value = default
+        if not isinstance(value, type(default)) or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise ImproperlyConfigured(f"{NAME}[{name!r}] has to be of type {type(default).__name__}; it is {value!r}.")
+        return value
+
+    @property
+    def limits(self) -> Limits:
+        """``LIMITS`` on top of the wire's defaults."""
+        if "limits" not in self._cache:
+            known = {field.name for field in dataclasses.fields(Limits)}
+            for name in self.LIMITS:
+                if name not in known:
+                    raise ImproperlyConfigured(
+                        f"{NAME}['LIMITS'] has no limit {name!r}; there are {', '.join(sorted(known))}."
+                    )
+            self._cache["limits"] = dataclasses.replace(REQUEST_LIMITS, **self.LIMITS)
+        return self._cache["limits"]
+
+
+settings = Settings()
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting == NAME:
+        Settings._cache.clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="django_rpc.server.conf")

@@ -1,0 +1,110 @@
+"""The registry of exposed models, as ``admin.site`` is for the admin.
+
+@site.register(Order)
+class OrderRpc(ModelRpc):
+    fields = ["id", "number", "total"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Model
+from django.utils.module_loading import autodiscover_modules
+
+from django_rpc.server.conf import settings
+from django_rpc.server.exposure import Exposure, own_methods
+from django_rpc.server.options import ModelRpc, OpenModelRpc
+
+__all__ = ["RpcSite", "autodiscover", "site"]
+
+
+class RpcSite:
+    """Models and what clients may do with each."""
+
+    def __init__(self) -> None:
+        # Named so for autodiscover_modules, which restores it when an rpc.py fails to import.
+        self._registry: dict[type[Model], ModelRpc] = {}
+        self._exposures: dict[type[Model], Exposure] = {}
+        self._open: dict[type[Model], Exposure] = {}
+        self._tables: dict[str, list[tuple[Exposure, frozenset[str]]]] | None = None
+        self._tables_strict = True
+
+    def register(self, model: Any, rpc_class: type[ModelRpc] | None = None) -> Any:
+        """``site.register(Model, ModelRpcClass)``, or as a decorator: ``@site.register(Model)``.
+
+        Returns the class.  Raises ImproperlyConfigured for a declaration with a mistake.
+        """
+        if isinstance(model, str):
+            model = apps.get_model(model)
+        if rpc_class is not None:
+            return self._register(model, rpc_class)
+        decorate: Callable[[type[ModelRpc]], type[ModelRpc]] = lambda given: self._register(model, given)  # noqa: E731
+        return decorate
+
+    def _register(self, model: type[Model], rpc_class: type[ModelRpc]) -> type[ModelRpc]:
+        if not (isinstance(model, type) and issubclass(model, Model)):
+            raise ImproperlyConfigured(f"site.register() takes a model; {model!r} is none.")
+        if not (isinstance(rpc_class, type) and issubclass(rpc_class, ModelRpc)):
+            raise ImproperlyConfigured(f"{model._meta.label} is registered with {rpc_class!r}: write a ModelRpc class.")
+        if model._meta.abstract:
+            raise ImproperlyConfigured(f"{model.__name__} is abstract: register the models that inherit from it.")
+        if model in self._registry:
+            raise ImproperlyConfigured(
+                f"{model._meta.label} is registered already, with {type(self._registry[model]).__name__}."
+            )
+        rpc = rpc_class(model)
+        self._exposures[model] = Exposure(model, rpc)
+        self._registry[model] = rpc
+        self._tables = None
+        return rpc_class
+
+    def unregister(self, model: type[Model]) -> None:
+        """Forget a model; raises KeyError if it is not registered."""
+        del self._registry[model]
+        self._exposures.pop(model, None)
+        self._tables = None
+
+    def exposure(self, model: type[Model]) -> Exposure | None:
+        """What is exposed of ``model``; None if nothing is."""
+        found = self._exposures.get(model)
+        if found is not None:
+            return found if model in self._registry else None
+        if settings.STRICT or model._meta.auto_created:
+            return None
+        found = self._open.get(model)
+        if found is None:
+            rpc_class = type(f"{model.__name__}Rpc", (OpenModelRpc,), {"methods": own_methods(model._default_manager)})
+            found = self._open[model] = Exposure(model, rpc_class(model))
+        return found
+
+    @property
+    def tables(self) -> dict[str, list[tuple[Exposure, frozenset[str]]]]:
+        """Table -> the exposures that reach into it, each with the columns that it exposes there."""
+        if self._tables is None or self._tables_strict != settings.STRICT:
+            tables: dict[str, list[tuple[Exposure, frozenset[str]]]] = {}
+            models = list(self._registry) if settings.STRICT else apps.get_models()
+            for model in models:
+                exposure = self.exposure(model)
+                if exposure is not None:
+                    for table, columns in exposure.columns.items():
+                        tables.setdefault(table, []).append((exposure, columns))
+            self._tables, self._tables_strict = tables, settings.STRICT
+        return self._tables
+
+    def __contains__(self, model: object) -> bool:
+        return model in self._registry
+
+    def __iter__(self) -> Any:
+        return iter(list(self._registry))
+
+
+site = RpcSite()
+
+
+def autodiscover() -> None:
+    """Import ``rpc.py`` of every installed app, which registers its models."""
+    autodiscover_modules("rpc", register_to=site)
