@@ -1,7 +1,7 @@
 """The values that nodes carry as arguments and bring back as results.
 
 Besides Python's own (None, bool, int, float, str, bytes, Decimal, date, time, datetime, timedelta, UUID,
-ZoneInfo, list, tuple, set, frozenset, dict, slice) these are the language-neutral forms of what Django
+ZoneInfo, timezone, list, tuple, set, frozenset, dict, slice) these are the language-neutral forms of what Django
 users write: ``Q`` is a `Condition`, ``F``, ``Count`` and the like are an `Expr`, a model instance given as
 an argument is an `Instance`.
 """
@@ -33,6 +33,7 @@ ATOMS: frozenset[type] = frozenset(
         datetime.date,
         datetime.time,
         datetime.timedelta,
+        datetime.timezone,
         uuid.UUID,
         zoneinfo.ZoneInfo,
     }

@@ -43,7 +43,7 @@ __all__ = ["decode_request", "decode_response", "encode_request", "encode_respon
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: What msgspec raises for bytes that are no text, no JSON, or not of the form.
 _PARSER_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError)
-#: What making a value raises: ArithmeticError for ``Decimal("NaN" + "9" * 999)``.
+#: What making a value raises: ArithmeticError for ``Decimal("1e99999999999999999999")``.
 _VALUE_ERRORS = (ValueError, TypeError, ArithmeticError)
 
 
@@ -253,8 +253,27 @@ class _Head(msgspec.Struct):
     nodes: list[msgspec.Raw] = []
 
 
+def _first_bad(forms: list[msgspec.Raw], error: Exception) -> tuple[int | None, Exception]:
+    """The first node that is not of its form, and why; the parser does not always say which one it refused."""
+    for position, form in enumerate(forms):
+        try:
+            msgspec.json.decode(form, type=AnyForm)
+        except _PARSER_ERRORS as reason:
+            return position, reason
+    return None, error
+
+
+def _kind(form: msgspec.Raw) -> Any:
+    """What stands where a node names its kind; None where nothing does."""
+    try:
+        parts = msgspec.json.decode(form, type=list[msgspec.Raw])
+        return msgspec.json.decode(parts[0]) if parts else None
+    except (*_PARSER_ERRORS, RecursionError):
+        return None
+
+
 def _diagnose(data: bytes, error: Exception) -> WireError:
-    """Say as exactly as possible why the typed parser refused: only for messages that it has refused."""
+    """Say as exactly as possible why the typed parser refused ``data``."""
     try:
         head = msgspec.json.decode(data, type=_Head)
     except (*_PARSER_ERRORS, RecursionError):
@@ -265,11 +284,9 @@ def _diagnose(data: bytes, error: Exception) -> WireError:
         mismatch.request_id = head.id if _ID.fullmatch(head.id) else None
         return mismatch
     request_id = head.id if _ID.fullmatch(head.id) else None
-    place = re.search(r"\$\.nodes\[(\d+)\]", str(error))
-    node = int(place[1]) if place else None
-    if node is not None and node < len(head.nodes):
-        form = msgspec.json.decode(head.nodes[node])
-        kind = form[0] if isinstance(form, list) and form else None
+    node, error = _first_bad(head.nodes, error)
+    if node is not None:
+        kind = _kind(head.nodes[node])
         if not isinstance(kind, str) or kind not in KINDS:
             shown = repr(kind)[:60]
             return UnknownNode(

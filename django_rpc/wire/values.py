@@ -113,7 +113,8 @@ def _datetime(pack: Packer, value: datetime.datetime) -> Any:
         return {"$datetime": value}
     if isinstance(zone, zoneinfo.ZoneInfo):
         return {"$datetime": [value.replace(tzinfo=None), _zone_key(zone), fold]}
-    return {"$datetime": [_offset_only(value, value.utcoffset()), None, fold]}
+    text = _offset_only(value, value.utcoffset())
+    return {"$datetime": [text, None, 1] if fold else text}
 
 
 def _time(pack: Packer, value: datetime.time) -> Any:
@@ -122,7 +123,8 @@ def _time(pack: Packer, value: datetime.time) -> Any:
         return {"$time": value}
     if isinstance(zone, zoneinfo.ZoneInfo):
         return {"$time": [value.replace(tzinfo=None), _zone_key(zone), fold]}
-    return {"$time": [_offset_only(value, value.utcoffset()), None, fold]}
+    text = _offset_only(value, value.utcoffset())
+    return {"$time": [text, None, 1] if fold else text}
 
 
 def _offset_only(value: Any, offset: datetime.timedelta | None) -> str:

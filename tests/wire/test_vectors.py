@@ -1,0 +1,254 @@
+"""``tests/vectors/`` holds messages that every client writes and reads, byte for byte.
+
+``python tests/wire/test_vectors.py`` writes them anew: only for a new version of the protocol, or a new vector.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import uuid
+import zoneinfo
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from django_rpc.graph.node import (
+    KINDS,
+    Attr,
+    Call,
+    Column,
+    Insert,
+    Item,
+    Literal,
+    Method,
+    Operator,
+    Rows,
+    Save,
+    Source,
+)
+from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, Table
+from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
+from django_rpc.wire.errors import CODES
+from django_rpc.wire.limits import Limits
+from django_rpc.wire.messages import ClientInfo, ErrorReport, Request, Response, TraceEntry
+from django_rpc.wire.tags import TAGS
+
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "tests" / "vectors"
+PROTOCOL = ROOT / "docs" / "protocol.md"
+
+
+def source(model="shop.Order"):
+    return Source(model=model, service="rpc")
+
+
+def smallest():
+    return Request(id="r1", nodes=(source(),), outputs=(0,))
+
+
+def a_query():
+    """``Order.objects.filter(Q(total__gt=Decimal("5.00")) | ~Q(note=None), client__in=vip)[:10]`` as rows."""
+    clients = source("shop.Client")
+    vip = Method(parent=clients, name="filter", args=(Condition((("tier", "vip"),)),))
+    orders = source()
+    either = Condition(
+        (Condition((("total__gt", Decimal("5.00")),)), Condition((("note", None),), negated=True)), connector="OR"
+    )
+    chosen = Method(parent=orders, name="filter", args=(either,), kwargs={"client__in": vip})
+    first = Item(parent=chosen, key=slice(None, 10))
+    rows = Rows(parent=first, columns=("id", "client__name"))
+    return Request(
+        id="3f2a",
+        client=ClientInfo(host="web-1", process=4711, name="shop", called_at=1700000000.5),
+        expires=1700000030.5,
+        nodes=(clients, vip, orders, chosen, first, rows),
+        outputs=(5,),
+        shapes={"shop.Order": ("id", "total")},
+        trace=True,
+    )
+
+
+def every_kind():
+    orders = source()
+    grouped = Method(parent=orders, name="annotate", kwargs={"n": Expr("Count", ("lines",), {"distinct": True})})
+    rows = Rows(parent=grouped, columns=("id", "n"))
+    ids = Column(parent=rows, name="id")
+    order = Method(parent=orders, name="get", kwargs={"pk": 1})
+    total = Attr(parent=order, name="total")
+    doubled = Operator(name="mul", args=(total, 2))
+    called = Call(parent=orders, name="close_all", args=(ids,), kwargs={"at": datetime.date(2024, 2, 29)})
+    saved = Save(model="shop.Order", service="rpc", values={"total": doubled, "client_id": 7}, adding=True)
+    again = Save(
+        model="shop.Order",
+        service="rpc",
+        values={"id": 1, "total": Expr("CombinedExpression", (Expr("F", ("total",)), "+", Expr("Value", (1,))))},
+        adding=False,
+        force_update=True,
+        update_fields=("total",),
+    )
+    lines = Insert(
+        model="shop.Line",
+        service="rpc",
+        fields=("order_id", "price", "note"),
+        rows=((1, Decimal("9.90"), None), (2, Decimal("0.10"), Expr("Upper", (Expr("Value", ("x",)),)))),
+        returning=("id",),
+        on_conflict="update",
+        update_fields=("price",),
+        unique_fields=("order_id",),
+    )
+    first = Item(parent=ids, key=0)
+    both = Literal(value=[saved, (first, {"lines": lines})])
+    nodes = (orders, grouped, rows, ids, order, total, doubled, called, saved, again, lines, first, both)
+    assert {type(node) for node in nodes} == set(KINDS.values())
+    return Request(id="kinds", nodes=nodes, outputs=(2, 7, 9, 12))
+
+
+def every_value():
+    berlin = zoneinfo.ZoneInfo("Europe/Berlin")
+    moment = datetime.datetime(2024, 10, 27, 2, 30, fold=1)
+    clients = source("shop.Client")
+    values = [
+        [None, True, False, 0, -1, 1.0, 1.5, "", "2020-01-01", "Привет 🙂"],
+        [9223372036854775807, 9223372036854775808, float("nan"), float("inf"), float("-inf"), -0.0],
+        [Decimal("1.50"), Decimal("1E+3"), Decimal("NaN")],
+        [datetime.datetime(2024, 1, 2, 3, 4, 5, 600), datetime.datetime(2024, 1, 2, tzinfo=datetime.UTC)],
+        [moment.replace(tzinfo=berlin), moment, datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone(-HOUR))],
+        [datetime.date(2024, 2, 29), datetime.time(23, 59, 59, 1), datetime.time(1, fold=1)],
+        [datetime.timedelta(days=1, seconds=2, microseconds=3), -datetime.timedelta(microseconds=1)],
+        [uuid.UUID("12345678-1234-5678-1234-567812345678"), b"\x00\xff", berlin, datetime.timezone(HOUR)],
+        [(1, "a"), {3, 1, 2}, frozenset({"b", "a"}), slice(1, None, 2)],
+        {"a": 1, "nested": {"b": [2]}},
+        {1: "integer key", "$ref": "no reference"},
+        [clients, Expr("F", ("total",)), Condition((("a", 1),), "XOR", True), Instance("shop.Client", {"id": 3})],
+    ]
+    return Request(id="values", nodes=(clients, Literal(value=values)), outputs=(1,))
+
+
+HOUR = datetime.timedelta(hours=1)
+
+
+def rows_answer():
+    rows = [
+        (1, "Ann", True, Decimal("1.50"), datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=datetime.UTC), 1.5, None, {1}),
+        (2, None, False, Decimal("0"), datetime.datetime(2024, 1, 2, 3, 4, 5, 600), -0.0, None, (2**70,)),
+    ]
+    columns = ("id", "name", "active", "total", "at", "ratio", "note", "extra")
+    return Response(id="3f2a", outputs=(RowSet(columns, rows),), trace=(TraceEntry("SELECT 1", 0.25),))
+
+
+def records_answer():
+    client = Record("shop.Client", ("id", "name"), (7, "Ann"))
+    lines = Table("shop.Line", ("id", "price"), [(1, Decimal("9.90")), (2, None)])
+    order = Record("shop.Order", ("id", "client", "lines"), (1, client, lines))
+    return Response(id="r1", outputs=(order, [1, 2], None, lines, {"n": 3}))
+
+
+def an_error():
+    report = ErrorReport(
+        code="DoesNotExist", message="Order matching query does not exist.", model="shop.Order", node=3
+    )
+    return Response(id="r1", error=report)
+
+
+def a_remote_error():
+    report = ErrorReport(
+        code="Remote",
+        message="no stock",
+        remote_name="OutOfStock",
+        data={"sku": ("x", 1)},
+        node=0,
+        traceback="File ...",
+    )
+    return Response(id="r1", error=report)
+
+
+REQUESTS = {
+    "request_smallest": smallest,
+    "request_query": a_query,
+    "request_kinds": every_kind,
+    "request_values": every_value,
+}
+RESPONSES = {
+    "response_rows": rows_answer,
+    "response_records": records_answer,
+    "response_error": an_error,
+    "response_remote_error": a_remote_error,
+}
+
+
+def stored(name):
+    data = (VECTORS / f"{name}.json").read_bytes()
+    assert data.endswith(b"}\n")
+    return data[:-1]
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request_is_these_bytes_both_ways(name):
+    assert encode_request(REQUESTS[name]()) == stored(name)
+    decoded = decode_request(stored(name))
+    assert encode_request(decoded) == stored(name)
+    assert [type(node) for node in decoded.nodes] == [type(node) for node in REQUESTS[name]().nodes]
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+def test_a_response_is_these_bytes_both_ways(name):
+    assert encode_response(RESPONSES[name]()) == stored(name)
+    assert repr(decode_response(stored(name))) == repr(RESPONSES[name]())
+
+
+def test_no_vector_without_a_test():
+    assert {path.stem for path in VECTORS.glob("*.json")} == {*REQUESTS, *RESPONSES}
+
+
+def test_what_only_one_end_knows_does_not_cross():
+    request = Request(
+        id="r1", nodes=(Source(model="a.B", service="secret-alias", where=("secret.py", 1)),), outputs=(0,)
+    )
+    text = encode_request(request)
+    assert b"secret" not in text
+    decoded = decode_request(text).nodes[0]
+    assert (decoded.service, decoded.where, decoded.is_query) == ("", None, True)
+
+
+# docs/protocol.md
+
+
+def fragments(value):
+    """Every value inside a message, at any depth."""
+    yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from fragments(item)
+
+
+def test_each_example_of_the_protocol_stands_in_a_vector():
+    known = {
+        msgspec.json.encode(part)
+        for name in (*REQUESTS, *RESPONSES)
+        for part in fragments(msgspec.json.decode(stored(name)))
+    }
+    examples = re.findall(r"```json\n(.*?)```", PROTOCOL.read_text(), re.DOTALL)
+    assert len(examples) > 20
+    for example in examples:
+        for line in example.splitlines():
+            assert msgspec.json.encode(msgspec.json.decode(line)) in known, line
+
+
+def test_the_protocol_names_every_form_limit_and_code():
+    text = PROTOCOL.read_text()
+    headings = set(re.findall(r"^### `([^`]+)`", text, re.MULTILINE))
+    assert headings == {*KINDS, *TAGS}
+    for name in (*CODES, *Limits.__dataclass_fields__):
+        assert f"| `{name}` |" in text, name
+    for name in Limits.__dataclass_fields__:
+        assert f"| `{name}` | {getattr(Limits(), name):,} |" in text, name
+
+
+if __name__ == "__main__":
+    VECTORS.mkdir(exist_ok=True)
+    for name, make in REQUESTS.items():
+        (VECTORS / f"{name}.json").write_bytes(encode_request(make()) + b"\n")
+    for name, make in RESPONSES.items():
+        (VECTORS / f"{name}.json").write_bytes(encode_response(make()) + b"\n")
