@@ -22,10 +22,11 @@ _OWN = {
     "TIMEOUT": "timeout",
     "CELERY": "celery",
 }
+_KEYS = {attribute: key for key, attribute in _OWN.items()}
 #: Keys that stand in the same dict and are somebody else's: Django's, and those of the server half (DJANGO_RPC).
 _OTHER = frozenset(
     "ENGINE NAME USER PASSWORD HOST PORT OPTIONS TIME_ZONE TEST ATOMIC_REQUESTS AUTOCOMMIT CONN_MAX_AGE "
-    "CONN_HEALTH_CHECKS DISABLE_SERVER_SIDE_CURSORS STRICT LIMITS CLIENTS SHOW_SQL SHOW_TRACEBACKS".split()
+    "CONN_HEALTH_CHECKS DISABLE_SERVER_SIDE_CURSORS STRICT LIMITS CLIENTS SHOW_SQL SHOW_TRACEBACK".split()
 )
 #: How alike an unknown key must be to one of ours to be taken for a slip of the finger.
 _TYPO = 0.8
@@ -44,8 +45,10 @@ class Config:
     celery: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
-    def from_dict(cls, settings: Mapping[str, Any], alias: str = "rpc") -> Config:
+    def from_dict(cls, settings: Mapping[str, Any], alias: str = "rpc", name: str | None = None) -> Config:
         """Read a dict of settings; raises `ImproperSettings` for a misspelt key or a wrong value.
+
+        ``name`` is how errors call the dict: by default the alias in DATABASES.
 
         >>> Config.from_dict({"BROKER_URL": "redis://localhost/", "TIMEOUT": 5}).timeout
         5.0
@@ -53,17 +56,18 @@ class Config:
         Traceback (most recent call last):
         django_rpc.client.errors.ImproperSettings: DATABASES['rpc'] has no 'BROKER_ULR'; did you mean 'BROKER_URL'?
         """
-        _refuse_typos(settings, alias)
+        name = name or f"DATABASES['{alias}']"
+        _refuse_typos(settings, name)
         values = {_OWN[key]: value for key, value in settings.items() if key in _OWN}
         if "timeout" in values:
-            values["timeout"] = check_timeout(values["timeout"], f"DATABASES['{alias}']['TIMEOUT']")
+            values["timeout"] = check_timeout(values["timeout"], f"{name}['TIMEOUT']")
         for key in ("broker_url", "result_backend", "default_queue", "priority_queue"):
             if key in values and not isinstance(values[key], str | None):
-                raise ImproperSettings(f"DATABASES['{alias}']: {key.upper()} must be text, not {values[key]!r}.")
+                raise ImproperSettings(f"{name}: {_KEYS[key]} must be text, not {values[key]!r}.")
         celery = values.get("celery") or {}
         if not isinstance(celery, Mapping):
             raise ImproperSettings(
-                f"DATABASES['{alias}']['CELERY'] must be a dict of Celery settings, such as "
+                f"{name}['CELERY'] must be a dict of Celery settings, such as "
                 f"{{'task_always_eager': True}}, not {celery!r}."
             )
         values["celery"] = dict(celery)
@@ -100,10 +104,10 @@ def check_timeout(value: Any, name: str = "timeout") -> float | None:
     return float(value)
 
 
-def _refuse_typos(settings: Mapping[str, Any], alias: str) -> None:
+def _refuse_typos(settings: Mapping[str, Any], name: str) -> None:
     for key in settings:
         if key in _OWN or key in _OTHER:
             continue
         near = difflib.get_close_matches(str(key).upper(), _OWN, n=1, cutoff=_TYPO)
         if near:
-            raise ImproperSettings(f"DATABASES['{alias}'] has no {key!r}; did you mean {near[0]!r}?")
+            raise ImproperSettings(f"{name} has no {key!r}; did you mean {near[0]!r}?")

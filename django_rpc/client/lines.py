@@ -7,7 +7,7 @@ from typing import Any
 from celery import Celery
 from kombu import Connection, Producer
 
-__all__ = ["Line", "connect"]
+__all__ = ["Line", "open_connection"]
 
 
 class Line:
@@ -38,8 +38,8 @@ class Line:
         self.connection.collect(socket_timeout=0.1)
 
 
-def connect(app: Celery, seconds: float) -> Line:
-    """A line, not yet connected, on which no operation on a socket takes longer than ``seconds``."""
+def open_connection(app: Celery, seconds: float) -> Connection:
+    """A connection to the broker, made when it is first used, whose socket waits for at most ``seconds``."""
     connection: Connection = app.connection_for_write(connect_timeout=seconds)
     if connection.transport_cls in ("redis", "rediss", "sentinel"):
         bounds = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
@@ -48,7 +48,7 @@ def connect(app: Celery, seconds: float) -> Line:
     else:
         bounds = {}
     connection.transport_options = {**(connection.transport_options or {}), **bounds}
-    return Line(connection)
+    return connection
 
 
 def _keep_client(channel: Any) -> None:

@@ -42,8 +42,8 @@ class Results(Protocol):
     def error(self, report: ErrorReport, node: Node | None) -> Exception:
         """The exception for a server's report."""
 
-    def shapes(self, labels: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
-        """For these models of the server (and those related to them), the fields that instances shall bring."""
+    def shapes(self, nodes: Iterable[Node]) -> Mapping[str, tuple[str, ...]]:
+        """For the models that ``nodes`` name (and those related to them), the fields that instances shall bring."""
 
 
 class PlainResults:
@@ -58,5 +58,5 @@ class PlainResults:
     def error(self, report: ErrorReport, node: Node | None) -> Exception:
         return errors.build(report, node)
 
-    def shapes(self, labels: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+    def shapes(self, nodes: Iterable[Node]) -> Mapping[str, tuple[str, ...]]:
         return {}

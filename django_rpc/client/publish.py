@@ -18,7 +18,7 @@ from django_rpc.client.app import make_app
 from django_rpc.client.config import Config
 from django_rpc.client.errors import BrokerUnavailable
 from django_rpc.client.forks import Pool
-from django_rpc.client.lines import Line, connect
+from django_rpc.client.lines import Line, open_connection
 from django_rpc.client.transport import Options
 from django_rpc.wire.names import TASK_NAME
 
@@ -146,7 +146,7 @@ class Publisher:
             seconds = next((step for step in _SOCKET_SECONDS if step <= remaining), _SOCKET_SECONDS[-1])
         pool = self._pools.get(seconds)
         if pool is None:
-            pool = self._pools.setdefault(seconds, Pool(lambda: connect(self.app, seconds)))
+            pool = self._pools.setdefault(seconds, Pool(lambda: Line(open_connection(self.app, seconds))))
         return pool
 
     def unavailable(self, cause: BaseException | None, request_id: str, *, maybe_sent: bool) -> BrokerUnavailable:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from celery import states
+
 from django_rpc.client.config import Config
-from django_rpc.client.errors import RpcTimeout
+from django_rpc.client.errors import BadResponse, CallCancelled, RequestExpired, RpcTimeout, WorkerLost
 from django_rpc.client.transport import Options
 
-__all__ = ["no_answer"]
+__all__ = ["failure_of", "no_answer"]
 
 
 def no_answer(config: Config, request_id: str, options: Options, timeout: float | None) -> RpcTimeout:
@@ -19,3 +23,22 @@ def no_answer(config: Config, request_id: str, options: Options, timeout: float 
     )
     error.request_id = request_id
     return error
+
+
+def failure_of(request_id: str, state: str, value: Any) -> Exception:
+    """The error for a task that Celery ended without an answer of ours; ``value`` is what it stored.
+
+    >>> failure_of("7f", "REVOKED", "expired")
+    RequestExpired('Request 7f reached a worker after its time-out, and was dropped.')
+    """
+    shown = repr(value)
+    if any(name in shown for name in ("WorkerLost", "TimeLimitExceeded", "Terminated")):
+        return WorkerLost(f"The process that worked on request {request_id} is gone ({shown}).")
+    if state == states.REVOKED and "expired" in shown:
+        return RequestExpired(f"Request {request_id} reached a worker after its time-out, and was dropped.")
+    if state == states.REVOKED:
+        return CallCancelled(f"Request {request_id} was revoked ({shown}).")
+    return BadResponse(
+        f"Request {request_id} ended at the worker in state {state} ({shown}). "
+        "Does the worker run django_rpc.celery.app, or an app on which register(app) was called?"
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from celery import exceptions as celery_errors
 from celery import states
@@ -11,12 +10,12 @@ from celery.result import AsyncResult
 
 from django_rpc.client.config import Config
 from django_rpc.client.control import cancel
-from django_rpc.client.errors import BadResponse, CallCancelled, RequestExpired, ResultBackendUnavailable, WorkerLost
+from django_rpc.client.errors import ResultBackendUnavailable
 from django_rpc.client.publish import Publisher
-from django_rpc.client.replies import no_answer
+from django_rpc.client.replies import failure_of, no_answer
 from django_rpc.client.transport import Options, Reply
 
-__all__ = ["ResultBackendTransport", "failure_of"]
+__all__ = ["ResultBackendTransport"]
 
 logger = logging.getLogger("django_rpc.client")
 
@@ -89,18 +88,3 @@ class _StoredReply:
         )
         failure.request_id = self._request_id
         return failure
-
-
-def failure_of(request_id: str, state: str, value: Any) -> Exception:
-    """The error for a task that Celery ended without an answer of ours."""
-    kind = type(value).__name__ if isinstance(value, BaseException) else str(value)
-    text = f"Request {request_id} ended at the worker in state {state} ({value!r})."
-    if "WorkerLost" in kind or "TimeLimitExceeded" in kind or "Terminated" in kind:
-        error: Exception = WorkerLost(f"{text} The process that worked on it is gone.")
-    elif state == states.REVOKED and "expired" in str(value):
-        error = RequestExpired(f"{text} It reached a worker after its time-out, and was dropped.")
-    elif state == states.REVOKED:
-        error = CallCancelled(text)
-    else:
-        error = BadResponse(f"{text} Is the worker's application django_rpc.celery.app, or was register(app) called?")
-    return error

@@ -140,7 +140,6 @@ class Session:
     def _request(self, outputs: Sequence[Output], options: Options) -> Request:
         nodes = topological(outputs)
         index = {node: position for position, node in enumerate(nodes)}
-        labels = {label for node in nodes if (label := getattr(node, "model", None)) is not None}
         now = time.time()
         return Request(
             id=secrets.token_hex(16),
@@ -148,7 +147,7 @@ class Session:
             outputs=tuple(index[output.node] for output in outputs),
             client=ClientInfo(host=_HOST, process=os.getpid(), name=_PROGRAM, called_at=now),
             expires=None if options.timeout is None else now + options.timeout,
-            shapes=dict(self.results.shapes(labels)),
+            shapes=dict(self.results.shapes(nodes)),
             trace=bool(self.active_listeners()),
         )
 

@@ -135,6 +135,10 @@ def _make(config: Config) -> Transport:
         from django_rpc.client.redis_reply import RedisReplyTransport
 
         return RedisReplyTransport(config)
+    if config.result_backend.startswith("rpc"):
+        from django_rpc.client.rpc_reply import RpcReplyTransport
+
+        return RpcReplyTransport(config)
     from django_rpc.client.result_backend import ResultBackendTransport
 
     return ResultBackendTransport(config)

@@ -1,0 +1,87 @@
+"""The worker's application: ``celery -A django_rpc.celery.app worker``.
+
+It serves the Django project that ``DJANGO_SETTINGS_MODULE`` names, as its setting ``DJANGO_RPC`` says (the names
+are those of a client's entry in DATABASES).  Importing it makes it neither the current nor the default app: that
+is left to a worker process, which does so by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django
+from celery import Celery, signals
+from django.apps import apps
+from django.conf import settings
+from django.db import connections
+from kombu import Exchange, Queue
+
+from django_rpc.celery.task import register
+from django_rpc.client.app import JSON_ONLY
+from django_rpc.client.config import Config
+from django_rpc.client.errors import ImproperSettings
+
+__all__ = ["app", "celery", "make_app"]
+
+
+def make_app(options: dict[str, Any]) -> Celery:
+    """An application for a worker with these ``DJANGO_RPC`` settings; raises ImproperSettings for a mistake in them.
+
+    >>> make_app({"BROKER_URL": "redis://localhost/"}).conf.accept_content
+    ['json']
+    """
+    config = Config.from_dict(options, "server", name="DJANGO_RPC")
+    made = Celery(
+        "django_rpc",
+        set_as_current=False,
+        broker=config.broker_url,
+        backend=config.result_backend or "disabled://",
+        # Celery's fixup for Django makes the app the default one of any process that imports it, and closes the
+        # database's connection after every task; here CONN_MAX_AGE decides, as in a web process (see `task`).
+        fixups=[],
+    )
+    made.conf.update(_defaults(config))
+    made.conf.update(config.celery)
+    made.conf.update(JSON_ONLY)
+    register(made, reply_url=config.result_backend)
+    return made
+
+
+def _defaults(config: Config) -> dict[str, Any]:
+    # The priority queue stands first: with "priority" a Redis worker empties it before it looks at the other.
+    names = dict.fromkeys([config.priority_queue, config.default_queue])
+    return {
+        "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in names],
+        "task_default_queue": config.default_queue,
+        "broker_transport_options": {"queue_order_strategy": "priority"} if _on_redis(config) else {},
+        # A worker takes a message when it can work on it; until then another one can have it.
+        "worker_prefetch_multiplier": 1,
+        "broker_connection_retry_on_startup": True,
+        "task_default_delivery_mode": "transient",
+        "timezone": settings.TIME_ZONE or "UTC",
+        "enable_utc": True,
+    }
+
+
+def _on_redis(config: Config) -> bool:
+    return (config.broker_url or "").startswith(("redis://", "rediss://", "redis+socket://", "sentinel://"))
+
+
+if not apps.ready:
+    django.setup()
+
+app = celery = make_app(getattr(settings, "DJANGO_RPC", {}))
+
+
+@signals.worker_init.connect(weak=False)
+def _begin(sender: Any = None, **kwargs: Any) -> None:
+    """Before the pool starts: refuse to serve without a broker or with other formats than JSON."""
+    if sender is None or sender.app is not app:
+        return
+    if not app.conf.broker_url:
+        raise SystemExit(str(ImproperSettings("DJANGO_RPC has no BROKER_URL: name the broker to take messages from.")))
+    for name, fixed in JSON_ONLY.items():
+        if list(app.conf[name]) != list(fixed):
+            raise SystemExit(f"{name} is {app.conf[name]!r}: only JSON is spoken by django_rpc. Leave it out.")
+    # Children of the pool must not share a connection that the start-up opened.
+    connections.close_all()

@@ -1,0 +1,135 @@
+"""The one Celery task: takes a request, has it answered by ``django_rpc.server.handle``, sends the answer back."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from celery import Celery, signals
+from celery.worker.request import Request as WorkerRequest
+from django.db import close_old_connections
+
+from django_rpc.celery.reply import ReplyLists
+from django_rpc.wire.codec import encode_response
+from django_rpc.wire.messages import ErrorReport, Response
+from django_rpc.wire.names import TASK_NAME, is_redis, reply_key
+
+__all__ = ["register"]
+
+logger = logging.getLogger("django_rpc.server")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+#: What Celery would run after the task: signatures of any task, from whoever can write to the broker.
+_FOREIGN = ("callbacks", "errbacks", "chain", "chord")
+#: Errors that Celery reports in the main process, when the process of the pool is gone and cannot answer itself.
+_LOST = ("WorkerLostError", "TimeLimitExceeded", "Terminated")
+
+
+class Request(WorkerRequest):
+    """The message in the worker's main process, rid of what Celery would call if the process of the pool dies."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        embed = self._payload[2]
+        if isinstance(embed, dict):
+            embed.update(dict.fromkeys(_FOREIGN))
+
+
+def register(app: Celery, *, reply_url: str | None = None) -> Any:
+    """Put the task on ``app``, so that its workers answer calls; returns the task.
+
+    Answers go to reply lists where the app's result backend is Redis (or ``reply_url`` names one), and by the
+    app's result backend otherwise.  The queues are those that the app's workers consume; clients name them.
+
+    >>> register(Celery("project", broker="redis://localhost/", set_as_current=False)).name
+    'django_rpc.call'
+    """
+    lists = _Lists(app, reply_url)
+
+    def call(task: Any, text: str, reply_to: str | None = None) -> str | None:
+        return _call(task, text, reply_to, lists)
+
+    task = app.task(
+        call,
+        name=TASK_NAME,
+        bind=True,
+        acks_late=True,
+        serializer="json",
+        # Errors are answers.  What Celery itself raises is for its log.
+        throws=(),
+        Request=f"{Request.__module__}:{Request.__qualname__}",
+        reply_lists=lists,
+    )
+    signals.task_failure.connect(_answer_for_the_lost, weak=False, dispatch_uid="django_rpc.worker_lost")
+    return task
+
+
+class _Lists:
+    """The reply lists of an app, found when the first answer goes there: its settings may come after `register`."""
+
+    def __init__(self, app: Celery, url: str | None) -> None:
+        self._app = app
+        self._url = url
+        self._made: ReplyLists | None = None
+
+    def push(self, task_id: str, key: str, answer: bytes) -> bool:
+        """Push an answer; False where the key is not the one of this request, or where there are no reply lists."""
+        if not _REQUEST_ID.fullmatch(task_id or "") or key != reply_key(task_id):
+            logger.error("A request named a reply list that is not its own: refused.")
+            return False
+        if self._made is None:
+            url = self._url or self._app.conf.result_backend
+            if not is_redis(url):
+                logger.error(
+                    "Request %s wants its answer on a Redis list, but the RESULT_BACKEND of this worker is %s: set the "
+                    "same RESULT_BACKEND at both ends.",
+                    task_id,
+                    self._app.backend.as_uri(),
+                )
+                return False
+            self._made = ReplyLists(url)
+        self._made.push(key, answer)
+        return True
+
+
+def _call(task: Any, text: str, reply_to: str | None, lists: _Lists) -> str | None:
+    request = task.request
+    if request.is_eager:  # in the caller's thread and transaction: its connections are its own
+        return _answer(request, text).decode()
+    close_old_connections()
+    try:
+        answer = _answer(request, text)
+    finally:
+        close_old_connections()
+    if reply_to is None:
+        return answer.decode()
+    lists.push(request.id, reply_to, answer)
+    return None
+
+
+def _answer(request: Any, text: str) -> bytes:
+    from django_rpc.server import handle  # needs the app registry, which is not there when Celery imports us
+
+    foreign = [name for name in _FOREIGN if getattr(request, name, None)]
+    if foreign:
+        for name in _FOREIGN:
+            setattr(request, name, None)  # Celery looks there when the task has returned
+        message = f"A request must not carry Celery's {', '.join(foreign)}: send it by itself."
+        return encode_response(Response(id=request.id or "", error=ErrorReport(code="BadRequest", message=message)))
+    answer: bytes = handle(text.encode())
+    return answer
+
+
+def _answer_for_the_lost(
+    sender: Any = None, task_id: str = "", exception: Any = None, kwargs: Any = None, **_: Any
+) -> None:
+    """In the main process: tell the client that the process which worked on its request is gone."""
+    if getattr(sender, "name", None) != TASK_NAME or type(exception).__name__ not in _LOST:
+        return
+    reply_to = (kwargs or {}).get("reply_to")
+    if reply_to is None:
+        return  # Celery has stored the failure in its result backend
+    message = f"The process that worked on the request is gone ({exception}). Whether it wrote anything is not known."
+    report = ErrorReport(code="WorkerLost", message=message)
+    sender.reply_lists.push(task_id, reply_to, encode_response(Response(id=task_id, error=report)))

@@ -1,0 +1,167 @@
+"""One reply queue for all threads of a process, on a broker.
+
+Whoever waits for an answer and finds nobody reading reads the connection himself, and gives the others what is
+theirs: no thread of our own, no polling, and nothing that a fork could lose.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from typing import Any
+
+from celery import Celery
+from celery.states import READY_STATES
+from kombu import Connection, Consumer, Queue
+
+from django_rpc.client.forks import forget_after_fork
+from django_rpc.client.lines import open_connection
+
+__all__ = ["Mailbox"]
+
+#: Longest wait for one operation on the socket.
+_SOCKET_SECONDS = 5.0
+_PAUSE = 0.1
+#: Longest silence before the connection is looked at again.
+_CHUNK = 30.0
+#: Answers may be awaited later, or never: so many requests are remembered, and the oldest forgotten.
+_MAX_EXPECTED = 10_000
+
+
+class Mailbox:
+    """The results that workers send to this process, by the id of the request."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._begin()
+        forget_after_fork(self)
+
+    def _begin(self) -> None:
+        self.name = f"django_rpc.reply.{uuid.uuid4().hex}"
+        self.failures: tuple[type[BaseException], ...] = (OSError,)
+        self._condition = threading.Condition()
+        self._reading = False  # one thread has the connection
+        self._connection: Any = None
+        self._expected: dict[str, None] = {}
+        self._answers: dict[str, dict[str, Any]] = {}
+        self._broken: tuple[float, BaseException] | None = None
+
+    def after_fork(self) -> Any:
+        old = self._connection
+        self._begin()
+        return old
+
+    def expect(self, request_id: str, seconds: float) -> None:
+        """Before a request is sent: keep its answer, and see that the queue is there.
+
+        Raises one of ``failures`` where the broker cannot be reached within ``seconds``.
+        """
+        with self._condition:
+            self._expected[request_id] = None
+            if len(self._expected) > _MAX_EXPECTED:
+                self._forget(next(iter(self._expected)))
+            if self._reading:
+                return  # whoever reads has the queue, or is about to make it again
+            self._reading = True
+        try:
+            try:
+                self._read(0.0, seconds)
+            except self.failures:  # it broke while it was idle
+                self._hang_up()
+                self._read(0.0, seconds)
+        except BaseException:
+            self._hang_up()
+            raise
+        finally:
+            self._done_reading()
+
+    def take(self, request_id: str, deadline: float | None) -> dict[str, Any] | None:
+        """The result message for a request, or None when the deadline has passed."""
+        while True:
+            with self._condition:
+                found = self._answers.pop(request_id, None)
+                if found is not None:
+                    self._expected.pop(request_id, None)
+                    return found
+                remaining = _CHUNK if deadline is None else min(deadline - time.monotonic(), _CHUNK)
+                if deadline is not None and remaining <= 0:
+                    return None
+                if self._reading:
+                    self._condition.wait(remaining)
+                    continue
+                self._reading = True
+            try:
+                self._read(remaining, remaining)
+            except self.failures as error:
+                self._broken = (time.monotonic(), error)
+                self._hang_up()
+                time.sleep(min(_PAUSE, remaining))
+            finally:
+                self._done_reading()
+
+    def arrived(self, request_id: str) -> bool:
+        """Whether the answer is here already; reads what the broker has sent."""
+        with self._condition:
+            if request_id in self._answers or self._reading:
+                return request_id in self._answers
+            self._reading = True
+        try:
+            self._read(0.0, _SOCKET_SECONDS)
+        except self.failures as error:
+            self._broken = (time.monotonic(), error)
+            self._hang_up()
+        finally:
+            self._done_reading()
+        return request_id in self._answers
+
+    def broke_since(self, moment: float) -> BaseException | None:
+        """The last break of the connection after ``moment`` (time.monotonic), if there was one."""
+        broken = self._broken
+        return broken[1] if broken is not None and broken[0] >= moment else None
+
+    # -- only for the thread that reads -------------------------------------------------------------
+
+    def _read(self, patience: float, connect_seconds: float) -> None:
+        """Wait for at most ``patience`` seconds for one event, then take all that are there."""
+        if self._connection is None:
+            self._connect(max(connect_seconds, _PAUSE))
+        try:
+            while True:
+                self._connection.drain_events(timeout=patience)
+                patience = 0.0
+        except TimeoutError:
+            return
+
+    def _connect(self, seconds: float) -> None:
+        connection: Connection = open_connection(self._app, min(seconds, _SOCKET_SECONDS))
+        self._connection = connection
+        self.failures = (*connection.connection_errors, *connection.channel_errors, OSError)
+        # The same name after a break: answers that are still to be sent find it.
+        queue = Queue(self.name, durable=False, exclusive=True, auto_delete=True)
+        consumer = Consumer(
+            connection.default_channel, [queue], callbacks=[self._on_message], no_ack=True, accept=["json"]
+        )
+        consumer.consume()
+
+    def _on_message(self, payload: Any, message: Any) -> None:
+        if not isinstance(payload, dict) or payload.get("status") not in READY_STATES:
+            return  # "started" and the like
+        request_id = payload.get("task_id")
+        with self._condition:
+            if request_id in self._expected:
+                self._answers[request_id] = payload
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.collect(socket_timeout=0.1)
+
+    def _done_reading(self) -> None:
+        with self._condition:
+            self._reading = False
+            self._condition.notify_all()
+
+    def _forget(self, request_id: str) -> None:
+        self._expected.pop(request_id, None)
+        self._answers.pop(request_id, None)

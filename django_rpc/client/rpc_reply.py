@@ -1,0 +1,79 @@
+"""Answers by ``rpc://``: the worker's Celery sends its result to a queue of this process on the broker.
+
+The worker is stock.  This side is our own, since Celery's binds a result to the thread that sent the request,
+retries for 20 s where the broker is gone, and is not meant for use inside a task.
+"""
+
+from __future__ import annotations
+
+import time
+
+from celery.states import SUCCESS
+
+from django_rpc.client.config import Config
+from django_rpc.client.control import cancel
+from django_rpc.client.errors import ResultBackendUnavailable
+from django_rpc.client.mailbox import Mailbox
+from django_rpc.client.publish import Publisher
+from django_rpc.client.replies import failure_of, no_answer
+from django_rpc.client.transport import Options, Reply
+
+__all__ = ["RpcReplyTransport"]
+
+#: Longest attempt to reach the broker for the reply queue.
+_CONNECT_SECONDS = 5.0
+
+
+class RpcReplyTransport:
+    """Requests and answers by the broker."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.publisher = Publisher(config)
+        self.mailbox = Mailbox(self.publisher.app)
+
+    def send(self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False) -> Reply:
+        started = time.monotonic()
+        try:
+            # An answer to a queue that is not there is lost: the queue comes first.
+            self.mailbox.expect(request_id, min(options.timeout or _CONNECT_SECONDS, _CONNECT_SECONDS))
+        except self.mailbox.failures as error:
+            raise self.publisher.unavailable(error, request_id, maybe_sent=False) from error
+        if options.timeout is not None:
+            remaining = options.timeout - (time.monotonic() - started)
+            options = Options(max(remaining, 0.1), options.priority)
+        self.publisher.publish(request, request_id, options, repeatable=repeatable, reply_queue=self.mailbox.name)
+        return _MailedReply(self, request_id, options)
+
+
+class _MailedReply:
+    def __init__(self, transport: RpcReplyTransport, request_id: str, options: Options) -> None:
+        self._transport = transport
+        self._request_id = request_id
+        self._options = options
+        self._sent = time.monotonic()
+
+    def wait(self, timeout: float | None) -> bytes:
+        mailbox = self._transport.mailbox
+        if timeout == 0:
+            mailbox.arrived(self._request_id)
+        found = mailbox.take(self._request_id, None if timeout is None else time.monotonic() + timeout)
+        if found is None:
+            config = self._transport.config
+            broken = mailbox.broke_since(self._sent)
+            if broken is None:
+                raise no_answer(config, self._request_id, self._options, timeout)
+            raise ResultBackendUnavailable(
+                f"The broker of {config.alias!r} was lost while request {self._request_id} waited for its answer "
+                f"({broken!r}). The request was sent and may have run. Is the broker running?"
+            ) from broken
+        value = found.get("result")
+        if found.get("status") == SUCCESS and isinstance(value, str):
+            return value.encode()
+        raise failure_of(self._request_id, str(found.get("status")), value)
+
+    def ready(self) -> bool:
+        return self._transport.mailbox.arrived(self._request_id)
+
+    def cancel(self) -> bool:
+        return not self.ready() and cancel(self._transport.publisher.app, self._request_id) and not self.ready()
