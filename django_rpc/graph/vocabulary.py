@@ -5,6 +5,7 @@ Nothing outside these tables is ever looked up at the server, so a message canno
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -79,7 +80,7 @@ METHODS: dict[str, MethodSpec] = {
     ),
     **_methods(
         "query|relation",
-        "create get_or_create update_or_create update delete getset",
+        "create get_or_create update_or_create update bulk_update delete getset",
         writes=True,
     ),
     # Relations of an instance.
@@ -210,9 +211,14 @@ _MODEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}(\.[A-Za-z_][A-Za-z0-9_]{0,99})
 _PATH = re.compile(r"[A-Za-z0-9_]{1,255}")
 
 
+@functools.lru_cache(maxsize=4096)
+def _is_identifier(name: str) -> bool:
+    return _IDENTIFIER.fullmatch(name) is not None and "__" not in name
+
+
 def check_identifier(name: object) -> None:
     """``name`` may become an alias, an attribute or a method: letters, digits and ``_``, at most 63, no ``__``."""
-    if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name) or "__" in name:
+    if not isinstance(name, str) or not _is_identifier(name):
         raise ValueError(
             f"{name!r} is not a valid name: use a letter, then letters, digits and single underscores, at most 63."
         )
