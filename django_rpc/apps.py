@@ -19,6 +19,7 @@ class DjangoRpcConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
+        from django_rpc import checks  # noqa: F401 - registers them
         from django_rpc.server import autodiscover
 
         autodiscover()

@@ -55,4 +55,3 @@ class DatabaseOperations(BaseDatabaseOperations):
 
     def execute_sql_flush(self, sql_list: Any) -> None:
         return None
-

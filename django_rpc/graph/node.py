@@ -59,30 +59,42 @@ _OWN_PACKAGES = ("django_rpc.", "django.", "asgiref.")
 _USER_PACKAGES = ("django_rpc.demo.",)
 
 
-@functools.lru_cache(maxsize=4096)
-def _is_own(module: str) -> bool:
-    name = module + "."
-    return name.startswith(_OWN_PACKAGES) and not name.startswith(_USER_PACKAGES)
-
+#: Whether a module's frames are ours, by its name.
+_own_modules: dict[str, bool] = {}
 
 #: One tuple a line of source, whatever the number of nodes that it builds.
-_SITES: dict[tuple[str, int], tuple[str, int]] = {}
+_sites: dict[tuple[str, int], tuple[str, int]] = {}
 
 
-def callsite() -> tuple[str, int]:
-    """The file and line of the innermost frame that belongs to neither us nor Django."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and _is_own(frame.f_globals.get("__name__", "")):
+def _is_own(module: str) -> bool:
+    name = module + "."
+    own = _own_modules[module] = name.startswith(_OWN_PACKAGES) and not name.startswith(_USER_PACKAGES)
+    return own
+
+
+def callsite(skip: int = 0) -> tuple[str, int]:
+    """The file and line of the innermost frame that belongs to neither us nor Django.
+
+    ``skip`` is how many frames above the caller are known to be ours.
+    """
+    frame = sys._getframe(skip + 1)
+    while True:
+        module = frame.f_globals.get("__name__", "")
+        own = _own_modules.get(module)
+        if own is None:
+            own = _is_own(module)
+        if not own or frame.f_back is None:
+            break
         frame = frame.f_back
     site = (frame.f_code.co_filename, frame.f_lineno)
-    return _SITES.setdefault(site, site)
+    return _sites.setdefault(site, site)
 
 
 #: Counts the nodes of this process as they are built.
 _built = itertools.count(1)
 
 #: Fields of a node that stay where it was built: they do not cross the wire.
-LOCAL_FIELDS = frozenset({"where", "is_query", "order", "digest"})
+LOCAL_FIELDS = frozenset({"where", "is_query", "order", "digest", "mirror"})
 
 
 class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -104,12 +116,12 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     def inputs(self) -> Iterator[Node]:
         """The nodes that this one is made from, in the order of its fields."""
+        found: list[Node] = []
         for name in own_fields(type(self)):
             value = getattr(self, name)
-            if isinstance(value, Node):
-                yield value
-            elif type(value) not in ATOMS:
-                yield from nodes_in(value)
+            if type(value) not in ATOMS and value:  # most arguments are (), {} or plain
+                _find(value, found)
+        return iter(found)
 
     def __repr__(self) -> str:
         from django_rpc.graph.describe import describe  # which knows the kinds
@@ -138,11 +150,13 @@ class Source(Node, frozen=True, eq=False):
 
     ``model`` is ``"app_label.ModelName"`` at the server, or ``"app_label.ModelName.field"`` for the
     automatic through model of a many-to-many field.  ``service`` is the client's name for the server:
-    its alias in DATABASES.  It stays at the client.
+    its alias in DATABASES.  It stays at the client, as does ``mirror``: the client's own class for the model,
+    which nobody here looks into.
     """
 
     model: str
     service: str
+    mirror: Any = None
 
     def __post_init__(self) -> None:
         vocabulary.check_model(self.model)
@@ -309,24 +323,41 @@ KINDS: dict[str, type[Node]] = {
 
 def nodes_in(value: Any) -> Iterator[Node]:
     """The nodes inside one argument value, at any depth of containers, conditions and expressions."""
+    found: list[Node] = []
+    _find(value, found)
+    return iter(found)
+
+
+def _find(value: Any, found: list[Node]) -> None:
+    kind = type(value)
     if isinstance(value, Node):
-        yield value
-    elif isinstance(value, list | tuple | set | frozenset):
+        found.append(value)
+    elif kind in _SEQUENCES:
         for item in value:
-            yield from nodes_in(item)
-    elif isinstance(value, dict):
+            if type(item) not in ATOMS:
+                _find(item, found)
+    elif kind is dict:
         for key, item in value.items():
-            yield from nodes_in(key)
-            yield from nodes_in(item)
-    elif isinstance(value, Expr):
-        yield from nodes_in(value.args)
-        yield from nodes_in(value.kwargs)
-    elif isinstance(value, Condition):
-        yield from nodes_in(value.children)
-    elif isinstance(value, Instance):
-        yield from nodes_in(value.values)
-    elif isinstance(value, slice):
-        yield from nodes_in((value.start, value.stop, value.step))
+            if type(key) is not str:
+                _find(key, found)
+            if type(item) not in ATOMS:
+                _find(item, found)
+    elif kind is Expr:
+        _find(value.args, found)
+        _find(value.kwargs, found)
+    elif kind is Condition:
+        _find(value.children, found)
+    elif kind is Instance:
+        _find(value.values, found)
+    elif kind is slice:
+        _find((value.start, value.stop, value.step), found)
+    elif isinstance(value, dict):
+        _find(dict(value), found)
+    elif isinstance(value, list | tuple | set | frozenset):
+        _find(list(value), found)
+
+
+_SEQUENCES = frozenset({list, tuple, set, frozenset})
 
 
 @freeze.register(Node)

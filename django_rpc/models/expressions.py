@@ -147,7 +147,9 @@ def _(value: Field) -> Expr:
     if name not in FIELDS or not type(value).__module__.startswith("django.db.models"):
         name = value.get_internal_type()
     if name not in FIELDS:
-        raise TypeError(f"The output field {type(value).__name__} cannot be sent to a service; use one of Django's own.")
+        raise TypeError(
+            f"The output field {type(value).__name__} cannot be sent to a service; use one of Django's own."
+        )
     options = {key: getattr(value, key, None) for key in ("max_length", "max_digits", "decimal_places")}
     return Expr(name, (), {key: option for key, option in options.items() if option is not None})
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 
-from django_rpc.graph.node import Node
+from django_rpc.graph.node import Node, Source
 from django_rpc.graph.values import Record, Table
-from django_rpc.models.options import mirror_for, mirrors, options_of
+from django_rpc.models.options import mirror_for, options_of
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["MirrorResults", "as_model", "deleted_labels", "loaded_names"]
@@ -39,21 +41,32 @@ class MirrorResults:
 
         return build(self, report, node)
 
-    def shapes(self, labels: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
-        """For each named model with a mirror, and each mirror that it relates to: what its instances bring."""
-        known = mirrors(self.alias)
+    def shapes(self, nodes: Iterable[Node]) -> Mapping[str, tuple[str, ...]]:
+        """For each model that the nodes name, and each that it relates to: what instances of it bring.
+
+        Rows say themselves which columns they bring: a graph that asks for nothing else needs no shapes.
+        """
         found: dict[str, tuple[str, ...]] = {}
-        for label in labels:
-            model = known.get(label.lower())
-            if model is None:
-                continue
-            for related in (model, *(f.related_model for f in model._meta.get_fields() if f.is_relation)):
-                options = options_of(related) if isinstance(related, type) else None
-                if options is not None and options.database == self.alias:
-                    found[options.label] = loaded_names(related)
+        for node in nodes:
+            if isinstance(node, Source):
+                model = node.mirror or mirror_for(self.alias, node.model)
+                for related in () if model is None else related_mirrors(model):
+                    label = options_of(related).label  # type: ignore[union-attr]
+                    names = loaded_names(related)
+                    found[label] = tuple(dict.fromkeys((*found.get(label, ()), *names)))
         return found
 
 
+@functools.cache
+def related_mirrors(model: Any) -> tuple[Any, ...]:
+    """``model`` and the mirrors of its service that its fields lead to, each once."""
+    database = options_of(model).database  # type: ignore[union-attr]
+    related = [model, *(field.related_model for field in model._meta.get_fields() if field.is_relation)]
+    options = {item: options_of(item) for item in related if isinstance(item, type)}
+    return tuple(item for item, known in options.items() if known is not None and known.database == database)
+
+
+@functools.cache
 def loaded_names(model: Any) -> tuple[str, ...]:
     """The attributes that an instance of ``model`` brings: ``Rpc.fields``, or all that the mirror declares."""
     options = options_of(model)
@@ -140,4 +153,3 @@ def deleted_labels(alias: str, deleted: Any) -> tuple[int, dict[str, int]]:
         model = mirror_for(alias, label)
         named[model._meta.label if model is not None else label] = number
     return count, named
-

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-__all__ = ["RpcOptions", "mirror_for", "mirrors", "options_of", "register", "through_label"]
+__all__ = ["RpcOptions", "mirror_for", "options_of", "register", "through_label"]
 
 _KEYS = ("app_label", "name", "database", "fields")
 
@@ -55,19 +55,20 @@ _mirrors: dict[tuple[str, str], Any] = {}
 
 
 def register(model: Any) -> None:
-    """Make ``model`` the mirror of its label: of two mirrors of one model, the last defined."""
+    """Make ``model`` the mirror of its label: of two mirrors of one model, the first defined.
+
+    A class that is defined again, as by a notebook's cell, takes the place of its older self.
+    """
     options = model._rpc
-    _mirrors[options.database, options.label.lower()] = model
+    key = (options.database, options.label.lower())
+    known = _mirrors.get(key)
+    if known is None or (known.__module__, known.__qualname__) == (model.__module__, model.__qualname__):
+        _mirrors[key] = model
 
 
 def mirror_for(database: str, label: str) -> Any:
     """The mirror of the service's model ``label``, or None."""
     return _mirrors.get((database, label.lower()))
-
-
-def mirrors(database: str) -> dict[str, Any]:
-    """All mirrors of one service, by label in lower case."""
-    return {label: model for (alias, label), model in _mirrors.items() if alias == database}
 
 
 def through_label(model: Any) -> str | None:

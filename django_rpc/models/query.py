@@ -38,7 +38,7 @@ class RpcQuery(sql.Query):
         super().__init__(model, alias_cols)
         options = options_of(model) if model is not None else None
         if options is not None:
-            self.node = Source(options.label, options.database, where=callsite())
+            self.node = Source(options.label, options.database, model, where=callsite())
 
     # What the compilers and other queries ask
 

@@ -342,9 +342,7 @@ class RpcQuerySet(QuerySet):
         return [as_model(self.model, item) for item in table] if isinstance(table, list) else table
 
     def _delayed_terminal(self, name: str, args: Any, kwargs: Any) -> Delayed:
-        node = Method(
-            self.query.recorded(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite()
-        )
+        node = Method(self.query.recorded(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
         return Delayed(node, self._session, functools.partial(as_model, self.model))
 
     def _run(self, node: Node) -> Any:
@@ -402,7 +400,9 @@ def _resolved(params: Any) -> Any:
     """Callable defaults are called at the client, as Django's ``resolve_callables`` does."""
     if params is None:
         return None
-    return {name: value() if callable(value) and not _is_remote_value(value) else value for name, value in params.items()}
+    return {
+        name: value() if callable(value) and not _is_remote_value(value) else value for name, value in params.items()
+    }
 
 
 def _is_remote_value(value: Any) -> bool:

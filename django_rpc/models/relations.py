@@ -95,5 +95,6 @@ def _row_of(instance: Any, alias: str) -> Method:
 def _target_values(manager: Any, objs: tuple[Any, ...]) -> set[Any]:
     """The values of the through table's column for ``objs``, instances or keys."""
     return {
-        manager.target_field.get_foreign_related_value(obj)[0] if isinstance(obj, manager.model) else obj for obj in objs
+        manager.target_field.get_foreign_related_value(obj)[0] if isinstance(obj, manager.model) else obj
+        for obj in objs
     }
