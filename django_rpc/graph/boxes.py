@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -100,7 +101,10 @@ def _is_continued(node: Node, before: Node, users: dict[Node, set[Node]], output
 
 def _dress(box: Box, outputs: set[Node], known: dict[Node, frozenset[str]]) -> None:
     last = box.nodes[-1]
-    shown = [text for node in box.nodes if (text := step(node, 48))]
+    runs = itertools.groupby(text for node in box.nodes if (text := step(node, 48)))
+    shown = [
+        text if count == 1 else f"{text} × {count:,}" for text, count in ((text, len([*run])) for text, run in runs)
+    ]
     if len(shown) > _LINES:
         half = _LINES // 2
         shown = [*shown[:half], f"… {len(shown) - 2 * half + 1:,} more steps", *shown[1 - half :]]
@@ -120,7 +124,7 @@ def _joined(shown: list[str]) -> list[str]:
     """Short steps on one line: ``Order.objects.all()``, ``.first().name``."""
     lines: list[str] = []
     for text in shown:
-        if lines and len(lines[-1]) + len(text) <= 30 and not text.startswith("…") and not lines[-1].startswith("…"):
+        if lines and text[0] in ".[" and len(lines[-1]) + len(text) <= 30 and not lines[-1].startswith("…"):
             lines[-1] += text
         else:
             lines.append(text)

@@ -53,15 +53,14 @@ def key(node: Node) -> bytes:
 
 def _without_key(node: Node) -> list[Node]:
     """The nodes at and below ``node`` that have no key yet, inputs first."""
+    if all(one.digest is not None for one in node.inputs()):
+        return [node]
     stack, seen = [node], {node}
     while stack:
-        one = stack.pop()
-        if _is_unique(one):
-            continue
-        for parent in one.inputs():
-            if parent.digest is None and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
+        for one in stack.pop().inputs():
+            if one.digest is None and one not in seen:
+                seen.add(one)
+                stack.append(one)
     return sorted(seen, key=lambda one: one.order)
 
 
@@ -98,7 +97,11 @@ def _digest(node: Node) -> bytes:
         return hashlib.blake2b(b"own:%s:%d" % (_process, node.order), digest_size=16).digest()
     parts = [_KIND_NAMES[type(node)].encode()]
     for name in own_fields(type(node)):
-        _token(getattr(node, name), parts.append)
+        value = getattr(node, name)
+        if value == () or value == {}:  # most arguments
+            parts.append(b"-" if value == () else b"=")
+        else:
+            _token(value, parts.append)
     return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
 
 

@@ -73,7 +73,7 @@ class Delayed:
             raise AttributeError(f"'Delayed' object has no attribute {name!r}")
         node = self.node
         if not node.is_query:
-            return Delayed(Attr(node, name, where=callsite()), self.runner)
+            return Delayed(Attr(node, name, where=callsite(1)), self.runner)
         if name not in QUERY_METHODS:
             raise AttributeError(no_method(node, name, _OWN), name=name)
         return _QueryMethod(self, name)
@@ -103,7 +103,7 @@ class Delayed:
         frozen = _frozen(key)
         if self.node.is_query:
             check_query_key(self.node, frozen)
-        return Delayed(Item(self.node, frozen, where=callsite()), self.runner)
+        return Delayed(Item(self.node, frozen, where=callsite(1)), self.runner)
 
     # -- to do something -------------------------------------------------------------------------------
 
@@ -383,29 +383,42 @@ def _method(parent: Node, name: str, args: tuple[Any, ...], kwargs: dict[str, An
     named = {key: _frozen(value) for key, value in kwargs.items()} if kwargs else kwargs
     if runner is None:
         runner = _runner_in(args, kwargs)
-    return Delayed(Method(parent, name, frozen, named, where=callsite()), runner)
+    return Delayed(Method(parent, name, frozen, named, where=callsite(2)), runner)
 
 
 def _runner_in(args: Iterable[Any], kwargs: dict[str, Any]) -> Runner | None:
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, Delayed) and value.runner is not None:
-            return value.runner
+    for values in (args, kwargs.values()):
+        for value in values:
+            if type(value) is Delayed and value.runner is not None:
+                return value.runner
     return None
 
 
 def _operator(name: str, *operands: Any) -> Delayed:
     """An Operator node; two queries joined by &, | or ^ are a query, and a query has no other operators."""
-    args = tuple([_frozen(operand) for operand in operands])
-    runner = _runner_in(operands, {})
-    if any(isinstance(node, Node) and node.is_query for node in args):
-        if name in ("and_", "or_", "xor") and all(isinstance(node, Node) and node.is_query for node in args):
-            return Delayed(Method(args[0], name, args[1:], where=callsite()), runner)
-        shown = next(node for node in args if isinstance(node, Node) and node.is_query)
-        raise TypeError(
-            f"{_short(shown)} is a query, which has no operators but &, | and ^ with another query. Take a value of it "
-            "first: .count(), .get(), .first(), .exists(), .aggregate(...)."
-        )
-    return Delayed(Operator(name, args, where=callsite()), runner)
+    args: list[Any] = []
+    queries: list[Node] = []
+    runner: Runner | None = None
+    for operand in operands:
+        if type(operand) in ATOMS:
+            args.append(operand)
+            continue
+        if type(operand) is Delayed:
+            frozen = operand.node
+            runner = runner or operand.runner
+        else:
+            frozen = freeze(operand)
+        args.append(frozen)
+        if isinstance(frozen, Node) and frozen.is_query:
+            queries.append(frozen)
+    if not queries:
+        return Delayed(Operator(name, tuple(args), where=callsite(2)), runner)
+    if len(queries) == 2 and name in ("and_", "or_", "xor"):
+        return Delayed(Method(queries[0], name, (queries[1],), where=callsite(2)), runner)
+    raise TypeError(
+        f"{_short(queries[0])} is a query, which has no operators but &, | and ^ with another query. Take a value of "
+        "it first: .count(), .get(), .first(), .exists(), .aggregate(...)."
+    )
 
 
 def attribute(value: Any, name: str) -> Delayed:

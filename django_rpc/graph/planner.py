@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django_rpc.graph.dag import as_node, services, topological
-from django_rpc.graph.node import Node
+from django_rpc.graph.node import Insert, Node, Save, Source
 from django_rpc.graph.plan import Plan, Stage
 from django_rpc.graph.rewrites import REWRITES, Draft
 from django_rpc.graph.runner import several_services
@@ -40,12 +40,12 @@ def partition(draft: Draft) -> Plan:
 
     Raises NotSupported where one value needs several services.
     """
-    known = services(draft.nodes)
-    names = sorted(set().union(*[known[output] for output in draft.outputs]))
+    names = sorted({node.service for node in draft.nodes if isinstance(node, (Source, Save, Insert))})
     if len(names) <= 1:
         places = {node: index for index, node in enumerate(draft.nodes)}
         stage = _stage(names[0] if names else None, draft.nodes, [places[node] for node in draft.outputs])
         return Plan((stage,), tuple([(0, place) for place in range(len(draft.outputs))]))
+    known = services(draft.nodes)
     for output in draft.outputs:
         if len(known[output]) > 1:
             raise several_services(output, sorted(known[output]))
