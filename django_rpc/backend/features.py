@@ -31,6 +31,8 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_aggregate_filter_clause = True
     supports_default_keyword_in_bulk_insert = False
     supports_json_field = True
+    supports_stored_generated_columns = True
+    supports_virtual_generated_columns = True
     supports_json_field_contains = True
     can_distinct_on_fields = True
     supports_transactions = False

@@ -8,7 +8,6 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import NotSupportedError, connections
-from django.test.utils import setup_databases, teardown_databases
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
@@ -52,12 +51,6 @@ def test_dumpdata_of_the_alias(shop_data):
     out = io.StringIO()
     call_command("dumpdata", "shop_client.tag", database="rpc", stdout=out)
     assert len(json.loads(out.getvalue())) == 8
-
-
-def test_a_test_run_makes_no_database_for_it():
-    config = setup_databases(verbosity=0, interactive=False, aliases={"rpc"})
-    assert connections["rpc"].settings_dict.get("NAME") in ("", None)
-    teardown_databases(config, verbosity=0)
 
 
 def test_no_sql():
