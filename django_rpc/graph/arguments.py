@@ -33,6 +33,9 @@ CONDITION_CONNECTORS: frozenset[str] = frozenset({"AND", "OR", "XOR"})
 _LOOKUP_METHODS = frozenset({"filter", "exclude", "get", "get_or_create", "update_or_create"})
 #: Methods whose positional arguments are conditions or expressions: anything else would reach the ORM unchecked.
 _EXPRESSION_METHODS = frozenset({"filter", "exclude", "get", "filter_reuse", "annotate", "alias", "aggregate"})
+#: Methods whose keywords are names of expressions.
+_ALIAS_METHODS = frozenset({"annotate", "aggregate"})
+_AGGREGATES = frozenset({"Avg", "Count", "Max", "Min", "StdDev", "Sum", "Variance"})
 #: Methods whose positional strings are names of columns, which ``-`` may precede.
 _ORDER_METHODS = frozenset({"order_by", "add_ordering", "default_ordering", "latest", "earliest"})
 #: Methods whose positional strings are paths.
@@ -80,7 +83,10 @@ def check_method_arguments(name: str, args: tuple[Any, ...], kwargs: Mapping[str
         if name == "through_columns":
             _check_through_column(keyword, value)
             continue
-        check_keyword(keyword)
+        if name in _ALIAS_METHODS and keyword == _default_alias(value):
+            check_path(keyword)
+        else:
+            check_keyword(keyword)
         if keyword in _DEFAULTS and isinstance(value, dict):
             for field in value:
                 check_identifier(field)
@@ -94,6 +100,20 @@ def check_method_arguments(name: str, args: tuple[Any, ...], kwargs: Mapping[str
         _check_strings(args, check_path)
     elif name in _SPECIAL:
         _SPECIAL[name](args, kwargs)
+
+
+def _default_alias(value: Any) -> str | None:
+    """The name that Django gives to an aggregate without one: the one alias in which ``__`` may stand.
+
+    >>> _default_alias(Expr("Sum", ("lines__price",)))
+    'lines__price__sum'
+    """
+    if not isinstance(value, Expr) or value.name not in _AGGREGATES or not value.args:
+        return None
+    path = value.args[0]
+    if isinstance(path, Expr) and path.name == "F" and path.args:
+        path = path.args[0]
+    return f"{path}__{value.name.lower()}" if isinstance(path, str) and path != "*" else None
 
 
 def _check_conditions(args: tuple[Any, ...]) -> None:
