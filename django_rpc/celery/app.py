@@ -57,7 +57,6 @@ def _defaults(config: Config) -> dict[str, Any]:
         # A worker takes a message when it can work on it; until then another one can have it.
         "worker_prefetch_multiplier": 1,
         "broker_connection_retry_on_startup": True,
-        "task_default_delivery_mode": "transient",
         "timezone": settings.TIME_ZONE or "UTC",
         "enable_utc": True,
     }

@@ -19,7 +19,7 @@ __all__ = ["register"]
 
 logger = logging.getLogger("django_rpc.server")
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: What Celery would run after the task: signatures of any task, from whoever can write to the broker.
 _FOREIGN = ("callbacks", "errbacks", "chain", "chord")
 #: Errors that Celery reports in the main process, when the process of the pool is gone and cannot answer itself.
@@ -58,6 +58,7 @@ def register(app: Celery, *, reply_url: str | None = None) -> Any:
         serializer="json",
         # Errors are answers.  What Celery itself raises is for its log.
         throws=(),
+        resultrepr_maxsize=0,  # answers are data, and do not belong in the log of the worker
         Request=f"{Request.__module__}:{Request.__qualname__}",
         reply_lists=lists,
     )

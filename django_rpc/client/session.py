@@ -20,8 +20,9 @@ from django_rpc.client.futures import Future, PendingCall
 from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Results
 from django_rpc.client.thaw import thaw
 from django_rpc.client.transport import Options, Transport, transport_for
-from django_rpc.graph.dag import topological
 from django_rpc.graph.describe import describe
+from django_rpc.graph.plan import Stage
+from django_rpc.graph.planner import stage_for
 from django_rpc.graph.runner import Output
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.errors import WireError
@@ -30,6 +31,16 @@ from django_rpc.wire.messages import ClientInfo, ErrorReport, Request, Response
 __all__ = ["MessageRecord", "Options", "Output", "PlainResults", "Results", "Session"]
 
 logger = logging.getLogger("django_rpc.client")
+
+#: Errors of the way there and back.
+_WEATHER = (
+    errors.BadResponse,
+    errors.BrokerUnavailable,
+    errors.ResultBackendUnavailable,
+    errors.RpcTimeout,
+    errors.VersionMismatch,
+    errors.WorkerLost,
+)
 
 _HOST = socket.gethostname()
 #: The program that calls ("manage.py", "gunicorn"), as its own claim for the server's log.
@@ -121,12 +132,12 @@ class Session:
 
     def _send(self, outputs: Sequence[Output], options: Options) -> PendingCall:
         started = time.perf_counter()
-        request = self._request(outputs, options)
+        stage = stage_for(outputs, self.service)
+        request = self._request(stage, options)
         call = _Call(self, request, started)
         try:
             call.data = encode_request(request)
-            repeatable = not any(node.writes for node in request.nodes)
-            reply = self.transport.send(call.data, request.id, options, repeatable=repeatable)
+            reply = self.transport.send(call.data, request.id, options, repeatable=not stage.writes)
         except WireError as error:
             report = ErrorReport(code=error.code, message=str(error), node=error.node)
             failure = call.failure(report)
@@ -137,17 +148,15 @@ class Session:
             raise
         return PendingCall(request.id, reply, options, call.settle, call.end)
 
-    def _request(self, outputs: Sequence[Output], options: Options) -> Request:
-        nodes = topological(outputs)
-        index = {node: position for position, node in enumerate(nodes)}
+    def _request(self, stage: Stage, options: Options) -> Request:
         now = time.time()
         return Request(
             id=secrets.token_hex(16),
-            nodes=tuple(nodes),
-            outputs=tuple(index[output.node] for output in outputs),
+            nodes=stage.nodes,
+            outputs=stage.outputs,
             client=ClientInfo(host=_HOST, process=os.getpid(), name=_PROGRAM, called_at=now),
             expires=None if options.timeout is None else now + options.timeout,
-            shapes=dict(self.results.shapes(nodes)),
+            shapes=dict(self.results.shapes(stage.nodes)),
             trace=bool(self.active_listeners()),
         )
 
@@ -155,7 +164,7 @@ class Session:
 class _Call:
     """What is known of one message between its sending and its end."""
 
-    __slots__ = ("data", "ended", "request", "session", "started", "trace")
+    __slots__ = ("data", "request", "session", "started", "trace")
 
     def __init__(self, session: Session, request: Request, started: float) -> None:
         self.session = session
@@ -163,7 +172,6 @@ class _Call:
         self.started = started
         self.data = b""
         self.trace: tuple[Any, ...] = ()
-        self.ended = False
 
     def settle(self, answer: bytes) -> list[Any]:
         """The outputs' values; raises the call's error."""
@@ -210,7 +218,8 @@ class _Call:
         request = self.request
         if isinstance(error, errors.RpcError) and error.request_id is None:
             error.request_id = request.id
-        level = logging.INFO if error is None else logging.WARNING
+        # An error of the service (DoesNotExist and the like) is an answer, and the caller's business.
+        level = logging.WARNING if isinstance(error, _WEATHER) else logging.INFO
         if logger.isEnabledFor(level):
             logger.log(
                 level,

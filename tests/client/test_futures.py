@@ -1,0 +1,189 @@
+import asyncio
+import concurrent.futures
+import threading
+
+import pytest
+
+from django_rpc.client import errors
+from django_rpc.client.futures import Future, PendingCall
+from django_rpc.client.transport import Options
+from django_rpc.graph.node import Literal, Method, Source
+from django_rpc.graph.values import freeze
+
+SHOP = Source(model="shop.Order", service="rpc")
+COUNT = Method(parent=SHOP, name="count")
+
+
+class Reply:
+    def __init__(self):
+        self.here = threading.Event()
+        self.waits = 0
+        self.revocable = False
+
+    def wait(self, timeout):
+        self.waits += 1
+        if not self.here.wait(timeout):
+            raise errors.RpcTimeout("late")
+        return b"answer"
+
+    def ready(self):
+        return self.here.is_set()
+
+    def cancel(self):
+        return self.revocable
+
+
+class Case:
+    """A call of two outputs with its futures, its reply and how it ended."""
+
+    def __init__(self, timeout=5.0, settle=lambda answer: ["a", "b"]):
+        self.reply = Reply()
+        self.ends = []
+        self.call = PendingCall("7f", self.reply, Options(timeout), settle, self.ends.append)
+        self.first = Future(self.call, 0, COUNT, lambda value: [value])
+        self.second = Future(self.call, 1, COUNT)
+
+
+@pytest.fixture
+def case():
+    return Case()
+
+
+def test_a_result_is_remembered_and_shared(case):
+    assert case.first.running()
+    case.reply.here.set()
+    assert case.first.done()
+    assert case.first.result() is case.first.result()
+    assert case.second.result(timeout=1) == "b"
+    assert case.reply.waits == 1
+    assert case.ends == [None]
+    assert case.first.exception() is None
+    assert case.first.request_id == "7f"
+
+
+def test_after_a_timeout_one_may_ask_again(case):
+    with pytest.raises(errors.RpcTimeout):
+        case.first.result(timeout=0.01)
+    assert isinstance(case.first.exception(timeout=0.01), TimeoutError)
+    case.reply.here.set()
+    assert case.first.result() == ["a"]
+    assert [type(end) for end in case.ends] == [errors.RpcTimeout, errors.RpcTimeout, type(None)]
+
+
+def test_without_a_timeout_the_calls_own_counts():
+    case = Case(timeout=0.02)
+    with pytest.raises(errors.RpcTimeout):
+        case.first.result()
+    case.reply.here.set()
+    assert case.first.result() == ["a"]  # long after the call's time-out, the answer is there
+
+
+def test_an_error_is_remembered():
+    def settle(answer):
+        raise KeyError("no")
+
+    case = Case(settle=settle)
+    case.reply.here.set()
+    for future in (case.first, case.second):
+        with pytest.raises(KeyError):
+            future.result()
+    assert isinstance(case.first.exception(), KeyError)
+    assert case.reply.waits == 1
+
+
+def test_many_threads_wait_for_one_answer(case):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(case.first.result, 5) for _ in range(8)]
+        case.reply.here.set()
+        values = [future.result() for future in waiting]
+    assert all(value is values[0] for value in values)
+    assert case.reply.waits == 1
+
+
+def test_a_thread_with_a_short_timeout_is_not_held_by_one_with_a_long(case):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        long = pool.submit(case.first.result, 5)
+        while not case.reply.waits:
+            pass
+        with pytest.raises(errors.RpcTimeout):
+            case.second.result(timeout=0.05)
+        case.reply.here.set()
+        assert long.result() == ["a"]
+
+
+def test_cancel(case):
+    assert not case.first.cancel()
+    case.reply.revocable = True
+    assert case.first.cancel()
+    assert case.second.cancelled()  # one message
+    assert case.first.done()
+    with pytest.raises(concurrent.futures.CancelledError):
+        case.second.result()
+    with pytest.raises(errors.CallCancelled):
+        case.second.exception()
+
+
+def test_cancel_wakes_whoever_waits(case):
+    case.reply.revocable = True
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(case.first.result, 0.2)
+        while not case.reply.waits:
+            pass
+        assert case.first.cancel()
+        with pytest.raises(errors.CallCancelled):
+            waiting.result()
+
+
+def test_a_finished_call_is_not_cancelled(case):
+    case.reply.here.set()
+    case.first.result()
+    case.reply.revocable = True
+    assert not case.first.cancel()
+
+
+def test_callbacks(case):
+    called = concurrent.futures.Future()
+    case.first.add_done_callback(called.set_result)
+    case.reply.here.set()
+    assert called.result(timeout=5) is case.first
+    late = concurrent.futures.Future()
+    case.first.result()
+    case.first.add_done_callback(late.set_result)
+    assert late.result(timeout=0) is case.first
+
+
+def test_callbacks_after_a_timeout():
+    case = Case(timeout=0.02)
+    called = concurrent.futures.Future()
+    case.first.add_done_callback(lambda future: called.set_result(future.exception(timeout=0)))
+    assert isinstance(called.result(timeout=5), errors.RpcTimeout)
+
+
+def test_a_callback_that_raises_hurts_nobody(case, caplog):
+    done = threading.Event()
+    case.first.add_done_callback(lambda future: 1 / 0)
+    case.first.add_done_callback(lambda future: done.set())
+    case.reply.here.set()
+    assert done.wait(5)
+    assert "callback" in caplog.text
+
+
+def test_a_future_can_be_awaited(case):
+    async def main():
+        asyncio.get_running_loop().call_later(0.01, case.reply.here.set)
+        return await asyncio.gather(case.first, case.second)
+
+    assert asyncio.run(main()) == [["a"], "b"]
+
+
+def test_a_future_as_an_argument_is_its_expression(case):
+    assert freeze(case.second) is COUNT
+    assert case.reply.waits == 0
+
+
+def test_a_write_as_an_argument_is_its_value(case):
+    case.reply.here.set()
+    write = Future(case.call, 1, Method(parent=SHOP, name="create", kwargs={"total": 1}))
+    node = freeze(write)
+    assert isinstance(node, Literal)
+    assert node.value == "b"

@@ -1,0 +1,43 @@
+"""The worker's application with a server that does what a test tells it, in place of the evaluation of a graph.
+
+Each output of a request is a literal: ``{"do": "sleep", "seconds": 2}`` and the like, or any value, which comes back.
+"""
+
+import os
+import signal
+import time
+
+import django_rpc.server
+from django_rpc.graph.node import Method
+from django_rpc.wire.codec import decode_request, encode_response
+from django_rpc.wire.messages import ErrorReport, Response
+
+
+def obey(value):
+    if not isinstance(value, dict) or "do" not in value:
+        return value
+    action = value["do"]
+    if action == "sleep":
+        time.sleep(value["seconds"])
+    elif action == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action == "write":  # says that it ran
+        with open(value["path"], "a") as file:
+            file.write(f"{value.get('text', 'ran')}\n")
+    return os.getpid()
+
+
+def handle(message):
+    request = decode_request(message)
+    nodes = [request.nodes[index] for index in request.outputs]
+    if any(isinstance(node, Method) for node in nodes):
+        report = ErrorReport(code="Remote", remote_name="shop.NoStock", message="none left", node=request.outputs[0])
+        return encode_response(Response(id=request.id, error=report))
+    return encode_response(Response(id=request.id, outputs=tuple(obey(node.value) for node in nodes)))
+
+
+django_rpc.server.handle = handle
+
+from django_rpc.celery.app import app  # noqa: E402
+
+__all__ = ["app"]
