@@ -136,9 +136,9 @@ def column_names(compiled: compiler.SQLCompiler) -> tuple[str, ...]:
     query = compiled.query
     for name, position in (compiled.annotation_col_map or {}).items():
         names[position] = query.wire_alias(name)
-    if query.values_select:
+    if query.values_select:  # since Django 5.2 the names of plain columns are in the map above
         plain = [i for i, name in enumerate(names) if name is None]
-        for i, name in zip(plain, query.values_select, strict=True):
+        for i, name in zip(plain, query.values_select, strict=False):
             names[i] = name
     elif compiled.klass_info:
         _name_class(compiled, names, compiled.klass_info, "")

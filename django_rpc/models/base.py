@@ -143,8 +143,8 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         """Delete at the service, with its cascades, in one message; returns what Django's ``delete()`` does."""
         if self.pk is None:
             raise ValueError(
-                f"{type(self).__name__} object can't be deleted because its {self._meta.pk.attname} attribute is set to "
-                "None."
+                f"{type(self).__name__} object can't be deleted because its {self._meta.pk.attname} attribute is set "
+                "to None."
             )
         using = _remote_alias(self, using)
         origin = type(self)

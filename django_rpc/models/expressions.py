@@ -99,9 +99,9 @@ def _subquery(value: expressions.Subquery) -> Expr:
             f"{type(value).__name__}() of a local queryset cannot be sent to a service: only querysets of mirror "
             "models can. Fetch the local values first: list(...)."
         )
-    _, kwargs = value._constructor_args
     kind = "Exists" if isinstance(value, expressions.Exists) else "Subquery"
-    frozen = Expr(kind, (recorded(),), _keywords(kind, {k: v for k, v in kwargs.items() if k != "queryset"}))
+    declared = value.__dict__.get("output_field") if kind == "Subquery" else None
+    frozen = Expr(kind, (recorded(),), {} if declared is None else {"output_field": freeze(declared)})
     if getattr(value, "negated", False):  # Django 4.2 keeps ~Exists() as a flag
         return Expr("NegatedExpression", (frozen,))
     return frozen

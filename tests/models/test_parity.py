@@ -128,7 +128,7 @@ READS = {
             lower=Lower("name"),
             size=Length("city"),
             both=Concat("name", Value(" of "), "city"),
-            note=Coalesce("notes", Value("-")),
+            note=Coalesce("notes", Value("-", output_field=models.TextField())),
             text=Cast("credit", models.CharField()),
             most=Greatest("id", Value(10)),
             sub=fn.Substr("name", 1, 3),
