@@ -18,7 +18,7 @@ __all__ = ["describe", "step"]
 
 _ITEMS = 4  # of a container are shown
 _STEPS = 24  # of a chain are looked at, at each end
-_DEPTH = 3  # of queries within queries
+_DEPTH = 6  # of queries, sums and containers within each other
 _MARK = "…"
 
 _INFIX = {
@@ -118,7 +118,7 @@ def _fit(steps: list[Node], limit: int, room: int, depth: int) -> str:
 def _value(value: Any, limit: int, depth: int) -> str:
     """Any argument, in about ``limit`` characters."""
     if isinstance(value, Node):
-        return _chain(value, max(limit // 2, 24), depth - 1)
+        return _chain(value, max(limit * 3 // 4, 24), depth - 1)
     if isinstance(value, str | bytes):
         return repr(value) if len(value) <= limit else repr(value[: max(limit - 4, 8)])[:-1] + _MARK + "'"
     if isinstance(value, bool | int | float) or value is None:
@@ -256,12 +256,12 @@ def _item(node: kinds.Item, limit: int, depth: int) -> str:
 
 
 def _operator(node: kinds.Operator, limit: int, depth: int) -> str:
-    left = _value(node.args[0], limit // 2, depth)
+    left = _value(node.args[0], limit, depth)
     if len(node.args) == 2 and node.name in _INFIX:
-        return f"({left} {_INFIX[node.name]} {_value(node.args[1], limit // 2, depth)})"
+        return f"({left} {_INFIX[node.name]} {_value(node.args[1], limit, depth)})"
     if len(node.args) == 1 and node.name in _PREFIX:
         return f"({_PREFIX[node.name]}{left})"
-    return f"{node.name}({', '.join(_value(value, limit // 2, depth) for value in node.args)})"
+    return f"{node.name}({', '.join(_value(value, limit, depth) for value in node.args)})"
 
 
 def _literal(node: kinds.Literal, limit: int, depth: int) -> str:

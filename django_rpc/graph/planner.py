@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from django_rpc.graph.dag import as_node, services, topological
+from django_rpc.graph.describe import describe
+from django_rpc.graph.errors import NotSupported
 from django_rpc.graph.node import Insert, Node, Save, Source
 from django_rpc.graph.plan import Plan, Stage
 from django_rpc.graph.rewrites import REWRITES, Draft
 from django_rpc.graph.runner import several_services
 
-__all__ = ["PHASES", "collect", "partition", "plan", "rewrite"]
+__all__ = ["PHASES", "collect", "partition", "plan", "rewrite", "stage_for"]
 
 
 def collect(outputs: Iterable[Any]) -> Draft:
@@ -79,6 +81,26 @@ def plan(outputs: Iterable[Any]) -> Plan:
     Raises TypeError for an output without a node, NotSupported where one value needs several services.
     """
     return partition(rewrite(collect(outputs)))
+
+
+def stage_for(outputs: Iterable[Any], service: str) -> Stage:
+    """The one message that asks ``service`` for all of ``outputs``; its outputs are theirs, in their order.
+
+    >>> from django_rpc.graph.node import Method, Source
+    >>> stage_for([Method(Source("shop.Order", "rpc"), "count")], "rpc").outputs
+    (1,)
+
+    Raises NotSupported where another service is needed.
+    """
+    stages = plan(outputs).stages
+    for stage in stages:
+        if stage.service not in (None, service):
+            wanted = stage.nodes[stage.outputs[0]]
+            raise NotSupported(
+                f"{describe(wanted, 120)} is computed by the service {stage.service!r}, and was given to the one "
+                f"of {service!r}. compute() of django_rpc.graph.delayed asks each service for its own."
+            )
+    return stages[0]
 
 
 #: The phases by name, in their order.

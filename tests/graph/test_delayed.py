@@ -1,0 +1,325 @@
+"""The user's handle: what it records, what it refuses, and what it says then."""
+
+import asyncio
+import copy
+import operator
+import pickle
+
+import networkx
+import pytest
+
+from django_rpc.graph import delayed as module
+from django_rpc.graph.delayed import Delayed, attribute, delayed
+from django_rpc.graph.errors import NoRunner, NotSupported
+from django_rpc.graph.node import Attr, Call, Item, Literal, Method, Operator, Source
+from django_rpc.graph.runner import ServiceRunner, resolvers
+
+
+def line():
+    import sys
+
+    return sys._getframe(1).f_lineno
+
+
+def test_methods_of_a_query_become_method_nodes(orders):
+    node = orders.filter(total__gt=5, tags=["a"]).node
+    assert isinstance(node, Method)
+    assert (node.parent, node.name, node.args, node.kwargs) == (
+        orders.node,
+        "filter",
+        (),
+        {"total__gt": 5, "tags": ["a"]},
+    )
+    assert node.is_query
+    assert not orders.count().node.is_query
+
+
+def test_a_node_knows_the_line_that_built_it(orders):
+    order, here = orders.first(), line()
+    built = [orders.filter(a=1), order.name, order.name.upper(), order["a"], order + 1, 1 - order, orders.call("x")]
+    assert order.node.where == (__file__, here)
+    assert {one.node.where for one in built} == {(__file__, here + 1)}
+
+
+def test_arguments_at_any_depth_are_nodes(orders, clients):
+    vip = clients.filter(tier="vip").values("pk")
+    node = orders.filter(client__in=vip, other={"deep": [(vip,)]}).node
+    assert node.kwargs["client__in"] is vip.node
+    assert node.kwargs["other"]["deep"][0][0] is vip.node
+    assert list(node.inputs()) == [orders.node, vip.node, vip.node]
+
+
+def test_registered_methods(orders):
+    node = orders.call("recount", 1, name="x", self_="y").node
+    assert isinstance(node, Call)
+    assert (node.name, node.args, node.kwargs) == ("recount", (1,), {"name": "x", "self_": "y"})
+
+
+def test_attributes_of_a_value_and_their_calls(orders):
+    name = orders.first().customer.name
+    assert isinstance(name.node, Attr)
+    upper = name.upper().node
+    assert isinstance(upper, Method)
+    assert upper.parent is name.node
+    assert upper.name == "upper"
+    # A field may have the name of a method: it is one only when it is called.
+    assert isinstance(orders.first().count.node, Attr)
+
+
+def test_items_and_slices(orders):
+    assert orders[:5].node.is_query
+    assert isinstance(orders[0].node, Item)
+    assert not orders[0].node.is_query
+    assert orders.first()["a"].node.key == "a"
+    count = orders.count()
+    assert orders.first()[count].node.key is count.node
+
+
+@pytest.mark.parametrize("name", "add sub mul truediv floordiv mod pow matmul lshift rshift and_ or_ xor".split())
+def test_operators_in_both_directions(orders, name):
+    count = orders.count()
+    function = getattr(operator, name)
+    right, left = function(count, 2).node, function(2, count).node
+    assert isinstance(right, Operator)
+    assert (right.name, right.args) == (name, (count.node, 2))
+    assert (left.name, left.args) == (name, (2, count.node))
+
+
+@pytest.mark.parametrize("name", "eq ne lt le gt ge".split())
+def test_comparisons_build_nodes(orders, name):
+    count = orders.count()
+    assert getattr(operator, name)(count, 2).node.args == (count.node, 2)
+
+
+@pytest.mark.parametrize("name", "neg pos invert abs".split())
+def test_unary_operators(orders, name):
+    count = orders.count()
+    node = getattr(operator, name)(count).node
+    assert (node.name, node.args) == (name, (count.node,))
+
+
+@pytest.mark.parametrize(("sign", "name"), [(operator.and_, "and_"), (operator.or_, "or_"), (operator.xor, "xor")])
+def test_two_queries_join_to_a_query(orders, sign, name):
+    node = sign(orders.filter(a=1), orders.filter(b=2)).node
+    assert isinstance(node, Method)
+    assert node.name == name
+    assert node.is_query
+
+
+def test_the_hash_is_the_identity_although_equality_builds_a_node(orders):
+    one, other = orders.first(), orders.first()
+    assert len({one, other}) == 2
+    assert {one: 1}[one] == 1
+    assert isinstance(one == other, Delayed)
+
+
+REFUSALS = {
+    "bool": (lambda d: bool(d), TypeError, r"compute\(\)"),
+    "not": (lambda d: not d, TypeError, r"compute\(\)"),
+    "in a list": (lambda d: d in [1, 2], TypeError, "'in' cannot ask"),
+    "iterate": (lambda d: list(d), TypeError, r"for row in d\.compute\(\)"),
+    "unpack": (lambda d: (lambda a, b: a)(*d), TypeError, "unpacked"),
+    "len": (lambda d: len(d), TypeError, r"len\(d\.compute\(\)\)"),
+    "contains": (lambda d: 1 in d, TypeError, r"x in d\.compute\(\)"),
+    "index": (lambda d: [1, 2][d], TypeError, r"d\.compute\(\)"),
+    "range": (lambda d: range(d), TypeError, r"d\.compute\(\)"),
+    "int": (lambda d: int(d), TypeError, r"int\(d\.compute\(\)\)"),
+    "float": (lambda d: float(d), TypeError, r"float\(d\.compute\(\)\)"),
+    "reversed": (lambda d: reversed(d), TypeError, r"reversed\(d\.compute\(\)\)"),
+    "set attribute": (lambda d: setattr(d, "name", 1), TypeError, r"\.update\(name=\.\.\.\)"),
+    "set slot": (lambda d: setattr(d, "node", 1), TypeError, "cannot be changed"),
+    "delete attribute": (lambda d: delattr(d, "name"), TypeError, "cannot be deleted"),
+    "set item": (lambda d: operator.setitem(d, 0, 1), TypeError, "cannot be changed"),
+    "delete item": (lambda d: operator.delitem(d, 0), TypeError, r"\.delete\(\)"),
+    "call a value": (lambda d: d(), TypeError, "cannot be called"),
+    "unknown method": (lambda d: d.uper(), AttributeError, "Did you mean upper"),
+    "unregistered method": (lambda d: d.frobnicate(), AttributeError, r"\.call\('frobnicate'"),
+    "private name": (lambda d: d._meta, AttributeError, "_meta"),
+    "double underscore": (lambda d: d.a__b, ValueError, "not a valid name"),
+    "unsendable": (lambda d: d + object(), TypeError, "cannot be sent"),
+    "unsendable argument": (lambda d: d.name.join(object()), TypeError, "cannot be sent"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_what_a_value_refuses(orders, case):
+    do, error, text = REFUSALS[case]
+    with pytest.raises(error, match=text):
+        do(orders.first())
+
+
+QUERY_REFUSALS = {
+    "bool": (lambda q: bool(q), TypeError, r"d\.exists\(\)\.compute\(\)"),
+    "len": (lambda q: len(q), TypeError, r"d\.count\(\)"),
+    "contains": (lambda q: 1 in q, TypeError, r"\.exists\(\)"),
+    "reversed": (lambda q: reversed(q), TypeError, r"d\.reverse\(\)"),
+    "typo": (lambda q: q.fliter(a=1), AttributeError, "Did you mean filter"),
+    "typo of ours": (lambda q: q.comput(), AttributeError, "compute"),
+    "field": (lambda q: q.total, AttributeError, r"\.values\('total'\)"),
+    "method of instances": (lambda q: q.save(), AttributeError, r"\.get\(\.\.\.\)\.save\(\)"),
+    "internal": (lambda q: q.sticky(), AttributeError, "sticky"),
+    "method not called": (lambda q: q.filter.total, AttributeError, r"\.filter\(\.\.\.\)"),
+    "truth of a method": (lambda q: bool(q.exists), TypeError, r"\.exists\(\.\.\.\)"),
+    "negative index": (lambda q: q[-1], ValueError, r"\.last\(\)"),
+    "negative slice": (lambda q: q[:-1], ValueError, r"\.reverse\(\)"),
+    "step": (lambda q: q[::2], TypeError, "no step"),
+    "text key": (lambda q: q["a"], TypeError, r"\.filter\(\)"),
+    "truth as key": (lambda q: q[True], TypeError, "whole numbers"),
+    "no key": (lambda q: q[None], TypeError, "whole numbers"),
+    "plus": (lambda q: q + 1, TypeError, r"\.count\(\)"),
+    "reflected": (lambda q: 1 + q, TypeError, r"\.count\(\)"),
+    "equal": (lambda q: q == 1, TypeError, r"\.get\(\)"),
+    "and a value": (lambda q: q & q.count(), TypeError, "another query"),
+    "call": (lambda q: q(), TypeError, "cannot be called"),
+    "unsendable": (lambda q: q.filter(a=object()), TypeError, "cannot be sent"),
+    "bad name": (lambda q: q.call("__init__"), ValueError, "not a valid name"),
+}
+
+
+@pytest.mark.parametrize("case", QUERY_REFUSALS)
+def test_what_a_query_refuses(orders, case):
+    do, error, text = QUERY_REFUSALS[case]
+    with pytest.raises(error, match=text):
+        do(orders)
+
+
+def test_with_and_async_for_are_refused(orders):
+    with pytest.raises(TypeError, match="context manager"), orders:
+        pass
+
+    async def walk():
+        async for _ in orders:
+            pass
+
+    with pytest.raises(TypeError, match="for row in await d"):
+        asyncio.run(walk())
+
+
+def test_protocol_probes_hear_no(orders):
+    for name in ("_repr_html_", "__array__", "_meta", "__wrapped__", "_ipython_display_", "__fspath__"):
+        assert not hasattr(orders, name)
+        assert not hasattr(orders.first(), name)
+
+
+def test_identity_is_found_in_a_list_without_asking(orders):
+    one = orders.first()
+    assert one in [one]
+
+
+def test_compute_sends_one_output_with_its_options(orders, runner):
+    value = Delayed(orders.node, runner, finish=str.upper).compute(timeout=5, priority=True)
+    assert value == "ORDER.OBJECTS"
+    [(outputs, options)] = runner.messages
+    assert [output.node for output in outputs] == [orders.node]
+    assert options == {"timeout": 5, "priority": True}
+
+
+def test_what_is_built_on_a_value_keeps_the_runner_and_drops_its_finish(orders, runner):
+    first = Delayed(orders.first().node, runner, finish=str.upper)
+    for built in (first.name, first["a"], first + 1, 1 + first, first.call("x"), first.name.upper(), -first):
+        assert built.runner is runner
+        assert built.finish is None
+
+
+def test_submit_and_await(orders):
+    assert orders.count().submit().result() == "Order.objects.count()"
+
+    async def ask():
+        return await orders.count()
+
+    assert asyncio.run(ask()) == "Order.objects.count()"
+
+
+def test_the_first_runner_wins(orders, runner):
+    bare = Delayed(Source("shop.Client", "rpc"))
+    assert bare.filter(order=orders).runner is runner
+    assert bare.call("x", orders).runner is runner
+    assert (bare.count() + orders.count()).runner is runner
+
+
+def test_without_a_runner_the_service_finds_it(orders, runner):
+    bare = Delayed(orders.node)
+    with pytest.raises(NoRunner, match="'rpc'"):
+        bare.compute()
+    resolvers.append(lambda service: runner if service == "rpc" else None)
+    try:
+        assert bare.count().compute() == "Order.objects.count()"
+    finally:
+        resolvers.pop()
+    with pytest.raises(NoRunner, match="names no service"):
+        delayed([1]).compute()
+
+
+def test_two_services_in_one_value_are_refused_by_name(orders, products):
+    mixed = orders.filter(sku__in=products.values("sku"))
+    with pytest.raises(NotSupported, match=r"rpc and stock"):
+        mixed.plan()
+    with pytest.raises(NotSupported, match=r"rpc and stock"):
+        Delayed(mixed.node).compute()
+
+
+def test_graph_plan_and_explain(orders):
+    first = orders.filter(a=1).first()
+    assert isinstance(first.graph, networkx.DiGraph)
+    assert len(first.graph) == 3
+    assert first.plan().round_trips == 1
+    assert "service 'rpc'" in first.explain()
+
+
+def test_completion_lists_what_there_is(orders):
+    assert {"filter", "first", "compute", "call", "graph"} <= set(dir(orders))
+    assert "sticky" not in dir(orders)
+    assert "save" not in dir(orders)
+    assert {"upper", "save", "compute"} <= set(dir(orders.first()))
+
+
+def test_repr_is_what_the_user_wrote(orders):
+    assert repr(orders.filter(tier="vip").first()) == "<Delayed Order.objects.filter(tier='vip').first()>"
+    assert repr(orders.filter) == "<method Order.objects.filter>"
+
+
+def test_attributes_that_we_have_ourselves(orders):
+    assert attribute(orders.first(), "plan").node.name == "plan"
+    assert attribute(orders, "explain")().node.name == "explain"
+
+
+def test_delayed_of_plain_data_and_of_nodes(orders):
+    assert delayed(orders) is orders
+    assert delayed(orders.node).node is orders.node
+    literal = delayed([orders, 1]).node
+    assert isinstance(literal, Literal)
+    assert literal.value == [orders.node, 1]
+    with pytest.raises(TypeError, match="cannot be sent"):
+        delayed(object())
+
+
+def test_copies_are_the_same_value(orders):
+    write = orders.create(total=1)
+    assert copy.copy(write) is write
+    assert copy.deepcopy([write])[0] is write
+    assert copy.deepcopy(write.node) is write.node
+
+
+def test_pickles_find_their_runner_by_the_name_of_the_service(runner):
+    node = Method(Source("shop.Order", "rpc"), "count", where=("here.py", 3))
+    revived = pickle.loads(pickle.dumps(Delayed(node, _Named(), str)))
+    assert isinstance(revived.runner, ServiceRunner)
+    assert revived.runner.service == "rpc"
+    assert revived.finish is str
+    assert revived.node.where == ("here.py", 3)
+    assert repr(revived) == "<Delayed Order.objects.count()>"
+
+
+class _Named:
+    """A runner that cannot be pickled itself."""
+
+    service = "rpc"
+
+    def __reduce__(self):
+        raise AssertionError("the runner was pickled")
+
+
+def test_everything_public_is_reserved_knowingly():
+    public = {name for name in vars(Delayed) if not name.startswith("_")}
+    assert public == {"call", "compute", "explain", "finish", "graph", "node", "plan", "runner", "submit", "visualize"}
+    assert set(module.__all__) == {"Delayed", "Output", "Runner", "attribute", "compute", "delayed"}

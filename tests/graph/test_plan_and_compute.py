@@ -1,0 +1,179 @@
+"""Plans, their words, and compute of many things at once."""
+
+import collections
+import dataclasses
+
+import pytest
+
+from django_rpc.graph.delayed import Delayed, Output, compute, delayed
+from django_rpc.graph.describe import describe
+from django_rpc.graph.errors import NoRunner, NotSupported
+from django_rpc.graph.planner import PHASES, collect, partition, plan, rewrite, stage_for
+from django_rpc.graph.runner import Runner
+
+
+def test_one_service_is_one_stage(orders, clients):
+    count, write = orders.count(), orders.create(client=clients.first())
+    made = plan([write.id, Output(count.node), orders.count()])
+    [stage] = made.stages
+    assert stage.service == "rpc"
+    assert stage.writes
+    asked = [stage.nodes[index] for index in stage.outputs]
+    assert [describe(node) for node in asked] == [
+        "Order.objects.create(client=Client.objects.first()).id",
+        "Order.objects.count()",
+        "Order.objects.count()",
+    ]
+    assert asked[1] is not asked[2], "a write stands between the two"
+    assert made.values([["id", "count", "again"]]) == ["id", "count", "again"]
+
+
+def test_independent_services_are_a_stage_each(orders, products):
+    made = plan([products.count(), orders.count(), delayed([1]), products.first()])
+    assert [stage.service for stage in made.stages] == ["rpc", "stock"]
+    assert made.round_trips == 2
+    assert [len(stage.nodes) for stage in made.stages] == [3, 3]
+    assert made.values([["orders", "plain"], ["products", "first"]]) == ["products", "orders", "plain", "first"]
+    assert made.explain().startswith("2 round trips, 6 nodes, 4 outputs.")
+
+
+def test_plain_data_can_go_anywhere():
+    [stage] = plan([delayed([1, 2])]).stages
+    assert stage.service is None
+    assert "any service" in plan([delayed([1, 2])]).explain()
+
+
+def test_a_caller_can_stop_at_any_phase(orders):
+    outputs = [orders.all().count(), orders.all().count()]
+    collected = collect(outputs)
+    assert len(collected.nodes) == 5
+    rewritten = rewrite(collected)
+    assert len(rewritten.nodes) == 3
+    assert partition(rewritten) == plan(outputs)
+    assert list(PHASES) == ["collect", "rewrite", "partition"]
+
+
+def test_the_words_of_a_plan(orders):
+    writes = [orders.create(total=number) for number in range(7)]
+    text = plan(writes).explain()
+    assert text.splitlines()[0] == "1 round trip, 8 nodes, 7 outputs."
+    assert "7 writes, all in one transaction" in text
+    assert "writes Order.objects.create(total=0)" in text
+    assert "7 writes in all" in text
+    assert "7 outputs in all" in text
+    assert "no transaction" in orders.count().explain()
+
+
+def test_the_stage_of_a_session_refuses_another_service(orders, products):
+    assert stage_for([orders.count()], "rpc").service == "rpc"
+    assert stage_for([delayed([1])], "rpc").outputs == (0,)
+    with pytest.raises(NotSupported, match=r"'stock'.*'rpc'"):
+        stage_for([orders.count(), products.count()], "rpc")
+
+
+# -- compute ------------------------------------------------------------------------------------------------
+
+Point = collections.namedtuple("Point", "x y")
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    left: object
+    right: object
+    made: object = dataclasses.field(init=False, default=0)
+
+
+@dataclasses.dataclass
+class Plain:
+    n: int
+
+
+def test_any_shape_comes_back_in_one_message(orders, clients, runner):
+    first, count = orders.first(), clients.count()
+    plain = Plain(1)
+    text = {"first": "Order.objects.first()", "count": "Client.objects.count()"}
+    values = compute(
+        first,
+        [count, (first,), 3],
+        {"k": {first}, count: 1},
+        Point(first, [count]),
+        Pair(count, 1),
+        plain,
+        "text",
+        None,
+        range(3),
+        priority=True,
+    )
+    assert values == (
+        text["first"],
+        [text["count"], (text["first"],), 3],
+        {"k": {text["first"]}, text["count"]: 1},
+        Point(text["first"], [text["count"]]),
+        Pair(text["count"], 1),
+        plain,
+        "text",
+        None,
+        range(3),
+    )
+    assert values[5] is plain
+    [(outputs, options)] = runner.messages
+    assert len(outputs) == 8
+    assert options == {"timeout": None, "priority": True}
+
+
+def test_plain_values_send_nothing(runner):
+    assert compute() == ()
+    assert compute(1, [2]) == (1, [2])
+    assert not runner.messages
+
+
+def test_one_message_a_service(orders, products, runner, other_runner):
+    values = compute([orders.count(), products.count(), orders.first(), delayed([1])], timeout=3)
+    assert values == (["Order.objects.count()", "Product.objects.count()", "Order.objects.first()", "[1]"],)
+    assert [len(outputs) for outputs, _ in runner.messages] == [3]
+    assert [len(outputs) for outputs, _ in other_runner.messages] == [1]
+
+
+def test_finish_belongs_to_its_output(orders, runner):
+    loud = Delayed(orders.count().node, runner, str.upper)
+    assert compute(loud, orders.count()) == ("ORDER.OBJECTS.COUNT()", "Order.objects.count()")
+
+
+def test_futures_are_waited_for_not_sent_again(orders, runner):
+    future = orders.create(total=1).submit()
+    assert compute([future], orders.count(), timeout=7) == (["Order.objects.create(total=1)"], "Order.objects.count()")
+    assert future.timeouts == [7]
+    assert len(runner.messages) == 2
+
+
+def test_querysets_say_what_to_make_of_the_answer(orders, runner):
+    class Queryset:
+        def __rpc_node__(self):
+            return orders.node
+
+        def delayed(self):
+            return Delayed(orders.node, runner, list)
+
+    assert compute([Queryset()]) == ([list("Order.objects")],)
+    assert compute(orders.node, orders) == ("Order.objects", "Order.objects")
+
+
+def test_errors_come_before_any_message(orders, products, runner, other_runner):
+    with pytest.raises(NotSupported, match="rpc and stock"):
+        compute(orders.count(), orders.filter(sku__in=products.values("sku")))
+    with pytest.raises(NoRunner, match="names no service"):
+        compute(delayed([1]))
+    assert not runner.messages
+    assert not other_runner.messages
+
+
+def test_the_runner_of_the_right_service_is_taken(orders, products, runner, other_runner):
+    misled = Delayed(products.count().node, runner)
+    assert compute(misled, products.first()) == ("Product.objects.count()", "Product.objects.first()")
+    assert not runner.messages
+    assert len(other_runner.messages) == 1
+
+
+def test_the_protocol_of_runners(runner):
+    assert isinstance(runner, Runner)
+    assert not isinstance(object(), Runner)

@@ -1,0 +1,166 @@
+"""Pictures: what is in them, and that they are drawn."""
+
+import importlib.metadata
+import sys
+import types
+
+import pytest
+
+from django_rpc.graph import render as rendering
+from django_rpc.graph.boxes import boxes_of
+from django_rpc.graph.delayed import delayed
+from django_rpc.graph.errors import MissingExtra
+from django_rpc.graph.planner import collect
+from django_rpc.graph.render import find_dot, pdf_page, render
+from django_rpc.graph.visualize import Picture, to_dot, visualize
+
+MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF-", "jpeg": b"\xff\xd8", "dot": b"digraph"}
+
+
+def boxes(*outputs, **options):
+    return boxes_of(collect(outputs), **options)
+
+
+def test_a_chain_is_one_box(orders):
+    [box], edges = boxes(orders.filter(a=1).order_by("b").first().name)
+    assert "".join(box.lines) == "Order.objects.filter(a=1).order_by('b').first().name"
+    assert box.output
+    assert not edges
+    many, _ = boxes(orders.filter(a=1).first().name, collapse=False)
+    assert len(many) == 4
+
+
+def test_what_is_used_twice_has_a_box_of_its_own(orders):
+    first = orders.first()
+    found, edges = boxes(first.name + first.number)
+    assert [box.lines for box in found] == [["Order.objects.first()"], [".name"], [".number"], ["(… + …)"]]
+    assert set(edges) == {(0, 1), (0, 2), (1, 3), (2, 3)}
+    assert [box.colour for box in found] == ["read", "read", "read", "value"]
+
+
+def test_edges_say_as_what_a_value_is_used(orders, clients):
+    found, edges = boxes(orders.create(client=clients.first(), total=clients.count()))
+    assert sorted(edges.values()) == ["client", "total"]
+    assert found[-1].colour == "write"
+
+
+def test_what_follows_a_write_stands_below_it(orders):
+    found, edges = boxes(orders.create(total=1).number)
+    assert [box.colour for box in found] == ["write", "read"]
+    assert list(edges) == [(0, 1)]
+
+
+def test_a_source_is_said_in_each_box_that_stands_on_it(orders):
+    found, edges = boxes(orders.count(), orders.first(), orders.filter(a=orders))
+    assert ["Order.objects"] in [box.lines for box in found]
+    found, edges = boxes(orders.count(), orders.first())
+    assert [box.lines[0] for box in found] == ["Order.objects.count()", "Order.objects.first()"]
+    assert not edges
+
+
+def test_large_graphs_stay_readable(orders):
+    found, edges = boxes(*[orders.get(pk=number).total for number in range(100)])
+    [box] = found
+    assert box.count == 100
+    assert "99 more like this" in box.lines[-1]
+    total, chain = 0, orders
+    for number in range(500):
+        total, chain = total + orders.get(pk=number).total, chain.filter(a=number)
+    found, edges = boxes(total)
+    assert len(found) == 2
+    assert len(edges) == 1
+    [box], _ = boxes(chain)
+    assert len(box.lines) <= 9
+    assert any("more steps" in line for line in box.lines)
+
+
+def test_dot_text(orders, products):
+    text = to_dot([orders.create(note='a "quoted" \\ text\n'), products.count()], title="A title")
+    assert 'label="service rpc"' in text
+    assert 'label="service stock"' in text
+    assert "#ffd9b3" in text
+    assert "peripheries=2" in text
+    assert '\\"quoted\\"' in text or "'a \\\"quoted" in text
+    assert 'label="A title"' in text
+    assert text.count("{") == text.count("}")
+    assert 'rankdir="LR"' in to_dot([orders], rankdir="LR")
+
+
+def test_the_optimised_graph_is_smaller(orders):
+    twice = orders.all().count() + orders.all().count()
+    assert len(to_dot([twice], optimize_graph=True).splitlines()) < len(to_dot([twice]).splitlines())
+
+
+@pytest.mark.parametrize("format", MAGIC)
+def test_every_format_is_drawn(orders, tmp_path, format):
+    picture = visualize([orders.filter(name='Ж "x" <b> &').first()], tmp_path / f"graph.{format}")
+    assert isinstance(picture, Picture)
+    assert picture.data.startswith(MAGIC[format])
+    assert picture.path.read_bytes() == picture.data
+    assert repr(str(picture.path)) in repr(picture)
+    assert "text/plain" in picture._repr_mimebundle_()
+
+
+def test_the_format_comes_from_the_argument_or_the_name(orders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert orders.visualize().path.name == "django_rpc.png"
+    assert orders.visualize("a", format="svg").path.name == "a.svg"
+    assert orders.visualize("b.jpg").format == "jpeg"
+    assert orders.visualize("c.dot", format="svg").format == "svg"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.jpg", "c.dot", "django_rpc.png"]
+    drawn = orders.visualize(None, format="svg")
+    assert drawn.path is None
+    assert set(drawn._repr_mimebundle_()) == {"image/svg+xml", "text/plain"}
+    assert "bytes" in repr(drawn)
+    with pytest.raises(ValueError, match="no format"):
+        orders.visualize("x.gif")
+
+
+def test_text_that_is_not_dot_is_an_error():
+    with pytest.raises(ValueError, match="could not be drawn"):
+        render("this is no graph", "svg")
+
+
+def test_without_graphviz_the_error_names_the_extra(orders, monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(rendering.shutil, "which", lambda name: None)
+    monkeypatch.setattr(rendering.importlib.metadata, "files", missing)
+    assert find_dot() == []
+    with pytest.raises(MissingExtra, match=r"django-rpc\[viz\]"):
+        orders.visualize(None)
+    assert orders.visualize(None, format="dot").data.startswith(b"digraph")
+
+
+def test_a_dot_that_fails_gives_way_to_the_next(monkeypatch):
+    good = find_dot()
+    monkeypatch.setattr(rendering, "find_dot", lambda: ["/bin/false", "/does/not/exist", *good])
+    assert render("digraph { a -> b }", "png").startswith(MAGIC["png"])
+    assert render("digraph { a -> b }", "pdf").startswith(MAGIC["pdf"])
+
+
+def test_a_page_holds_a_jpeg_and_nothing_else():
+    with pytest.raises(ValueError, match="no JPEG"):
+        pdf_page(b"GIF89a", 72)
+    with pytest.raises(ValueError, match="no frame"):
+        pdf_page(b"\xff\xd8\xff\xe0\x00\x04ab", 72)
+
+
+def test_inside_ipython_its_own_object_is_returned(orders, monkeypatch):
+    ipython, display = types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    ipython.get_ipython = lambda: object()
+    display.SVG = lambda data: ("SVG", data)
+    display.Image = lambda data, format: ("Image", format)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    assert orders.visualize(None) == ("Image", "png")
+    assert orders.visualize(None, format="svg")[0] == "SVG"
+    assert isinstance(orders.visualize(None, format="dot"), Picture)
+    ipython.get_ipython = lambda: None
+    assert isinstance(orders.visualize(None), Picture)
+
+
+def test_containers_are_drawn(orders):
+    found, _ = boxes(delayed([orders.count(), 1]))
+    assert found[-1].colour == "value"
