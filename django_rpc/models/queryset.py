@@ -260,7 +260,8 @@ class RpcQuerySet(QuerySet):
 
     def delayed(self) -> Delayed:
         """The handle on this query's node: nothing is sent before its ``compute()``."""
-        return Delayed(self.query.recorded(), self._session, self._list_of)
+        finish = functools.partial(as_model, self.model) if self._fields is None else None
+        return Delayed(self.query.recorded(), self._session, finish)
 
     def __rpc_node__(self) -> Node:
         return self.query.recorded()
@@ -337,9 +338,6 @@ class RpcQuerySet(QuerySet):
     @property
     def _session(self) -> Any:
         return connections[self.db].session
-
-    def _list_of(self, table: Any) -> Any:
-        return [as_model(self.model, item) for item in table] if isinstance(table, list) else table
 
     def _delayed_terminal(self, name: str, args: Any, kwargs: Any) -> Delayed:
         node = Method(self.query.recorded(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
