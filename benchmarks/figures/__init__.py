@@ -1,0 +1,1 @@
+"""One module a figure: which lanes run side by side, and which goals hold."""

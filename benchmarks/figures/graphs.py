@@ -1,0 +1,138 @@
+"""Building graphs with our Delayed beside dask.delayed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import statistics
+from collections.abc import Iterator
+
+from benchmarks.driver import Driver, TooSlow
+from benchmarks.harness import Effort, Row, Skipped, Summary, compare, interleave, lane
+from benchmarks.stack import Stack
+
+__all__ = ["graphs", "growth", "memory"]
+
+SHAPES = ("chain", "fan-in", "mesh")
+SIZES = (1_000, 10_000, 100_000)
+#: A reference that takes longer is stopped, and larger sizes of the shape are not tried.
+LIMIT = 20.0
+GOAL = 0.1
+
+
+def graphs(stack: Stack, effort: Effort) -> Iterator[Row]:
+    """Each shape at each size, in the same user's code."""
+    _need_dask()
+    sizes = SIZES if effort.rounds >= Effort.rounds else SIZES[:1]
+    with stack.apart() as parts:
+        ours, dask = _driver(parts, "ours"), _driver(parts, "dask")
+        for shape in SHAPES:
+            slow = False
+            for size in sizes:
+                if slow:
+                    yield _capped(shape, size, ours, "not tried: the size before took as long")
+                    continue
+                row = _side_by_side(shape, size, ours, dask, effort)
+                slow = row.capped
+                yield row
+
+
+def growth(stack: Stack, effort: Effort) -> Iterator[Row]:
+    """A node of a large graph beside a node of a small one: linear growth."""
+    large = SIZES[-1] if effort.rounds >= Effort.rounds else SIZES[-2]
+    with stack.apart() as parts:
+        ours = _driver(parts, "ours")
+        for shape in SHAPES:
+            runs = large // SIZES[0]
+            seconds = interleave(
+                {"large": lane(ours, shape, nodes=large), "small": lane(ours, shape, nodes=SIZES[0])},
+                Effort(rounds=8, block=1, seconds=effort.seconds / 4, warm_up=1),
+            )
+            for _ in range(4):
+                seconds["small"] += ours.times(shape, 4, nodes=SIZES[0])
+            small = [value * runs for value in seconds["small"]]
+            names = f"{shape}: {large:,} nodes", f"{runs} times one of {SIZES[0]:,}"
+            more = {"goal": 1.5, "each": large, "unit": "µs/node"}
+            yield compare("graph growth", (names[0], seconds["large"]), (names[1], small), **more)
+
+
+def memory(stack: Stack, effort: Effort) -> Iterator[Row]:
+    """The peak of a fresh process that builds one graph, in bytes a node."""
+    _need_dask()
+    size = SIZES[1] if effort.rounds >= Effort.rounds else SIZES[0]
+    for shape in SHAPES:
+        peaks: dict[str, list[float]] = {"ours": [], "dask": []}
+        capped = False
+        for _ in range(3 if size == SIZES[0] or shape != "chain" else 1):
+            for name, found in peaks.items():
+                with _fresh(name) as driver:
+                    driver.times(shape, 1, nodes=100)
+                    try:
+                        found.append(float(driver.peak(shape, nodes=size, timeout=60)))
+                    except TooSlow:
+                        capped = True
+        if capped:
+            continue
+        subject, reference = (f"{shape} of {size:,}", peaks["ours"]), ("dask.delayed", peaks["dask"])
+        yield compare("graph memory", subject, reference, each=size, unit="bytes/node", goal=GOAL, note=_version())
+
+
+def _side_by_side(shape: str, size: int, ours: Driver, dask: Driver, effort: Effort) -> Row:
+    try:
+        dask.times(shape, 1, nodes=100)
+        once = dask.times(shape, 1, timeout=LIMIT, nodes=size)[0]
+    except TooSlow:
+        return _capped(shape, size, ours, f"dask.delayed was stopped after {LIMIT:g} s")
+    rounds = max(1, min(10, int(effort.seconds / 2 / once)))
+    effort = Effort(rounds=rounds, block=1, seconds=effort.seconds, warm_up=1 if once < 2 else 0)
+    lanes = {
+        "ours": lane(ours, shape, nodes=size),
+        "dask": lambda count: dask.times(shape, count, timeout=10 * LIMIT, nodes=size) if count else [],
+    }
+    seconds = interleave(lanes, effort)
+    more = {"goal": GOAL, "each": size, "unit": "µs/node", "note": _version(), "extra": {"shape": shape, "nodes": size}}
+    return compare(
+        "graph building", (f"{shape} of {size:,}", seconds["ours"]), ("dask.delayed", seconds["dask"]), **more
+    )
+
+
+def _capped(shape: str, size: int, ours: Driver, why: str) -> Row:
+    """A row whose reference took at least the limit."""
+    ours.times(shape, 1, nodes=size)
+    seconds = ours.times(shape, 5, nodes=size)
+    limit = Summary(LIMIT, LIMIT)
+    ratio = statistics.median(seconds) / LIMIT
+    return Row(
+        "graph building",
+        f"{shape} of {size:,}",
+        "dask.delayed",
+        Summary.of(seconds),
+        limit,
+        ratio,
+        ratio,
+        n=len(seconds),
+        goal=GOAL,
+        each=size,
+        unit="µs/node",
+        capped=True,
+        note=why,
+        extra={"shape": shape, "nodes": size},
+    )
+
+
+def _driver(stack: Stack, name: str) -> Driver:
+    return stack.driver("benchmarks.lanes.graphs", {"BENCH_GRAPHS": name})
+
+
+def _fresh(name: str) -> Driver:
+    return Driver("benchmarks.lanes.graphs", {"BENCH_GRAPHS": name})
+
+
+def _version() -> str:
+    return f"dask {importlib.metadata.version('dask')}"
+
+
+def _need_dask() -> None:
+    try:
+        import dask  # noqa: F401
+    except ImportError:
+        raise Skipped("dask is not installed: it comes with the extra `bench`.") from None

@@ -1,0 +1,51 @@
+"""A whole `get` of one row, SQL included, beside an empty Celery echo as people run it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.harness import Effort, Row, compare, interleave, lane
+from benchmarks.stack import CONCURRENCY, Stack, rabbitmq
+
+__all__ = ["on_rabbitmq", "on_redis", "pools"]
+
+GOAL = 0.8
+
+
+def on_redis(stack: Stack, effort: Effort) -> Iterator[Row]:
+    """Redis for messages and answers, prefork."""
+    yield _row(stack, effort, "Redis", stack.redis, stack.redis)
+
+
+def pools(stack: Stack, effort: Effort) -> Iterator[Row]:
+    """The other pools of Celery."""
+    for pool in ("threads", "solo"):
+        yield _row(stack, effort, "Redis", stack.redis, stack.redis, pool)
+
+
+def on_rabbitmq(stack: Stack, effort: Effort) -> Iterator[Row]:
+    """RabbitMQ for messages; answers by Redis, or by RabbitMQ too. Raises Skipped without a RabbitMQ."""
+    broker = rabbitmq()
+    yield _row(stack, effort, "RabbitMQ, answers by Redis", broker, stack.redis)
+    yield _row(stack, effort, "RabbitMQ, rpc://", broker, "rpc://", goal=None)
+
+
+def _row(
+    stack: Stack,
+    effort: Effort,
+    where: str,
+    broker: str,
+    backend: str,
+    pool: str = "prefork",
+    goal: float | None = GOAL,
+) -> Row:
+    with stack.apart() as parts:
+        ours, echo = parts.ours(broker, backend, pool), parts.echo(broker, backend, pool)
+        seconds = interleave({"ours": lane(ours, "get"), "echo": lane(echo, "call")}, effort)
+    return compare(
+        "round trip",
+        ("get of one row", seconds["ours"]),
+        ("an empty Celery echo", seconds["echo"]),
+        goal=goal,
+        note=f"{where}; {pool}, {CONCURRENCY} at a time",
+    )

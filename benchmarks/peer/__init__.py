@@ -1,0 +1,1 @@
+"""The example server for djangoceleryrpc, in an environment of its own."""
