@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmarks.driver import ROOT
 from benchmarks.harness import Skipped
 
-#: Its requirements end at Django 4.0, Celery 5.2 and DRF 3.13; these need pytz and pkg_resources beside them.
-PACKAGES = ["djangoceleryrpc[server]==4.0.0", "redis>=5", "pytz", "setuptools<81"]
+#: Its requirements end at Django 4.0, Celery 5.2 and DRF 3.13; these need the rest.
+PACKAGES = ["djangoceleryrpc[server]==4.0.0", "redis>=5", "pytz", "packaging", "setuptools<81"]
 FOLDER = ROOT / "build" / "benchmarks" / f"djangoceleryrpc-py{sys.version_info.major}{sys.version_info.minor}"
 
 
