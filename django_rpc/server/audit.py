@@ -1,0 +1,214 @@
+"""SQL compilers that refuse every column and table that the client may not see, and narrow tables to its rows.
+
+Every column of a SELECT, an UPDATE's condition and values passes ``compile(Col)``, and a table enters a query only in
+``compile(BaseTable)`` or ``compile(Join)``.  So this is one check, for whatever way a name came in.  It runs while the
+query is compiled: before any SQL is sent.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from django.core.exceptions import FieldError, PermissionDenied
+from django.db.models.expressions import Col
+from django.db.models.fields.related import RelatedField
+from django.db.models.sql.datastructures import BaseTable, Join
+
+from django_rpc.server.policy import ClientFieldError, unknown_keyword
+
+__all__ = ["TrustedCol", "audited"]
+
+
+class TrustedCol(Col):
+    """A column that the server selects for its own code; what a client gets of it is decided later."""
+
+
+@functools.cache
+def audited(compiler_class: type) -> type:
+    """The subclass of a backend's compiler that checks what it compiles."""
+    return type(f"Audited{compiler_class.__name__}", (AuditedCompiler, compiler_class), {})
+
+
+class AuditedCompiler:
+    """Mixed into the compilers of every backend.
+
+    ``scoped`` becomes True when a table was narrowed to the rows that the client may see.
+    """
+
+    scoped = False
+    _all_columns = False
+    _join_columns: frozenset[tuple[str, str]] = frozenset()
+
+    def compile(self, node: Any) -> Any:
+        check = _CHECKS.get(type(node), _UNKNOWN)
+        if check is _UNKNOWN:
+            check = _CHECKS.setdefault(type(node), _check_for(type(node)))
+        if check is not None:
+            replaced = check(self, node)
+            if replaced is not None:
+                return replaced
+        return super().compile(node)
+
+    # What is selected without being asked for
+
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        self._all_columns = getattr(self.query, "all_columns", False) and not self.query.combinator
+        return super().execute_sql(*args, **kwargs)
+
+    def get_default_columns(self, *args: Any, **kwargs: Any) -> Any:
+        columns = super().get_default_columns(*args, **kwargs)
+        if self._all_columns:
+            return [_trust(column) for column in columns]
+        allowed = self.query.policy.columns
+        return [c for c in columns if c.target.column in (allowed(c.target.model._meta.db_table) or ())]
+
+    def find_ordering_name(self, name: Any, opts: Any, alias: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if alias is None:
+            return super().find_ordering_name(name, opts, alias, *args, **kwargs)
+        try:  # a related model's Meta.ordering: hidden fields do not order, as they do not for the model itself
+            return super().find_ordering_name(name, opts, alias, *args, **kwargs)
+        except FieldError:
+            return []
+
+    def get_converters(self, expressions: Any) -> Any:
+        converters = super().get_converters(expressions)
+        if not getattr(self.query, "raw_rows", False):
+            return converters
+        kept = {}
+        for position, (functions, expression) in converters.items():
+            functions = [f for f in functions if getattr(f, "__name__", "") != "from_db_value"]
+            if functions:
+                kept[position] = (functions, expression)
+        return kept
+
+    def collapse_group_by(self, expressions: Any, having: Any) -> Any:
+        # The database does not know the key of a subquery that stands for a table.
+        if self.query.policy.rows(self.query.model) is not None or self._has_narrowed_join():
+            return expressions
+        return super().collapse_group_by(expressions, having)
+
+    def _has_narrowed_join(self) -> bool:
+        policy = self.query.policy
+        return any(
+            policy.rows_of_table(_joined_model(join), join.table_name) is not None
+            for join in self.query.alias_map.values()
+            if isinstance(join, Join)
+        )
+
+    # Rows
+
+    def narrowed(self, model: Any, table: str, alias: str) -> tuple[str, tuple[Any, ...]] | None:
+        """``(SELECT ...) alias`` where the client may not see all rows of a table; the server's own SQL."""
+        found = self.query.policy.rows_of_table(model, table)
+        if found is None:
+            return None
+        self.scoped = True
+        narrowing, rows = found
+        cache, key = self.query.policy.scope_sql, (narrowing, self.connection.alias)
+        if key not in cache:
+            if not rows.query.is_sliced:
+                rows = rows.order_by()
+            columns = rows.values_list(*[f.attname for f in narrowing._meta.local_concrete_fields])
+            compiler = columns.query.get_compiler(connection=self.connection, elide_empty=False)
+            sql, params = compiler.as_sql()
+            cache[key] = sql, tuple(params)
+        sql, params = cache[key]
+        return f"({sql}) {self.quote_name_unless_alias(alias)}", params
+
+
+def _trust(column: Col) -> TrustedCol:
+    return TrustedCol(column.alias, column.target, column.output_field)
+
+
+# The checks: each returns None, or what is compiled in the node's place.
+
+
+def _check_column(compiler: Any, column: Col) -> None:
+    target = column.target
+    model = getattr(target, "model", None)
+    allowed = compiler.query.policy.columns(model._meta.db_table) if model is not None else None
+    if allowed is not None and target.column in allowed:
+        return
+    if (column.alias, target.column) in compiler._join_columns:
+        return
+    raise _refusal(compiler.query.policy, model, target.name)
+
+
+def _check_table(compiler: Any, table: BaseTable) -> Any:
+    query = compiler.query
+    if query.policy.columns(table.table_name) is None:
+        if query.policy.exposure(query.model) is not None:
+            raise PermissionDenied(f"This client may not read {query.model._meta.label}.")
+        raise _refusal(query.policy, query.model, "pk")
+    return compiler.narrowed(query.model, table.table_name, table.table_alias)
+
+
+def _check_join(compiler: Any, join: Join) -> Any:
+    policy = compiler.query.policy
+    for model, column, name in _declared_columns(join):
+        if column not in (policy.columns(model._meta.db_table) or ()):
+            raise _refusal(policy, model, name)
+    if policy.columns(join.table_name) is None:
+        raise ClientFieldError("The query follows a relation to a model that this service does not have.")
+    outer = compiler._join_columns
+    compiler._join_columns = outer | _on_columns(join)
+    try:
+        sql, params = super(AuditedCompiler, compiler).compile(join)
+    finally:
+        compiler._join_columns = outer
+    replaced = compiler.narrowed(_joined_model(join), join.table_name, join.table_alias)
+    if replaced is None:
+        return sql, params
+    qn = compiler.quote_name_unless_alias
+    alias = "" if join.table_alias == join.table_name else f" {join.table_alias}"
+    head = f"{join.join_type} {qn(join.table_name)}{alias} ON "
+    if not sql.startswith(head):
+        raise ClientFieldError("The rows of a joined table cannot be narrowed on this database.")
+    return f"{join.join_type} {replaced[0]} ON {sql[len(head) :]}", [*replaced[1], *params]
+
+
+def _declaring(join: Join) -> Any:
+    """The field that a join follows, forwards or backwards."""
+    field = join.join_field
+    return field if isinstance(field, RelatedField) else getattr(field, "field", field)
+
+
+def _declared_columns(join: Join) -> list[tuple[Any, str, str]]:
+    """The columns that hold a relation, at the side that declares it: whoever sees these may follow it."""
+    field = _declaring(join)
+    return [(own.model, own.column, field.name) for own, _ in field.related_fields]
+
+
+def _on_columns(join: Join) -> frozenset[tuple[str, str]]:
+    pairs = set()
+    for left, right in join.join_cols:
+        pairs |= {(join.parent_alias, left), (join.table_alias, right)}
+    return frozenset(pairs)
+
+
+def _joined_model(join: Join) -> Any:
+    """The model whose table a join brings in; generic relations know it under the other name."""
+    field = join.join_field
+    related = field.related_model
+    return related if related._meta.db_table == join.table_name else field.model
+
+
+def _refusal(policy: Any, model: Any, name: str) -> Exception:
+    """What a client gets for a column that it found a way to, past the check of names."""
+    if model is None or policy.view(model) is None:
+        return ClientFieldError("The query uses a model or a field that this service does not have.")
+    return unknown_keyword(name, policy.choices(model))
+
+
+def _check_for(kind: type) -> Any:
+    if issubclass(kind, TrustedCol):
+        return None
+    for base, check in ((Col, _check_column), (Join, _check_join), (BaseTable, _check_table)):
+        if issubclass(kind, base):
+            return check
+    return None
+
+
+_UNKNOWN: Any = object()
+_CHECKS: dict[type, Any] = {}

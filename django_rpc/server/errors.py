@@ -1,0 +1,152 @@
+"""What went wrong, as a report that a client may read.
+
+A code of the closed list stands for each class that a client can catch by its own name; all others are ``"Remote"``
+with the name of the class.  Messages that could hold SQL, values, paths or hidden names are replaced, unless the
+server's setting SHOW_TRACEBACK says otherwise: the log has them in full.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+from django.core import exceptions
+from django.db import models, utils
+from django.db.models import Model
+
+from django_rpc.server.conf import settings
+from django_rpc.server.policy import ClientFieldError, UnknownModel
+from django_rpc.wire.errors import WireError
+from django_rpc.wire.messages import ErrorReport
+
+__all__ = ["CODES", "report"]
+
+#: Classes by their code, the first that fits; exact classes of Django and Python that a client knows as well.
+CODES: dict[str, type[BaseException]] = {
+    "UnknownModel": UnknownModel,
+    "DoesNotExist": exceptions.ObjectDoesNotExist,
+    "MultipleObjectsReturned": exceptions.MultipleObjectsReturned,
+    "FieldDoesNotExist": exceptions.FieldDoesNotExist,
+    "FieldError": exceptions.FieldError,
+    "ValidationError": exceptions.ValidationError,
+    "PermissionDenied": exceptions.PermissionDenied,
+    "EmptyResultSet": exceptions.EmptyResultSet,
+    "ProtectedError": models.ProtectedError,
+    "RestrictedError": models.RestrictedError,
+    "IntegrityError": utils.IntegrityError,
+    "DataError": utils.DataError,
+    "OperationalError": utils.OperationalError,
+    "NotSupportedError": utils.NotSupportedError,
+    "ProgrammingError": utils.ProgrammingError,
+    "InternalError": utils.InternalError,
+    "InterfaceError": utils.InterfaceError,
+    "DatabaseError": utils.DatabaseError,
+    "KeyError": KeyError,
+    "IndexError": IndexError,
+    "LookupError": LookupError,
+    "AttributeError": AttributeError,
+    "ZeroDivisionError": ZeroDivisionError,
+    "OverflowError": OverflowError,
+    "ArithmeticError": ArithmeticError,
+    "TypeError": TypeError,
+    "NotImplementedError": NotImplementedError,
+    "RecursionError": RecursionError,
+    "ValueError": ValueError,
+    "AssertionError": AssertionError,
+}
+
+#: Errors of the database itself: their text holds names of tables and values of rows.
+_FROM_DATABASE = (utils.Error,)
+#: Subclasses that are the class itself to a client.
+_FAMILIES = ("DoesNotExist", "MultipleObjectsReturned", "FieldError", "PermissionDenied")
+
+_DATABASE_TEXTS = {
+    "IntegrityError": "The database refused the write: a constraint of the service's tables does not hold.",
+    "DataError": "The database refused a value: it is out of range, or not of the column's type.",
+    "OperationalError": "The service's database could not do it, or could not be reached.",
+    "ProgrammingError": "The service's database does not understand the query.",
+    "NotSupportedError": "The service's database does not support this.",
+}
+
+
+def report(error: BaseException, node: int | None = None, records: Any = None) -> ErrorReport:
+    """The report of ``error``.  ``records`` makes the Record of an instance, for errors that carry instances."""
+    if isinstance(error, WireError):
+        return ErrorReport(code=error.code, message=str(error), node=error.node)
+    code, remote_name = _code(error)
+    return ErrorReport(
+        code=code,
+        message=_message(error, code),
+        model=_model(error, code),
+        remote_name=remote_name,
+        data=_data(error, records),
+        node=node,
+        traceback="".join(traceback.format_exception(error)) if settings.SHOW_TRACEBACK else None,
+    )
+
+
+def _code(error: BaseException) -> tuple[str, str | None]:
+    for code, cls in CODES.items():
+        if type(error) is cls or (code in _FAMILIES and isinstance(error, cls)):
+            return code, None
+        if isinstance(error, cls) and type(error).__module__.startswith(("django.", "decimal", "builtins")):
+            return code, None
+    return "Remote", type(error).__name__
+
+
+def _model(error: BaseException, code: str) -> str | None:
+    """``shop.Order`` for ``Order.DoesNotExist``."""
+    if code not in ("DoesNotExist", "MultipleObjectsReturned"):
+        return None
+    from django.apps import apps
+
+    name = type(error).__qualname__.rpartition(".")[0].rpartition(".")[2]
+    for model in apps.get_models():
+        if model.__name__ == name and type(error) in (
+            vars(model).get("DoesNotExist"),
+            vars(model).get("MultipleObjectsReturned"),
+        ):
+            return model._meta.label
+    return None
+
+
+def _message(error: BaseException, code: str) -> str:
+    if isinstance(error, exceptions.ValidationError):
+        return "; ".join(str(message) for message in error.messages)
+    text = str(error)
+    if settings.SHOW_TRACEBACK:
+        return text
+    if isinstance(error, utils.Error) and error.__cause__ is not None and not isinstance(error, models.ProtectedError):
+        # Django raises some of these itself, with a text of its own; those of a driver have the driver's as cause.
+        return _DATABASE_TEXTS.get(code, "The service's database reported an error.")
+    if isinstance(error, exceptions.FieldError) and not isinstance(error, ClientFieldError):
+        return text.partition(" Choices are")[0]
+    if isinstance(error, KeyError):
+        return str(error.args[0]) if error.args else ""
+    return text
+
+
+def _data(error: BaseException, records: Any) -> Any:
+    if isinstance(error, exceptions.ValidationError):
+        return validation_data(error)
+    if isinstance(error, models.ProtectedError | models.RestrictedError) and records is not None:
+        found = getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", ())
+        return [records(instance) for instance in found if isinstance(instance, Model)]
+    return None
+
+
+def validation_data(error: exceptions.ValidationError) -> Any:
+    """A dict of lists where the error has fields, otherwise a list; an entry is ``[message, code, params]``."""
+    if hasattr(error, "error_dict"):
+        return {name: [_entry(item) for item in errors] for name, errors in error.error_dict.items()}
+    return [_entry(item) for item in error.error_list]
+
+
+def _entry(error: exceptions.ValidationError) -> list[Any]:
+    params = error.params if isinstance(error.params, dict) else None
+    plain = None if params is None else {str(k): _plain(v) for k, v in params.items()}
+    return [str(error.message), error.code, plain]
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,0 +1,91 @@
+"""The visitor of ``Call``: methods that a ``ModelRpc`` registered by name.  They are the server's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+
+from django_rpc.graph.node import Call, Source
+from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
+from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.options import ModelRpc
+from django_rpc.server.query import trusted
+
+__all__ = ["visit"]
+
+
+def visit(ev: Evaluator, node: Call) -> Any:
+    parent = ev.values[node.parent]
+    args = [_own(ev, value) for value in ev.resolve.args(node.args)]
+    kwargs = {key: _own(ev, value) for key, value in ev.resolve.kwargs(node.kwargs).items()}
+    if isinstance(parent, Relation):
+        parent = parent.queryset(ev)
+    if isinstance(parent, QuerySet):
+        return _on_query(ev, parent, node, bare=isinstance(node.parent, Source))(*args, **kwargs)
+    if isinstance(parent, Model):
+        instance = ev.real(parent)
+        rpc = _registered(ev, type(instance), node.name)
+        own = _of_class(rpc, node.name)
+        if own is not None:
+            return own(ev.policy.request, instance, *args, **kwargs)
+        method = getattr(instance, node.name, None)
+        if callable(method):
+            return method(*args, **kwargs)
+    raise _unknown(type(parent).__name__, node.name)
+
+
+def _unknown(kind: str, name: str) -> AttributeError:
+    return AttributeError(f"'{kind}' has no method '{name}' that can be called from afar.")
+
+
+def _registered(ev: Evaluator, model: type[Model], name: str) -> ModelRpc:
+    exposure = ev.policy.exposure(model)
+    if exposure is None or name not in exposure.methods:
+        raise _unknown(model.__name__, name)
+    if not ev.policy.can(model, name):
+        raise PermissionDenied(f"This client may not call {name} of {exposure.label}.")
+    return exposure.rpc
+
+
+def _of_class(rpc: ModelRpc, name: str) -> Any:
+    """The method of the ModelRpc itself; it gets the request and what it is called on."""
+    return getattr(rpc, name, None) if callable(getattr(type(rpc), name, None)) else None
+
+
+def _on_query(ev: Evaluator, queryset: QuerySet, node: Call, bare: bool) -> Callable[..., Any]:
+    rpc = _registered(ev, queryset.model, node.name)
+    own = _of_class(rpc, node.name)
+    if own is not None:
+        return lambda *args, **kwargs: own(ev.policy.request, _rows(ev, queryset, bare), *args, **kwargs)
+    manager = queryset.model._default_manager
+    if bare and ev.policy.rows(queryset.model) is None and callable(getattr(manager, node.name, None)):
+        return getattr(manager, node.name)
+    method = getattr(_rows(ev, queryset, bare), node.name, None)
+    if callable(method):
+        return method
+    if bare and callable(getattr(manager, node.name, None)):
+        # A manager's own method starts from all rows, whatever rows the client may see: as it was registered.
+        return getattr(manager, node.name)
+    raise _unknown(queryset.model.__name__, node.name)
+
+
+def _rows(ev: Evaluator, queryset: QuerySet, bare: bool) -> QuerySet:
+    """The client's query for the server's own code to work on; what the client wrote into it is checked first."""
+    if not bare:
+        return trusted(queryset)
+    rows = ev.policy.rows(queryset.model)
+    return rows.all() if rows is not None else queryset.model._default_manager.get_queryset()
+
+
+def _own(ev: Evaluator, value: Any) -> Any:
+    """An argument as the server's own code expects it."""
+    if isinstance(value, QuerySet):
+        return trusted(value)
+    if isinstance(value, Relation):
+        return trusted(value.queryset(ev))
+    if isinstance(value, Model) and is_claimed(value):
+        return ev.real(value)
+    return value

@@ -1,0 +1,96 @@
+"""The state of one evaluation: what each node has become, and how the visitors get at models and arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import router
+from django.db.models import Model, QuerySet
+
+from django_rpc.graph.node import Node
+from django_rpc.graph.values import Expr, Instance
+from django_rpc.server.expressions import Resolver
+from django_rpc.server.policy import Policy
+from django_rpc.server.query import client_queryset, is_client
+from django_rpc.wire.messages import Request
+
+__all__ = ["Evaluator", "is_claimed"]
+
+_CLAIMED = "_rpc_claimed"
+
+
+def is_claimed(instance: Model) -> bool:
+    """Whether an instance was made from what a client said, and not from the database."""
+    return _CLAIMED in instance.__dict__
+
+
+class Evaluator:
+    """``position`` is the node at work, for errors; ``writes`` whether the request changes anything."""
+
+    def __init__(
+        self,
+        request: Request,
+        policy: Policy,
+        writes: bool,
+        special: dict[str, Callable[[Evaluator, Expr], Any]],
+    ) -> None:
+        self.request = request
+        self.policy = policy
+        self.writes = writes
+        self.position: int | None = None
+        self.values: dict[Node, Any] = {}
+        self.resolve = Resolver(self.values, self.claimed, {k: partial(v, self) for k, v in special.items()})
+
+    def objects(self, model: type[Model]) -> QuerySet:
+        """All rows of ``model`` that the client may see."""
+        queryset = client_queryset(model, self.policy)
+        if self.writes and queryset._db is None:
+            # A replica may not have yet what this transaction has written.
+            queryset._db = router.db_for_write(model)
+        return queryset
+
+    def complete(self, queryset: QuerySet) -> QuerySet:
+        """``queryset`` set to load complete instances, since the server's own code may work on them."""
+        view = self.policy.view(queryset.model)
+        if queryset._fields is None and view is not None and view.hides:
+            queryset = queryset._chain()
+            queryset.query.all_columns = True
+        return queryset
+
+    def as_client(self, queryset: QuerySet) -> QuerySet:
+        """A queryset that the client may go on writing: one that a registered method returned is narrowed to it."""
+        if is_client(queryset):
+            return queryset
+        if queryset._fields is not None:
+            raise TypeError("The queryset of values that a registered method returned cannot be refined.")
+        return self.objects(queryset.model).filter(pk__in=queryset)
+
+    def claimed(self, value: Instance) -> Model:
+        """An instance that holds what the client said of it, and nothing else; runs no query."""
+        model = self.policy.model(value.model)
+        opts = model._meta
+        view = self.policy.view(model)
+        for name in value.values:
+            if view is None or (name not in view.by_attname and name != "pk"):
+                raise FieldDoesNotExist(f"{opts.object_name} has no field named '{name}'")
+        given = dict(value.values)
+        if "pk" in given:
+            given[opts.pk.attname] = given.pop("pk")
+        if opts.pk.attname not in given:
+            raise ValueError(f"An instance of {opts.label} is known by its key, which is missing.")
+        fields = [f for f in opts.concrete_fields if f.attname in given]
+        using = router.db_for_write(model) if self.writes else router.db_for_read(model)
+        instance = model.from_db(using, [f.attname for f in fields], [f.to_python(given[f.attname]) for f in fields])
+        instance.__dict__[_CLAIMED] = True
+        return instance
+
+    def real(self, instance: Model) -> Model:
+        """The row that a claimed instance stands for; raises DoesNotExist where this client has none."""
+        if not is_claimed(instance):
+            return instance
+        queryset = self.objects(type(instance))
+        queryset.query.all_columns = True
+        return queryset.get(pk=instance.pk)

@@ -1,0 +1,87 @@
+"""Methods and attributes of model instances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model
+
+from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.evaluate.relations import Relation, relation_named
+from django_rpc.server.loaded import loaded_with
+
+__all__ = ["METHODS", "attribute"]
+
+
+def _save(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, Any]) -> Model:
+    """Save what is in the database already: for the effects of the server's own ``save()`` and signals."""
+    if args or kwargs:
+        raise TypeError("save() of an instance of the graph takes no arguments.")
+    ev.policy.require(type(instance), "update")
+    instance.save()
+    return instance
+
+
+def _delete(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    if args or kwargs:
+        raise TypeError("delete() of an instance of the graph takes no arguments.")
+    ev.policy.require(type(instance), "delete")
+    return instance.delete()
+
+
+def _refresh(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, Any]) -> Model:
+    queryset = ev.objects(type(instance))
+    queryset.query.all_columns = True
+    return queryset.get(pk=instance.pk)
+
+
+METHODS: dict[str, Callable[[Evaluator, Any, list[Any], dict[str, Any]], Any]] = {
+    "save": _save,
+    "delete": _delete,
+    "refresh": _refresh,
+}
+
+
+def attribute(ev: Evaluator, instance: Model, name: str) -> Any:
+    """``instance.name``: a field, a relation, a computed field or an annotation that the client may see.
+
+    Raises AttributeError, the same for hidden and unknown names.
+    """
+    instance = ev.real(instance)
+    model = type(instance)
+    view = ev.policy.view(model)
+    loaded = loaded_with(instance)
+    if name in loaded.names or (name in loaded.relations and name in instance.__dict__):
+        return instance.__dict__[name]
+    if view is not None and name in view.computed:
+        return view.computed[name](instance)
+    if name == "pk":
+        return instance.pk
+    try:
+        if view is not None and name in view.by_attname:
+            return getattr(instance, name)
+        return _relation(ev, instance, name)
+    except FieldDoesNotExist:
+        raise AttributeError(f"'{model.__name__}' object has no attribute '{name}'") from None
+
+
+def _relation(ev: Evaluator, instance: Model, name: str) -> Any:
+    field = relation_named(ev.policy, type(instance), name)
+    if field.many_to_many or field.one_to_many:
+        return Relation(instance, name, field)
+    forward = not (field.auto_created and not field.concrete)
+    if name in loaded_with(instance).relations:
+        return getattr(instance, name)  # came with the instance, through the client's own query
+    queryset = ev.objects(field.related_model)
+    queryset.query.all_columns = True
+    if forward:
+        conditions = {}
+        for own, target in field.related_fields:
+            value = getattr(instance, own.attname)
+            if value is None:
+                return None
+            conditions[target.attname] = value
+        return queryset.get(**conditions)
+    return queryset.get(**{field.remote_field.name: instance})

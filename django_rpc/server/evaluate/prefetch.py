@@ -1,0 +1,75 @@
+"""``prefetch_related``: every level is a query of the client's own, so that its rows and columns are checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model, Prefetch, QuerySet
+
+from django_rpc.graph.values import Expr
+from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.evaluate.relations import relation_named
+
+__all__ = ["make", "prefetch_related"]
+
+
+def make(ev: Evaluator, expr: Expr) -> Prefetch:
+    """Django's ``Prefetch`` of the client's."""
+    given = dict(zip(("lookup", "queryset", "to_attr"), expr.args, strict=False)) | expr.kwargs
+    queryset = ev.resolve(given.get("queryset"))
+    if queryset is not None:
+        if not isinstance(queryset, QuerySet):
+            raise TypeError(f"Prefetch takes a query; it was given {type(queryset).__name__}.")
+        queryset = ev.as_client(queryset)
+    return Prefetch(given["lookup"], queryset=queryset, to_attr=given.get("to_attr"))
+
+
+def prefetch_related(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> QuerySet:
+    """``queryset.prefetch_related(*args)``, with a query for every level that has none."""
+    if args == [None]:
+        return queryset.prefetch_related(None)
+    known = {lookup.prefetch_to: _model_of(lookup) for lookup in queryset._prefetch_related_lookups}
+    lookups: list[Prefetch] = []
+    for given in args:
+        lookup = given if isinstance(given, Prefetch) else Prefetch(given)
+        lookups += _levels(ev, queryset.model, lookup, known)
+    return queryset.prefetch_related(*lookups)
+
+
+def _model_of(lookup: Prefetch) -> type[Model]:
+    return lookup.queryset.model
+
+
+def _levels(ev: Evaluator, model: type[Model], lookup: Prefetch, known: dict[str, type[Model]]) -> list[Prefetch]:
+    levels = []
+    names = lookup.prefetch_through.split("__")
+    for position, name in enumerate(names):
+        path = "__".join(names[: position + 1])
+        is_last = position == len(names) - 1
+        if path in known and not (is_last and (lookup.queryset is not None or lookup.to_attr)):
+            model = known[path]
+            continue
+        try:
+            model = relation_named(ev.policy, model, name).related_model
+            ev.policy.require(model, "read")
+        except (FieldDoesNotExist, LookupError):
+            raise AttributeError(
+                f"Cannot find '{name}' on {model.__name__} object, '{path}' is an invalid parameter to "
+                "prefetch_related()"
+            ) from None
+        own = lookup.queryset if is_last else None
+        prefetched = own if own is not None else ev.objects(model)
+        level = Prefetch(path, queryset=_complete(ev, prefetched), to_attr=lookup.to_attr if is_last else None)
+        known[level.prefetch_to] = model
+        levels.append(level)
+    return levels
+
+
+def _complete(ev: Evaluator, queryset: QuerySet) -> QuerySet:
+    """Computed fields read what they like: without all columns each instance would cost a query."""
+    view = ev.policy.view(queryset.model)
+    if view is not None and view.hides and view.computed:
+        queryset = queryset._chain()
+        queryset.query.all_columns = True
+    return queryset

@@ -1,0 +1,217 @@
+"""The methods of a query that only read: replayed on the server's own queryset.
+
+A method that returns a queryset runs nothing; a queryset given as an argument stays one, so that SQL nests it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import FieldError
+from django.db import NotSupportedError
+from django.db.models import Model, QuerySet
+from django.db.models.expressions import Col
+from django.db.models.sql.datastructures import Join
+
+from django_rpc.server.conf import settings
+from django_rpc.server.evaluate import prefetch
+from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.loaded import loaded_by, remember
+from django_rpc.server.policy import ClientFieldError
+
+__all__ = ["METHODS"]
+
+Visitor = Callable[[Evaluator, QuerySet, list[Any], dict[str, Any]], Any]
+
+
+def _same(name: str) -> Visitor:
+    """Django's own method, as it is."""
+
+    def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        return getattr(queryset, name)(*args, **kwargs)
+
+    return method
+
+
+def _one(name: str) -> Visitor:
+    """A method that returns an instance, or None."""
+
+    def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        found = getattr(ev.complete(queryset), name)(*args, **kwargs)
+        return remember(found, loaded_by(queryset))
+
+    return method
+
+
+def _names(name: str) -> Visitor:
+    """``only`` and ``defer``: unknown and hidden names are refused alike."""
+
+    def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        for path in args:
+            if path is not None and path not in queryset.query.annotations:
+                ev.policy.check_path(queryset.model, path)
+        return getattr(queryset, name)(*args, **kwargs)
+
+    return method
+
+
+def _others(name: str) -> Visitor:
+    """``union`` and its like: what other arms are made of was written by the client as well."""
+
+    def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        for other in args:
+            if not isinstance(other, QuerySet):
+                raise TypeError(f"{name}() takes queries; it was given {type(other).__name__}.")
+        others = [other if other._fields is not None else ev.as_client(other) for other in args]
+        return getattr(queryset, name)(*others, **kwargs)
+
+    return method
+
+
+def _combine(operator: str) -> Visitor:
+    def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        (other,) = args
+        if not isinstance(other, QuerySet):
+            raise TypeError(f"A query is combined with a query, not with {type(other).__name__}.")
+        return getattr(queryset, operator)(ev.as_client(other))
+
+    return method
+
+
+def _select_related(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    if args == [None]:
+        return queryset.select_related(None)
+    if not args:
+        args = _all_related(ev, queryset.model)
+        return queryset.select_related(*args) if args else queryset
+    for path in args:
+        model = queryset.model
+        for position, name in enumerate(path.split("__")):
+            if position == 0 and name in queryset.query._filtered_relations:
+                break  # checked when it was added, and again when the query is compiled
+            model = _related(ev, model, name)
+    return queryset.select_related(*args)
+
+
+def _related(ev: Evaluator, model: type[Model], name: str) -> type[Model]:
+    choices = [
+        f.name if not f.auto_created else f.related_query_name()
+        for f in model._meta.get_fields()
+        if f.is_relation and (f.many_to_one or f.one_to_one) and f.related_model and _followed(ev, model, f)
+    ]
+    if name not in choices:
+        raise ClientFieldError(
+            f"Invalid field name(s) given in select_related: '{name}'. Choices are: {', '.join(choices) or '(none)'}"
+        )
+    return model._meta.get_field(name).related_model
+
+
+def _followed(ev: Evaluator, model: type[Model], field: Any) -> bool:
+    return ev.policy.sees(model, field, field.name) and ev.policy.view(field.related_model) is not None
+
+
+def _all_related(ev: Evaluator, model: type[Model], depth: int = 5) -> list[str]:
+    """What ``select_related()`` without names follows: relations that are never null, as deep as Django goes."""
+    found = []
+    for field in model._meta.fields:
+        if field.is_relation and not field.null and field.related_model and _followed(ev, model, field):
+            deeper = _all_related(ev, field.related_model, depth - 1) if depth > 1 else []
+            found += [f"{field.name}__{path}" for path in deeper] or [field.name]
+    return found
+
+
+def _in_bulk(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    given = dict(zip(("id_list", "field_name"), args, strict=False)) | kwargs
+    field_name = given.pop("field_name", "pk")
+    ev.policy.check_path(queryset.model, field_name)
+    found = ev.complete(queryset).in_bulk(given.pop("id_list", None), field_name=field_name, **given)
+    loaded = loaded_by(queryset)
+    return {key: remember(instance, loaded) for key, instance in found.items()} if loaded else found
+
+
+def _explain(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    if not settings.SHOW_SQL:
+        raise NotSupportedError("This service does not explain queries; its setting SHOW_SQL is off.")
+    return queryset.explain(*args, **kwargs)
+
+
+# What Django does to the Query behind a queryset
+
+
+def _on_query(change: Callable[..., None]) -> Visitor:
+    def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        clone = queryset._chain()
+        change(clone.query, *args, **kwargs)
+        return clone
+
+    return method
+
+
+def _clear_ordering(query: Any, force: bool = False, clear_default: bool = True) -> None:
+    query.clear_ordering(force=force, clear_default=clear_default)
+
+
+def _default_ordering(query: Any, *names: Any) -> None:
+    """The client's ``Meta.ordering``: like the server's own, it gives way to an explicit order and to groups."""
+    if not query.default_ordering or query.order_by or query.extra_order_by:
+        return
+    query.clear_ordering(force=True)
+    if names and query.group_by is None:
+        query.add_ordering(*names)
+
+
+def _add_fields(query: Any, names: Any, allow_m2m: bool = True) -> None:
+    query.add_fields(names, allow_m2m)
+
+
+def _through_columns(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Columns of a through table that the query has joined already, under aliases: the many-to-many prefetch."""
+    clone = queryset._chain()
+    for alias, (label, attname) in kwargs.items():
+        table, column = _through_table(ev, label, attname)
+        joins = [name for name, join in clone.query.alias_map.items() if join.table_name == table]
+        joins = [name for name in joins if isinstance(clone.query.alias_map[name], Join)]
+        if not joins:
+            raise FieldError(f"The query does not go through {label}.")
+        clone.query.annotations[alias] = Col(joins[0], column)
+        clone.query.append_annotation_mask([alias])
+    return clone
+
+
+def _through_table(ev: Evaluator, label: str, attname: str) -> tuple[str, Any]:
+    model = ev.policy.model(label)
+    for field in model._meta.concrete_fields:
+        if attname in (field.attname, field.column):
+            return model._meta.db_table, field
+    raise FieldError(f"Cannot resolve keyword '{attname}' into field.")
+
+
+METHODS: dict[str, Visitor] = {
+    **{
+        name: _same(name)
+        for name in (
+            "all filter exclude annotate alias order_by distinct reverse values values_list dates datetimes none "
+            "select_for_update count exists contains aggregate"
+        ).split()
+    },
+    **{name: _one(name) for name in ("get", "first", "last", "earliest", "latest")},
+    **{name: _names(name) for name in ("only", "defer")},
+    **{name: _others(name) for name in ("union", "intersection", "difference")},
+    "and_": _combine("__and__"),
+    "or_": _combine("__or__"),
+    "xor": _combine("__xor__"),
+    "select_related": _select_related,
+    "prefetch_related": prefetch.prefetch_related,
+    "in_bulk": _in_bulk,
+    "explain": _explain,
+    "sticky": lambda ev, queryset, args, kwargs: queryset._next_is_sticky(),
+    "filter_reuse": _on_query(lambda query, condition: query.add_q(condition, reuse_all=True)),
+    "clear_ordering": _on_query(_clear_ordering),
+    "add_ordering": _on_query(lambda query, *names: query.add_ordering(*names)),
+    "default_ordering": _on_query(_default_ordering),
+    "clear_limits": _on_query(lambda query: query.clear_limits()),
+    "clear_select_clause": _on_query(lambda query: query.clear_select_clause()),
+    "add_fields": _on_query(_add_fields),
+    "through_columns": _through_columns,
+}

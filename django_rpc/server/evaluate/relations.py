@@ -1,0 +1,144 @@
+"""Relations of an instance: what ``instance.orders`` is, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.db.models import Model, QuerySet
+
+from django_rpc.server.evaluate import writes
+from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.policy import Policy
+
+__all__ = ["RELATION_METHODS", "Relation", "relation_named"]
+
+
+def relation_named(policy: Policy, model: type[Model], name: str) -> Any:
+    """The relation that instances of ``model`` have under ``name``; FieldDoesNotExist unless the client sees it."""
+    opts = model._meta
+    for field in opts.related_objects:
+        if field.get_accessor_name() == name:
+            break
+    else:
+        field = opts.get_field(name)
+        if field.auto_created and not field.concrete:
+            raise FieldDoesNotExist(f"{opts.object_name} has no field named '{name}'")
+    visible = field.is_relation and field.related_model and policy.sees(model, field, field.name)
+    if not visible or policy.view(field.related_model) is None:
+        raise FieldDoesNotExist(f"{opts.object_name} has no field named '{name}'")
+    return field
+
+
+class Relation:
+    """The rows of ``field.related_model`` that ``instance`` is related to under ``name``."""
+
+    __slots__ = ("field", "instance", "name")
+
+    def __init__(self, instance: Model, name: str, field: Any) -> None:
+        self.instance = instance
+        self.name = name
+        self.field = field
+
+    @property
+    def model(self) -> type[Model]:
+        return self.field.related_model
+
+    @property
+    def manager(self) -> Any:
+        """Django's own manager: for the server's writes."""
+        return getattr(self.instance, self.name)
+
+    @property
+    def is_many_to_many(self) -> bool:
+        return bool(self.field.many_to_many)
+
+    @property
+    def is_generic(self) -> bool:
+        return bool(self.field.one_to_many and not self.field.auto_created)
+
+    @property
+    def declared(self) -> Any:
+        """The field that makes the relation, on whichever side it stands."""
+        return self.field.remote_field if self.field.auto_created and not self.field.concrete else self.field
+
+    def queryset(self, ev: Evaluator) -> QuerySet:
+        """The related rows that the client may see, to be refined by it."""
+        return self.manager._apply_rel_filters(ev.objects(self.model))
+
+    def require(self, ev: Evaluator) -> None:
+        """Raise PermissionDenied unless the client may change which rows are related."""
+        field = self.declared
+        owner = ev.policy.require(field.model if not self.is_generic else self.model, "update")
+        if not self.is_generic and field.name not in owner.writable:
+            raise PermissionDenied(f"{owner.label}.{field.name} is read-only.")
+        if self.is_many_to_many:
+            through = field.remote_field.through
+            if not through._meta.auto_created:
+                ev.policy.require(through, "create")
+                ev.policy.require(through, "delete")
+
+
+def _targets(ev: Evaluator, relation: Relation, values: Iterable[Any]) -> list[Any]:
+    """Rows or keys that are to be related; each has to be one that the client may see."""
+    given = list(values)
+    keys = [value.pk if isinstance(value, Model) else value for value in given]
+    rows = ev.policy.rows(relation.model)
+    if rows is not None:
+        seen = set(rows.filter(pk__in=keys).values_list("pk", flat=True))
+        to_key = relation.model._meta.pk.to_python
+        for key in keys:
+            if to_key(key) not in seen:
+                raise relation.model.DoesNotExist(f"{relation.model._meta.object_name} matching query does not exist.")
+    return given
+
+
+def _changing(name: str) -> Callable[..., Any]:
+    def method(ev: Evaluator, relation: Relation, args: list[Any], kwargs: dict[str, Any]) -> None:
+        relation.require(ev)
+        manager = relation.manager
+        if not hasattr(manager, name):
+            # Django has no remove() where a row cannot be without its foreign key.
+            raise AttributeError(f"'{relation.name}' has no method '{name}'")
+        if name == "set":
+            objs = args[0] if args else kwargs.pop("objs")
+            if isinstance(objs, QuerySet):
+                objs = ev.as_client(objs)
+            getattr(manager, name)(_targets(ev, relation, objs), **kwargs)
+        else:
+            getattr(manager, name)(*_targets(ev, relation, args), **kwargs)
+
+    return method
+
+
+def _creating(name: str) -> Callable[..., Any]:
+    """``create`` and its like, which also relate the row."""
+
+    def method(ev: Evaluator, relation: Relation, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if relation.is_many_to_many or relation.is_generic:
+            relation.require(ev)
+        else:
+            owner = ev.policy.require(relation.model, "create")
+            writes.check_writable(owner, [relation.declared.name], FieldDoesNotExist)
+        if name == "create":
+            return writes.through_manager(ev, relation.queryset(ev), relation.manager, name, args, kwargs)
+        if relation.is_generic:
+            raise AttributeError(f"'{relation.name}' has no method '{name}'; use get() and create().")
+        queryset = relation.queryset(ev)
+        if relation.is_many_to_many:
+            through_defaults = kwargs.pop("through_defaults", None)
+            instance, created = writes.through_manager(ev, queryset, None, name, args, kwargs)
+            if created:
+                relation.manager.add(instance, through_defaults=through_defaults)
+            return instance, created
+        kwargs[relation.declared.name] = relation.instance
+        return writes.through_manager(ev, queryset, None, name, args, kwargs)
+
+    return method
+
+
+RELATION_METHODS: dict[str, Callable[[Evaluator, Relation, list[Any], dict[str, Any]], Any]] = {
+    **{name: _changing(name) for name in ("add", "remove", "set", "clear")},
+    **{name: _creating(name) for name in ("create", "get_or_create", "update_or_create")},
+}

@@ -1,0 +1,211 @@
+"""The visitors of ``Save`` and ``Insert``: what a mirror's ``save()`` and ``bulk_create()`` become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.db import NotSupportedError, connections, router
+from django.db.models import Model
+
+from django_rpc.graph.node import Insert, Save
+from django_rpc.graph.values import ATOMS
+from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
+from django_rpc.server.evaluate.writes import check_target, confirm
+from django_rpc.server.exposure import Exposure
+
+__all__ = ["visit_insert", "visit_save"]
+
+
+def visit_save(ev: Evaluator, node: Save) -> dict[str, Any]:
+    """Save one row by the model's own ``save()``; the value is what the client's instance has to learn.
+
+    That is the key, and each field that the client sent or asks for whose value is another after the save.
+    """
+    model = ev.policy.model(node.model)
+    exposure = ev.policy.exposure(model)
+    fields = {name: _field(exposure, name) for name in node.values}
+    using = router.db_for_write(model)
+    values = {field.attname: _value(ev, field, ev.resolve(node.values[name])) for name, field in fields.items()}
+    instance = None if node.adding else _existing(ev, model, values, using, node)
+    creating = instance is None
+    if creating:
+        instance, force_insert = _new(ev, model, values, node)
+    else:
+        ev.policy.require(model, "update")
+        force_insert = False
+    update_fields = node.update_fields
+    saved = _assign(ev, exposure, instance, values, update_fields, creating)
+    if node.raw:
+        instance.save_base(raw=True, using=using, force_insert=force_insert, update_fields=update_fields)
+    else:
+        instance.save(
+            using=using, force_insert=force_insert, force_update=node.force_update, update_fields=update_fields
+        )
+    confirm(ev, model, [instance.pk])
+    return _changed(ev, exposure, instance, saved)
+
+
+def _field(exposure: Exposure, name: str) -> Any:
+    field = exposure.by_attname.get(name)
+    if field is None:
+        raise FieldDoesNotExist(f"{exposure.opts.object_name} has no field named '{name}'")
+    return field
+
+
+def _value(ev: Evaluator, field: Any, value: Any) -> Any:
+    """A value as the instance would hold it; expressions stay."""
+    if isinstance(value, Model):
+        value = getattr(value, field.target_field.attname) if field.is_relation else value.pk
+    if value is None or hasattr(value, "resolve_expression"):
+        return value
+    return field.to_python(value)
+
+
+def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: str, node: Save) -> Model | None:
+    """The row to be saved, complete; None if it is gone, and then it is made anew, as Django does."""
+    key = values.get(model._meta.pk.attname)
+    if key is None:
+        return None
+    rows = ev.policy.rows(model)
+    queryset = rows.using(using) if rows is not None else model._base_manager.using(using)
+    if rows is None and connections[using].features.has_select_for_update:
+        queryset = queryset.select_for_update()
+    found = queryset.filter(pk=key).first() if rows is None else queryset.filter(pk=key).order_by().first()
+    if found is None and (node.force_update or node.update_fields):
+        # Nothing to update is an error that Django's own save() words.
+        found = model(**{model._meta.pk.attname: key})
+        found._state.adding = False
+        found._state.db = using
+    return found
+
+
+def _new(ev: Evaluator, model: type[Model], values: dict[str, Any], node: Save) -> tuple[Model, bool]:
+    ev.policy.require(model, "create")
+    key = values.get(model._meta.pk.attname)
+    # Django would update a row that has this key: only where the client may update, and sees the row.
+    force = node.force_insert
+    if key is not None and not force and not node.raw:
+        rows = ev.policy.rows(model)
+        queryset = rows if rows is not None else model._base_manager.all()
+        force = not (ev.policy.can(model, "update") and queryset.filter(pk=key).exists())
+    return model(), force
+
+
+def _assign(
+    ev: Evaluator,
+    exposure: Exposure,
+    instance: Model,
+    values: dict[str, Any],
+    update_fields: tuple[str, ...] | None,
+    creating: bool,
+) -> dict[str, Any]:
+    """Set what the client may set; returns what the instance then holds of it."""
+    held = {}
+    for attname, value in values.items():
+        field = exposure.by_attname[attname]
+        if update_fields is not None and not {field.name, attname} & set(update_fields) and not field.primary_key:
+            continue
+        before = instance.__dict__.get(attname)
+        if attname not in exposure.writable and not (field.primary_key and not creating):
+            # A mirror sends all its fields; only a change of what may not be changed is a mistake.
+            if value != before and not (creating and _is_empty(field, value)):
+                raise PermissionDenied(f"{exposure.label}.{field.name} is read-only.")
+            held[attname] = value
+            continue
+        if creating and value is None and field.primary_key:
+            continue
+        if creating or value != before or hasattr(value, "resolve_expression"):
+            check_target(ev, field, value)
+        setattr(instance, attname, value)
+        held[attname] = value
+    return held
+
+
+def _is_empty(field: Any, value: Any) -> bool:
+    return value in field.empty_values or (not callable(field.default) and value == field.default)
+
+
+def _changed(ev: Evaluator, exposure: Exposure, instance: Model, sent: dict[str, Any]) -> dict[str, Any]:
+    key = exposure.opts.pk.attname
+    asked = _asked(ev, exposure)
+    changed = {key: getattr(instance, key)}
+    for attname, field in exposure.by_attname.items():
+        if attname not in sent and attname not in asked:
+            continue
+        value = instance.__dict__.get(attname)
+        if hasattr(value, "resolve_expression") or attname in instance.get_deferred_fields():
+            continue
+        if type(value) not in ATOMS and not isinstance(value, dict | list):
+            value = field.get_prep_value(value)
+        if attname not in sent or type(value) is not type(sent[attname]) or value != sent[attname]:
+            changed[attname] = value
+    return changed
+
+
+def _asked(ev: Evaluator, exposure: Exposure) -> frozenset[str]:
+    shapes = {label.lower(): names for label, names in ev.request.shapes.items()}
+    return frozenset(shapes.get(exposure.opts.label_lower, ()))
+
+
+def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
+    """``bulk_create``: the ``returning`` values of each row."""
+    model = ev.policy.model(node.model)
+    exposure = ev.policy.require(model, "create")
+    fields = [_field(exposure, name) for name in node.fields]
+    for field in fields:
+        if field.attname not in exposure.writable:
+            raise PermissionDenied(f"{exposure.label}.{field.name} is read-only.")
+    for name in (*node.returning, *node.update_fields, *node.unique_fields):
+        if name not in exposure.names:
+            raise FieldDoesNotExist(f"{exposure.opts.object_name} has no field named '{name}'")
+    options = _on_conflict(ev, exposure, node)
+    instances = [_instance(ev, model, fields, row) for row in node.rows]
+    _check_targets(ev, fields, instances)
+    model._base_manager.using(router.db_for_write(model)).bulk_create(instances, **options)
+    if node.on_conflict is None:
+        confirm(ev, model, [instance.pk for instance in instances if instance.pk is not None])
+    returning = [exposure.opts.pk if name == "pk" else exposure.opts.get_field(name) for name in node.returning]
+    return [tuple([_out(field, instance) for field in returning]) for instance in instances]
+
+
+def _out(field: Any, instance: Model) -> Any:
+    value = getattr(instance, field.attname)
+    if hasattr(value, "resolve_expression"):
+        return None  # a default of the database that it does not give back
+    return value if type(value) in ATOMS or isinstance(value, dict | list) else field.get_prep_value(value)
+
+
+def _on_conflict(ev: Evaluator, exposure: Exposure, node: Insert) -> dict[str, Any]:
+    if node.on_conflict == "ignore":
+        return {"ignore_conflicts": True}
+    if node.on_conflict == "update":
+        ev.policy.require(exposure.model, "update")
+        if ev.policy.rows(exposure.model) is not None:
+            raise NotSupportedError(f"{exposure.label}: rows of others could be overwritten by update_conflicts.")
+        for name in node.update_fields:
+            if name not in exposure.writable:
+                raise PermissionDenied(f"{exposure.label}.{name} is read-only.")
+        return {
+            "update_conflicts": True,
+            "update_fields": list(node.update_fields),
+            "unique_fields": list(node.unique_fields) or None,
+        }
+    return {}
+
+
+def _instance(ev: Evaluator, model: type[Model], fields: list[Any], row: tuple[Any, ...]) -> Model:
+    values = {}
+    for field, value in zip(fields, row, strict=True):
+        if value is None and field.primary_key:
+            continue
+        values[field.attname] = _value(ev, field, ev.resolve(value))
+    return model(**values)
+
+
+def _check_targets(ev: Evaluator, fields: list[Any], instances: list[Model]) -> None:
+    for field in fields:
+        if field.is_relation:
+            values = {getattr(i, field.attname) for i in instances if not is_claimed(i)}
+            for value in values:
+                check_target(ev, field, value)

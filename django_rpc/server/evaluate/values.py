@@ -1,0 +1,115 @@
+"""Attributes, items, operators and methods of the values that nodes have become.
+
+What can be done with a plain value is a closed list.  Results are kept small: a chain of nodes that each doubles
+a text would otherwise fill the memory with a message of a few lines.
+"""
+
+from __future__ import annotations
+
+import datetime
+import operator
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Model, QuerySet
+
+from django_rpc.graph.node import Attr, Item, Operator
+from django_rpc.graph.values import ATOMS, Record, RowSet
+from django_rpc.graph.vocabulary import OPERATORS, VALUE_METHODS
+from django_rpc.server.evaluate import instances
+from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.loaded import loaded_by, remember
+
+__all__ = ["attribute", "call", "item", "operate"]
+
+#: Characters or items of a text, bytes, list or tuple that an operation may make.
+MAX_LENGTH = 10_000_000
+#: Bits of an integer that an operation may make.
+MAX_BITS = 10_000
+
+_ATTRIBUTES: dict[type, frozenset[str]] = {
+    datetime.date: frozenset("year month day".split()),
+    datetime.datetime: frozenset("year month day hour minute second microsecond".split()),
+    datetime.time: frozenset("hour minute second microsecond".split()),
+    datetime.timedelta: frozenset("days seconds microseconds".split()),
+}
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+_OPERATORS: dict[str, Callable[..., Any]] = {name: getattr(operator, name) for name in OPERATORS}
+
+
+def attribute(ev: Evaluator, node: Attr) -> Any:
+    value, name = ev.values[node.parent], node.name
+    if isinstance(value, Model):
+        return instances.attribute(ev, value, name)
+    if name in _ATTRIBUTES.get(type(value), ()) or (isinstance(value, tuple) and name in getattr(value, "_fields", ())):
+        return getattr(value, name)
+    if isinstance(value, Record) and name in value.fields:
+        return value.values[value.fields.index(name)]
+    raise AttributeError(f"'{type(value).__name__}' object has no attribute '{name}'")
+
+
+def item(ev: Evaluator, node: Item) -> Any:
+    value, key = ev.values[node.parent], ev.resolve(node.key)
+    if isinstance(value, Relation):
+        value = value.queryset(ev)
+    if isinstance(value, QuerySet):
+        value = ev.as_client(value)
+        if isinstance(key, slice):
+            return value[key]
+        return remember(ev.complete(value)[key], loaded_by(value))
+    if isinstance(value, RowSet):
+        return value.rows[key]
+    if isinstance(value, str | bytes | list | tuple | dict):
+        return value[key]
+    raise TypeError(f"'{type(value).__name__}' object is not subscriptable")
+
+
+def operate(ev: Evaluator, node: Operator) -> Any:
+    args, name = ev.resolve.args(node.args), node.name
+    if name == "contains" and isinstance(args[0], QuerySet | Relation):
+        queryset = args[0].queryset(ev) if isinstance(args[0], Relation) else ev.as_client(args[0])
+        return queryset.contains(args[1])
+    if name in ("and_", "or_", "xor") and all(isinstance(arg, QuerySet) for arg in args):
+        return _OPERATORS[name](*(ev.as_client(arg) for arg in args))
+    if name in ("eq", "ne", "not_") or all(_is_plain(arg) for arg in args):
+        _check_size(name, args)
+        return _OPERATORS[name](*args)
+    kinds = " and ".join(repr(type(arg).__name__) for arg in args)
+    raise TypeError(f"unsupported operand type(s) for {name}: {kinds}")
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in ATOMS or isinstance(value, _CONTAINERS)
+
+
+def _check_size(name: str, args: list[Any]) -> None:
+    """Raise ValueError for an operation whose result would be huge, before it is made."""
+    if name not in ("add", "mul", "pow", "lshift", "mod", "sub", "truediv", "floordiv"):
+        return
+    lengths = [len(arg) for arg in args if isinstance(arg, str | bytes | list | tuple)]
+    numbers = [abs(arg) for arg in args if isinstance(arg, int)]
+    if name == "mod" and lengths and isinstance(args[0], str | bytes):
+        raise TypeError("Texts are not formatted by %: it may read what it is given and grow without bound.")
+    if lengths and (sum(lengths) if name == "add" else max(lengths) * max(numbers, default=1)) > MAX_LENGTH:
+        raise ValueError(f"The result would be longer than {MAX_LENGTH:,}.")
+    if len(numbers) == 2:
+        bits = [number.bit_length() for number in numbers]
+        made = {"mul": sum(bits), "pow": bits[0] * numbers[1], "lshift": bits[0] + numbers[1]}.get(name, 0)
+        if made > MAX_BITS:
+            raise ValueError(f"The result would have more than {MAX_BITS:,} bits.")
+    if any(isinstance(arg, Decimal) and arg.is_finite() and abs(arg.adjusted()) > MAX_BITS for arg in args):
+        raise ValueError("A decimal with so large an exponent is not calculated with.")
+
+
+def call(value: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """``value.name(*args, **kwargs)`` for the methods of plain values; raises AttributeError for any other."""
+    kind = type(value).__name__
+    if name not in VALUE_METHODS.get(kind, ()) or type(value) not in (*ATOMS, *_CONTAINERS):
+        raise AttributeError(f"'{kind}' object has no attribute '{name}'")
+    texts = [len(arg) for arg in args if isinstance(arg, str | list | tuple)]
+    if name in ("replace", "join") and len(value) * max([*texts, 1]) > MAX_LENGTH:
+        raise ValueError(f"The result would be longer than {MAX_LENGTH:,}.")
+    result = getattr(value, name)(*args, **kwargs)
+    return list(result) if kind == "dict" else result

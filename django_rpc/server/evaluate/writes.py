@@ -1,0 +1,256 @@
+"""The methods of a query that write.  Rows are written by the server's own code: ``save()``, signals, defaults.
+
+Permission, writable fields and the targets of foreign keys are checked before anything is written; that a row is
+still one that the client may see is checked after, within the transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist, FieldError, PermissionDenied, ValidationError
+from django.db import connections, router
+from django.db.models import Model, QuerySet
+
+from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
+from django_rpc.server.exposure import Exposure
+from django_rpc.server.query import trusted
+
+__all__ = ["METHODS", "check_target", "check_writable", "confirm", "through_manager"]
+
+#: Keys in one statement, within what every database takes.
+_BATCH = 500
+
+
+def check_writable(exposure: Exposure, names: Iterable[str], unknown: Callable[[str], Exception]) -> None:
+    """Raise ``unknown(name)`` for a name that the client does not see, PermissionDenied for one that it may not set."""
+    for name in names:
+        if name not in exposure.names:
+            raise unknown(name)
+        if name not in exposure.writable:
+            raise PermissionDenied(f"{exposure.label}.{name} is read-only.")
+
+
+def check_target(ev: Evaluator, field: Any, value: Any) -> None:
+    """Raise ValidationError unless a foreign key may point to the row with this key."""
+    if value is None or not field.is_relation or not field.related_model:
+        return
+    related = field.related_model
+    rows = ev.policy.rows(related)
+    target = field.target_field
+    if ev.policy.view(related) is not None:
+        if rows is None:
+            return  # the database holds that the row is there
+        if hasattr(value, "resolve_expression"):
+            raise PermissionDenied(f"{field.model._meta.label}.{field.name} is set to a value, not to an expression.")
+        if rows.filter(**{target.attname: value}).exists():
+            return
+    raise ValidationError(
+        "%(model)s instance with %(field)s %(value)r does not exist.",
+        code="invalid",
+        params={"model": related._meta.verbose_name, "pk": value, "field": target.attname, "value": value},
+    )
+
+
+def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any]) -> dict[str, Any]:
+    """Values for fields of ``model``, with instances that a client only claims replaced by their checked keys."""
+    prepared = {}
+    for name, value in values.items():
+        field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+        if isinstance(value, Model) and is_claimed(value) and field.is_relation and field.concrete:
+            if not isinstance(value, field.related_model._meta.concrete_model):
+                raise ValueError(
+                    f'Cannot assign "{type(value).__name__}": "{model.__name__}.{field.name}" must be a '
+                    f'"{field.related_model.__name__}" instance.'
+                )
+            name, value = field.attname, getattr(value, field.target_field.attname)
+            check_target(ev, field, value)
+        elif isinstance(value, Model) and is_claimed(value):
+            value = ev.real(value)
+        elif not isinstance(value, Model):
+            check_target(ev, field, value)
+        prepared[name] = value
+    return prepared
+
+
+def confirm(ev: Evaluator, model: type[Model], keys: Iterable[Any]) -> None:
+    """Raise PermissionDenied, which rolls all back, if a row that was written is outside of what the client sees."""
+    rows = ev.policy.rows(model)
+    if rows is None:
+        return
+    keys = set(keys)
+    batches = _batches(sorted(keys, key=repr))
+    seen = sum(rows.filter(pk__in=batch).values("pk").distinct().count() for batch in batches)
+    if seen < len(keys):
+        raise PermissionDenied(f"This client may not write a {model._meta.label} that it could not read.")
+
+
+def _batches(keys: list[Any]) -> list[list[Any]]:
+    return [keys[start : start + _BATCH] for start in range(0, len(keys), _BATCH)]
+
+
+def _unexpected(model: type[Model]) -> Callable[[str], Exception]:
+    return lambda name: TypeError(f"{model.__name__}() got unexpected keyword arguments: '{name}'")
+
+
+def _no_field(model: type[Model]) -> Callable[[str], Exception]:
+    return lambda name: FieldDoesNotExist(f"{model._meta.object_name} has no field named '{name}'")
+
+
+def _invalid(model: type[Model]) -> Callable[[str], Exception]:
+    return lambda name: FieldError(f"Invalid field name(s) for model {model._meta.object_name}: '{name}'.")
+
+
+def through_manager(
+    ev: Evaluator, queryset: QuerySet, manager: Any, name: str, args: list[Any], kwargs: dict[str, Any]
+) -> Any:
+    """``create`` on a manager of the server, ``get_or_create`` and ``update_or_create`` on the client's own query."""
+    model = queryset.model
+    exposure = ev.policy.require(model, "create")
+    if name == "create":
+        if args:
+            raise TypeError("create() takes keyword arguments only.")
+        check_writable(exposure, kwargs, _unexpected(model))
+        instance = manager.create(**prepare(ev, model, kwargs))
+        confirm(ev, model, [instance.pk])
+        return instance
+    kwargs = dict(zip(("defaults", "create_defaults"), args, strict=False)) | kwargs
+    lookup = {key: value for key, value in kwargs.items() if key not in ("defaults", "create_defaults")}
+    defaults = {key: kwargs[key] or {} for key in ("defaults", "create_defaults") if key in kwargs}
+    exact = {key: value for key, value in lookup.items() if "__" not in key}
+    for values in (exact, *defaults.values()):
+        check_writable(exposure, values, _invalid(model))
+    lookup.update(_lookup_keys(ev, model, exact))
+    given = {key: prepare(ev, model, values) for key, values in defaults.items()}
+    if name == "update_or_create":
+        ev.policy.require(model, "update")
+        _keep_key(model, given.get("defaults", {}))
+    # The lookup is the client's own query; what is written, Django writes by the model's own save().
+    instance, created = getattr(ev.complete(queryset), name)(**lookup, **given)
+    confirm(ev, model, [instance.pk])
+    return instance, created
+
+
+def _lookup_keys(ev: Evaluator, model: type[Model], exact: dict[str, Any]) -> dict[str, Any]:
+    """The lookup's own values also make the new row: their targets are checked as well."""
+    for name, value in exact.items():
+        field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+        if field.is_relation and field.concrete and not isinstance(value, QuerySet):
+            key = getattr(value, field.target_field.attname) if isinstance(value, Model) else value
+            if not isinstance(value, Model) or is_claimed(value):
+                check_target(ev, field, key)
+    return exact
+
+
+def _creating(name: str) -> Callable[..., Any]:
+    def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if name == "create":
+            manager = queryset.model._default_manager.using(router.db_for_write(queryset.model))
+            return through_manager(ev, queryset, manager, name, args, kwargs)
+        return through_manager(ev, queryset, None, name, args, kwargs)
+
+    return method
+
+
+def _keep_key(model: type[Model], values: dict[str, Any]) -> None:
+    for name in values:
+        if name == "pk" or model._meta.get_field(name).primary_key:
+            raise PermissionDenied(f"The key of a {model._meta.label} cannot be changed.")
+
+
+def _checked_update(ev: Evaluator, queryset: QuerySet, kwargs: dict[str, Any]) -> dict[str, Any]:
+    model = queryset.model
+    check_writable(ev.policy.require(model, "update"), kwargs, _no_field(model))
+    _keep_key(model, kwargs)
+    return prepare(ev, model, kwargs)
+
+
+def _update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> int:
+    values = _checked_update(ev, queryset, kwargs)
+    if ev.policy.rows(queryset.model) is None:
+        return queryset.update(**values)
+    queryset._not_support_combined_queries("update")
+    if queryset.query.is_sliced:
+        raise TypeError("Cannot update a query once a slice has been taken.")
+    return _update_keys(ev, queryset, list(queryset.order_by().values_list("pk", flat=True)), values)
+
+
+def _update_keys(ev: Evaluator, queryset: QuerySet, keys: list[Any], values: dict[str, Any]) -> int:
+    """Update the rows with these keys, which the client sees, and which it has to see afterwards."""
+    model = queryset.model
+    base = _bare(queryset)
+    # The values are the client's expressions: the query that carries them is checked like any other.
+    done = sum(base.filter(pk__in=batch).update(**values) for batch in _batches(keys))
+    confirm(ev, model, keys)
+    return done
+
+
+def _bulk_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> int:
+    """``bulk_update``: the fields' names, and rows of the key and their values."""
+    names, rows = args
+    model = queryset.model
+    exposure = ev.policy.require(model, "update")
+    check_writable(exposure, names, _no_field(model))
+    _keep_key(model, dict.fromkeys(names))
+    fields = [model._meta.get_field(name) for name in names]
+    instances = []
+    for key, *values in rows:
+        instance = model()
+        instance.pk = key
+        for field, value in zip(fields, values, strict=True):
+            check_target(ev, field, value)
+            setattr(instance, field.attname, value)
+        instances.append(instance)
+    if ev.policy.rows(model) is not None:
+        keys = [instance.pk for instance in instances]
+        seen = {key for batch in _batches(keys) for key in queryset.filter(pk__in=batch).values_list("pk", flat=True)}
+        instances = [instance for instance in instances if model._meta.pk.to_python(instance.pk) in seen]
+        queryset = _bare(queryset)
+    done = queryset.bulk_update(instances, [field.name for field in fields], kwargs.get("batch_size"))
+    confirm(ev, model, [instance.pk for instance in instances])
+    return done
+
+
+def _bare(queryset: QuerySet) -> QuerySet:
+    """The client's queryset without its conditions, for keys that are known to fulfil them."""
+    bare = queryset._chain()
+    bare.query = type(queryset.query)(queryset.model)
+    return bare
+
+
+def _getset(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> list[dict[str, Any]]:
+    """Set values on every row, and return the rows as they were: the key and the fields that were set."""
+    if not kwargs:
+        raise TypeError("getset() needs at least one field to set.")
+    values = _checked_update(ev, queryset, kwargs)
+    queryset._not_support_combined_queries("getset")
+    key = queryset.model._meta.pk.name
+    reading = queryset.select_related(None)
+    if connections[queryset.db].features.has_select_for_update and ev.policy.rows(queryset.model) is None:
+        reading = reading.select_for_update()
+    rows = list(reading.values(key, *(name for name in kwargs if name != key)))
+    _update_keys(ev, queryset, [row[key] for row in rows], values)
+    return rows
+
+
+def _delete(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    ev.policy.require(queryset.model, "delete")
+    for refused, text in (
+        (queryset.query.is_sliced, "Cannot use 'limit' or 'offset' with delete()."),
+        (queryset.query.distinct_fields, "Cannot call delete() after .distinct(*fields)."),
+        (queryset._fields is not None, "Cannot call delete() after .values() or .values_list()"),
+    ):
+        if refused:
+            raise TypeError(text)
+    queryset._not_support_combined_queries("delete")
+    return trusted(queryset).delete()
+
+
+METHODS: dict[str, Callable[[Evaluator, QuerySet, list[Any], dict[str, Any]], Any]] = {
+    **{name: _creating(name) for name in ("create", "get_or_create", "update_or_create")},
+    "update": _update,
+    "bulk_update": _bulk_update,
+    "getset": _getset,
+    "delete": _delete,
+}

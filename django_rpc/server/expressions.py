@@ -1,0 +1,237 @@
+"""The client's expressions, conditions and instances to Django's objects, by closed tables.
+
+A name finds its class in `CLASSES` or `FIELDS`, which are made here from modules that we name; a message can add
+nothing to them.  A constructor gets only the keywords that the vocabulary allows.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from django.db import models
+from django.db.models import Q, expressions, functions, lookups
+from django.db.models.fields import json
+
+from django_rpc.graph.node import KINDS
+from django_rpc.graph.values import ATOMS, Condition, Expr, Instance
+from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS
+from django_rpc.graph.vocabulary import FIELDS as FIELD_NAMES
+
+__all__ = ["CLASSES", "FIELDS", "NEWER", "RESOLVERS", "Resolver"]
+
+#: Expressions that older releases of Django do not have.
+NEWER = frozenset({"JSONArray", "NegatedExpression"})
+
+_LOOKUP_CLASSES = {
+    cls.lookup_name: cls
+    for cls in vars(lookups).values()
+    if isinstance(cls, type) and issubclass(cls, lookups.Lookup) and getattr(cls, "lookup_name", None) in LOOKUPS
+}
+
+
+def _find(name: str) -> Any:
+    if name.startswith("lookup:"):
+        return _LOOKUP_CLASSES.get(name.removeprefix("lookup:"))
+    for module in (models, expressions, functions, functions.text, json):
+        found = vars(module).get(name)
+        if isinstance(found, type) and found.__module__.startswith("django."):
+            return found
+    return None
+
+
+#: Every expression of the vocabulary that this Django has.
+CLASSES: dict[str, Any] = {name: cls for name in EXPRESSIONS if (cls := _find(name)) is not None}
+#: Every field that can be an output field.
+FIELDS: dict[str, type[models.Field]] = {name: getattr(models, name) for name in FIELD_NAMES}
+
+
+@functools.cache
+def _keywords(cls: Any) -> frozenset[str] | None:
+    """The keywords that a constructor takes; None where that is for the constructor to say.
+
+    A function of SQL takes any keyword as a variable of its template, so there the keywords that it and its bases
+    name are all that may be given.
+    """
+    if not issubclass(cls, expressions.Func):
+        return None
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if "__init__" in vars(base) and issubclass(base, expressions.Func):
+            parameters = inspect.signature(base.__init__).parameters.values()
+            names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    return frozenset(names - {"self"})
+
+
+class Resolver:
+    """Turns an argument into what Django's method is called with.
+
+    ``values``: what each node that an argument may refer to has become.  ``instance``: makes a model instance of an
+    `Instance`; ``special``: functions for expressions that need the policy, by name.
+    """
+
+    __slots__ = ("instance", "special", "values")
+
+    def __init__(
+        self,
+        values: dict[Any, Any],
+        instance: Callable[[Instance], Any],
+        special: dict[str, Callable[[Expr], Any]] | None = None,
+    ) -> None:
+        self.values = values
+        self.instance = instance
+        self.special = special or {}
+
+    def __call__(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in ATOMS:
+            return value
+        try:
+            resolve = RESOLVERS[kind]
+        except KeyError:
+            raise TypeError(f"A value of type {kind.__name__} cannot be an argument.") from None
+        return resolve(self, value)
+
+    def args(self, values: tuple[Any, ...]) -> list[Any]:
+        return [value if type(value) in ATOMS else self(value) for value in values]
+
+    def kwargs(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {key: value if type(value) in ATOMS else self(value) for key, value in values.items()}
+
+
+def _node(resolve: Resolver, node: Any) -> Any:
+    return resolve.values[node]
+
+
+def _condition(resolve: Resolver, value: Condition) -> Q:
+    children = [
+        (child[0], resolve(child[1])) if isinstance(child, tuple) else resolve(child) for child in value.children
+    ]
+    condition = Q()
+    condition.children = children
+    condition.connector = value.connector
+    condition.negated = value.negated
+    return condition
+
+
+def _expression(resolve: Resolver, value: Expr) -> Any:
+    name = value.name
+    special = resolve.special.get(name)
+    if special is not None:
+        return special(value)
+    if name in FIELDS:
+        allowed = FIELD_NAMES[name]
+        if value.args or not value.kwargs.keys() <= allowed:
+            raise ValueError(f"{name} as an output field takes only {', '.join(sorted(allowed))}.")
+        return FIELDS[name](**value.kwargs)
+    allowed = EXPRESSIONS.get(name, frozenset())
+    cls = CLASSES.get(name)
+    if name != "JSONObject" and not value.kwargs.keys() <= allowed:
+        raise ValueError(f"{name} takes only {', '.join(sorted(allowed)) or 'no keywords'}.")
+    if cls is None:
+        maker = _MAKERS.get(name)
+        if maker is None:
+            raise ValueError(f"{name} is not an expression of this service's release of Django.")
+        return maker(resolve.args(value.args), resolve.kwargs(value.kwargs))
+    args, kwargs = resolve.args(value.args), resolve.kwargs(value.kwargs)
+    if name in _MAKERS:
+        return _MAKERS[name](args, kwargs)
+    return _construct(cls, args, kwargs)
+
+
+def _construct(cls: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    known = _keywords(cls)
+    if known is not None and not kwargs.keys() <= known:
+        if "expression" in kwargs and "expression" not in known:
+            args = [kwargs.pop("expression"), *args]
+        # A function would take what it does not know as a variable of its SQL template.
+        for keyword in kwargs.keys() - known:
+            if kwargs[keyword] is not None:
+                raise TypeError(f"{cls.__name__} takes no keyword {keyword!r} in this service's release of Django.")
+            del kwargs[keyword]
+    return cls(*args, **kwargs)
+
+
+def _order_by(args: list[Any], kwargs: dict[str, Any]) -> Any:
+    expression = args[0] if args else kwargs.pop("expression")
+    if isinstance(expression, str):
+        expression = models.F(expression)
+    flags = {key: True for key, on in kwargs.items() if on}
+    return expressions.OrderBy(expression, *args[1:], **flags)
+
+
+def _when(args: list[Any], kwargs: dict[str, Any]) -> Any:
+    arguments = dict(zip(("condition", "then"), args, strict=False)) | kwargs
+    return expressions.When(arguments.get("condition"), then=arguments.get("then"))
+
+
+def _negated(args: list[Any], kwargs: dict[str, Any]) -> Any:
+    return ~(args[0] if args else kwargs["expression"])
+
+
+def _json_object(args: list[Any], kwargs: dict[str, Any]) -> Any:
+    return functions.JSONObject(**kwargs)
+
+
+def _filtered_relation(args: list[Any], kwargs: dict[str, Any]) -> Any:
+    arguments = dict(zip(("relation_name", "condition"), args, strict=False)) | kwargs
+    return models.FilteredRelation(arguments["relation_name"], condition=arguments.get("condition", Q()))
+
+
+def _nested(cls: Any) -> Callable[[list[Any], dict[str, Any]], Any]:
+    def make(args: list[Any], kwargs: dict[str, Any]) -> Any:
+        queryset = args[0] if args else kwargs.pop("queryset")
+        if not isinstance(queryset, models.QuerySet):
+            raise TypeError(f"{cls.__name__} takes a query; it was given {type(queryset).__name__}.")
+        return cls(queryset, **kwargs)
+
+    return make
+
+
+def _key_path(args: list[Any], kwargs: dict[str, Any]) -> Any:
+    return json.KT(*args)
+
+
+_MAKERS: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {
+    "KT": _key_path,
+    "OrderBy": _order_by,
+    "When": _when,
+    "NegatedExpression": _negated,
+    "JSONObject": _json_object,
+    "FilteredRelation": _filtered_relation,
+    "Subquery": _nested(expressions.Subquery),
+    "Exists": _nested(expressions.Exists),
+}
+
+
+def _list(resolve: Resolver, value: Any) -> Any:
+    return resolve.args(value)
+
+
+def _tuple(resolve: Resolver, value: Any) -> Any:
+    return tuple(resolve.args(value))
+
+
+def _dict(resolve: Resolver, value: dict[Any, Any]) -> Any:
+    return {resolve(key): resolve(item) for key, item in value.items()}
+
+
+def _slice(resolve: Resolver, value: slice) -> slice:
+    return slice(resolve(value.start), resolve(value.stop), resolve(value.step))
+
+
+#: How each type of argument is turned, beside the atoms, which are themselves.
+RESOLVERS: dict[type, Callable[[Resolver, Any], Any]] = {
+    **dict.fromkeys(KINDS.values(), _node),
+    Expr: _expression,
+    Condition: _condition,
+    Instance: lambda resolve, value: resolve.instance(value),
+    list: _list,
+    tuple: _tuple,
+    set: lambda resolve, value: {resolve(item) for item in value},
+    frozenset: lambda resolve, value: frozenset(resolve(item) for item in value),
+    dict: _dict,
+    slice: _slice,
+}

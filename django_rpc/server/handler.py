@@ -1,0 +1,128 @@
+"""``handle``: the bytes of a request to the bytes of its answer.  What the Celery task calls, and all that it needs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from typing import Any
+
+from django.db import connections
+
+from django_rpc.server.conf import settings
+from django_rpc.server.errors import report
+from django_rpc.server.evaluate import EvaluationError, evaluate
+from django_rpc.server.policy import CURRENT, Policy
+from django_rpc.server.request import RpcRequest
+from django_rpc.server.results import Results
+from django_rpc.server.sites import site
+from django_rpc.wire.codec import decode_request, encode_response
+from django_rpc.wire.errors import WireError
+from django_rpc.wire.messages import ErrorReport, Request, Response, TraceEntry
+
+__all__ = ["answer", "handle"]
+
+logger = logging.getLogger("django_rpc.server")
+
+_UNKNOWN_ID = "unknown"
+_LOG_LENGTH = 200
+
+
+def handle(message: bytes) -> bytes:
+    """The answer to ``message``; never raises for anything that a client can send."""
+    try:
+        request = decode_request(message, settings.limits)
+    except WireError as error:
+        logger.warning("A message was refused: %s", error.code, extra={"rpc_request": error.request_id or ""})
+        return encode_response(Response(id=error.request_id or _UNKNOWN_ID, error=report(error)))
+    response = answer(request)
+    try:
+        return encode_response(response)
+    except (WireError, RecursionError) as error:
+        logger.warning("An answer could not be encoded: %s", error, extra=_extra(request))
+        said = report(TypeError(f"The answer cannot be sent: {error}"))
+        return encode_response(Response(id=request.id, error=said))
+
+
+def answer(request: Request) -> Response:
+    """The answer to a decoded request; never raises for anything that a client can ask for."""
+    started = time.monotonic()
+    if request.expires is not None and request.expires < time.time():
+        logger.warning("The request came too late", extra=_extra(request))
+        late = ErrorReport(code="RequestExpired", message="The request reached the service after its time-out.")
+        return Response(id=request.id, error=late)
+    policy = Policy(site, RpcRequest(id=request.id, info=request.client))
+    trace: list[TraceEntry] = []
+    with _traced(trace) if request.trace and settings.SHOW_SQL else contextlib.nullcontext():
+        try:
+            response = Response(id=request.id, outputs=evaluate(request, policy))
+        except EvaluationError as error:
+            response = Response(id=request.id, error=_reported(error, policy, request))
+    if trace:
+        response = Response(id=response.id, outputs=response.outputs, error=response.error, trace=tuple(trace))
+    if logger.isEnabledFor(logging.INFO):
+        extra = {**_extra(request), "rpc_seconds": time.monotonic() - started}
+        logger.info("The request was answered", extra=extra)
+    return response
+
+
+def _reported(error: EvaluationError, policy: Policy, request: Request) -> ErrorReport:
+    cause = error.__cause__ or error
+    # The program's own errors are for its owner to read; those of a client's request are its own.
+    made = report(cause, error.node, _records(policy, request))
+    level = logging.ERROR if made.code == "Remote" else logging.INFO
+    logger.log(level, "The request failed: %s", made.code, extra=_extra(request), exc_info=cause)
+    return made
+
+
+def _records(policy: Policy, request: Request) -> Any:
+    def record(instance: Any) -> Any:
+        token = CURRENT.set(policy)
+        try:
+            return Results(policy, request.shapes)(instance)
+        finally:
+            CURRENT.reset(token)
+
+    return record
+
+
+def _extra(request: Request) -> dict[str, Any]:
+    """What a log record says of the caller: its own claims, made harmless for a log."""
+    client = request.client
+    return {
+        "rpc_request": _harmless(request.id),
+        "rpc_client_host": _harmless(client.host),
+        "rpc_client_process": client.process,
+        "rpc_client_name": _harmless(client.name),
+        "rpc_called_at": client.called_at,
+    }
+
+
+def _harmless(text: str) -> str:
+    """One line of printable characters, and not a long one."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_LOG_LENGTH])
+
+
+@contextlib.contextmanager
+def _traced(trace: list[TraceEntry]) -> Any:
+    """Note each SQL statement that runs, on every database, with its time."""
+
+    def wrapper(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        begun = time.perf_counter()
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            trace.append(TraceEntry(_shown(sql, params, context["connection"]), time.perf_counter() - begun))
+
+    with contextlib.ExitStack() as stack:
+        for connection in connections.all():
+            if hasattr(connection, "execute_wrapper"):
+                stack.enter_context(connection.execute_wrapper(wrapper))
+        yield
+
+
+def _shown(sql: Any, params: Any, connection: Any) -> str:
+    try:
+        return str(connection.ops.last_executed_query(connection.connection.cursor(), sql, params))
+    except Exception:  # noqa: BLE001 - the statement itself is what matters
+        return str(sql)

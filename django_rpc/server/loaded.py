@@ -1,0 +1,75 @@
+"""What a query loads beside the fields of its instances: annotations, and relations that come with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Model, QuerySet
+
+__all__ = ["NOTHING", "Loaded", "loaded_by", "loaded_with", "remember"]
+
+#: Where an instance keeps what was loaded with it.
+_ATTRIBUTE = "_rpc_loaded"
+
+
+class Loaded:
+    """``names``: annotations; ``relations``: accessor -> what was loaded with the instances there."""
+
+    __slots__ = ("names", "relations")
+
+    def __init__(self, names: tuple[str, ...] = (), relations: dict[str, Loaded] | None = None) -> None:
+        self.names = names
+        self.relations: dict[str, Loaded] = relations or {}
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.relations)
+
+
+NOTHING = Loaded()
+
+
+def loaded_by(queryset: QuerySet) -> Loaded:
+    """What the instances of a queryset bring along: by ``annotate``, ``select_related``, ``prefetch_related``."""
+    query = queryset.query
+    if not query.annotations and not query.select_related and not queryset._prefetch_related_lookups:
+        return NOTHING
+    loaded = Loaded(tuple(query.annotation_select))
+    if isinstance(query.select_related, dict):
+        _add_joined(loaded, queryset.model, query.select_related)
+    for lookup in queryset._prefetch_related_lookups:
+        at = loaded
+        *way, last = lookup.prefetch_to.split("__")
+        for name in way:
+            at = at.relations.setdefault(name, Loaded())
+        found = loaded_by(lookup.queryset) if lookup.queryset is not None else NOTHING
+        known = at.relations.get(last)
+        if known is None:
+            at.relations[last] = Loaded(found.names, dict(found.relations))
+        else:
+            known.relations.update(found.relations)
+    return loaded
+
+
+def _add_joined(loaded: Loaded, model: type[Model], names: dict[str, Any]) -> None:
+    for name, deeper in names.items():
+        try:
+            field = model._meta.get_field(name)
+        except LookupError:
+            continue
+        except Exception:  # noqa: BLE001 - the alias of a FilteredRelation: an attribute, and no field
+            loaded.relations[name] = Loaded()
+            continue
+        accessor = field.get_accessor_name() if field.auto_created and not field.concrete else field.name
+        child = loaded.relations.setdefault(accessor, Loaded())
+        _add_joined(child, field.related_model, deeper)
+
+
+def remember(instance: Any, loaded: Loaded) -> Any:
+    """Note on ``instance`` what was loaded with it; returns it."""
+    if loaded and isinstance(instance, Model):
+        instance.__dict__[_ATTRIBUTE] = loaded
+    return instance
+
+
+def loaded_with(instance: Model) -> Loaded:
+    return instance.__dict__.get(_ATTRIBUTE, NOTHING)

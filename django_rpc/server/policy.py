@@ -1,0 +1,266 @@
+"""Who may see and do what, in one request.
+
+Names are answered for before Django resolves them (`Policy.blocked`), and the columns and tables of the compiled
+query once more when it is compiled (``audit.py``), which is the ground truth: the first makes the error of a hidden
+name equal to that of an unknown one, the second needs no list of the ways by which a name can come in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist, FieldError, PermissionDenied
+from django.db.models import Model, QuerySet
+
+from django_rpc.server.exposure import Exposure
+from django_rpc.server.options import OPERATIONS, OpenModelRpc
+from django_rpc.server.request import RpcRequest
+from django_rpc.server.sites import RpcSite
+
+__all__ = ["CURRENT", "ClientFieldError", "Policy", "UnknownModel", "unknown_keyword"]
+
+
+class ClientFieldError(FieldError):
+    """A FieldError whose text names nothing that its client may not see."""
+
+
+class UnknownModel(LookupError):
+    """The model is not there, or not for this client."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(f"This service has no model {label!r}.")
+
+
+#: The policy of the request that this thread or task evaluates.
+CURRENT: ContextVar[Policy] = ContextVar("django_rpc_policy")
+
+
+def unknown_keyword(name: str, choices: Iterable[str]) -> ClientFieldError:
+    """Django's error for a name that no field has, listing only ``choices``."""
+    return ClientFieldError(f"Cannot resolve keyword '{name}' into field. Choices are: {', '.join(sorted(choices))}")
+
+
+class Policy:
+    """The answers for one request; each is worked out at most once."""
+
+    __slots__ = ("_columns", "_rows", "_views", "request", "scope_sql", "site")
+
+    def __init__(self, site: RpcSite, request: RpcRequest) -> None:
+        self.site = site
+        self.request = request
+        self._views: dict[type[Model], Exposure | None] = {}
+        self._columns: dict[str, frozenset[str] | None] = {}
+        self._rows: dict[type[Model], QuerySet | None] = {}
+        #: (model, connection alias) -> SQL of the rows that the client may see, for the compilers.
+        self.scope_sql: dict[tuple[type[Model], str], tuple[str, tuple[Any, ...]]] = {}
+
+    # Models
+
+    def model(self, label: str) -> type[Model]:
+        """The model that a client calls ``label``; raises UnknownModel."""
+        parts = label.split(".")
+        try:
+            model = apps.get_model(parts[0], parts[1])
+            if len(parts) == 3:
+                model = model._meta.get_field(parts[2]).remote_field.through
+                if not model._meta.auto_created:
+                    raise UnknownModel(label)
+        except (LookupError, FieldDoesNotExist, AttributeError):
+            raise UnknownModel(label) from None
+        exposure = self.exposure(model)
+        if exposure is None or not any(self.can(model, operation) for operation in (*OPERATIONS, *exposure.methods)):
+            raise UnknownModel(label)
+        return model
+
+    def exposure(self, model: type[Model]) -> Exposure | None:
+        """What is registered for ``model``, whether or not this client may read it."""
+        found = self.site.exposure(model)
+        if found is None and model._meta.auto_created:
+            found = self._through(model)
+        if found is None and model._meta.proxy:
+            found = self.site.exposure(model._meta.concrete_model)
+        return found
+
+    def _through(self, model: type[Model]) -> Exposure | None:
+        """An automatic through table is exposed where its many-to-many field is."""
+        field = through_field(model)
+        owner = self.exposure(field.model) if field is not None else None
+        if owner is None or field.name not in owner.names:
+            return None
+        return Exposure(model, OpenModelRpc(model))
+
+    def view(self, model: type[Model]) -> Exposure | None:
+        """What this client may read of ``model``; None where it may read nothing."""
+        try:
+            return self._views[model]
+        except KeyError:
+            exposure = self.exposure(model)
+            view = exposure if exposure is not None and self.can(model, "read") else None
+            self._views[model] = view
+            return view
+
+    def can(self, model: type[Model], operation: str) -> bool:
+        """Whether this client may do ``operation`` with ``model`` at all."""
+        if model._meta.auto_created:
+            field = through_field(model)
+            owner = self.exposure(field.model)
+            if owner is None or field.name not in owner.names:
+                return False
+            if operation == "read":
+                return self.can(field.model, "read")
+            return field.name in owner.writable and self.can(field.model, "update")
+        exposure = self.exposure(model)
+        return exposure is not None and bool(exposure.rpc.has_permission(self.request, operation))
+
+    def require(self, model: type[Model], operation: str) -> Exposure:
+        """The exposure of ``model``; raises PermissionDenied unless this client may do ``operation``."""
+        exposure = self.exposure(model)
+        if exposure is None:
+            raise UnknownModel(model._meta.label)
+        if not self.can(model, operation):
+            raise PermissionDenied(f"This client may not {operation} {model._meta.label}.")
+        return exposure
+
+    # Names
+
+    def sees(self, model: type[Model], field: Any, name: str) -> bool:
+        """Whether a query of this client may use ``field`` of ``model`` under ``name``."""
+        view = self.view(model)
+        if view is None:
+            # The key of a related model is the value of the foreign key, which is visible where we come from.
+            return field is model._meta.pk
+        if name in view.names:
+            return True
+        if field.auto_created and not field.concrete:
+            owner = self.view(field.related_model)
+            return owner is not None and field.remote_field.name in owner.names
+        return False
+
+    def choices(self, model: type[Model]) -> list[str]:
+        """The names that an error may list as fields of ``model``."""
+        view = self.view(model)
+        if view is None:
+            return ["pk"]
+        relations = [
+            f.name
+            for f in model._meta.get_fields()
+            if f.auto_created and not f.concrete and self.sees(model, f, f.name)
+        ]
+        return [*view.choices, *relations]
+
+    def blocked(self, names: Sequence[str], opts: Any, query: Any = None) -> tuple[int, Any] | None:
+        """The first of ``names``, a path from ``opts``, that is hidden or unknown: (position, opts there), or None.
+
+        Names after a field that is no relation are transforms and lookups, about which we say nothing.
+        """
+        for position, name in enumerate(names):
+            if opts is None:
+                return None
+            try:
+                field = opts.pk if name == "pk" else opts.get_field(name)
+            except FieldDoesNotExist:
+                field = None
+            if field is not None and self.sees(opts.model, field, name):
+                opts = field.related_model._meta if field.is_relation and field.related_model else None
+                continue
+            if field is None and position == 0 and query is not None:
+                if name in query.annotation_select:
+                    return None
+                if name in query._filtered_relations:
+                    opts = self._through_alias(query._filtered_relations[name], opts)
+                    continue
+            return position, opts
+        return None
+
+    def _through_alias(self, relation: Any, opts: Any) -> Any:
+        """Where a FilteredRelation leads; its path was checked when it was added."""
+        for name in relation.relation_name.split("__"):
+            related = opts.get_field(name).related_model
+            if related is None:
+                return None
+            opts = related._meta
+        return opts
+
+    def check_path(self, model: type[Model], path: str, error: type[Exception] | None = None) -> Any:
+        """The field at the end of ``path``; raises Django's FieldDoesNotExist for a name that is not visible."""
+        opts, field = model._meta, None
+        for name in path.split("__"):
+            label = opts.object_name
+            if self.blocked((name,), opts) is not None:
+                raise (error or FieldDoesNotExist)(f"{label} has no field named '{name}'")
+            field = opts.pk if name == "pk" else opts.get_field(name)
+            opts = field.related_model._meta if field.is_relation and field.related_model else opts
+        return field
+
+    # Columns and rows
+
+    def columns(self, table: str) -> frozenset[str] | None:
+        """The columns of ``table`` that a query of this client may touch; None: not even the table."""
+        try:
+            return self._columns[table]
+        except KeyError:
+            pass
+        reaching = [(e, columns) for e, columns in self.site.tables.get(table, ()) if self.view(e.model) is e]
+        found = frozenset().union(*(columns for _, columns in reaching)) if reaching else None
+        self._columns[table] = found
+        return found
+
+    def rows(self, model: type[Model]) -> QuerySet | None:
+        """The rows of ``model`` that exist for this client; None where all do.  It is the server's own query."""
+        try:
+            return self._rows[model]
+        except KeyError:
+            pass
+        exposure = self.exposure(model)
+        rows = None
+        if exposure is not None and model._meta.auto_created:
+            rows = self._through_rows(model)
+        elif exposure is not None and not exposure.plain_rows:
+            given = exposure.rpc.get_queryset(self.request)
+            rows = given if narrows(given) else None
+        self._rows[model] = rows
+        return rows
+
+    def _through_rows(self, model: type[Model]) -> QuerySet | None:
+        conditions = {}
+        for field in model._meta.concrete_fields:
+            if field.is_relation:
+                rows = self.rows(field.related_model)
+                if rows is not None:
+                    conditions[f"{field.name}__in"] = rows.order_by().values("pk")
+        return model._base_manager.filter(**conditions) if conditions else None
+
+    def rows_of_table(self, model: type[Model], table: str) -> tuple[type[Model], QuerySet] | None:
+        """The narrowed rows for a table that ``model`` brings into a query: (the model that narrows, its rows)."""
+        candidates = [model] if self.exposure(model) is not None else []
+        if not candidates or model._meta.db_table != table:
+            candidates = [e.model for e, _ in self.site.tables.get(table, ()) if e.model._meta.db_table == table]
+        for candidate in candidates[:1]:
+            rows = self.rows(candidate)
+            if rows is not None:
+                return candidate, rows
+        return None
+
+
+def through_field(model: type[Model]) -> Any:
+    """The many-to-many field that made an automatic through model."""
+    for field in model._meta.auto_created._meta.local_many_to_many:
+        if field.remote_field.through is model:
+            return field
+    return None
+
+
+def narrows(queryset: QuerySet) -> bool:
+    """Whether a queryset may hold fewer rows than its table."""
+    query = queryset.query
+    return bool(
+        query.where
+        or query.is_sliced
+        or query.distinct
+        or query.combinator
+        or query.extra_tables
+        or query.distinct_fields
+    )

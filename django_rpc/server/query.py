@@ -1,0 +1,187 @@
+"""The ``Query`` of everything that a client asks: Django's, which asks the policy for each name and is audited.
+
+A query made from a client's words is of one of these classes, and stays so through clones, subqueries, arms of a
+union, counts and updates; the server's own code makes plain queries, which nobody checks.  So what is checked
+follows the query itself, and no state of a connection or a thread says whether we are "inside".
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet, FieldError
+from django.db import connections
+from django.db.models import Model, QuerySet
+from django.db.models.sql import Query, UpdateQuery
+
+from django_rpc.server.audit import audited
+from django_rpc.server.policy import CURRENT, ClientFieldError, Policy, unknown_keyword
+
+__all__ = ["ClientQuery", "client_queryset", "is_client", "trusted"]
+
+
+class _Hidden(str):
+    """A name that no table of fields finds, though its text is that of a field."""
+
+    __slots__ = ()
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+
+class _Checked:
+    """What the classes below add to Django's queries."""
+
+    policy: Policy
+
+    def names_to_path(self, names: Any, opts: Any, allow_many: bool = True, fail_on_missing: bool = False) -> Any:
+        blocked = self.policy.blocked(names, opts, self)
+        if blocked is None:
+            return super().names_to_path(names, opts, allow_many, fail_on_missing)
+        position, at = blocked
+        view = self.policy.view(at.model)
+        if view is not None and names[position] in view.computed:
+            raise ClientFieldError(
+                f"'{names[position]}' is computed by the service: it can be read, and not be used in a query."
+            )
+        given = list(names)
+        given[position] = _Hidden(given[position])
+        try:
+            *found, rest = super().names_to_path(given, opts, allow_many, fail_on_missing)
+        except FieldError as error:
+            if "Choices are" not in str(error):
+                raise
+            choices = [*self.policy.choices(at.model), *self.annotation_select, *self._filtered_relations]
+            raise unknown_keyword(names[position], choices) from None
+        return (*found, [str(name) for name in rest])
+
+    def add_fields(self, field_names: Any, allow_m2m: bool = True) -> None:
+        field_names = self.__dict__.pop("grouped_by", field_names)
+        try:
+            super().add_fields(field_names, allow_m2m)
+        except FieldError as error:
+            # Django replaces our error by one that lists every field.
+            cause = error.__context__
+            raise (cause if isinstance(cause, ClientFieldError) else error) from None
+
+    def set_values(self, fields: Any) -> None:
+        view = self.policy.view(self.model)
+        attnames = view.attnames if view is not None else (self.model._meta.pk.attname,)
+        if view is None or view.hides:
+            if not fields:
+                fields = (*self.extra_select, *attnames, *self.annotation_select)
+            if self.group_by is True:
+                self.grouped_by = attnames  # grouped by the key as ever; Django would name hidden columns too
+        super().set_values(fields)
+
+    def chain(self, klass: Any = None) -> Any:
+        return super().chain(_CLASSES.get(klass, klass))
+
+    def get_compiler(self, using: Any = None, connection: Any = None, elide_empty: bool = True) -> Any:
+        if using:
+            connection = connections[using]
+        compiler = audited(connection.ops.compiler(self.compiler))
+        return compiler(self, connection, using, elide_empty)
+
+
+class ClientQuery(_Checked, Query):
+    """A SELECT of a client.
+
+    ``all_columns``: the executed query itself, not one that it is nested in, loads complete instances for the
+    server's own code, hidden fields and all.  ``raw_rows``: values come as the database gives them, before the
+    fields' ``from_db_value``.
+    """
+
+    all_columns = False
+    raw_rows = False
+
+    def __init__(self, model: Any, alias_cols: bool = True) -> None:
+        super().__init__(model, alias_cols)
+        self.policy = CURRENT.get()
+
+
+class ClientUpdateQuery(_Checked, UpdateQuery):
+    """An UPDATE of a client.  That its values may be set is checked before it is made."""
+
+    def get_related_updates(self) -> Any:
+        queries = super().get_related_updates()
+        for query in queries:
+            query.__class__ = ClientUpdateQuery
+            query.policy = self.policy
+        return queries
+
+
+_CLASSES: dict[Any, Any] = {Query: ClientQuery, UpdateQuery: ClientUpdateQuery}
+
+
+def client_queryset(model: type[Model], policy: Policy) -> QuerySet:
+    """All rows of ``model`` that the client may see, as a queryset that its further steps may be replayed on."""
+    rows = policy.rows(model)
+    manager = model._default_manager
+    kind = type(rows) if rows is not None else getattr(manager, "_queryset_class", QuerySet)
+    using = rows._db if rows is not None else manager._db
+    query = ClientQuery(model)
+    ordering = model._meta.ordering
+    if ordering:
+        _hide_ordering(query, ordering)
+    return kind(model=model, query=query, using=using)
+
+
+def _hide_ordering(query: ClientQuery, ordering: Any) -> None:
+    """Without the parts of ``Meta.ordering`` that name a hidden field: an order tells its values."""
+    visible = [item for item in ordering if _orders_by_visible(query, item)]
+    if len(visible) < len(ordering):
+        query.clear_ordering(force=True)
+        query.add_ordering(*visible)
+
+
+def _orders_by_visible(query: ClientQuery, item: Any) -> bool:
+    opts = query.get_meta()
+    if isinstance(item, str):
+        name = item.lstrip("-+")
+        return name == "?" or query.policy.blocked(name.split("__"), opts) is None
+    expression = item if hasattr(item, "flatten") else None
+    if expression is None:
+        return query.policy.blocked(item.name.split("__"), opts) is None
+    names = [part.name for part in expression.flatten() if hasattr(part, "name") and hasattr(part, "asc")]
+    return all(query.policy.blocked(name.split("__"), opts) is None for name in names)
+
+
+def is_client(queryset: Any) -> bool:
+    return isinstance(queryset.query, _Checked)
+
+
+def trusted(queryset: QuerySet) -> QuerySet:
+    """The same rows as ``queryset``, for the server's own code to work on without being checked.
+
+    What the client wrote into it is checked now.  Raises what the check raises; runs no SQL.
+    """
+    if not is_client(queryset):
+        return queryset
+    policy = queryset.query.policy
+    report = audit(queryset)
+    if report.scoped:
+        # A table was replaced by the rows that the client may see: that has to stay in the query.
+        rows = policy.rows(queryset.model)
+        base = rows if rows is not None else queryset.model._default_manager.get_queryset()
+        return base.filter(pk__in=queryset.order_by().values("pk"))
+    clone = queryset._chain()
+    clone.query.__class__ = Query
+    return clone
+
+
+def audit(queryset: QuerySet) -> Any:
+    """Compile what the client wrote, without running it; the compiler tells what it met (``scoped``)."""
+    probe = queryset._chain()
+    if probe._fields is None and not probe.query.combinator and not probe.query.distinct_fields:
+        probe.query.select_related = False
+    compiler = probe.query.get_compiler(using=queryset.db, elide_empty=False)
+    with contextlib.suppress(EmptyResultSet):
+        compiler.as_sql()
+    return compiler

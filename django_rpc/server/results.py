@@ -1,0 +1,222 @@
+"""Values to what crosses the wire: of an instance only what is exposed, and of that what the client asked for."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from django.db.models import FileField, Model, QuerySet
+from django.utils.functional import Promise
+
+from django_rpc.graph.values import ATOMS, Record, RowSet, Table, freeze
+from django_rpc.server.evaluate.relations import Relation, relation_named
+from django_rpc.server.loaded import NOTHING, Loaded, loaded_by, loaded_with
+from django_rpc.server.policy import ClientFieldError, Policy, unknown_keyword
+
+__all__ = ["Results"]
+
+
+class _Shape:
+    """What is brought back of a model's instances: ``plain`` attributes, then ``computed`` fields."""
+
+    __slots__ = ("computed", "fields", "label", "names", "plain", "special")
+
+    def __init__(self, label: str, plain: tuple[str, ...], computed: dict[str, Any], fields: dict[str, Any]) -> None:
+        self.label = label
+        self.plain = plain
+        self.computed = tuple(computed.values())
+        self.names = (*plain, *computed)
+        self.fields = fields
+        #: Attributes whose value is an object of the field's own.
+        self.special = any(isinstance(fields[name], FileField) for name in plain)
+
+
+class Results:
+    """Makes the values of one response.
+
+    ``shapes``: model -> names of the fields that its instances bring back; all exposed ones where it is not in it.
+    """
+
+    def __init__(self, policy: Policy, shapes: dict[str, tuple[str, ...]]) -> None:
+        self.policy = policy
+        self.asked = {label.lower(): names for label, names in shapes.items()}
+        self._shapes: dict[type[Model], _Shape] = {}
+
+    def __call__(self, value: Any) -> Any:
+        """``value`` as the codec can write it; raises TypeError for what cannot cross the wire."""
+        kind = type(value)
+        if kind in ATOMS or kind is RowSet:
+            return value if kind is not RowSet else self._row_set(value)
+        if isinstance(value, Model):
+            return self.record(value, loaded_with(value))
+        if isinstance(value, QuerySet):
+            return self._queryset(value)
+        if isinstance(value, list):
+            return [item if type(item) in ATOMS else self(item) for item in value]
+        if isinstance(value, tuple):
+            return tuple([item if type(item) in ATOMS else self(item) for item in value])
+        if isinstance(value, dict):
+            return {self(key): item if type(item) in ATOMS else self(item) for key, item in value.items()}
+        if isinstance(value, set | frozenset):
+            return kind(self(item) for item in value)
+        return self._other(value)
+
+    def _other(self, value: Any) -> Any:
+        if isinstance(value, Relation):
+            raise TypeError(f"'{value.name}' is a relation: call all() or another method of a query on it.")
+        if isinstance(value, Record | Table | slice):
+            return value
+        if isinstance(value, memoryview | bytearray):
+            return bytes(value)
+        if isinstance(value, Promise):
+            return str(value)
+        if hasattr(value, "__next__"):
+            return [self(item) for item in value]
+        try:
+            return freeze(value)
+        except TypeError:
+            raise TypeError(
+                f"The service's value is of type {type(value).__name__}, which cannot be sent to a client."
+            ) from None
+
+    def _row_set(self, value: RowSet) -> RowSet:
+        rows = value.rows
+        if (rows and any(type(item) not in ATOMS for item in rows[0])) or not rows:
+            return RowSet(value.columns, [tuple([v if type(v) in ATOMS else self(v) for v in row]) for row in rows])
+        for row in rows:
+            for item in row:
+                if type(item) not in ATOMS:
+                    rows = [tuple([v if type(v) in ATOMS else self(v) for v in row]) for row in rows]
+                    return RowSet(value.columns, rows)
+        return value
+
+    # Instances
+
+    def shape(self, model: type[Model]) -> _Shape:
+        found = self._shapes.get(model)
+        if found is None:
+            found = self._shapes[model] = self._make_shape(model)
+        return found
+
+    def _make_shape(self, model: type[Model]) -> _Shape:
+        view = self.policy.view(model)
+        key = model._meta.pk.attname
+        label = model._meta.label
+        if view is None:
+            # Written by a client that may not read it: it gets to know the key.
+            return _Shape(label, (key,), {}, {key: model._meta.pk})
+        asked = self.asked.get(model._meta.label_lower)
+        if asked is None:
+            return _Shape(label, view.attnames, view.computed, view.by_attname)
+        plain, computed = [key] if key in view.by_attname else [], {}
+        for name in asked:
+            if name in view.computed:
+                computed[name] = view.computed[name]
+            elif name in view.names and name != "pk":
+                attname = name if name in view.by_attname else getattr(model._meta.get_field(name), "attname", None)
+                if attname in view.by_attname and attname not in plain:
+                    plain.append(attname)
+            elif name != "pk":
+                raise unknown_keyword(name, view.choices)
+        return _Shape(label, tuple(plain), computed, view.by_attname)
+
+    def record(self, instance: Model, loaded: Loaded) -> Record:
+        names, values = self._parts(instance, self.shape(type(instance)), loaded)
+        return Record(instance._meta.label, names, tuple(values))
+
+    def _parts(self, instance: Model, shape: _Shape, loaded: Loaded) -> tuple[tuple[str, ...], list[Any]]:
+        held = instance.__dict__
+        # Before computed fields run: they may load what the client did not ask for.
+        names = tuple([name for name in shape.plain if name in held])
+        values = [self._value(shape, name, held[name]) for name in names]
+        if loaded:
+            extra = [name for name in loaded.names if name in held]
+            names += tuple(extra)
+            values += [self(held[name]) for name in extra]
+            for name, deeper in loaded.relations.items():
+                names += (name,)
+                values.append(self._related(instance, name, deeper))
+        if shape.computed:
+            names += shape.names[len(shape.plain) :]
+            values += [self(function(instance)) for function in shape.computed]
+        return names, values
+
+    def _value(self, shape: _Shape, name: str, value: Any) -> Any:
+        if type(value) in ATOMS:
+            return value
+        if isinstance(value, dict | list):
+            return self(value)
+        if hasattr(value, "resolve_expression"):
+            return None  # set to an expression, which only the database knows the value of
+        return self(shape.fields[name].get_prep_value(value))
+
+    def _related(self, instance: Model, name: str, loaded: Loaded) -> Any:
+        value = getattr(instance, name, None)
+        if isinstance(value, Model):
+            return self.record(value, loaded)
+        if isinstance(value, list):
+            model = type(value[0]) if value else _target(self.policy, instance, name)
+            return self._table(value, model, loaded)
+        if hasattr(value, "all"):
+            return self._table(list(value.all()), value.model, loaded)
+        return None
+
+    def _table(self, instances: list[Model], model: type[Model] | None, loaded: Loaded) -> Any:
+        if model is None:
+            return []
+        shape = self.shape(model)
+        rows, header = [], None
+        for instance in instances:
+            names, values = self._parts(instance, shape, loaded)
+            header = header if header is not None else names
+            if names != header:
+                # Instances that were loaded differently have no common header.
+                return [self.record(item, loaded) for item in instances]
+            rows.append(tuple(values))
+        return Table(shape.label, header if header is not None else shape.names, rows)
+
+    # Querysets
+
+    def _queryset(self, queryset: QuerySet) -> Any:
+        if queryset._fields is not None:
+            rows = list(queryset)
+            if not rows or type(rows[0]) in ATOMS:
+                return [item if type(item) in ATOMS else self(item) for item in rows]
+            if isinstance(rows[0], dict):
+                return [{k: v if type(v) in ATOMS else self(v) for k, v in row.items()} for row in rows]
+            return [tuple([v if type(v) in ATOMS else self(v) for v in row]) for row in rows]
+        shape = self.shape(queryset.model)
+        loaded = loaded_by(queryset)
+        if self._needs_instances(queryset, shape, loaded):
+            view = self.policy.view(queryset.model)
+            if shape.computed and view is not None and view.hides:
+                queryset = queryset._chain()
+                queryset.query.all_columns = True
+            return self._table(list(queryset), queryset.model, loaded)
+        names = (*shape.plain, *loaded.names)
+        rows = list(queryset.values_list(*names))
+        if any(type(item) not in ATOMS for row in itertools.islice(rows, 1) for item in row) or len(rows) > 1:
+            rows = [tuple([v if type(v) in ATOMS else self(v) for v in row]) for row in rows]
+        return Table(shape.label, names, rows)
+
+    def _needs_instances(self, queryset: QuerySet, shape: _Shape, loaded: Loaded) -> bool:
+        return bool(
+            shape.computed
+            or shape.special
+            or loaded.relations
+            or queryset._result_cache is not None
+            or queryset.query.deferred_loading != (frozenset(), True)
+            or queryset.query.distinct
+        )
+
+
+def _target(policy: Policy, instance: Model, name: str) -> type[Model] | None:
+    try:
+        return relation_named(policy, type(instance), name).related_model
+    except (LookupError, ClientFieldError):
+        return None
+    except Exception:  # noqa: BLE001 - the to_attr of a Prefetch without rows: its model is not known any more
+        return None
+
+
+EMPTY = NOTHING
