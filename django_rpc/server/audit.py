@@ -60,6 +60,9 @@ class AuditedCompiler:
         columns = super().get_default_columns(*args, **kwargs)
         if self._all_columns:
             return [_trust(column) for column in columns]
+        view = self.query.policy.view(self.query.model)
+        if view is not None and not view.hides and not self.query.select_related:
+            return columns
         allowed = self.query.policy.columns
         return [c for c in columns if c.target.column in (allowed(c.target.model._meta.db_table) or ())]
 
@@ -127,9 +130,10 @@ def _trust(column: Col) -> TrustedCol:
 def _check_column(compiler: Any, column: Col) -> None:
     target = column.target
     model = getattr(target, "model", None)
-    allowed = compiler.query.policy.columns(model._meta.db_table) if model is not None else None
-    if allowed is not None and target.column in allowed:
-        return
+    if model is not None:
+        allowed = compiler.query.policy.columns(model._meta.db_table)
+        if allowed is not None and target.column in allowed:
+            return
     if (column.alias, target.column) in compiler._join_columns:
         return
     raise _refusal(compiler.query.policy, model, target.name)

@@ -12,7 +12,6 @@ from typing import Any
 
 from django.core import exceptions
 from django.db import models, utils
-from django.db.models import Model
 
 from django_rpc.server.conf import settings
 from django_rpc.server.policy import ClientFieldError, UnknownModel
@@ -70,7 +69,7 @@ _DATABASE_TEXTS = {
 
 
 def report(error: BaseException, node: int | None = None, records: Any = None) -> ErrorReport:
-    """The report of ``error``.  ``records`` makes the Record of an instance, for errors that carry instances."""
+    """The report of ``error``.  ``records`` makes the records of the instances that an error carries."""
     if isinstance(error, WireError):
         return ErrorReport(code=error.code, message=str(error), node=error.node)
     code, remote_name = _code(error)
@@ -113,10 +112,12 @@ def _model(error: BaseException, code: str) -> str | None:
 def _message(error: BaseException, code: str) -> str:
     if isinstance(error, exceptions.ValidationError):
         return "; ".join(str(message) for message in error.messages)
+    if isinstance(error, models.ProtectedError | models.RestrictedError):
+        return "Some of these rows are referenced by others, which protect them from being deleted."
     text = str(error)
     if settings.SHOW_TRACEBACK:
         return text
-    if isinstance(error, utils.Error) and error.__cause__ is not None and not isinstance(error, models.ProtectedError):
+    if isinstance(error, utils.Error) and error.__cause__ is not None:
         # Django raises some of these itself, with a text of its own; those of a driver have the driver's as cause.
         return _DATABASE_TEXTS.get(code, "The service's database reported an error.")
     if isinstance(error, exceptions.FieldError) and not isinstance(error, ClientFieldError):
@@ -131,7 +132,7 @@ def _data(error: BaseException, records: Any) -> Any:
         return validation_data(error)
     if isinstance(error, models.ProtectedError | models.RestrictedError) and records is not None:
         found = getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", ())
-        return [records(instance) for instance in found if isinstance(instance, Model)]
+        return records(found)
     return None
 
 

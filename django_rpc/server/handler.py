@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import time
 from typing import Any
@@ -24,6 +25,8 @@ __all__ = ["answer", "handle"]
 
 logger = logging.getLogger("django_rpc.server")
 
+#: Instances that an error carries are told apart by a person, who reads no more than this.
+MAX_RECORDS = 100
 _UNKNOWN_ID = "unknown"
 _LOG_LENGTH = 200
 
@@ -76,14 +79,19 @@ def _reported(error: EvaluationError, policy: Policy, request: Request) -> Error
 
 
 def _records(policy: Policy, request: Request) -> Any:
-    def record(instance: Any) -> Any:
+    """Makes records of those instances that the client may see."""
+
+    def records(instances: Any) -> list[Any]:
         token = CURRENT.set(policy)
         try:
-            return Results(policy, request.shapes)(instance)
+            results = Results(policy, request.shapes)
+            return [
+                results(instance) for instance in itertools.islice(instances, MAX_RECORDS) if policy.shows(instance)
+            ]
         finally:
             CURRENT.reset(token)
 
-    return record
+    return records
 
 
 def _extra(request: Request) -> dict[str, Any]:

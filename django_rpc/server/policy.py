@@ -20,7 +20,7 @@ from django_rpc.server.options import OPERATIONS, OpenModelRpc
 from django_rpc.server.request import RpcRequest
 from django_rpc.server.sites import RpcSite
 
-__all__ = ["CURRENT", "ClientFieldError", "Policy", "UnknownModel", "unknown_keyword"]
+__all__ = ["CURRENT", "ClientFieldError", "Policy", "UnknownModel", "relation_named", "unknown_keyword"]
 
 
 class ClientFieldError(FieldError):
@@ -156,6 +156,10 @@ class Policy:
 
         Names after a field that is no relation are transforms and lookups, about which we say nothing.
         """
+        if len(names) == 1:  # nearly all of them
+            view = self.view(opts.model)
+            if view is not None and names[0] in view.names:
+                return None
         for position, name in enumerate(names):
             if opts is None:
                 return None
@@ -224,6 +228,13 @@ class Policy:
         self._rows[model] = rows
         return rows
 
+    def shows(self, instance: Any) -> bool:
+        """Whether an instance that the server's own code came up with is a row that this client may see."""
+        if self.view(type(instance)) is None:
+            return False
+        rows = self.rows(type(instance))
+        return rows is None or rows.filter(pk=instance.pk).exists()
+
     def _through_rows(self, model: type[Model]) -> QuerySet | None:
         conditions = {}
         for field in model._meta.concrete_fields:
@@ -243,6 +254,22 @@ class Policy:
             if rows is not None:
                 return candidate, rows
         return None
+
+
+def relation_named(policy: Policy, model: type[Model], name: str) -> Any:
+    """The relation that instances of ``model`` have under ``name``; FieldDoesNotExist unless the client sees it."""
+    opts = model._meta
+    for field in opts.related_objects:
+        if field.get_accessor_name() == name:
+            break
+    else:
+        field = opts.get_field(name)
+        if field.auto_created and not field.concrete:
+            raise FieldDoesNotExist(f"{opts.object_name} has no field named '{name}'")
+    visible = field.is_relation and field.related_model and policy.sees(model, field, field.name)
+    if not visible or policy.view(field.related_model) is None:
+        raise FieldDoesNotExist(f"{opts.object_name} has no field named '{name}'")
+    return field
 
 
 def through_field(model: type[Model]) -> Any:

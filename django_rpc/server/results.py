@@ -9,9 +9,8 @@ from django.db.models import FileField, Model, QuerySet
 from django.utils.functional import Promise
 
 from django_rpc.graph.values import ATOMS, Record, RowSet, Table, freeze
-from django_rpc.server.evaluate.relations import Relation, relation_named
 from django_rpc.server.loaded import NOTHING, Loaded, loaded_by, loaded_with
-from django_rpc.server.policy import ClientFieldError, Policy, unknown_keyword
+from django_rpc.server.policy import ClientFieldError, Policy, relation_named, unknown_keyword
 
 __all__ = ["Results"]
 
@@ -45,8 +44,10 @@ class Results:
     def __call__(self, value: Any) -> Any:
         """``value`` as the codec can write it; raises TypeError for what cannot cross the wire."""
         kind = type(value)
-        if kind in ATOMS or kind is RowSet:
-            return value if kind is not RowSet else self._row_set(value)
+        if kind in ATOMS or kind is Record or kind is Table:
+            return value
+        if kind is RowSet:
+            return self._row_set(value)
         if isinstance(value, Model):
             return self.record(value, loaded_with(value))
         if isinstance(value, QuerySet):
@@ -62,9 +63,7 @@ class Results:
         return self._other(value)
 
     def _other(self, value: Any) -> Any:
-        if isinstance(value, Relation):
-            raise TypeError(f"'{value.name}' is a relation: call all() or another method of a query on it.")
-        if isinstance(value, Record | Table | slice):
+        if isinstance(value, slice):
             return value
         if isinstance(value, memoryview | bytearray):
             return bytes(value)
@@ -119,6 +118,17 @@ class Results:
             elif name != "pk":
                 raise unknown_keyword(name, view.choices)
         return _Shape(label, tuple(plain), computed, view.by_attname)
+
+    def leaf_shape(self, queryset: QuerySet) -> _Shape | None:
+        """The shape of a queryset's instances where their plain attributes say all; None where instances are needed."""
+        query = queryset.query
+        if queryset._fields is not None or query.annotations or queryset._prefetch_related_lookups:
+            return None
+        shape = self.shape(queryset.model)
+        return None if self._needs_instances(queryset, shape, NOTHING) or query.select_related else shape
+
+    def record_of_row(self, shape: _Shape, row: tuple[Any, ...]) -> Record:
+        return Record(shape.label, shape.plain, tuple([v if type(v) in ATOMS else self(v) for v in row]))
 
     def record(self, instance: Model, loaded: Loaded) -> Record:
         names, values = self._parts(instance, self.shape(type(instance)), loaded)

@@ -25,8 +25,8 @@ from django_rpc.graph.node import (
 )
 from django_rpc.server.evaluate import calls, methods, prefetch, rows, save, values
 from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.policy import CURRENT, Policy
-from django_rpc.server.results import Results
 from django_rpc.wire.messages import Request
 
 __all__ = ["VISITORS", "EvaluationError", "evaluate"]
@@ -83,16 +83,18 @@ def evaluate(request: Request, policy: Policy) -> tuple[Any, ...]:
 
 
 def _run(evaluator: Evaluator) -> tuple[Any, ...]:
-    nodes, done = evaluator.request.nodes, evaluator.values
+    nodes, done, results = evaluator.request.nodes, evaluator.values, evaluator.results
+    needed = {source for node in nodes for source in node.inputs()}
     try:
         for position, node in enumerate(nodes):
             evaluator.position = position
+            evaluator.is_leaf = node not in needed
             done[node] = VISITORS[type(node)](evaluator, node)
-        results = Results(evaluator.policy, evaluator.request.shapes)
         outputs = []
         for position in evaluator.request.outputs:
             evaluator.position = position
-            outputs.append(results(done[nodes[position]]))
+            value = done[nodes[position]]
+            outputs.append(results(value.queryset(evaluator) if isinstance(value, Relation) else value))
         return tuple(outputs)
     except Exception as error:
         raise EvaluationError(evaluator.position) from error

@@ -15,6 +15,7 @@ from django_rpc.graph.values import Expr, Instance
 from django_rpc.server.expressions import Resolver
 from django_rpc.server.policy import Policy
 from django_rpc.server.query import client_queryset, is_client
+from django_rpc.server.results import Results
 from django_rpc.wire.messages import Request
 
 __all__ = ["Evaluator", "is_claimed"]
@@ -42,6 +43,9 @@ class Evaluator:
         self.writes = writes
         self.position: int | None = None
         self.values: dict[Node, Any] = {}
+        self.results = Results(policy, request.shapes)
+        #: Whether nothing but the answer needs the value of the node at work.
+        self.is_leaf = False
         self.resolve = Resolver(self.values, self.claimed, {k: partial(v, self) for k, v in special.items()})
 
     def objects(self, model: type[Model]) -> QuerySet:

@@ -9,8 +9,10 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.evaluate.relations import Relation, relation_named
+from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.evaluate.writes import deleted
 from django_rpc.server.loaded import loaded_with
+from django_rpc.server.policy import relation_named
 
 __all__ = ["METHODS", "attribute"]
 
@@ -28,7 +30,7 @@ def _delete(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, A
     if args or kwargs:
         raise TypeError("delete() of an instance of the graph takes no arguments.")
     ev.policy.require(type(instance), "delete")
-    return instance.delete()
+    return deleted(ev, instance.delete())
 
 
 def _refresh(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, Any]) -> Model:

@@ -38,6 +38,10 @@ def _one(name: str) -> Visitor:
     """A method that returns an instance, or None."""
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        shape = ev.results.leaf_shape(queryset) if ev.is_leaf else None
+        if shape is not None:
+            row = getattr(queryset.values_list(*shape.plain), name)(*args, **kwargs)
+            return None if row is None else ev.results.record_of_row(shape, row)
         found = getattr(ev.complete(queryset), name)(*args, **kwargs)
         return remember(found, loaded_by(queryset))
 

@@ -10,25 +10,8 @@ from django.db.models import Model, QuerySet
 
 from django_rpc.server.evaluate import writes
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.policy import Policy
 
-__all__ = ["RELATION_METHODS", "Relation", "relation_named"]
-
-
-def relation_named(policy: Policy, model: type[Model], name: str) -> Any:
-    """The relation that instances of ``model`` have under ``name``; FieldDoesNotExist unless the client sees it."""
-    opts = model._meta
-    for field in opts.related_objects:
-        if field.get_accessor_name() == name:
-            break
-    else:
-        field = opts.get_field(name)
-        if field.auto_created and not field.concrete:
-            raise FieldDoesNotExist(f"{opts.object_name} has no field named '{name}'")
-    visible = field.is_relation and field.related_model and policy.sees(model, field, field.name)
-    if not visible or policy.view(field.related_model) is None:
-        raise FieldDoesNotExist(f"{opts.object_name} has no field named '{name}'")
-    return field
+__all__ = ["RELATION_METHODS", "Relation"]
 
 
 class Relation:

@@ -93,7 +93,10 @@ def _computed_columns(
     ev: Evaluator, queryset: QuerySet, columns: tuple[str, ...]
 ) -> dict[str, tuple[type[Model], str]]:
     """Column -> (the model that computes it, the path to that model) for each computed column."""
-    found = {}
+    found: dict[str, tuple[type[Model], str]] = {}
+    view = ev.policy.view(queryset.model)
+    if view is not None and view.names.issuperset(columns):
+        return found
     for column in columns:
         *way, name = column.split("__")
         model = queryset.model

@@ -71,7 +71,7 @@ def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: 
     queryset = rows.using(using) if rows is not None else model._base_manager.using(using)
     if rows is None and connections[using].features.has_select_for_update:
         queryset = queryset.select_for_update()
-    found = queryset.filter(pk=key).first() if rows is None else queryset.filter(pk=key).order_by().first()
+    found = next(iter(queryset.filter(pk=key).order_by()), None)
     if found is None and (node.force_update or node.update_fields):
         # Nothing to update is an error that Django's own save() words.
         found = model(**{model._meta.pk.attname: key})

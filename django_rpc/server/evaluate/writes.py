@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist, FieldError, PermissionDenied, ValidationError
 from django.db import connections, router
 from django.db.models import Model, QuerySet
@@ -244,7 +245,15 @@ def _delete(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str
         if refused:
             raise TypeError(text)
     queryset._not_support_combined_queries("delete")
-    return trusted(queryset).delete()
+    return deleted(ev, trusted(queryset).delete())
+
+
+def deleted(ev: Evaluator, result: Any) -> Any:
+    """What ``delete()`` returns, without the models that the client does not know of."""
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
+        return result  # a delete() of the model's own
+    known = {label: count for label, count in result[1].items() if ev.policy.view(apps.get_model(label)) is not None}
+    return sum(known.values()), known
 
 
 METHODS: dict[str, Callable[[Evaluator, QuerySet, list[Any], dict[str, Any]], Any]] = {
