@@ -1,0 +1,83 @@
+"""``python -m tests.conformance [--write] [--jobs N] [--list] LABEL...``: run test apps and print what came of them.
+
+Without a label, all apps of the suite that touch the ORM through models are run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.conformance import report
+from tests.conformance.apps import ALL
+from tests.conformance.results import App, judge
+from tests.conformance.source import SourceUnavailable, django_tests
+
+__all__ = ["main", "run_apps"]
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT = 900
+
+
+def run_apps(labels: list[str], jobs: int | None = None) -> list[App]:
+    """Both runs of each app, several processes at once; the apps in the order of ``labels``."""
+    django_tests()
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        concurrent.futures.ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool,
+    ):
+        pending = [
+            (label, [pool.submit(_run, kind, label, Path(scratch)) for kind in ("plain", "mirror")]) for label in labels
+        ]
+        apps = []
+        for label, (control, mirror) in pending:
+            apps.append(judge(label, control.result(), mirror.result()))
+            print(f"{label}: {report.summary(apps[-1])}", file=sys.stderr, flush=True)
+        return apps
+
+
+def _run(kind: str, label: str, scratch: Path) -> dict[str, Any] | None:
+    output = scratch / f"{kind}-{label}.json"
+    command = [sys.executable, "-W", "ignore", "-m", "tests.conformance.child", kind, label, str(output)]
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        print(f"{label} ({kind}): stopped after {TIMEOUT} s", file=sys.stderr)
+        return None
+    if not output.exists():
+        print(f"{label} ({kind}) died:\n{done.stderr[-2000:]}", file=sys.stderr)
+        return None
+    found: dict[str, Any] = json.loads(output.read_text())
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
+    parser.add_argument("labels", nargs="*", help="test apps of Django")
+    parser.add_argument("--jobs", type=int, default=None, help="processes at once (default: one a CPU)")
+    parser.add_argument("--write", action="store_true", help="write docs/conformance.md")
+    parser.add_argument("--list", action="store_true", help="list every failure and every test left out")
+    options = parser.parse_args()
+    try:
+        apps = run_apps(options.labels or list(ALL), options.jobs)
+    except SourceUnavailable as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(report.as_text(apps, every_test=options.list))
+    if options.write:
+        path = ROOT / "docs" / "conformance.md"
+        path.write_text(report.as_markdown(apps))
+        print(f"Written: {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""What happens while a test runs: messages, SQL past the server, SQL text that the test wrote."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connections
+from django.db.models import QuerySet
+from django.db.models.expressions import RawSQL
+from django.db.models.sql import Query
+from django.test import testcases
+from django.test.utils import CaptureQueriesContext
+
+from tests.conformance.substitution import PREFIX
+
+__all__ = ["Observed", "Observer"]
+
+
+@dataclass
+class Observed:
+    """Of one test: ``messages`` to the service, ``statements`` on its local databases outside the server's code.
+
+    ``leaks`` are those of the statements that Django wrote for a table of the mirrors.  ``sql`` says by what the
+    test gave SQL text, ``reads_sql`` by what it asked for the SQL of a query.
+    """
+
+    messages: int = 0
+    statements: int = 0
+    leaks: list[str] = field(default_factory=list)
+    sql: set[str] = field(default_factory=set)
+    reads_sql: set[str] = field(default_factory=set)
+
+
+class Observer:
+    """Watches this process; ``now`` is the record of the test that runs."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.now = Observed()
+        self.tables: set[str] = set()
+        self._in_server = 0
+
+    def install(self, models: list[Any]) -> None:
+        """Start to watch.  ``models`` are those of the second import: their tables are the mirrors'."""
+        for model in models:
+            if not model._meta.abstract:
+                self.tables.add(model._meta.db_table)
+                self.tables |= {many.m2m_db_table() for many in model._meta.local_many_to_many}
+        for alias in ("default", "other"):
+            connections[alias].execute_wrappers.append(self._statement)
+        self._watch_sql_text()
+        if self.kind == "mirror":
+            self._watch_messages()
+            self._count_messages_as_queries()
+
+    # Messages
+
+    def _watch_messages(self) -> None:
+        from django_rpc.backend.base import DatabaseWrapper
+        from django_rpc.server import handler
+
+        # Django's test cases forbid all aliases that they do not name, and none of them names a service.
+        DatabaseWrapper.ensure_connection = DatabaseWrapper.ensure_connection
+        connections["rpc"].ensure_connection()
+        refuse = testcases._DatabaseFailure.__call__  # type: ignore[attr-defined]
+
+        def refuse_others(failure: Any, *args: Any, **kwargs: Any) -> Any:
+            if failure.wrapped.__self__.alias == "rpc":
+                return failure.wrapped(*args, **kwargs)
+            return refuse(failure)
+
+        testcases._DatabaseFailure.__call__ = refuse_others  # type: ignore[attr-defined]
+        connections["rpc"].session.listeners.append(self._message)
+        handle = handler.handle
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            self._in_server += 1
+            try:
+                return handle(*args, **kwargs)
+            finally:
+                self._in_server -= 1
+
+        handler.handle = watched
+
+    def _message(self, record: Any) -> None:
+        self.now.messages += 1
+
+    # SQL
+
+    def _statement(self, execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+        if not self._in_server:
+            self.now.statements += 1
+            if any(f'"{table}"' in str(sql) for table in self.tables) and self.kind == "mirror":
+                if _written_by_django():
+                    self.now.leaks.append(str(sql)[:200])
+        if _called_by_test():
+            self.now.sql.add("cursor().execute()")
+        return execute(sql, params, many, context)
+
+    def _watch_sql_text(self) -> None:
+        classes = [QuerySet]
+        if self.kind == "mirror":
+            from django_rpc.models import RpcQuerySet
+
+            classes.append(RpcQuerySet)
+        for cls in classes:
+            self._watch(cls, "extra", "extra()", "sql")
+            self._watch(cls, "raw", "raw()", "sql")
+        self._watch(RawSQL, "__init__", "RawSQL()", "sql")
+        self._watch(Query, "__str__", "str(query)", "reads_sql")
+        self._watch(CaptureQueriesContext, "__getitem__", "captured queries", "reads_sql")
+        self._watch(CaptureQueriesContext, "__iter__", "captured queries", "reads_sql")
+
+    def _watch(self, cls: Any, name: str, label: str, kind: str) -> None:
+        original = cls.__dict__[name]
+        observer = self
+
+        def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+            select = kwargs.get("select") if name == "extra" else None
+            if not select or not all(str(key).startswith("_prefetch_related_val_") for key in select):
+                if observer._in_server == 0:
+                    getattr(observer.now, kind).add(label)
+            return original(self, *args, **kwargs)
+
+        watched.__dict__.update(getattr(original, "__dict__", {}))
+        setattr(cls, name, watched)
+
+    # assertNumQueries
+
+    def _count_messages_as_queries(self) -> None:
+        """``assertNumQueries(n)``: at most n messages and local statements together.
+
+        Django's n counts statements, savepoints among them; a message may stand for several.
+        """
+        observer = self
+
+        class Context(testcases._AssertNumQueriesContext):  # type: ignore[name-defined]
+            def __enter__(self) -> Any:
+                self.before = observer.now.messages + observer.now.statements
+                return super().__enter__()
+
+            def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+                CaptureQueriesContext.__exit__(self, exc_type, exc_value, traceback)
+                if exc_type is not None:
+                    return
+                sent = observer.now.messages + observer.now.statements - self.before
+                message = f"{sent} messages and local statements, where Django itself needs {self.num} queries."
+                self.test_case.assertLessEqual(sent, self.num, message)
+
+        testcases._AssertNumQueriesContext = Context  # type: ignore[attr-defined]
+
+
+def _written_by_django() -> bool:
+    frame = sys._getframe(2)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "") == "django.db.models.sql.compiler":
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def _called_by_test() -> bool:
+    """True when the frame that called ``cursor.execute()`` is the test's own."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "") in (
+        "django.db.backends.utils",
+        "contextlib",
+        "tests.conformance.observe",
+    ):
+        frame = frame.f_back  # type: ignore[assignment]
+    return frame is not None and frame.f_globals.get("__name__", "").startswith(PREFIX)
