@@ -17,8 +17,8 @@ from django_rpc.server.exposure import Exposure
 __all__ = ["visit_insert", "visit_save"]
 
 
-def visit_save(ev: Evaluator, node: Save) -> dict[str, Any]:
-    """Save one row by the model's own ``save()``; the value is what the client's instance has to learn.
+def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
+    """Save one row by the model's own ``save()``; the value is whether it is new, and what the client has to learn.
 
     That is the key, and each field that the client sent or asks for whose value is another after the save.
     """
@@ -29,11 +29,11 @@ def visit_save(ev: Evaluator, node: Save) -> dict[str, Any]:
     values = {field.attname: _value(ev, field, ev.resolve(node.values[name])) for name, field in fields.items()}
     instance = None if node.adding else _existing(ev, model, values, using, node)
     creating = instance is None
+    created = force_insert = False
     if creating:
-        instance, force_insert = _new(ev, model, values, node)
+        instance, force_insert, created = _new(ev, model, values, node)
     else:
         ev.policy.require(model, "update")
-        force_insert = False
     update_fields = node.update_fields
     saved = _assign(ev, exposure, instance, values, update_fields, creating)
     if node.raw:
@@ -43,7 +43,7 @@ def visit_save(ev: Evaluator, node: Save) -> dict[str, Any]:
             using=using, force_insert=force_insert, force_update=node.force_update, update_fields=update_fields
         )
     confirm(ev, model, [instance.pk])
-    return _changed(ev, exposure, instance, saved)
+    return created, _changed(ev, exposure, instance, saved)
 
 
 def _field(exposure: Exposure, name: str) -> Any:
@@ -80,16 +80,18 @@ def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: 
     return found
 
 
-def _new(ev: Evaluator, model: type[Model], values: dict[str, Any], node: Save) -> tuple[Model, bool]:
+def _new(ev: Evaluator, model: type[Model], values: dict[str, Any], node: Save) -> tuple[Model, bool, bool]:
+    """An instance, whether it must be inserted, and whether that makes a new row."""
     ev.policy.require(model, "create")
     key = values.get(model._meta.pk.attname)
     # Django would update a row that has this key: only where the client may update, and sees the row.
-    force = node.force_insert
-    if key is not None and not force and not node.raw:
+    force, created = node.force_insert, True
+    if key is not None and not force:
         rows = ev.policy.rows(model)
         queryset = rows if rows is not None else model._base_manager.all()
-        force = not (ev.policy.can(model, "update") and queryset.filter(pk=key).exists())
-    return model(), force
+        created = not (ev.policy.can(model, "update") and queryset.filter(pk=key).exists())
+        force = created and not node.raw
+    return model(), force, created
 
 
 def _assign(
