@@ -14,6 +14,7 @@ from django.db.models.fields.related_descriptors import ManyToManyDescriptor
 
 from django_rpc.backend.configure import configure_databases
 from django_rpc.graph.node import Method, Save, Source, callsite
+from django_rpc.graph.values import freeze
 from django_rpc.models.expressions import prepared_value
 from django_rpc.models.instances import deleted_labels
 from django_rpc.models.manager import RpcManager, record_managers
@@ -152,14 +153,16 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         assert options is not None
         if not origin._meta.auto_created:
             signals.pre_delete.send(sender=origin, instance=self, using=using, origin=self)
-        row = Method(Source(options.label, using, where=callsite()), "filter", (), {"pk": self.pk})
-        found = Method(row, "first", where=callsite())
+        found = Method(Source(options.label, using), "get", (), {"pk": freeze(self.pk)}, where=callsite())
         kwargs = {"keep_parents": True} if keep_parents else {}
-        deleted = connections[using].compute(Method(found, "delete", (), kwargs, where=callsite()))
+        try:
+            deleted = connections[using].compute(Method(found, "delete", (), kwargs, where=callsite()))
+        except origin._meta.concrete_model.DoesNotExist:  # gone before us: Django deletes no row, too
+            deleted = (0, {options.label: 0})
         if not origin._meta.auto_created:
             signals.post_delete.send(sender=origin, instance=self, using=using, origin=self)
         setattr(self, self._meta.pk.attname, None)
-        return deleted_labels(using, deleted or (0, {options.label: 0}))
+        return deleted_labels(using, deleted)
 
     delete.alters_data = True  # type: ignore[attr-defined]
 

@@ -14,6 +14,11 @@ from django.db.models import Q, QuerySet, expressions, lookups
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
 
+try:
+    from django.db.models.fields import tuple_lookups
+except ImportError:  # before Django 5.2
+    tuple_lookups = None
+
 from django_rpc.graph.node import Node
 from django_rpc.graph.values import ATOMS, Condition, Expr, Instance, freeze
 from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, LOOKUPS
@@ -117,6 +122,19 @@ def _(value: expressions.OrderBy) -> Expr:
     # Its arguments may have changed since: reverse_ordering() works in place.
     flags = {"descending": value.descending, "nulls_first": value.nulls_first, "nulls_last": value.nulls_last}
     return Expr("OrderBy", (freeze(value.expression),), {key: True for key, on in flags.items() if on})
+
+
+def _tuples(value: Any) -> Condition:
+    """``(a, b) IN ((1, 2), ...)`` on columns of the query's own table, as Django's prefetch asks for its rows."""
+    names = [_column(column).args[0] for column in value.lhs.get_cols()]
+    rows = [tuple(row) if isinstance(row, tuple | list) else (row,) for row in value.rhs]
+    if len(names) == 1:
+        return Condition(((f"{names[0]}__in", [freeze(row[0]) for row in rows]),))
+    return Condition(tuple(Condition(tuple(zip(names, freeze(row), strict=True))) for row in rows), "OR")
+
+
+if tuple_lookups is not None:
+    freeze.register(tuple_lookups.TupleIn, _tuples)
 
 
 @freeze.register(expressions.When)

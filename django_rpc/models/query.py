@@ -15,7 +15,7 @@ from django.db.models.sql.where import NothingNode
 
 from django_rpc.graph.node import Item, Method, Node, Source, callsite
 from django_rpc.graph.values import Condition, freeze
-from django_rpc.models.expressions import localise
+from django_rpc.models.expressions import localise, settle
 from django_rpc.models.options import options_of
 
 __all__ = ["RpcQuery"]
@@ -65,6 +65,10 @@ class RpcQuery(sql.Query):
     # What Django does to a Query directly
 
     def add_q(self, q_object: Q, *args: Any, **kwargs: Any) -> None:
+        q_object = settle(q_object)
+        if self.answer is not None:  # the rows are here, and nothing more is sent
+            super().add_q(q_object, *args, **kwargs)
+            return
         node = self.node
         name, step_args, step_kwargs = _filter_step(freeze(q_object))
         if (args and args[0]) or kwargs.get("reuse_all"):
