@@ -100,7 +100,7 @@ def _select_related(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: 
 
 def _related(ev: Evaluator, model: type[Model], name: str) -> type[Model]:
     choices = [
-        f.name if not f.auto_created else f.related_query_name()
+        f.name
         for f in model._meta.get_fields()
         if f.is_relation and (f.many_to_one or f.one_to_one) and f.related_model and _followed(ev, model, f)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
-from django.db import NotSupportedError, connections, router
+from django.db import DatabaseError, NotSupportedError, connections, router
 from django.db.models import Model
 
 from django_rpc.graph.node import Insert, Save
@@ -72,12 +72,17 @@ def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: 
     if rows is None and connections[using].features.has_select_for_update:
         queryset = queryset.select_for_update()
     found = next(iter(queryset.filter(pk=key).order_by()), None)
-    if found is None and (node.force_update or node.update_fields):
-        # Nothing to update is an error that Django's own save() words.
-        found = model(**{model._meta.pk.attname: key})
-        found._state.adding = False
-        found._state.db = using
+    if found is None:
+        _refuse_update(node)
     return found
+
+
+def _refuse_update(node: Save) -> None:
+    """Django's error for an update that finds no row; here, also where there is one that the client does not see."""
+    if node.force_update:
+        raise DatabaseError("Forced update did not affect any rows.")
+    if node.update_fields:
+        raise DatabaseError("Save with update_fields did not affect any rows.")
 
 
 def _new(ev: Evaluator, model: type[Model], values: dict[str, Any], node: Save) -> tuple[Model, bool, bool]:
@@ -90,7 +95,10 @@ def _new(ev: Evaluator, model: type[Model], values: dict[str, Any], node: Save) 
         rows = ev.policy.rows(model)
         queryset = rows if rows is not None else model._base_manager.all()
         created = not (ev.policy.can(model, "update") and queryset.filter(pk=key).exists())
-        force = created and not node.raw
+        # Without the update that Django tries first: it could reach a row that the client does not see.
+        force = created
+    if created:
+        _refuse_update(node)
     return model(), force, created
 
 
