@@ -70,7 +70,7 @@ class RpcQuery(sql.Query):
             super().add_q(q_object, *args, **kwargs)
             return
         node = self.node
-        name, step_args, step_kwargs = _filter_step(freeze(q_object))
+        name, step_args, step_kwargs = _filter_step(_symmetrical(freeze(q_object)))
         if (args and args[0]) or kwargs.get("reuse_all"):
             name, step_args, step_kwargs = "filter_reuse", (freeze(q_object),), {}
         super().add_q(localise(q_object), *args, **kwargs)
@@ -154,6 +154,17 @@ class RpcQuery(sql.Query):
                 raise TypeError(f"{alias} is not an aggregate expression")
             query.append_annotation_mask([alias])
             query.annotations[alias] = resolved
+
+
+def _symmetrical(condition: Condition) -> Condition:
+    """Paths by the hidden other side of a symmetrical relation, by which Django's own managers filter.
+
+    It has no name that could be sent, and leads where the relation itself does: ``friends_rel_+`` is ``friends``.
+    """
+    if not any(isinstance(child, tuple) and "_rel_+" in child[0] for child in condition.children):
+        return condition
+    children = [(c[0].replace("_rel_+", ""), c[1]) if isinstance(c, tuple) else c for c in condition.children]
+    return Condition(tuple(children), condition.connector, condition.negated)
 
 
 def _filter_step(condition: Condition) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
