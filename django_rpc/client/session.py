@@ -146,7 +146,15 @@ class Session:
         except errors.RpcError as error:
             call.end(error)
             raise
+        self._tell_sent(request.id)
         return PendingCall(request.id, reply, options, call.settle, call.end)
+
+    def _tell_sent(self, request_id: str) -> None:
+        """Tell listeners that have a method ``sent``; the whole call is told when it has ended."""
+        for listener in self.active_listeners():
+            sent = getattr(listener, "sent", None)
+            if sent is not None:
+                sent(request_id)
 
     def _request(self, stage: Stage, options: Options) -> Request:
         now = time.time()

@@ -71,8 +71,10 @@ class Recorder:
         self.step = Step("", "")
         session.listeners.append(self)
 
-    def __call__(self, record: Any) -> None:
+    def sent(self, request_id: str) -> None:
         self.step.messages += 1
+
+    def __call__(self, record: Any) -> None:
         self.step.sql += [entry.sql for entry in record.trace]
 
     @contextmanager
@@ -103,9 +105,11 @@ def run_step(recorder: Recorder, name: str, code: str, names: dict[str, Any]) ->
 
 def shown(value: Any, limit: int = 300) -> str:
     """The repr of a value, without sending anything for it."""
-    if hasattr(value, "query") and getattr(value, "_result_cache", None) is None:
-        from django_rpc.graph.describe import describe
+    from django.db.models import QuerySet
 
+    from django_rpc.graph.describe import describe
+
+    if isinstance(value, QuerySet) and value._result_cache is None:
         return f"<not sent yet: {describe(value.query.node)}>"
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
