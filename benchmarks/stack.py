@@ -20,12 +20,13 @@ from benchmarks.peer.install import peer_python
 from django_rpc.demo import environment
 from django_rpc.demo.services import Worker, prepare_database, redis_server, temporary_folder, worker
 
-__all__ = ["CONCURRENCY", "Stack", "rabbitmq"]
+__all__ = ["CONCURRENCY", "PLAIN_SERVER", "SERVER", "Stack", "rabbitmq"]
 
 CONCURRENCY = 2
 CUSTOMERS = 2000
 CLIENT = "django_rpc.demo.client.settings"
-SERVER = "django_rpc.demo.server.settings"
+SERVER = "benchmarks.server_settings"
+PLAIN_SERVER = "django_rpc.demo.server.settings"
 
 
 def rabbitmq() -> str:
@@ -74,19 +75,19 @@ class Stack(contextlib.ExitStack):
             prepare_database(environment.sqlite_url(self._database), data={"customers": CUSTOMERS})
         return self._database
 
-    def ours(self, broker: str, backend: str, pool: str = "prefork") -> Driver:
+    def ours(self, broker: str, backend: str, pool: str = "prefork", settings: str = SERVER) -> Driver:
         """Our worker on the example server, and a client of it."""
         url = environment.sqlite_url(self.database)
         queue = self._queue(broker, "_priority")
         env = environment.variables(broker=broker, backend=backend, database=url, queue=queue)
-        self.enter_context(worker(SERVER, env, pool=pool, concurrency=CONCURRENCY))
+        self.enter_context(worker(settings, process_environment(env), pool=pool, concurrency=CONCURRENCY))
         return self.driver("benchmarks.lanes.ours", {**env, "DJANGO_SETTINGS_MODULE": CLIENT})
 
     def echo(self, broker: str, backend: str, pool: str = "prefork") -> Driver:
         """The echo worker, and a client of it."""
         env = {echo.BROKER: broker, echo.BACKEND: backend, echo.QUEUE: self._queue(broker)}
         full = process_environment(env)
-        self.enter_context(worker(SERVER, full, app="benchmarks.echo", pool=pool, concurrency=CONCURRENCY))
+        self.enter_context(worker(PLAIN_SERVER, full, app="benchmarks.echo", pool=pool, concurrency=CONCURRENCY))
         return self.driver("benchmarks.lanes.echo", env)
 
     def orm(self) -> Driver:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.harness import Effort, Row, compare, interleave, lane
-from benchmarks.stack import CONCURRENCY, Stack, rabbitmq
+from benchmarks.stack import CONCURRENCY, PLAIN_SERVER, SERVER, Stack, rabbitmq
 
 __all__ = ["on_rabbitmq", "on_redis", "pools"]
 
@@ -13,8 +13,10 @@ GOAL = 0.8
 
 
 def on_redis(stack: Stack, effort: Effort) -> Iterator[Row]:
-    """Redis for messages and answers, prefork."""
+    """Redis for messages and answers, prefork; a kept connection to the database, and a new one for each call."""
     yield _row(stack, effort, "Redis", stack.redis, stack.redis)
+    where = "Redis, with CONN_MAX_AGE = 0"
+    yield _row(stack, effort, where, stack.redis, stack.redis, settings=PLAIN_SERVER, goal=None)
 
 
 def pools(stack: Stack, effort: Effort) -> Iterator[Row]:
@@ -38,9 +40,10 @@ def _row(
     backend: str,
     pool: str = "prefork",
     goal: float | None = GOAL,
+    settings: str = SERVER,
 ) -> Row:
     with stack.apart() as parts:
-        ours, echo = parts.ours(broker, backend, pool), parts.echo(broker, backend, pool)
+        ours, echo = parts.ours(broker, backend, pool, settings), parts.echo(broker, backend, pool)
         seconds = interleave({"ours": lane(ours, "get"), "echo": lane(echo, "call")}, effort)
     return compare(
         "round trip",
