@@ -61,9 +61,30 @@ def _start(tests: Path, labels: list[str], kind: str) -> Any:
     django.setup()
     from tests.conformance.observe import Observer
 
+    if kind == "mirror":
+        _expose_everything()
     observer = Observer(kind)
     observer.install(substitution.models)
     return observer
+
+
+def _expose_everything() -> None:
+    """Register each model that is no mirror, with all fields, operations and rows."""
+    from django.apps import apps
+
+    from django_rpc.server import ModelRpc, site
+    from django_rpc.server.options import OPERATIONS
+
+    class Everything(ModelRpc):
+        fields = "__all__"
+        operations = OPERATIONS
+
+        def get_queryset(self, request: Any) -> Any:
+            return self.model._base_manager.get_queryset()
+
+    for model in apps.get_models():
+        if not model._meta.app_label.startswith(PREFIX):
+            site.register(model, Everything)
 
 
 def _load(tests: Path, label: str) -> tuple[list[Any], dict[str, str]]:

@@ -55,7 +55,9 @@ def as_text(apps: list[App], every_test: bool = False) -> str:
         if len(tests) > len(shown):
             lines.append(f"         … and {len(tests) - len(shown)} more")
     lines += ["", "Left out:"]
-    for reason, number in Counter(_class_of(v.kind, v.reason) for a in apps for v in a.left_out().values()).most_common():
+    for reason, number in Counter(
+        _class_of(v.kind, v.reason) for a in apps for v in a.left_out().values()
+    ).most_common():
         lines.append(f"{number:5}  {reason}")
     if every_test:
         lines += [f"         {test}: {v.reason}" for app in apps for test, v in app.left_out().items()]

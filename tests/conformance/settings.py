@@ -58,9 +58,8 @@ def make_settings(tests: Path, labels: list[str], kind: str) -> dict[str, Any]:
     return {
         "DATABASES": databases,
         "DATABASE_ROUTERS": routers,
-        "DJANGO_RPC": {"STRICT": False},
         "INSTALLED_APPS": [*apps, *labels, *[PREFIX + label for label in labels]],
-        "MIGRATION_MODULES": {"auth": None, "contenttypes": None, "sessions": None},
+        "MIGRATION_MODULES": dict.fromkeys(["auth", "contenttypes", "sessions", *[PREFIX + label for label in labels]]),
         "ROOT_URLCONF": "urls",
         "MIDDLEWARE": _MIDDLEWARE,
         "TEMPLATES": [_templates(tests)],
