@@ -5,22 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
+from kombu.pidbox import Mailbox
+
+from django_rpc.client.lines import open_connection
 
 __all__ = ["cancel"]
 
-#: How long workers get to answer.
+#: How long workers get to answer, and each operation on the broker's socket.
 _SECONDS = 1.0
 
 
 def cancel(app: Celery, request_id: str) -> bool:
-    """Revoke a request at all workers; True if they know of it and none has begun it, or if all were told.
+    """Revoke a request at all workers; True if they were told, and none of them works on it.
 
-    False where a worker works on it, or where no worker answered: then nobody can say that it will not run.
+    False where one does, or where no worker answered: then nobody can say that it will not run.
     """
-    told: list[Any] = app.control.revoke(request_id, reply=True, timeout=_SECONDS) or []
-    if not told:
-        return False
+    # Celery's own `app.control` goes through kombu's pools, which belong to everyone in the process that uses the
+    # same broker, and whose connections kombu shuts down under the parent's feet in a forked child.
+    with open_connection(app, _SECONDS) as connection:
+        mailbox = Mailbox(app.conf.control_exchange, type="fanout", accept=["json"], serializer="json")(connection)
+        mailbox.abcast("revoke", {"task_id": request_id, "terminate": False, "signal": "SIGTERM"})
+        # Workers take commands in order: whoever answers the second one has obeyed the first.
+        answers = mailbox.multi_call("query_task", {"ids": [request_id]}, timeout=_SECONDS) or []
+    found: list[dict[str, Any]] = [tasks for answer in answers for tasks in answer.values()]
     # A worker that began it before it was told is working on it, or has answered.
-    found: dict[str, Any] = app.control.inspect(timeout=_SECONDS).query_task(request_id) or {}
-    states = [tasks[request_id][0] for tasks in found.values() if request_id in tasks]
-    return "active" not in states
+    return bool(found) and not any(tasks.get(request_id, [""])[0] == "active" for tasks in found)

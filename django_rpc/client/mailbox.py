@@ -115,6 +115,11 @@ class Mailbox:
             self._done_reading()
         return request_id in self._answers
 
+    def status(self, request_id: str) -> str | None:
+        """Celery's state of an answer that has arrived."""
+        found = self._answers.get(request_id)
+        return None if found is None else found.get("status")
+
     def broke_since(self, moment: float) -> BaseException | None:
         """The last break of the connection after ``moment`` (time.monotonic), if there was one."""
         broken = self._broken

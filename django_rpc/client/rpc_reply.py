@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from celery.states import SUCCESS
+from celery.states import REVOKED, SUCCESS
 
 from django_rpc.client.config import Config
 from django_rpc.client.control import cancel
@@ -76,4 +76,7 @@ class _MailedReply:
         return self._transport.mailbox.arrived(self._request_id)
 
     def cancel(self) -> bool:
-        return not self.ready() and cancel(self._transport.publisher.app, self._request_id) and not self.ready()
+        if self.ready() or not cancel(self._transport.publisher.app, self._request_id):
+            return False
+        # A worker that had the message in hand says so; one that had begun it has answered.
+        return not self.ready() or self._transport.mailbox.status(self._request_id) == REVOKED

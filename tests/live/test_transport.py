@@ -1,0 +1,226 @@
+"""Real workers on real brokers: the ways there and back, forks, threads, tasks inside tasks."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+
+from django_rpc.client import errors
+from django_rpc.client.session import Output, Session
+from django_rpc.demo import environment
+from django_rpc.demo.services import worker
+from django_rpc.graph.node import Literal, Method, Source
+
+HERE = Path(__file__).parent
+WAYS = ("redis", "rabbitmq-redis", "rabbitmq-rpc", "redis-rpc", "redis-file")
+
+
+def literal(value):
+    return Output(Literal(value=value))
+
+
+@dataclass
+class Service:
+    settings: dict
+    worker: object
+
+    def session(self, **more):
+        return Session({**self.settings, **more})
+
+
+@contextlib.contextmanager
+def echo_service(broker, backend, **options):
+    """A worker of ``echo_worker`` on queues of its own."""
+    queue = f"django_rpc_test_{uuid.uuid4().hex[:8]}"
+    settings = {"BROKER_URL": broker, "RESULT_BACKEND": backend, "DEFAULT_QUEUE_NAME": queue}
+    settings |= {"PRIORITY_QUEUE_NAME": f"{queue}_priority", "TIMEOUT": 10}
+    env = environment.variables(broker=broker, backend=backend, queue=queue, database="sqlite://")
+    try:
+        with worker(env={**env, "PYTHONPATH": str(HERE)}, app="echo_worker", **options) as process:
+            yield Service(settings, process)
+    finally:
+        if broker.startswith("amqp"):
+            with Connection(broker) as connection:
+                for name in (queue, f"{queue}_priority"):
+                    connection.default_channel.queue_delete(name)
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def service(request, redis, tmp_path_factory):
+    broker, _, backend = request.param.partition("-")
+    urls = {"redis": redis.url, "": redis.url, "rpc": "rpc://"}
+    if backend == "file":
+        urls["file"] = f"file://{tmp_path_factory.mktemp('results')}"
+    if broker == "rabbitmq":
+        urls["rabbitmq"] = request.getfixturevalue("rabbitmq_url")
+    with echo_service(urls[broker], urls[backend], concurrency=2) as started:
+        yield started
+
+
+@pytest.fixture
+def session(service):
+    return service.session()
+
+
+def test_values_come_back(session):
+    assert session.compute([literal(1), literal("ä\n\0"), literal(None)]) == [1, "ä\n\0", None]
+    assert session.compute([literal(2)], priority=True) == [2]
+    [big] = session.compute([literal("x" * 2_000_000)])
+    assert len(big) == 2_000_000
+
+
+def test_an_error_of_the_server(session):
+    with pytest.raises(errors.RemoteError, match="none left") as caught:
+        session.compute([Output(Method(parent=Source(model="shop.Order", service="rpc"), name="first"))])
+    assert type(caught.value).__name__ == "NoStock"
+
+
+def test_futures(session):
+    [slow] = session.submit([literal({"do": "sleep", "seconds": 0.4})])
+    [quick] = session.submit([literal("quick")])
+    assert not slow.done()
+    assert quick.result(timeout=5) == "quick"
+    with pytest.raises(errors.RpcTimeout, match="celery -A django_rpc.celery.app worker"):
+        slow.result(timeout=0.05)
+    assert slow.result(timeout=5) > 0  # asked again
+    assert slow.done()
+    assert session.gather([slow, literal("late")])[1] == "late"
+
+
+def test_a_future_says_when_it_is_done_without_being_waited_for(session):
+    [future] = session.submit([literal(1)])
+    deadline = time.monotonic() + 5
+    while not future.done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert future.result(timeout=0.001) == 1
+
+
+def test_callbacks_and_await(session):
+    heard = threading.Event()
+    [future] = session.submit([literal({"do": "sleep", "seconds": 0.1})])
+    future.add_done_callback(lambda done: heard.set())
+    assert heard.wait(5)
+
+    async def main():
+        return await asyncio.gather(*session.submit([literal("a"), literal("b")]))
+
+    assert asyncio.run(main()) == ["a", "b"]
+
+
+def test_cancel(session):
+    sleepers = [session.submit([literal({"do": "sleep", "seconds": 1.5})])[0] for _ in range(2)]
+    time.sleep(0.3)  # both processes of the worker have one
+    [waiting] = session.submit([literal("never")])
+    assert waiting.cancel()
+    assert not sleepers[0].cancel()
+    with pytest.raises(errors.CallCancelled):
+        waiting.result()
+    assert all(sleeper.result() for sleeper in sleepers)
+
+
+def test_eight_threads_with_fifty_calls_each(session):
+    def call(thread):
+        return [session.compute([literal([thread, number])])[0] for number in range(50)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(call, range(8)))
+    assert answers == [[[thread, number] for number in range(50)] for thread in range(8)]
+
+
+def test_a_future_may_be_waited_for_by_another_thread(session):
+    futures = [session.submit([literal(number)])[0] for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda future: future.result(5), futures)) == list(range(40))
+
+
+def in_child(function):
+    """Run ``function`` in a child made by ``os.fork``; what it returned must be true."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if function() else 2
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_a_forked_child_has_connections_of_its_own(session):
+    assert session.compute([literal(1)]) == [1]
+    [under_way] = session.submit([literal({"do": "sleep", "seconds": 0.3})])
+    in_child(lambda: [session.compute([literal(n)]) for n in range(20)] == [[n] for n in range(20)])
+    assert under_way.result(5)  # the child left the parent's connections alone
+    in_child(lambda: session.compute([literal("x")]) == ["x"])
+    assert session.compute([literal(2)]) == [2]
+
+
+def _compute_in_process(settings, number):
+    return Session(settings).compute([literal(number)])[0]
+
+
+def test_multiprocessing(service, session):
+    assert session.compute([literal(1)]) == [1]
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        numbers = list(range(30))
+        assert pool.starmap(_compute_in_process, [(service.settings, number) for number in numbers]) == numbers
+    assert session.compute([literal(2)]) == [2]
+
+
+def test_an_answer_does_not_stay_behind(service, session, redis):
+    if not service.settings["RESULT_BACKEND"].startswith("redis"):
+        pytest.skip("only where answers are keys in Redis")
+    import redis as client
+
+    connection = client.Redis.from_url(redis.url)
+    before = connection.keys("celery-task-meta-*")
+    assert session.compute([literal(1)]) == [1]
+    [future] = session.submit([literal(1)])
+    while not future.done():
+        time.sleep(0.01)
+    [key] = connection.keys("django_rpc:reply:*")
+    assert 0 < connection.ttl(key) <= 600
+    future.result()
+    assert connection.keys("django_rpc:reply:*") == []
+    assert connection.keys("celery-task-meta-*") == before
+
+
+@pytest.fixture(params=["before", "after"])
+def guest(request, service, redis):
+    """A project's own prefork worker, whose processes fork after or before the first call."""
+    queue = f"guest_{uuid.uuid4().hex[:8]}"
+    env = {
+        "GUEST_BROKER": redis.url,
+        "GUEST_BACKEND": redis.url,
+        "GUEST_QUEUE": queue,
+        "SERVICE_BROKER": service.settings["BROKER_URL"],
+        "SERVICE_BACKEND": service.settings["RESULT_BACKEND"],
+        "SERVICE_QUEUE": service.settings["DEFAULT_QUEUE_NAME"],
+        "CALL_BEFORE_FORK": "yes" if request.param == "before" else "",
+        "PYTHONPATH": str(HERE),
+    }
+    env |= environment.variables(broker=redis.url, database="sqlite://")
+    with worker(env=env, app="guest_app", concurrency=2):
+        yield queue
+
+
+def test_inside_another_celery_task_and_registered_on_its_app(guest, redis):
+    from celery import Celery
+
+    project = Celery("caller", broker=redis.url, backend=redis.url, set_as_current=False)
+    results = [project.send_task("guest.ask", [number], queue=guest) for number in range(20)]
+    answers = [result.get(timeout=20) for result in results]
+    assert [answer[1] for answer in answers] == list(range(20))
+    # The same worker, with a task of ours among its own.
+    settings = {"BROKER_URL": redis.url, "RESULT_BACKEND": redis.url, "DEFAULT_QUEUE_NAME": guest}
+    assert Session(settings).compute([literal("registered")], timeout=10) == ["registered"]
