@@ -99,7 +99,18 @@ def _new(ev: Evaluator, model: type[Model], values: dict[str, Any], node: Save) 
         force = created
     if created:
         _refuse_update(node)
+        if key is not None:
+            _check_parents(ev, model, key)
     return model(), force, created
+
+
+def _check_parents(ev: Evaluator, model: type[Model], key: Any) -> None:
+    """By multi-table inheritance, the row of a parent that is there already would be updated."""
+    for parent in model._meta.get_parent_list():
+        if parent._base_manager.filter(pk=key).exists():
+            rows = ev.policy.rows(parent)
+            if not ev.policy.can(parent, "update") or (rows is not None and not rows.filter(pk=key).exists()):
+                raise PermissionDenied(f"This client may not update {parent._meta.label}.")
 
 
 def _assign(
