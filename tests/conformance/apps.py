@@ -23,7 +23,7 @@ ALL: tuple[str, ...] = tuple(
     select_related_onetoone select_related_regress serializers signals str string_lookup swappable_models timezones
     transactions transaction_hooks unmanaged_models update_only_fields validation xor_lookups
     contenttypes_tests admin_changelist admin_filters admin_inlines admin_ordering admin_utils admin_views admin_widgets
-    modeladmin sitemaps_tests syndication_tests test_utils view_tests backends cache
+    modeladmin sitemaps_tests syndication_tests test_utils view_tests backends
     """.split()
 )
 

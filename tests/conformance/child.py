@@ -104,7 +104,7 @@ def _load(tests: Path, label: str) -> tuple[list[Any], dict[str, str]]:
             module = importlib.import_module(name)
         except unittest.SkipTest:
             continue
-        except Exception:
+        except Exception:  # noqa: BLE001
             broken[name.removeprefix(PREFIX)] = traceback.format_exc()
             continue
         found.extend(iter_test_cases(unittest.defaultTestLoader.loadTestsFromModule(module)))
