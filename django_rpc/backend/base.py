@@ -6,6 +6,7 @@ It holds no network connection and no transaction: each call is one message, thr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -29,6 +30,21 @@ from django_rpc.graph.runner import Output
 __all__ = ["DatabaseWrapper"]
 
 
+_ERRORS = (
+    utils.Error,
+    utils.InterfaceError,
+    utils.DatabaseError,
+    utils.DataError,
+    utils.OperationalError,
+    utils.IntegrityError,
+    utils.InternalError,
+    utils.ProgrammingError,
+    utils.NotSupportedError,
+)
+#: What Django asks of a database's driver: its exceptions, which are Django's own, and its type for bytes.
+Driver = SimpleNamespace(Binary=bytes, **{cls.__name__: cls for cls in _ERRORS})
+
+
 class DatabaseWrapper(BaseDatabaseWrapper):
     vendor = "rpc"
     display_name = "django_rpc"
@@ -37,7 +53,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     operators: dict[str, str] = {}
     data_types: dict[str, str] = {}
 
-    Database = utils
+    Database = Driver
     SchemaEditorClass = DatabaseSchemaEditor
     client_class = BaseDatabaseClient
     creation_class = DatabaseCreation
