@@ -11,10 +11,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.core import exceptions
 from django.db import connections, models
 from django.db.models import QuerySet
 from django.db.models.constants import OnConflict
+from django.db.models.signals import post_delete, pre_delete
 from django.db.models.sql import UpdateQuery
 from django.db.utils import NotSupportedError
 
@@ -187,8 +189,6 @@ class RpcQuerySet(QuerySet):
         return self._write("getset", (), self._update_values(values))
 
     async def agetset(self, **values: Any) -> Any:
-        from asgiref.sync import sync_to_async
-
         return await sync_to_async(self.getset)(**values)
 
     def delete(self) -> Any:
@@ -199,8 +199,17 @@ class RpcQuerySet(QuerySet):
             raise TypeError("Cannot call delete() after .distinct(*fields).")
         if self._fields is not None:
             raise TypeError("Cannot call delete() after .values() or .values_list()")
+        if self._future:
+            return self._write("delete", (), {})
+        # As Django's collector does, instances are fetched where somebody listens for their deletion.
+        heard = any(signal.has_listeners(self.model) for signal in (pre_delete, post_delete))
+        instances = list(self._chain()) if heard else []
+        for instance in instances:
+            pre_delete.send(sender=self.model, instance=instance, using=self.db, origin=self)
         deleted = self._write("delete", (), {})
-        return deleted if self._future else deleted_labels(self.db, deleted)
+        for instance in instances:
+            post_delete.send(sender=self.model, instance=instance, using=self.db, origin=self)
+        return deleted_labels(self.db, deleted)
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
@@ -229,8 +238,6 @@ class RpcQuerySet(QuerySet):
         return self._run(node)
 
     async def acall(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        from asgiref.sync import sync_to_async
-
         return await sync_to_async(self.call)(name, *args, **kwargs)
 
     # Another way to evaluate

@@ -176,6 +176,22 @@ def test_delete_queryset(local, remote, shop_data, messages):
     assert not local.Line.objects.filter(quantity__gt=1).exists()
 
 
+def test_delete_queryset_sends_the_mirrors_signals(remote, shop_data, messages):
+    heard = []
+
+    def listen(instance, **kwargs):
+        heard.append(instance.pk)
+
+    post_delete.connect(listen, sender=remote.Line)
+    try:
+        with messages() as sent:
+            remote.Line.objects.filter(pk__in=[1, 2]).delete()
+    finally:
+        post_delete.disconnect(listen, sender=remote.Line)
+    assert sorted(heard) == [1, 2]
+    assert len(sent) == 2
+
+
 def test_update(local, remote, shop_data, messages):
     with messages() as sent:
         changed = remote.Customer.objects.filter(tier="vip").update(
