@@ -6,4 +6,4 @@ Django's default, a connection for each task, costs 1 to 2 ms of every call on S
 from django_rpc.demo.server.settings import *  # noqa: F403 (settings are read by name)
 from django_rpc.demo.server.settings import DATABASES
 
-DATABASES["default"].update(CONN_MAX_AGE=600, CONN_HEALTH_CHECKS=True)
+DATABASES["default"]["CONN_MAX_AGE"] = 600
