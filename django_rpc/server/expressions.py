@@ -25,10 +25,11 @@ __all__ = ["CLASSES", "FIELDS", "NEWER", "RESOLVERS", "Resolver"]
 #: Expressions that older releases of Django do not have.
 NEWER = frozenset({"JSONArray", "NegatedExpression"})
 
+#: Django's own, as every field has them; a field's special ones (years, integers) have the same names.
 _LOOKUP_CLASSES = {
-    cls.lookup_name: cls
-    for cls in vars(lookups).values()
-    if isinstance(cls, type) and issubclass(cls, lookups.Lookup) and getattr(cls, "lookup_name", None) in LOOKUPS
+    name: cls
+    for name, cls in models.Field.class_lookups.items()
+    if name in LOOKUPS and cls.__module__ == lookups.__name__
 }
 
 

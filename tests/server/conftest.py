@@ -107,3 +107,13 @@ def unregistered():
             stack.callback(lambda: site.register(model)(before))
 
         yield unregister
+
+
+@pytest.fixture
+def settings_of_server(settings):
+    """``settings_of_server(STRICT=False)``: DJANGO_RPC with these changes, for this test."""
+
+    def change(**values):
+        settings.DJANGO_RPC = {"SHOW_SQL": True, **values}
+
+    return change
