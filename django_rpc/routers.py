@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
-from django.db import connections
+from django.db import connections, router
 
 from django_rpc.backend.configure import configure_databases
 from django_rpc.models.options import options_of
@@ -14,23 +14,29 @@ __all__ = ["RpcRouter"]
 
 
 class RpcRouter:
-    """Sends reads and writes of a mirror to the alias in its ``class Rpc``; has no opinion on other models."""
+    """Sends reads and writes of a mirror to the alias in its ``class Rpc``.
+
+    It has an opinion on a local model only where Django would take the alias of a mirror for it.
+    """
 
     def __init__(self) -> None:
         configure_databases()
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
-        options = options_of(model)
-        return None if options is None else options.database
+        return _choose(router.db_for_read, model, hints)
 
-    db_for_write = db_for_read
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return _choose(router.db_for_write, model, hints)
 
     def allow_relation(self, obj1: Any, obj2: Any, **hints: Any) -> bool | None:
-        """Two mirrors may be related if one service has both; a mirror and a local model never are in one query."""
+        """Two mirrors may be related if one service has both.
+
+        A mirror with a foreign key to a local model keeps the local row's key; no query joins the two.
+        """
         one, two = options_of(type(obj1)), options_of(type(obj2))
         if one is None and two is None:
             return None
-        return one is not None and two is not None and one.database == two.database
+        return one is None or two is None or one.database == two.database
 
     def allow_migrate(self, db: str, app_label: str, model_name: str | None = None, **hints: Any) -> bool | None:
         """On a service's alias only its mirrors exist (for ``dumpdata``), and these exist nowhere else."""
@@ -39,6 +45,17 @@ class RpcRouter:
         if options is not None:
             return db == options.database
         return False if connections[db].vendor == "rpc" else None
+
+
+def _choose(choose: Any, model: Any, hints: dict[str, Any]) -> str | None:
+    options = options_of(model)
+    if options is not None:
+        return options.database
+    instance = hints.pop("instance", None)
+    if instance is not None and options_of(type(instance)) is not None:
+        alias: str = choose(model, **hints)  # as if nobody had come from a mirror
+        return alias
+    return None
 
 
 def _model(app_label: str, model_name: str | None) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from django.db import connections, router
 from django.db.models.sql import compiler
 from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, NO_RESULTS, SINGLE
 from django.db.utils import NotSupportedError
@@ -29,7 +30,32 @@ __all__ = [
 ]
 
 
-class SQLCompiler(compiler.SQLCompiler):
+class _LocalModels:
+    """Hands a query on a local model to that model's own database.
+
+    Django asks for content types, users and the like on the alias of the instance that it started from
+    (``db_manager(instance._state.db)``), which is a mirror's service.
+    """
+
+    def __new__(cls, query: Any, connection: Any, using: str, *args: Any, **kwargs: Any) -> Any:
+        local = _local_alias(query, using)
+        if local is None:
+            return super().__new__(cls)
+        return query.get_compiler(local)
+
+
+def _local_alias(query: Any, using: str) -> str | None:
+    """Where the rows of a query on a local model are; None for a mirror's, and where the routers say ``using``."""
+    from django_rpc.models.options import options_of  # which cannot be imported before the apps are ready
+
+    if query.model is None or hasattr(query, "recorded") or options_of(query.model) is not None:
+        return None
+    choose = router.db_for_read if query.compiler == "SQLCompiler" else router.db_for_write
+    alias: str = choose(query.model)
+    return None if connections[alias].vendor == "rpc" else alias
+
+
+class SQLCompiler(_LocalModels, compiler.SQLCompiler):
     """A SELECT: the rows come from the service, in the positions that the local query has worked out."""
 
     def compile(self, node: Any) -> tuple[str, tuple[()]]:
@@ -75,7 +101,7 @@ class SQLCompiler(compiler.SQLCompiler):
         yield self.query.explain(self.using)
 
 
-class _Unrecorded:
+class _Unrecorded(_LocalModels):
     """A statement that Django builds behind the public API and that mirrors send in another way."""
 
     query: Any

@@ -18,7 +18,7 @@ from django_rpc.graph.values import freeze
 from django_rpc.models.expressions import prepared_value
 from django_rpc.models.instances import deleted_labels
 from django_rpc.models.manager import RpcManager, record_managers
-from django_rpc.models.options import RpcOptions, options_of, register
+from django_rpc.models.options import RpcOptions, options_of, register, database_of
 from django_rpc.models.relations import RpcManyToManyDescriptor
 
 __all__ = ["RpcModel", "RpcModelBase"]
@@ -113,7 +113,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         model = origin._meta.concrete_model
         options = options_of(model)
         assert options is not None
-        using = _remote_alias(self, using)
+        using = database_of(type(self), using)
         names = frozenset(update_fields) if update_fields is not None else None
         if not origin._meta.auto_created:
             signals.pre_save.send(sender=origin, instance=self, raw=raw, using=using, update_fields=names)
@@ -147,7 +147,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
                 f"{type(self).__name__} object can't be deleted because its {self._meta.pk.attname} attribute is set "
                 "to None."
             )
-        using = _remote_alias(self, using)
+        using = database_of(type(self), using)
         origin = type(self)
         options = options_of(origin._meta.concrete_model)
         assert options is not None
@@ -165,15 +165,6 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         return deleted_labels(using, deleted)
 
     delete.alters_data = True  # type: ignore[attr-defined]
-
-
-def _remote_alias(instance: Any, using: str | None) -> str:
-    """The alias to write to: a mirror's own, whatever the routers say, unless another service is named."""
-    options = options_of(type(instance))
-    assert options is not None
-    if using is not None and connections[using].vendor == "rpc":
-        return using
-    return options.database
 
 
 def _values_to_save(instance: Any, model: Any, raw: bool, names: Any, connection: Any) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections
 
-__all__ = ["RpcOptions", "mirror_for", "options_of", "register", "through_label"]
+__all__ = ["RpcOptions", "mirror_for", "options_of", "register", "database_of", "through_label"]
 
 _KEYS = ("app_label", "name", "database", "fields")
 
@@ -91,3 +92,25 @@ def options_of(model: Any) -> RpcOptions | None:
             options = RpcOptions(label=label, database=model._meta.auto_created._rpc.database)
             model._rpc = options
     return options
+
+
+def database_of(model: Any, alias: str | None) -> str:
+    """The service that a query on ``model`` goes to when ``using(alias)`` was said.
+
+    ``"default"`` is what Django says where nobody chose (``full_clean()``, deserialised objects): the mirror's own
+    service.  Raises NotSupportedError for any other local database, where a mirror has no rows.
+    """
+    options = options_of(model)
+    assert options is not None
+    if alias is None or alias == options.database:
+        return options.database
+    if alias not in connections:
+        raise ImproperlyConfigured(f"There is no database {alias!r} in DATABASES.")
+    if connections[alias].vendor == "rpc":
+        return alias
+    if alias == DEFAULT_DB_ALIAS:
+        return options.database
+    raise NotSupportedError(
+        f"{model.__name__} is a mirror: its rows are at {options.database!r}, and it cannot be read from the local "
+        f"database {alias!r}. (Is 'django_rpc.routers.RpcRouter' in DATABASE_ROUTERS?)"
+    )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.core import exceptions
+
 from django.db import connections, models
 from django.db.models import QuerySet
 from django.db.models.constants import OnConflict
@@ -26,7 +26,7 @@ from django_rpc.graph.values import freeze
 from django_rpc.models import prefetch
 from django_rpc.models.expressions import localise, prepared_value, settle
 from django_rpc.models.instances import as_model, deleted_labels
-from django_rpc.models.options import options_of
+from django_rpc.models.options import options_of, database_of
 from django_rpc.models.query import RpcQuery
 
 __all__ = ["RpcQuerySet", "rpc_queryset_class"]
@@ -117,12 +117,7 @@ class RpcQuerySet(QuerySet):
         return clone
 
     def using(self, alias: str | None) -> Any:
-        if alias is not None and alias != self.db and not _is_remote(alias):
-            raise NotSupportedError(
-                f"{self.model.__name__} is a mirror: its rows are at {self.db!r}, and it cannot be read from the local "
-                f"database {alias!r}. (Is 'django_rpc.routers.RpcRouter' in DATABASE_ROUTERS?)"
-            )
-        return super().using(alias)
+        return super().using(alias if alias is None else database_of(self.model, alias))
 
     def extra(self, select: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Refused, but for the one form in which Django's many-to-many prefetch asks for its through column."""
@@ -338,7 +333,7 @@ class RpcQuerySet(QuerySet):
 
     @property
     def db(self) -> str:
-        return self._db or options_of(self.model).database  # type: ignore[union-attr]
+        return database_of(self.model, self._db)
 
     # Helpers
 
@@ -412,12 +407,6 @@ def _resolved(params: Any) -> Any:
 
 def _is_remote_value(value: Any) -> bool:
     return hasattr(type(value), "__rpc_node__")
-
-
-def _is_remote(alias: str) -> bool:
-    if alias not in connections:
-        raise exceptions.ImproperlyConfigured(f"There is no database {alias!r} in DATABASES.")
-    return connections[alias].vendor == "rpc"
 
 
 @functools.cache

@@ -22,7 +22,7 @@ __all__ = ["Observed", "Observer"]
 class Observed:
     """Of one test: ``messages`` to the service, ``statements`` on its local databases outside the server's code.
 
-    ``leaks`` are those of the statements that Django wrote for a table of the mirrors.  ``sql`` says by what the
+    ``leaks`` are those of the statements that Django wrote for a query on a mirror.  ``sql`` says by what the
     test gave SQL text, ``reads_sql`` by what it asked for the SQL of a query.
     """
 
@@ -39,15 +39,15 @@ class Observer:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.now = Observed()
-        self.tables: set[str] = set()
+        self.models: set[Any] = set()
         self._in_server = 0
 
     def install(self, models: list[Any]) -> None:
-        """Start to watch.  ``models`` are those of the second import: their tables are the mirrors'."""
+        """Start to watch.  ``models`` are those of the second import."""
         for model in models:
             if not model._meta.abstract:
-                self.tables.add(model._meta.db_table)
-                self.tables |= {many.m2m_db_table() for many in model._meta.local_many_to_many}
+                self.models.add(model)
+                self.models |= {many.remote_field.through for many in model._meta.local_many_to_many}
         for alias in ("default", "other"):
             connections[alias].execute_wrappers.append(self._statement)
         self._watch_sql_text()
@@ -92,8 +92,7 @@ class Observer:
     def _statement(self, execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
         if not self._in_server:
             self.now.statements += 1
-            of_mirror = self.kind == "mirror" and any(f'"{table}"' in str(sql) for table in self.tables)
-            if of_mirror and _written_by_django():
+            if self.kind == "mirror" and _model_of_statement() in self.models:
                 self.now.leaks.append(str(sql)[:200])
         if _called_by_test():
             self.now.sql.add("cursor().execute()")
@@ -154,13 +153,14 @@ class Observer:
         testcases._AssertNumQueriesContext = Context  # type: ignore[attr-defined]
 
 
-def _written_by_django() -> bool:
+def _model_of_statement() -> Any:
+    """The model whose query a compiler of Django executes; None where no compiler does."""
     frame = sys._getframe(2)
     while frame is not None:
         if frame.f_globals.get("__name__", "") == "django.db.models.sql.compiler":
-            return True
+            return frame.f_locals["self"].query.model if "self" in frame.f_locals else None
         frame = frame.f_back  # type: ignore[assignment]
-    return False
+    return None
 
 
 def _called_by_test() -> bool:
