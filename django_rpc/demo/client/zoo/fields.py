@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from django.db import models
+from django.db.models.functions import Now
+from django.utils import timezone
 
 from django_rpc.models import RpcModel
 
@@ -82,3 +84,16 @@ class Note(Stamped):
 
     def __str__(self):
         return self.title
+
+
+class Filled(RpcModel):
+    class Rpc:
+        app_label = "zoo"
+
+    name = models.CharField(max_length=60)
+    if HAS_GENERATED:
+        number = models.IntegerField(db_default=7)
+        stamp = models.DateTimeField(db_default=Now())
+    else:
+        number = models.IntegerField(default=7)
+        stamp = models.DateTimeField(default=timezone.now)

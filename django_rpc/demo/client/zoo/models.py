@@ -10,7 +10,7 @@ from django.db import models
 
 from django_rpc.models import RpcModel
 
-from .fields import Everything, Note
+from .fields import Everything, Filled, Note
 
 __all__ = [
     "Booking",
@@ -18,6 +18,7 @@ __all__ = [
     "ColumnNames",
     "Currency",
     "Everything",
+    "Filled",
     "NaturalKey",
     "Note",
     "NoteOnKey",

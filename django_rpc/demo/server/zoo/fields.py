@@ -6,6 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from django.db import models
+from django.db.models.functions import Now
+from django.utils import timezone
 
 HAS_PILLOW = find_spec("PIL") is not None
 HAS_GENERATED = hasattr(models, "GeneratedField")  # Django 5.0
@@ -87,3 +89,15 @@ class Note(Stamped):
         """Derive the slug; the client finds it on its instance after its own save()."""
         self.slug = self.slug or self.title.lower().replace(" ", "-")
         super().save(*args, **kwargs)
+
+
+class Filled(models.Model):
+    """What the database fills by itself, where Django can say so (5.0)."""
+
+    name = models.CharField(max_length=60)
+    if HAS_GENERATED:
+        number = models.IntegerField(db_default=7)
+        stamp = models.DateTimeField(db_default=Now())
+    else:
+        number = models.IntegerField(default=7)
+        stamp = models.DateTimeField(default=timezone.now)

@@ -8,7 +8,7 @@ from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelatio
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
-from .fields import Everything, Note, Stamped
+from .fields import Everything, Filled, Note, Stamped
 
 __all__ = [
     "Booking",
@@ -16,6 +16,7 @@ __all__ = [
     "ColumnNames",
     "Currency",
     "Everything",
+    "Filled",
     "NaturalKey",
     "Note",
     "NoteOnKey",
