@@ -15,6 +15,8 @@ GOAL = 0.8
 def on_redis(stack: Stack, effort: Effort) -> Iterator[Row]:
     """Redis for messages and answers, prefork; a kept connection to the database, and a new one for each call."""
     yield _row(stack, effort, "Redis", stack.redis, stack.redis)
+    if effort.quick:
+        return
     where = "Redis, with CONN_MAX_AGE = 0"
     yield _row(stack, effort, where, stack.redis, stack.redis, settings=PLAIN_SERVER, goal=None)
 
