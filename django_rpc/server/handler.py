@@ -120,7 +120,7 @@ def _traced(trace: list[TraceEntry]) -> Any:
         try:
             return execute(sql, params, many, context)
         finally:
-            trace.append(TraceEntry(_shown(sql, params, context["connection"]), time.perf_counter() - begun))
+            trace.append(TraceEntry(_shown(sql, params, context), time.perf_counter() - begun))
 
     with contextlib.ExitStack() as stack:
         for connection in connections.all():
@@ -129,8 +129,8 @@ def _traced(trace: list[TraceEntry]) -> Any:
         yield
 
 
-def _shown(sql: Any, params: Any, connection: Any) -> str:
+def _shown(sql: Any, params: Any, context: dict[str, Any]) -> str:
     try:
-        return str(connection.ops.last_executed_query(connection.connection.cursor(), sql, params))
+        return str(context["connection"].ops.last_executed_query(context["cursor"].cursor, sql, params) or sql)
     except Exception:  # noqa: BLE001 - the statement itself is what matters
         return str(sql)

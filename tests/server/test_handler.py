@@ -13,6 +13,7 @@ from django_rpc.demo.server.shop.models import Customer
 from django_rpc.graph.node import Literal
 from django_rpc.server import ModelRpc, handle
 from django_rpc.server.errors import report
+from django_rpc.server.handler import answer
 from django_rpc.server.policy import CURRENT
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.messages import ClientInfo
@@ -24,9 +25,9 @@ CUSTOMERS = source("shop.Customer")
 
 @pytest.mark.parametrize("message", [b"", b"nonsense", b"[1]", b'{"v":99,"id":"x","nodes":[],"outputs":[]}', b"\xff"])
 def test_what_is_no_request_gets_an_answer(message):
-    answer = decode_response(handle(message))
-    assert answer.error.code in ("BadMessage", "VersionMismatch")
-    assert answer.id == ("x" if b'"id"' in message else "unknown")
+    answered = decode_response(handle(message))
+    assert answered.error.code in ("BadMessage", "VersionMismatch")
+    assert answered.id == ("x" if b'"id"' in message else "unknown")
 
 
 def test_a_request_that_comes_too_late_is_not_evaluated(ask):
@@ -125,7 +126,7 @@ def test_the_trace(ask, settings_of_server, shop_data):
 def test_the_log_says_who_called_in_harmless_words(db, caplog):
     client = ClientInfo(host="evil\n2026 INFO fake\x1b[31m" + "x" * 1000, process=7, name="shop", called_at=1.5)
     with caplog.at_level(logging.INFO, logger="django_rpc.server"):
-        handle(encode_request(request_for(method(CUSTOMERS, "count"), client=client)))
+        answer(request_for(method(CUSTOMERS, "count"), client=client))
     (record,) = caplog.records
     assert (record.rpc_request, record.rpc_client_process, record.rpc_called_at) == ("t-1", 7, 1.5)
     assert record.rpc_client_host.startswith("evil\\n2026 INFO fake\\x1b[31mx")
@@ -143,8 +144,8 @@ def test_an_answer_that_cannot_be_encoded_is_an_error(db, registered):
             return "\ud800"
 
     registered(Customer, SurrogateRpc)
-    answer = decode_response(handle(encode_request(request_for(call(CUSTOMERS, "surrogate")))))
-    assert answer.error.code == "TypeError"
+    answered = decode_response(handle(encode_request(request_for(call(CUSTOMERS, "surrogate")))))
+    assert answered.error.code == "TypeError"
 
 
 def test_the_policy_is_not_left_behind(ask):
