@@ -33,6 +33,9 @@ Listener = Callable[[MessageRecord], object]
 class Results(Protocol):
     """How values of a service become the caller's: given to a session by the room above."""
 
+    def of(self, nodes: Iterable[Node]) -> Results:
+        """The results of a request, or of one output, that is made of ``nodes``."""
+
     def record(self, record: Record) -> Any:
         """The object for one instance; records nested in it are left to this method."""
 
@@ -48,6 +51,9 @@ class Results(Protocol):
 
 class PlainResults:
     """Instances stay `Record` and `Table`; errors are those of `django_rpc.client.errors`."""
+
+    def of(self, nodes: Iterable[Node]) -> Results:
+        return self
 
     def record(self, record: Record) -> Any:
         return record

@@ -192,7 +192,7 @@ class _Call:
             raise errors.BadResponse(
                 f"Request {self.request.id} was answered with {len(response.outputs)} values instead of {wanted}."
             )
-        results = self.session.results
+        results = self.session.results.of(self.request.nodes)
         return [thaw(value, results) for value in response.outputs]
 
     def _decode(self, answer: bytes) -> Response:
@@ -210,7 +210,7 @@ class _Call:
         """The exception for a report, with the node and the user's line told in it."""
         nodes = self.request.nodes
         node = nodes[report.node] if report.node is not None and 0 <= report.node < len(nodes) else None
-        error = self.session.results.error(report, node)
+        error = self.session.results.of(nodes).error(report, node)
         errors.annotate(
             error,
             node=None if node is None else describe(node),

@@ -9,17 +9,17 @@ from django.apps import apps
 from django.db import connections, models
 from django.db.models import signals
 from django.db.models.base import ModelBase
-from django.db.models.expressions import BaseExpression
 from django.db.models.fields.related_descriptors import ManyToManyDescriptor
 
 from django_rpc.backend.configure import configure_databases
-from django_rpc.graph.node import Method, Save, Source, callsite
+from django_rpc.graph.node import Method, Source, callsite
 from django_rpc.graph.values import freeze
-from django_rpc.models.expressions import prepared_value
 from django_rpc.models.instances import deleted_labels
 from django_rpc.models.manager import RpcManager, record_managers
-from django_rpc.models.options import RpcOptions, options_of, register, database_of
+from django_rpc.models.options import RpcOptions, database_of, options_of, register
+from django_rpc.models.own_fields import note_own_fields, stored_value
 from django_rpc.models.relations import RpcManyToManyDescriptor
+from django_rpc.models.saving import begin_save
 
 __all__ = ["RpcModel", "RpcModelBase"]
 
@@ -52,6 +52,7 @@ class RpcModelBase(ModelBase):
         """Called by Django when the class is complete, before anybody may use it."""
         cls._rpc = _options(cls)
         register(cls)
+        note_own_fields(cls)
         record_managers(cls)
         super()._prepare()
 
@@ -109,34 +110,12 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         update_fields: Any = None,
     ) -> None:
         """Save at the service, in one message; what the service filled in is set on this instance."""
-        origin = type(self)
-        model = origin._meta.concrete_model
-        options = options_of(model)
-        assert options is not None
         using = database_of(type(self), using)
         names = frozenset(update_fields) if update_fields is not None else None
-        if not origin._meta.auto_created:
-            signals.pre_save.send(sender=origin, instance=self, raw=raw, using=using, update_fields=names)
-        node = Save(
-            options.label,
-            using,
-            values=_values_to_save(self, model, raw, names, connections[using]),
-            adding=self._state.adding,
-            force_insert=bool(force_insert),
-            force_update=force_update,
-            update_fields=None if names is None else tuple(sorted(names)),
-            raw=raw,
-            where=callsite(),
+        node, finish = begin_save(
+            self, using, names=names, raw=raw, force_insert=bool(force_insert), force_update=force_update
         )
-        created, changed = connections[using].compute(node)
-        for attname, value in changed.items():
-            setattr(self, attname, value)
-        self._state.db = using
-        self._state.adding = False
-        if not origin._meta.auto_created:
-            signals.post_save.send(
-                sender=origin, instance=self, created=created, update_fields=names, raw=raw, using=using
-            )
+        finish(connections[using].compute(node))
 
     save_base.alters_data = True  # type: ignore[attr-defined]
 
@@ -153,7 +132,8 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         assert options is not None
         if not origin._meta.auto_created:
             signals.pre_delete.send(sender=origin, instance=self, using=using, origin=self)
-        found = Method(Source(options.label, using), "get", (), {"pk": freeze(self.pk)}, where=callsite())
+        key = stored_value(origin._meta.pk, self.pk, connections[using])
+        found = Method(Source(options.label, using), "get", (), {"pk": freeze(key)}, where=callsite())
         kwargs = {"keep_parents": True} if keep_parents else {}
         try:
             deleted = connections[using].compute(Method(found, "delete", (), kwargs, where=callsite()))
@@ -165,28 +145,6 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         return deleted_labels(using, deleted)
 
     delete.alters_data = True  # type: ignore[attr-defined]
-
-
-def _values_to_save(instance: Any, model: Any, raw: bool, names: Any, connection: Any) -> dict[str, Any]:
-    """The attributes to send: all that are loaded, or of them ``names`` and the key.
-
-    What only the service can fill is left out: a key that is not known yet, a column's default.
-    """
-    values = {}
-    for field in model._meta.concrete_fields:
-        wanted = names is None or field.primary_key or field.name in names or field.attname in names
-        if not wanted or field.attname not in instance.__dict__ or getattr(field, "generated", False):
-            continue
-        adding = instance._state.adding
-        value = getattr(instance, field.attname) if raw else field.pre_save(instance, adding)
-        if _is_database_default(value) or (value is None and field.primary_key):
-            continue
-        values[field.attname] = prepared_value(field, value, connection)
-    return values
-
-
-def _is_database_default(value: Any) -> bool:
-    return isinstance(value, BaseExpression) and type(value).__name__ == "DatabaseDefault"  # since Django 5.0
 
 
 def _record_through_model(sender: Any, **kwargs: Any) -> None:

@@ -12,7 +12,6 @@ from django.db.models import ProtectedError, RestrictedError
 from django_rpc.client import errors
 from django_rpc.client.thaw import thaw
 from django_rpc.graph.node import Node
-from django_rpc.models.options import mirror_for
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["build"]
@@ -69,7 +68,7 @@ def build(results: Any, report: ErrorReport, node: Node | None) -> Exception:
 
 def _of_model(attribute: str, fallback: type[Exception]) -> Callable[[Any, ErrorReport], Exception]:
     def builder(results: Any, report: ErrorReport) -> Exception:
-        model = mirror_for(results.alias, report.model) if report.model else None
+        model = results.mirror(report.model) if report.model else None
         cls = fallback if model is None else getattr(model, attribute)
         return cls(report.message)  # type: ignore[no-any-return]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import models
+from django.db import connections, models
 from django.db.models import Q, QuerySet, expressions, lookups
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
@@ -23,6 +23,7 @@ from django_rpc.graph.node import Node
 from django_rpc.graph.values import ATOMS, Condition, Expr, Instance, freeze
 from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, LOOKUPS
 from django_rpc.models.options import options_of
+from django_rpc.models.own_fields import stored_value
 
 __all__ = ["Placeholder", "localise", "prepared_value", "settle"]
 
@@ -193,8 +194,9 @@ def _(value: models.Model) -> Instance:
         )
     if value.pk is None:
         raise ValueError(f"{value!r} is not saved yet: it has no key that a service could find it by.")
+    connection = connections[options.database]
     unique = {
-        field.attname: value.__dict__[field.attname]
+        field.attname: stored_value(field, value.__dict__[field.attname], connection)
         for field in value._meta.concrete_fields
         if (field.primary_key or field.unique) and value.__dict__.get(field.attname) is not None
     }

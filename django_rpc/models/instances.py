@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
+from django.db import connections
 
-from django_rpc.graph.node import Node, Source
+from django_rpc.graph.node import Node, Save, Source
 from django_rpc.graph.values import Record, Table
 from django_rpc.models.options import mirror_for, options_of
+from django_rpc.models.own_fields import loaded_value
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["MirrorResults", "as_model", "deleted_labels", "loaded_names"]
@@ -19,18 +21,30 @@ __all__ = ["MirrorResults", "as_model", "deleted_labels", "loaded_names"]
 class MirrorResults:
     """What a session of one database alias makes of results (`django_rpc.client.session.Results`)."""
 
-    def __init__(self, alias: str) -> None:
+    def __init__(self, alias: str, mirrors: Mapping[str, Any] | None = None) -> None:
         self.alias = alias
+        self.mirrors = mirrors or {}
+
+    def of(self, nodes: Iterable[Node]) -> MirrorResults:
+        """Where a model has several mirrors, those that the request was written with."""
+        mirrors = {node.model.lower(): node.mirror for node in nodes if type(node) is Source and node.mirror}
+        if all(mirror_for(self.alias, label) is mirror for label, mirror in mirrors.items()):
+            return self
+        return MirrorResults(self.alias, mirrors)
+
+    def mirror(self, label: str) -> Any:
+        """The mirror of the service's model ``label``, or None."""
+        return self.mirrors.get(label.lower()) or mirror_for(self.alias, label)
 
     def record(self, record: Record) -> Any:
         """The instance of the mirror of ``record.model``; the record itself where no mirror is declared."""
-        model = mirror_for(self.alias, record.model)
+        model = self.mirror(record.model)
         if model is None:
             return record
         return _instance(self, model, record.fields, record.values)
 
     def table(self, table: Table) -> Any:
-        model = mirror_for(self.alias, table.model)
+        model = self.mirror(table.model)
         if model is None:
             return table
         return [_instance(self, model, table.fields, row) for row in table.rows]
@@ -53,7 +67,16 @@ class MirrorResults:
                     label = options_of(related).label  # type: ignore[union-attr]
                     names = loaded_names(related)
                     found[label] = tuple(dict.fromkeys((*found.get(label, ()), *names)))
+            elif isinstance(node, Save) and node.adding:
+                names = self._unsent(node)
+                found[node.model] = tuple(dict.fromkeys((*found.get(node.model, ()), *names)))
         return found
+
+    def _unsent(self, node: Save) -> tuple[str, ...]:
+        """What the service fills in a new row: generated fields, defaults of the database."""
+        model = mirror_for(self.alias, node.model)
+        names = () if model is None else loaded_names(model)
+        return tuple(name for name in names if name not in node.values)
 
 
 @functools.cache
@@ -88,7 +111,8 @@ def _instance(results: MirrorResults, model: Any, fields: tuple[str, ...], value
     attnames = {field.attname: field for field in model._meta.concrete_fields}
     given = dict(zip(fields, values, strict=True))
     names = [name for name in attnames if name in given]
-    loaded = [attnames[name].to_python(given.pop(name)) for name in names]
+    connection = connections[results.alias]
+    loaded = [loaded_value(attnames[name], given.pop(name), connection) for name in names]
     instance = model.from_db(results.alias, names, loaded)
     for name, value in given.items():
         if isinstance(value, Record):

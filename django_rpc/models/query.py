@@ -17,6 +17,7 @@ from django_rpc.graph.node import Item, Method, Node, Source, callsite
 from django_rpc.graph.values import Condition, freeze
 from django_rpc.models.expressions import localise, settle
 from django_rpc.models.options import options_of
+from django_rpc.models.own_fields import has_own_fields, prepared_lookups
 
 __all__ = ["RpcQuery"]
 
@@ -70,9 +71,10 @@ class RpcQuery(sql.Query):
             super().add_q(q_object, *args, **kwargs)
             return
         node = self.node
-        name, step_args, step_kwargs = _filter_step(_symmetrical(freeze(q_object)))
+        sent = prepared_lookups(self, q_object) if has_own_fields() else q_object
+        name, step_args, step_kwargs = _filter_step(_symmetrical(freeze(sent)))
         if (args and args[0]) or kwargs.get("reuse_all"):
-            name, step_args, step_kwargs = "filter_reuse", (freeze(q_object),), {}
+            name, step_args, step_kwargs = "filter_reuse", (freeze(sent),), {}
         super().add_q(localise(q_object), *args, **kwargs)
         self.node = Method(node, name, step_args, step_kwargs, where=callsite())
 

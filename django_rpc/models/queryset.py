@@ -12,9 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
-
 from django.db import connections, models
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.constants import OnConflict
 from django.db.models.signals import post_delete, pre_delete
 from django.db.models.sql import UpdateQuery
@@ -26,8 +25,11 @@ from django_rpc.graph.values import freeze
 from django_rpc.models import prefetch
 from django_rpc.models.expressions import localise, prepared_value, settle
 from django_rpc.models.instances import as_model, deleted_labels
-from django_rpc.models.options import options_of, database_of
+from django_rpc.models.later import delayed_terminal
+from django_rpc.models.options import database_of, options_of
+from django_rpc.models.own_fields import has_own_fields, loaded_value, prepared_lookups, stored_value
 from django_rpc.models.query import RpcQuery
+from django_rpc.models.saving import begin_save, new_instance
 
 __all__ = ["RpcQuerySet", "rpc_queryset_class"]
 
@@ -54,7 +56,7 @@ def _terminal(name: str) -> Callable[..., Any]:
     @functools.wraps(parent)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self._future:
-            return self._delayed_terminal(name, args, kwargs).submit(**self.query.options)
+            return delayed_terminal(self, name, args, kwargs).submit(**self.query.options)
         return parent(self, *settle(args), **settle(kwargs))
 
     return method
@@ -146,19 +148,29 @@ class RpcQuerySet(QuerySet):
     exists = _terminal("exists")
     contains = _terminal("contains")
     aggregate = _terminal("aggregate")
-    create = _terminal("create")
+    explain = _terminal("explain")
+
+    def create(self, **kwargs: Any) -> Any:
+        """As Django's; values may be futures and Delayed."""
+        self._for_write = True
+        instance = new_instance(self.model, settle(kwargs))
+        if not self._future:
+            instance.save(force_insert=True, using=self.db)
+            return instance
+        node, finish = begin_save(instance, self.db, names=None, raw=False, force_insert=True, force_update=False)
+        return Delayed(node, self._session, finish).submit(**self.query.options)
 
     def get_or_create(self, defaults: Any = None, **kwargs: Any) -> Any:
         """As Django's, in one message and one transaction at the service."""
         self._extract_model_params(defaults, **kwargs)
-        return self._write("get_or_create", (), {"defaults": _resolved(defaults), **_resolved(kwargs)})
+        return self._write("get_or_create", (), {"defaults": self._stored(defaults), **self._stored(kwargs)})
 
     def update_or_create(self, defaults: Any = None, create_defaults: Any = None, **kwargs: Any) -> Any:
         """As Django's, in one message and one transaction at the service."""
         self._extract_model_params(create_defaults if create_defaults is not None else defaults, **kwargs)
-        given = {"defaults": _resolved(defaults), **_resolved(kwargs)}
+        given = {"defaults": self._stored(defaults), **self._stored(kwargs)}
         if create_defaults is not None:
-            given["create_defaults"] = _resolved(create_defaults)
+            given["create_defaults"] = self._stored(create_defaults)
         return self._write("update_or_create", (), given)
 
     def update(self, **kwargs: Any) -> Any:
@@ -195,7 +207,7 @@ class RpcQuerySet(QuerySet):
         if self._fields is not None:
             raise TypeError("Cannot call delete() after .values() or .values_list()")
         if self._future:
-            return self._write("delete", (), {})
+            return delayed_terminal(self, "delete", (), {}).submit(**self.query.options)
         # As Django's collector does, instances are fetched where somebody listens for their deletion.
         heard = any(signal.has_listeners(self.model) for signal in (pre_delete, post_delete))
         instances = list(self._chain()) if heard else []
@@ -212,6 +224,17 @@ class RpcQuerySet(QuerySet):
     def _raw_delete(self, using: str) -> int:
         return int(self.delete()[0])
 
+    def bulk_create(self, objs: Any, *args: Any, **kwargs: Any) -> Any:
+        """As Django's, in one message."""
+        if self._future:
+            raise NotSupportedError(
+                f"{self.model.__name__}.objects.future().bulk_create() cannot be sent: it has to write the new keys "
+                "into the instances that it was given. Leave out future(), or use future().create()."
+            )
+        return super().bulk_create(objs, *args, **kwargs)
+
+    bulk_create.alters_data = True  # type: ignore[attr-defined]
+
     def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> Any:
         """As Django's, in one message; the service splits it into batches as its database needs."""
         objs = tuple(objs)
@@ -220,7 +243,11 @@ class RpcQuerySet(QuerySet):
         if not objs:
             return 0
         rows = [
-            (freeze(obj.pk), *[prepared_value(f, getattr(obj, f.attname), connection) for f in checked]) for obj in objs
+            (
+                freeze(stored_value(self.model._meta.pk, obj.pk, connection)),
+                *[prepared_value(f, getattr(obj, f.attname), connection) for f in checked],
+            )
+            for obj in objs
         ]
         return self._write("bulk_update", (tuple(f.name for f in checked), rows), {"batch_size": batch_size})
 
@@ -326,7 +353,9 @@ class RpcQuerySet(QuerySet):
             unique_fields=tuple(getattr(field, "name", field) for field in unique_fields or ()),
             where=callsite(),
         )
-        return [tuple(row) for row in connection.compute(node, self.query.options)]
+        returned = connection.compute(node, self.query.options)
+        filled = list(returning_fields or ())
+        return [tuple([loaded_value(f, v, connection) for f, v in zip(filled, row, strict=True)]) for row in returned]
 
     _insert.alters_data = True  # type: ignore[attr-defined]
     _insert.queryset_only = False  # type: ignore[attr-defined]
@@ -340,10 +369,6 @@ class RpcQuerySet(QuerySet):
     @property
     def _session(self) -> Any:
         return connections[self.db].session
-
-    def _delayed_terminal(self, name: str, args: Any, kwargs: Any) -> Delayed:
-        node = Method(self.query.recorded(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
-        return Delayed(node, self._session, functools.partial(as_model, self.model))
 
     def _run(self, node: Node) -> Any:
         """Send a node that asks for a value: a future after ``future()``, else its result."""
@@ -370,6 +395,15 @@ class RpcQuerySet(QuerySet):
             name: prepared_value(meta.pk if name == "pk" else meta.get_field(name), value, connection)
             for name, value in values.items()
         }
+
+    def _stored(self, params: Any) -> Any:
+        """Lookups and values by the names of fields, as the service would find them stored."""
+        params = _resolved(params)
+        if not params or not has_own_fields():
+            return params
+        condition = Q()
+        condition.children = list(params.items())
+        return dict(prepared_lookups(self.query, condition).children)
 
     def _bulk_update_fields(self, objs: Any, fields: Any, batch_size: Any) -> list[Any]:
         if batch_size is not None and batch_size <= 0:

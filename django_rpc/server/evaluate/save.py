@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import DatabaseError, NotSupportedError, connections, router
 from django.db.models import Model
 
-from django_rpc.graph.node import Insert, Save
+from django_rpc.graph.node import Insert, Node, Save
 from django_rpc.graph.values import ATOMS
 from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
 from django_rpc.server.evaluate.writes import check_target, confirm
@@ -43,7 +44,9 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
             using=using, force_insert=force_insert, force_update=node.force_update, update_fields=update_fields
         )
     confirm(ev, model, [instance.pk])
-    return created, _changed(ev, exposure, instance, saved)
+    # What the client does not know the value of: it named a node, and not a value.
+    known = {name: value for name, value in saved.items() if not isinstance(node.values.get(name), Node)}
+    return created, _changed(ev, exposure, instance, known, saved.keys() - known.keys())
 
 
 def _field(exposure: Exposure, name: str) -> Any:
@@ -147,9 +150,11 @@ def _is_empty(field: Any, value: Any) -> bool:
     return value in field.empty_values or (not callable(field.default) and value == field.default)
 
 
-def _changed(ev: Evaluator, exposure: Exposure, instance: Model, sent: dict[str, Any]) -> dict[str, Any]:
+def _changed(
+    ev: Evaluator, exposure: Exposure, instance: Model, sent: dict[str, Any], unknown: Set[str]
+) -> dict[str, Any]:
     key = exposure.opts.pk.attname
-    asked = _asked(ev, exposure)
+    asked = _asked(ev, exposure) | unknown
     changed = {key: getattr(instance, key)}
     for attname, field in exposure.by_attname.items():
         if attname not in sent and attname not in asked:

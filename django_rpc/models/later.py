@@ -1,0 +1,35 @@
+"""A method that asks for a value, after ``future()``: its arguments are checked before the message is sent."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from django.db.models import QuerySet
+
+from django_rpc.graph.delayed import Delayed
+from django_rpc.graph.node import Method, callsite
+from django_rpc.graph.values import freeze
+from django_rpc.models.expressions import settle
+from django_rpc.models.instances import as_model, deleted_labels
+
+__all__ = ["delayed_terminal"]
+
+
+def delayed_terminal(queryset: Any, name: str, args: Any, kwargs: Any) -> Delayed:
+    """``queryset.name(*args, **kwargs)``, unsent; raises what Django raises for wrong names, at the user's line."""
+    args, kwargs = settle(args), settle(kwargs)
+    if name == "get" and (args or kwargs):
+        if queryset.query.combinator:
+            QuerySet.get(queryset, *args, **kwargs)  # which says that it cannot be
+        queryset, args, kwargs = queryset.filter(*args, **kwargs), (), {}
+    elif name == "aggregate":
+        queryset._validate_values_are_expressions((*args, *kwargs.values()), method_name="aggregate")
+        named = {expression.default_alias: expression for expression in args}
+        queryset.query._validate_aggregates({**named, **kwargs})
+    elif name in ("earliest", "latest") and args:
+        queryset.order_by(*args)
+    node = Method(queryset.query.recorded(), name, freeze(args), freeze(kwargs), where=callsite())
+    if name == "delete":
+        return Delayed(node, queryset._session, functools.partial(deleted_labels, queryset.db))
+    return Delayed(node, queryset._session, functools.partial(as_model, queryset.model))

@@ -1,0 +1,109 @@
+"""Fields of the client's own: classes that change a value on its way to the database and back.
+
+The service knows nothing of them.  What is sent is what the field would store, and what comes is made into the
+field's own value, in whichever form it comes: rows pass Django's converters, instances and values of writes
+pass `loaded_value`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from django.db import connections
+from django.db.models import JSONField, Model, Q, QuerySet
+from django.db.models.expressions import BaseExpression, Combinable
+from django.db.models.fields import Field
+
+from django_rpc.models.options import options_of
+
+__all__ = ["has_own_fields", "loaded_value", "note_own_fields", "prepared_lookups", "stored_value"]
+
+#: Lookups whose value is one of the field's own; those that Django prepares one by one.
+_SINGLE = frozenset({"exact", "gt", "gte", "lt", "lte"})
+_MANY = frozenset({"in", "range"})
+#: Set with the first mirror that has such a field: nobody else pays for looking.
+_known: set[str] = set()
+
+
+@functools.cache
+def _overrides(cls: type[Field], name: str) -> bool:
+    owner = next((base for base in cls.__mro__ if name in vars(base)), Field)
+    return not owner.__module__.startswith("django.")
+
+
+def note_own_fields(model: Any) -> None:
+    """Remember that there is a field whose values are not what is sent; called for each mirror."""
+    _known.update(str(f) for f in model._meta.local_fields if _prepares(f))
+
+
+def has_own_fields() -> bool:
+    return bool(_known)
+
+
+def _prepares(field: Field) -> bool:
+    return _overrides(type(field), "get_prep_value") or _overrides(type(field), "get_db_prep_value")
+
+
+def loaded_value(field: Field, value: Any, connection: Any) -> Any:
+    """``value``, as the service's own instance holds it, as an instance of the mirror holds it."""
+    if isinstance(field, JSONField):
+        if value is None or (field.decoder is None and not _overrides(type(field), "from_db_value")):
+            return value
+        return field.from_db_value(json.dumps(value), field, connection)
+    if _overrides(type(field), "from_db_value"):
+        return field.from_db_value(value, field, connection)
+    return field.to_python(value)
+
+
+def prepared_lookups(query: Any, condition: Q) -> Q:
+    """``condition`` with the values for such fields as the service would find them stored."""
+    children: list[Any] = []
+    for child in condition.children:
+        if isinstance(child, Q):
+            children.append(prepared_lookups(query, child))
+        elif isinstance(child, tuple):
+            children.append((child[0], _prepared(query, child[0], child[1])))
+        else:
+            children.append(child)
+    if all(one is other for one, other in zip(children, condition.children, strict=True)):
+        return condition
+    clone = Q(_connector=condition.connector, _negated=condition.negated)
+    clone.children = children
+    return clone
+
+
+def _prepared(query: Any, path: str, value: Any) -> Any:
+    found = _field_of(query, path)
+    if found is None or _is_expression(value):
+        return value
+    field, lookup = found
+    connection = connections[options_of(query.model).database]
+    if lookup in _SINGLE:
+        return stored_value(field, value, connection)
+    if lookup in _MANY:
+        return [stored_value(field, item, connection) for item in value]
+    return value
+
+
+def stored_value(field: Field, value: Any, connection: Any) -> Any:
+    """``value`` as the database holds it, where the field is one of the client's own."""
+    while field.is_relation and field.remote_field:
+        field = field.target_field
+    if value is None or not _prepares(field) or _is_expression(value):
+        return value
+    return field.get_db_prep_value(value, connection=connection, prepared=False)
+
+
+def _is_expression(value: Any) -> bool:
+    return isinstance(value, BaseExpression | Combinable | QuerySet | Model) or hasattr(type(value), "__rpc_node__")
+
+
+def _field_of(query: Any, path: str) -> tuple[Field, str] | None:
+    """The field that a lookup compares, and the lookup; None for annotations, transforms and wrong names."""
+    lookups, parts, reference = query.solve_lookup_type(path)
+    if reference or len(lookups) > 1:
+        return None
+    field = query.names_to_path(parts, query.get_meta(), fail_on_missing=False)[1]
+    return (field, lookups[0] if lookups else "exact") if isinstance(field, Field) else None
