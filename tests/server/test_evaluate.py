@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
+import django
 import pytest
 from django.db.models import Count, F
 
@@ -252,7 +253,9 @@ def test_save_brings_back_what_changed(ask):
     assert Order.objects.get(pk=order.pk).number == "n-2"
     more = Expr("CombinedExpression", (Expr("F", ("total",)), "+", Expr("Value", (1,))))
     expression = Save(model="shop.Order", service="", values={"id": order.pk, "total": more}, adding=False)
-    assert ask(expression).output == (False, {"id": order.pk})
+    # From Django 6.0 on, save() reads back what an expression has made.
+    made = {"total": Decimal(6)} if django.VERSION >= (6, 0) else {}
+    assert ask(expression).output == (False, {"id": order.pk, **made})
     assert Order.objects.get(pk=order.pk).total == 6
 
 

@@ -5,6 +5,7 @@ A method that returns a queryset runs nothing; a queryset given as an argument s
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.core.exceptions import FieldError
 from django.db import NotSupportedError
 from django.db.models import Model, QuerySet
 from django.db.models.expressions import Col
+from django.db.models.sql import Query
 from django.db.models.sql.datastructures import Join
 
 from django_rpc.server.conf import settings
@@ -21,6 +23,9 @@ from django_rpc.server.loaded import loaded_by, remember
 from django_rpc.server.policy import ClientFieldError
 
 __all__ = ["METHODS"]
+
+#: Releases of Django before 5.0 have no word for it.
+_REUSES_ALL = "reuse_all" in inspect.signature(Query.add_q).parameters
 
 Visitor = Callable[[Evaluator, QuerySet, list[Any], dict[str, Any]], Any]
 
@@ -165,6 +170,15 @@ def _default_ordering(query: Any, *names: Any) -> None:
         query.add_ordering(*names)
 
 
+def _filter_reuse(query: Any, condition: Any) -> None:
+    """``filter`` that reuses every join there is, as a sliced prefetch does."""
+    if _REUSES_ALL:
+        query.add_q(condition, reuse_all=True)
+    else:
+        query.used_aliases = set(query.alias_map)
+        query.add_q(condition)
+
+
 def _add_fields(query: Any, names: Any, allow_m2m: bool = True) -> None:
     query.add_fields(names, allow_m2m)
 
@@ -210,7 +224,7 @@ METHODS: dict[str, Visitor] = {
     "in_bulk": _in_bulk,
     "explain": _explain,
     "sticky": lambda ev, queryset, args, kwargs: queryset._next_is_sticky(),
-    "filter_reuse": _on_query(lambda query, condition: query.add_q(condition, reuse_all=True)),
+    "filter_reuse": _on_query(_filter_reuse),
     "clear_ordering": _on_query(_clear_ordering),
     "add_ordering": _on_query(lambda query, *names: query.add_ordering(*names)),
     "default_ordering": _on_query(_default_ordering),
