@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connections
 from django.db.models import Q, sql
 from django.db.models.sql.where import NothingNode
+from django.db.utils import NotSupportedError
 
 from django_rpc.graph.node import Item, Method, Node, Source, callsite
 from django_rpc.graph.values import Condition, freeze
@@ -115,7 +116,21 @@ class RpcQuery(sql.Query):
         super().add_fields(names, allow_m2m)
         self.node = Method(node, "add_fields", (names, allow_m2m))
 
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        """Called where this query is nested in another one: only a query on a mirror can take it."""
+        if connection.vendor != "rpc":
+            raise NotSupportedError(
+                f"A query on {self.model.__name__}, a mirror, cannot be nested in a query of the local database "
+                f"{connection.alias!r}: its rows are at a service. Fetch its values first: list(queryset)."
+            )
+        return super().as_sql(compiler, connection)
+
     def combine(self, rhs: Any, connector: str) -> None:
+        if not hasattr(rhs, "recorded"):
+            raise TypeError(
+                f"A query on {self.model.__name__}, a mirror, cannot be combined with one on the local model "
+                f"{rhs.model.__name__}."
+            )
         node, other = self.node, rhs.recorded()
         super().combine(rhs, connector)
         self.node = Method(node, f"{connector.lower()}{'_' if connector != 'XOR' else ''}", (other,), where=callsite())
