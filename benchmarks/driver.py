@@ -57,7 +57,7 @@ class Driver:
         return self._ask({"what": "show", "lane": lane, "args": args}, timeout)
 
     def peak(self, lane: str, timeout: float = 120, **args: Any) -> int:
-        """By how many bytes one run raises the largest size of the process so far."""
+        """The most bytes that Python held at once for one run."""
         return self._ask({"what": "peak", "lane": lane, "args": args}, timeout)
 
     def close(self) -> None:

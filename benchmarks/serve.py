@@ -11,10 +11,10 @@ from __future__ import annotations
 import gc
 import json
 import os
-import resource
 import sys
 import time
 import traceback
+import tracemalloc
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -49,9 +49,7 @@ def _run(command: dict[str, Any], lane: Callable[[], Any]) -> dict[str, Any]:
         return {"value": _show(lane())}
     gc.collect()
     if command["what"] == "peak":
-        before = _peak()
-        lane()
-        return {"value": _peak() - before}
+        return {"value": _peak(lane)}
     seconds = []
     for _ in range(command["times"]):
         started = time.perf_counter()
@@ -66,7 +64,13 @@ def _show(value: Any) -> Any:
     return len(value) if isinstance(value, list | tuple) else str(value)
 
 
-def _peak() -> int:
-    """The largest resident size of this process so far, in bytes."""
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024
+def _peak(lane: Callable[[], Any]) -> int:
+    """The most bytes that Python had allocated at once while the lane ran."""
+    tracemalloc.start()
+    try:
+        kept = lane()
+        size = tracemalloc.get_traced_memory()[1]
+        del kept
+    finally:
+        tracemalloc.stop()
+    return size

@@ -57,24 +57,22 @@ def _typical(driver: Driver, shape: str) -> Lane:
 
 
 def memory(stack: Stack, effort: Effort) -> Iterator[Row]:
-    """The peak of a fresh process that builds one graph, in bytes a node."""
+    """The most memory that Python holds while it builds one graph, in bytes a node."""
     _need_dask()
-    size = SIZES[1] if not effort.quick else SIZES[0]
+    sizes = SIZES[:1] if effort.quick else SIZES[:2]
     for shape in SHAPES:
-        peaks: dict[str, list[float]] = {"ours": [], "dask": []}
-        capped = False
-        for _ in range(3 if size == SIZES[0] or shape != "chain" else 1):
-            for name, found in peaks.items():
-                with _fresh(name) as driver:
-                    driver.times(shape, 1, nodes=100)
-                    try:
-                        found.append(float(driver.peak(shape, nodes=size, timeout=60)))
-                    except TooSlow:
-                        capped = True
-        if capped:
-            continue
-        subject, reference = (f"{shape} of {size:,}", peaks["ours"]), ("dask.delayed", peaks["dask"])
-        yield compare("graph memory", subject, reference, each=size, unit="bytes/node", goal=GOAL, note=_version())
+        for size in sizes:
+            peaks: dict[str, list[float]] = {"ours": [], "dask": []}
+            try:
+                for name, found in peaks.items():
+                    with Driver("benchmarks.lanes.graphs", {"BENCH_GRAPHS": name}) as driver:
+                        driver.times(shape, 1, nodes=100)
+                        found.append(float(driver.peak(shape, nodes=size, timeout=6 * LIMIT)))
+            except TooSlow:
+                break
+            subject, reference = (f"{shape} of {size:,}", peaks["ours"]), ("dask.delayed", peaks["dask"])
+            more = {"each": size, "unit": "bytes/node", "goal": GOAL, "note": _version()}
+            yield compare("graph memory", subject, reference, **more)
 
 
 def _side_by_side(shape: str, size: int, ours: Driver, dask: Driver, effort: Effort) -> Row:
@@ -122,10 +120,6 @@ def _capped(shape: str, size: int, ours: Driver, why: str) -> Row:
 
 def _driver(stack: Stack, name: str) -> Driver:
     return stack.driver("benchmarks.lanes.graphs", {"BENCH_GRAPHS": name})
-
-
-def _fresh(name: str) -> Driver:
-    return Driver("benchmarks.lanes.graphs", {"BENCH_GRAPHS": name})
 
 
 def _version() -> str:
