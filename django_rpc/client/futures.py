@@ -13,9 +13,11 @@ from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
 from django_rpc.client.errors import CallCancelled, ResultBackendUnavailable, RpcTimeout
+from django_rpc.client.threads import LOCAL, WAITING, Background
 from django_rpc.client.transport import Options, Reply
+from django_rpc.graph.capture import waited_for
 from django_rpc.graph.dag import topological
-from django_rpc.graph.node import Literal, Node
+from django_rpc.graph.node import LOCAL_KINDS, Literal, Node
 from django_rpc.graph.values import freeze
 
 __all__ = ["Future", "PendingCall"]
@@ -25,6 +27,9 @@ logger = logging.getLogger("django_rpc.client")
 
 #: Errors of the waiting, not of the call: the answer may still come, so they are not remembered.
 _MAY_STILL_COME = (RpcTimeout, ResultBackendUnavailable)
+_LOCAL_KINDS = frozenset(LOCAL_KINDS.values())
+#: Waits for all calls that have callbacks.
+_background = Background()
 
 
 class PendingCall:
@@ -46,7 +51,8 @@ class PendingCall:
         self._reply = reply
         self._settle = settle
         self._end = end
-        self._waiting = threading.Lock()  # held by the one thread that waits for the answer
+        self._waiting = threading.Lock()  # held by the one thread or task that waits for the answer
+        self._heirs: list[Callable[[], object]] = []  # told when that one ends its wait
         self._guard = threading.Lock()  # for the state below
         self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
         self._settled = False
@@ -73,27 +79,91 @@ class PendingCall:
                 if not self._settled:  # unless it was cancelled meanwhile
                     raise
             finally:
-                self._waiting.release()
+                self._hand_over()
             self._run_callbacks()
+        return self._outcome()
+
+    async def arrive(self, timeout: float | None = None) -> list[Any]:
+        """`wait`, without blocking the event loop, and without a thread where the way back has a way for asyncio."""
+        deadline = self._deadline if timeout is None else time.monotonic() + timeout
+        while not self._settled:
+            remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not self._waiting.acquire(blocking=False):
+                await self._handed_over(remaining)
+                continue
+            try:
+                if not self._settled:
+                    await self._finish_async(remaining)
+            except _MAY_STILL_COME:
+                if not self._settled:
+                    raise
+            finally:
+                self._hand_over()
+            self._run_callbacks()
+        return self._outcome()
+
+    def _outcome(self) -> list[Any]:
         if self._error is not None:
             raise self._error
         return self._values
 
+    def _hand_over(self) -> None:
+        """End this wait; another one may go on."""
+        self._waiting.release()
+        with self._guard:
+            heirs, self._heirs = self._heirs, []
+        for heir in heirs:
+            heir()
+
+    async def _handed_over(self, remaining: float | None) -> None:
+        """Until whoever waits for the answer has it, or gives up; raises RpcTimeout."""
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+
+        def wake() -> None:
+            if not turn.done():
+                turn.set_result(None)
+
+        with self._guard:
+            self._heirs.append(lambda: loop.is_closed() or loop.call_soon_threadsafe(wake))
+        if not self._waiting.locked():  # it ended before it could know of us
+            return
+        done, _ = await asyncio.wait([turn], timeout=remaining)
+        if not done:
+            raise RpcTimeout(f"No answer to request {self.request_id} within {remaining:.3g} s.")
+
     def _finish(self, timeout: float | None) -> None:
         try:
             answer = self._reply.wait(timeout)
-        except _MAY_STILL_COME as error:
-            self._end(error)
-            raise
         except Exception as error:  # noqa: BLE001 - remembered, and raised to everyone who asks
-            self._error = error
+            self._failed(error)
         else:
-            try:
-                self._values = self._settle(answer)
-            except Exception as error:  # noqa: BLE001 - as above
-                self._error = error
+            self._answered(answer)
+
+    async def _finish_async(self, timeout: float | None) -> None:
+        arrive = getattr(self._reply, "arrive", None)
+        try:
+            answer = await (WAITING.run(self._reply.wait, timeout) if arrive is None else arrive(timeout))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(error)
+        else:
+            self._answered(answer)
+
+    def _answered(self, answer: bytes) -> None:
+        try:
+            self._values = self._settle(answer)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._error = error
         self._settled = True
         self._end(self._error)
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, _MAY_STILL_COME):
+            self._end(error)
+            raise error
+        self._error = error
+        self._settled = True
+        self._end(error)
 
     def done(self) -> bool:
         return self._settled or self._reply.ready()
@@ -115,22 +185,22 @@ class PendingCall:
         return True
 
     def when_done(self, callback: Callable[[], object]) -> None:
-        """Call back once, from a thread of its own, when the answer is here or the call's time-out has passed."""
+        """Call back once, from another thread, when the answer is here or the call's time-out has passed."""
         with self._guard:
             late = self._settled
             if not late:
                 self._callbacks.append(callback)
                 if len(self._callbacks) == 1:
-                    threading.Thread(target=self._watch, name=f"rpc-{self.request_id}", daemon=True).start()
+                    _background.start(self._watch)
         if late:
             callback()
 
-    def _watch(self) -> None:
+    async def _watch(self) -> None:
         try:
-            self.wait()
+            await self.arrive()
         except Exception:
             logger.debug("Request %s ended with an error.", self.request_id, exc_info=True)
-        self._run_callbacks()
+        await LOCAL.run(self._run_callbacks)
 
     def _run_callbacks(self) -> None:
         with self._guard:
@@ -149,7 +219,7 @@ class Future(Generic[T]):
     It can be awaited, and given as an argument to further queries.
     """
 
-    def __init__(self, call: PendingCall, index: int, node: Node, finish: Callable[[Any], Any] | None = None) -> None:
+    def __init__(self, call: Any, index: int, node: Node, finish: Callable[[Any], Any] | None = None) -> None:
         self._call = call
         self._index = index
         self._node = node
@@ -165,7 +235,8 @@ class Future(Generic[T]):
     @property
     def request_id(self) -> str:
         """The id under which both ends have logged the message."""
-        return self._call.request_id
+        request_id: str = self._call.request_id
+        return request_id
 
     def result(self, timeout: float | None = None) -> T:
         """The value, from now on remembered.  ``timeout`` in seconds from now; None: the call's own time-out.
@@ -193,21 +264,21 @@ class Future(Generic[T]):
 
     def done(self) -> bool:
         """The answer is here, or the call was cancelled."""
-        return self._finished or self._call.done()
+        return self._finished or bool(self._call.done())
 
     def running(self) -> bool:
         """The call was sent and is not done (whether a worker has begun it, only the worker knows)."""
         return not self.done()
 
     def cancelled(self) -> bool:
-        return self._call.cancelled
+        return bool(self._call.cancelled)
 
     def cancel(self) -> bool:
         """Revoke the message, with all its futures; True if no worker has begun it, and none will.
 
         False if it has begun, or if no worker answers the question.
         """
-        return self._call.cancel()
+        return bool(self._call.cancel())
 
     def add_done_callback(self, callback: Callable[[Future[T]], object]) -> None:
         """Call ``callback(self)`` once, from another thread, when the answer is here or the time-out has passed."""
@@ -221,10 +292,18 @@ class Future(Generic[T]):
         self._call.when_done(call)
 
     def __await__(self) -> Generator[Any, None, T]:
-        return asyncio.to_thread(self.result).__await__()
+        if not self._finished:
+            yield from self._call.arrive().__await__()
+        return self.result()
 
     def __rpc_node__(self) -> Node:
-        """This future as an argument: its expression, or its value where evaluating it again would write again."""
-        if any(node.writes for node in topological([self._node])):
+        """This future as an argument: its expression, or its value where evaluating it again would do it again.
+
+        The value of a plan with local functions is waited for where it is needed.
+        """
+        nodes = topological([self._node])
+        if any(type(node) in _LOCAL_KINDS for node in nodes):
+            return waited_for(self)
+        if any(node.writes for node in nodes):
             return Literal(freeze(self.result()))
         return self._node

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django_rpc.client import errors
+from django_rpc.client import errors, run
 from django_rpc.client.config import Config, check_timeout
 from django_rpc.client.futures import Future, PendingCall
 from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Results
@@ -22,7 +22,6 @@ from django_rpc.client.thaw import thaw
 from django_rpc.client.transport import Options, Transport, transport_for
 from django_rpc.graph.describe import describe
 from django_rpc.graph.plan import Stage
-from django_rpc.graph.planner import stage_for
 from django_rpc.graph.runner import Output
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.errors import WireError
@@ -85,6 +84,16 @@ class Session:
         """Options of a call, where None means the service's own TIMEOUT."""
         return Options(self.config.timeout if timeout is None else check_timeout(timeout), priority)
 
+    @property
+    def timeout(self) -> float | None:
+        """How long a message may take by the settings, in seconds; None: for ever."""
+        return self.config.timeout
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether sending is evaluating, in the thread that sends."""
+        return self.config.eager
+
     def compute(
         self,
         outputs: Sequence[Output],
@@ -93,17 +102,12 @@ class Session:
         timeout: float | None = None,
         priority: bool = False,
     ) -> list[Any]:
-        """The values of ``outputs``, in one message.  Raises what the service raised, or an `errors.RpcError`.
+        """The values of ``outputs``, in one message where this service can do everything.
 
         ``options`` are used as they are; ``timeout`` and ``priority`` are for callers without any.
+        Raises what the service raised, or an `errors.RpcError`.
         """
-        if not outputs:
-            return []
-        values = self._send(outputs, options or self.options(timeout, priority)).wait()
-        return [
-            value if output.finish is None else output.finish(value)
-            for output, value in zip(outputs, values, strict=True)
-        ]
+        return run.compute(outputs, [self], **_given(options, timeout, priority)) if outputs else []
 
     def submit(
         self,
@@ -114,10 +118,13 @@ class Session:
         priority: bool = False,
     ) -> list[Future[Any]]:
         """Send one message and return a future for each output at once.  Raises what sending raises."""
-        if not outputs:
-            return []
-        call = self._send(outputs, options or self.options(timeout, priority))
-        return [Future(call, index, output.node, output.finish) for index, output in enumerate(outputs)]
+        return run.submit(outputs, [self], **_given(options, timeout, priority)) if outputs else []
+
+    def send(self, stage: Stage, *, timeout: float | None = None, priority: bool = False) -> PendingCall:
+        """Send the message of one stage.  ``timeout`` None means the settings' own, `run.NO_LIMIT` none."""
+        if timeout == run.NO_LIMIT:
+            return self._send(stage, Options(None, priority))
+        return self._send(stage, self.options(timeout, priority))
 
     def gather(self, items: Sequence[Output | Future[Any]], options: Options | None = None) -> list[Any]:
         """The values of all ``items`` in their order: futures are awaited, all that is unsent goes in one message.
@@ -130,9 +137,8 @@ class Session:
 
     # -- one call -----------------------------------------------------------------------------------
 
-    def _send(self, outputs: Sequence[Output], options: Options) -> PendingCall:
+    def _send(self, stage: Stage, options: Options) -> PendingCall:
         started = time.perf_counter()
-        stage = stage_for(outputs, self.service)
         request = self._request(stage, options)
         call = _Call(self, request, started)
         try:
@@ -167,6 +173,12 @@ class Session:
             shapes=dict(self.results.shapes(stage.nodes)),
             trace=bool(self.active_listeners()),
         )
+
+
+def _given(options: Options | None, timeout: float | None, priority: bool) -> dict[str, Any]:
+    if options is not None:
+        return {"timeout": run.NO_LIMIT if options.timeout is None else options.timeout, "priority": options.priority}
+    return {"timeout": timeout, "priority": priority}
 
 
 class _Call:

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from django_rpc.graph.dag import services, topological
+from django_rpc.graph.capture import is_sent
 from django_rpc.graph.delayed import Delayed
 from django_rpc.graph.node import Node
-from django_rpc.graph.runner import Output, runner_for, several_services
+from django_rpc.graph.runner import Output, engine, members
 from django_rpc.graph.values import ATOMS
 
-__all__ = ["compute", "handle"]
+__all__ = ["compute", "gathered", "handle"]
 
 
 def handle(value: Any) -> Delayed | None:
@@ -21,7 +21,7 @@ def handle(value: Any) -> Delayed | None:
     What has a method ``delayed()`` beside ``__rpc_node__`` (a queryset) is asked for it, since it knows the runner
     and what to make of the answer; otherwise the runner is that of the service which the nodes name.
     """
-    if type(value) is Delayed:
+    if isinstance(value, Delayed):
         return value
     if isinstance(value, Node):
         return Delayed(value)
@@ -34,15 +34,28 @@ def handle(value: Any) -> Delayed | None:
     return Delayed(value.__rpc_node__(), None, getattr(value, "finish", None))
 
 
-def compute(args: Sequence[Any], options: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The values of ``args`` in their shapes, by one message a service.
+def compute(args: Sequence[Any], traverse: bool, options: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values of ``args`` in their shapes, by the messages of one plan.
 
-    Raises NotSupported where one value needs several services, NoRunner where nobody knows a service.
+    Raises NoRunner where nobody knows a service.
     """
+    walk = _walk if traverse else _look
+    found = _gathered(args, walk)
+    values = _asked(found, options) if found else []
+    return _put_back(args, walk, values, options)
+
+
+def gathered(args: Sequence[Any]) -> tuple[list[Delayed], Callable[[Sequence[Any]], tuple[Any, ...]]]:
+    """What is to be computed in ``args``, and a function that puts its values back in their shapes."""
+    found = _gathered(args, _walk)
+    return found, lambda values: _put_back(args, _walk, values, {})
+
+
+def _gathered(args: Sequence[Any], walk: Callable[..., Any]) -> list[Delayed]:
     found: list[Delayed] = []
 
     def note(value: Any) -> Any:
-        if _is_sent(value):
+        if is_sent(value):
             return value
         one = handle(value)
         if one is not None:
@@ -50,20 +63,27 @@ def compute(args: Sequence[Any], options: Mapping[str, Any]) -> tuple[Any, ...]:
         return one
 
     for arg in args:
-        _walk(arg, note)
-    values = iter(_run(found, options))
+        walk(arg, note)
+    return found
+
+
+def _put_back(
+    args: Sequence[Any], walk: Callable[..., Any], values: Sequence[Any], options: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    following = iter(values)
 
     def put_back(value: Any) -> Any:
-        if _is_sent(value):
+        if is_sent(value):
             return _Value(value.result(options.get("timeout")))
-        return None if handle(value) is None else _Value(next(values))  # both walks meet the values in one order
+        return None if handle(value) is None else _Value(next(following))  # both walks meet them in one order
 
-    return tuple([_walk(arg, put_back) for arg in args])
+    return tuple([walk(arg, put_back) for arg in args])
 
 
-def _is_sent(value: Any) -> bool:
-    """Whether ``value`` is a future: its graph is under way already, and a write in it must not run twice."""
-    return callable(getattr(type(value), "result", None)) and callable(getattr(type(value), "done", None))
+def _asked(found: Sequence[Delayed], options: Mapping[str, Any]) -> list[Any]:
+    """The values of the Delayed in their order."""
+    runners = [runner for one in found for runner in members(one.runner)]
+    return engine().compute([Output(one.node, one.finish) for one in found], runners, **options)
 
 
 class _Value:
@@ -98,23 +118,7 @@ def _walk(value: Any, visit: Callable[[Any], Any]) -> Any:
     return value
 
 
-def _run(found: Sequence[Delayed], options: Mapping[str, Any]) -> list[Any]:
-    """The values of the Delayed in their order: one message for those of one service."""
-    known = services(topological(found))
-    groups: dict[str | None, list[int]] = {}
-    for place, one in enumerate(found):
-        names = sorted(known[one.node])
-        if len(names) > 1:
-            raise several_services(one.node, names)
-        groups.setdefault(names[0] if names else None, []).append(place)
-    if None in groups and len(groups) > 1:  # plain data goes along with whatever is sent
-        plain = groups.pop(None)
-        next(iter(groups.values())).extend(plain)
-    values: dict[int, Any] = {}
-    for service, members in groups.items():
-        given = [found[place].runner for place in members]
-        runner = next((one for one in given if one is not None and getattr(one, "service", service) == service), None)
-        runner = runner or runner_for(found[members[0]].node, None)
-        outputs = [Output(found[place].node, found[place].finish) for place in members]
-        values.update(zip(members, runner.compute(outputs, **options), strict=True))
-    return [values[place] for place in range(len(found))]
+def _look(value: Any, visit: Callable[[Any], Any]) -> Any:
+    """As `_walk`, without looking into containers."""
+    seen = None if type(value) in ATOMS else visit(value)
+    return seen.value if type(seen) is _Value else value

@@ -12,12 +12,13 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from django_rpc.graph.dag import topological
-from django_rpc.graph.node import KINDS, Call, Method, Node, own_fields
+from django_rpc.graph.functions import ByValue, function_name, identity
+from django_rpc.graph.node import ALL_KINDS, LOCAL_KINDS, Apply, Call, Held, Literal, Method, Node, own_fields
 from django_rpc.graph.values import ATOMS, Condition, Expr, Instance
 
-__all__ = ["key", "substitute"]
+__all__ = ["is_one_of_a_kind", "key", "key_text", "substitute"]
 
-_KIND_NAMES = {kind: name for name, kind in KINDS.items()}
+_KIND_NAMES = {kind: name for name, kind in ALL_KINDS.items()}
 #: Tells the writes of this process from those of others, wherever their pickles meet.
 _process = os.urandom(8)
 
@@ -41,14 +42,33 @@ def key(node: Node) -> bytes:
     >>> key(one) == key(Method(Source("shop.Order", "rpc"), "filter", (), {"total": "5"}))
     False
 
-    A write, a registered call and whatever is random has a key of its own, which its pickled copies share: they
-    are the same write.  The key is computed when it is first asked for, and kept.
+    A write, a registered call, a local call that is not pure, and whatever is random has a key of its own, which
+    its pickled copies share: they are the same write.  The key is computed when it is first asked for, and kept.
     """
     if node.digest is None:
         for one in _without_key(node):
             force_setattr(one, "digest", _digest(one))
     assert node.digest is not None
     return node.digest
+
+
+def key_text(node: Node) -> str:
+    """The key as text: the name that the user gave, or that of the step with the hash of the content.
+
+    >>> from django_rpc.graph.node import Literal
+    >>> key_text(Literal(3)).rpartition("-")[0], key_text(Held(object(), label="mine"))
+    ('int', 'mine')
+    """
+    label: str | None = getattr(node, "label", None)
+    if label is not None:
+        return label
+    if isinstance(node, Apply):
+        name = function_name(node.function)
+    elif isinstance(node, Held | Literal):
+        name = getattr(node.value, "__name__", None) or type(node.value).__name__
+    else:
+        name = getattr(node, "name", None) or _KIND_NAMES[type(node)]
+    return f"{name}-{key(node).hex()}"
 
 
 def _without_key(node: Node) -> list[Node]:
@@ -64,8 +84,10 @@ def _without_key(node: Node) -> list[Node]:
     return sorted(seen, key=lambda one: one.order)
 
 
-def _is_unique(node: Node) -> bool:
+def is_one_of_a_kind(node: Node) -> bool:
     """Whether evaluating the node twice is not the same as once."""
+    if isinstance(node, Apply | Held):
+        return not node.pure and node.label is None
     if node.writes or isinstance(node, Call):
         return True
     if not isinstance(node, Method):
@@ -93,13 +115,29 @@ def _is_random(value: Any) -> bool:
 
 
 def _digest(node: Node) -> bytes:
-    if _is_unique(node):
-        return hashlib.blake2b(b"own:%s:%d" % (_process, node.order), digest_size=16).digest()
+    if is_one_of_a_kind(node):
+        return _own_digest(node)
+    if isinstance(node, Apply | Held):
+        if node.label is not None:  # what has the same name is the same
+            return hashlib.blake2b(b"label:" + node.label.encode(), digest_size=16).digest()
+        try:
+            return _content_digest(node)
+        except TypeError:  # of an object that cannot be pickled
+            return _own_digest(node)
+    return _content_digest(node)
+
+
+def _own_digest(node: Node) -> bytes:
+    return hashlib.blake2b(b"own:%s:%d" % (_process, node.order), digest_size=16).digest()
+
+
+def _content_digest(node: Node) -> bytes:
     parts = [_KIND_NAMES[type(node)].encode()]
     for name in own_fields(type(node)):
         value = getattr(node, name)
-        if value == () or value == {}:  # most arguments
-            parts.append(b"-" if value == () else b"=")
+        kind = type(value)
+        if (kind is tuple or kind is dict) and not value:  # most arguments
+            parts.append(b"-" if kind is tuple else b"=")
         else:
             _token(value, parts.append)
     return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
@@ -139,8 +177,9 @@ def _token(value: Any, add: Callable[[bytes], object]) -> None:
         add(kind.__name__.encode())
         for name in value.__struct_fields__:
             _token(getattr(value, name), add)
-    else:
-        raise TypeError(f"{kind.__qualname__} is no value that a node holds.")
+    else:  # of the client's own: raises TypeError for what has no content
+        text = identity(value)
+        add(b"o%d:%s" % (len(text), text))
 
 
 def _whole(value: Any) -> bytes:
@@ -170,7 +209,7 @@ def substitute(node: Node, replaced: Mapping[Node, Node]) -> Node:
     if not any(one in replaced for one in node.inputs()):
         return node
     fields = {name: _swap(getattr(node, name), Node, replaced) for name in own_fields(type(node))}
-    digest = node.digest if _is_unique(node) else None
+    digest = node.digest if is_one_of_a_kind(node) else None
     return type(node)(**fields, where=node.where, is_query=node.is_query, order=node.order, digest=digest)
 
 
@@ -213,20 +252,22 @@ def _reduce(node: Node) -> tuple[Callable[..., Node], tuple[Any, ...]]:
     cells = []
     for one in nodes:
         # Two copies of a write are one write: that is what its key says, so it travels with it.
-        digest = key(one) if _is_unique(one) else None
+        digest = key(one) if is_one_of_a_kind(one) else None
         values = tuple([_swap(getattr(one, name), Node, places) for name in own_fields(type(one))])
-        cells.append((_KIND_NAMES[type(one)], values, one.where, one.is_query, digest))
+        kind = _KIND_NAMES[type(one)]
+        cells.append((kind, ByValue(values) if kind in LOCAL_KINDS else values, one.where, one.is_query, digest))
     return _restore, (cells,)
 
 
-def _restore(cells: list[tuple[str, tuple[Any, ...], tuple[str, int] | None, bool, bytes | None]]) -> Node:
+def _restore(cells: list[tuple[str, Any, tuple[str, int] | None, bool, bytes | None]]) -> Node:
     nodes: dict[_At, Node] = {}
     for index, (kind_name, values, where, is_query, digest) in enumerate(cells):
-        kind = KINDS[kind_name]
+        kind = ALL_KINDS[kind_name]
+        values = values.value if isinstance(values, ByValue) else values
         fields = dict(zip(own_fields(kind), [_swap(value, _At, nodes) for value in values], strict=True))
         nodes[_At(index)] = kind(**fields, where=where, is_query=is_query, digest=digest)
     return nodes[_At(len(cells) - 1)]
 
 
-for _kind in KINDS.values():
+for _kind in ALL_KINDS.values():
     copyreg.pickle(_kind, _reduce)

@@ -6,15 +6,22 @@ first.customer.name.upper().compute()                   # one message
 
 from __future__ import annotations
 
-import asyncio
+import types
 from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from django_rpc.graph import vocabulary
+from django_rpc.graph import recording, vocabulary
+from django_rpc.graph.capture import capture, value_node
+from django_rpc.graph.content import key_text
 from django_rpc.graph.describe import describe
+from django_rpc.graph.elements import FOLDS, Map, Where, depends
+from django_rpc.graph.functions import MethodOf
 from django_rpc.graph.hints import QUERY_METHODS, VALUE_NAMES, check_query_key, no_method, no_value_method
-from django_rpc.graph.node import Attr, Call, Item, Method, Node, Operator, callsite
-from django_rpc.graph.runner import Output, Runner, runner_for
+from django_rpc.graph.node import Apply, Attr, Call, Held, Item, Method, Node, Operator, callsite
+from django_rpc.graph.operators import Operators
+from django_rpc.graph.refusals import Refusals
+from django_rpc.graph.runner import Output, Runner, ServiceRunner, engine, joined, members
 from django_rpc.graph.values import ATOMS, freeze
 
 if TYPE_CHECKING:
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
 
     from django_rpc.graph.plan import Plan
 
-__all__ = ["Delayed", "Output", "Runner", "attribute", "compute", "delayed"]
+__all__ = ["Delayed", "DelayedFunction", "Output", "Runner", "attribute", "compute", "delayed"]
 
 
 def _frozen(value: Any) -> Any:
@@ -37,8 +44,8 @@ def _short(node: Node) -> str:
     return describe(node, 80)
 
 
-class Delayed:
-    """A value of another service that has not been asked for yet.
+class Delayed(Operators, Refusals):
+    """A value, of a service or of a local function, that has not been asked for yet.
 
     Attributes, items, calls and operators give a new Delayed and send nothing; `compute`, `submit`, `await`
     ask for the value.  ``runner`` sends it (None: the session of the service that the nodes name), and
@@ -57,10 +64,10 @@ class Delayed:
     __slots__ = ("finish", "node", "runner")
 
     node: Node
-    runner: Runner | None
+    runner: Any  # a Runner, `Runners` of several services, or None
     finish: Callable[[Any], Any] | None
 
-    def __init__(self, node: Node, runner: Runner | None = None, finish: Callable[[Any], Any] | None = None) -> None:
+    def __init__(self, node: Node, runner: Any = None, finish: Callable[[Any], Any] | None = None) -> None:
         _set_node(self, node)
         _set_runner(self, runner)
         _set_finish(self, finish)
@@ -72,6 +79,8 @@ class Delayed:
             # Protocol probes (_repr_html_, __array__, ...) must hear no, or every tool takes us for one of its own.
             raise AttributeError(f"'Delayed' object has no attribute {name!r}")
         node = self.node
+        if name in FOLDS and isinstance(node, Map | Where):
+            return partial(recording.fold, name, self)
         if not node.is_query:
             return Delayed(Attr(node, name, where=callsite(1)), self.runner)
         if name not in QUERY_METHODS:
@@ -80,6 +89,10 @@ class Delayed:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Delayed:
         node = self.node
+        if node.is_local:
+            if isinstance(node, Attr):  # a method: one step, not two
+                return _apply(MethodOf(node.name), (node.parent, *args), kwargs, self.runner)
+            return _apply(node, args, kwargs, self.runner)
         if not isinstance(node, Attr):
             raise TypeError(f"{_short(node)} is a value, which cannot be called.")
         if node.name not in vocabulary.METHODS:
@@ -93,42 +106,80 @@ class Delayed:
         >>> Delayed(Source("shop.Order", "rpc")).call("recalculate", 2, rounded=True)
         <Delayed Order.objects.call('recalculate', 2, rounded=True)>
 
-        Raises ValueError for a name that no method can have, TypeError for an argument that cannot be sent.
+        Raises ValueError for a name that no method can have, TypeError for an argument that cannot be sent, or
+        where this is a value of the client.
         """
+        if self.node.is_local:
+            raise TypeError(f"{_short(self.node)} is a value of the client, where no service registered {name!r}.")
         frozen = tuple([_frozen(value) for value in args])
         named = {key: _frozen(value) for key, value in kwargs.items()}
-        return Delayed(Call(self.node, name, frozen, named, where=callsite()), self.runner or _runner_in(args, kwargs))
+        return Delayed(Call(self.node, name, frozen, named, where=callsite()), _runner_of(self.runner, args, kwargs))
 
     def __getitem__(self, key: Any) -> Delayed:
         frozen = _frozen(key)
         if self.node.is_query:
             check_query_key(self.node, frozen)
-        return Delayed(Item(self.node, frozen, where=callsite(1)), self.runner)
+        return Delayed(Item(self.node, frozen, where=callsite(1)), _runner_of(self.runner, (key,), {}))
+
+    def map(self, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
+        """A list of what ``function`` makes of each element of this query or list, next to the data.
+
+        ``function`` is called once, here, with a placeholder of the element; what it does to it is sent, and done by
+        the service.  It returns a Delayed, a query, plain data or a container of them; `django_rpc.cond` stands in
+        the place of ``if``.  With ``return_exceptions`` an element that fails is its exception in the list.
+
+        >>> from django_rpc.graph.node import Source
+        >>> Delayed(Source("shop.Order", "rpc")).map(lambda order: (order.number, order.total * 2))
+        <Delayed Order.objects.map(lambda row: (row.number, (row.total * 2)))>
+
+        The list has ``sum()``, ``min()``, ``max()`` (None of an empty list), ``any()``, ``all()`` and ``len()``.
+        Raises TypeError for a function that needs to know the value, or whose result cannot be sent.
+        """
+        return recording.map_over(self, function, return_exceptions)
+
+    def filter_by(self, function: Callable[[Any], Any]) -> Delayed:
+        """The list of those elements of this query or list for which ``function`` is true; see `map`.
+
+        >>> from django_rpc.graph.node import Source
+        >>> Delayed(Source("shop.Order", "rpc")).filter_by(lambda order: order.total > 100).len()
+        <Delayed Order.objects.filter_by(lambda row: (row.total > 100)).len()>
+        """
+        return recording.where(self, function)
 
     # -- to do something -------------------------------------------------------------------------------
 
-    def compute(self, timeout: float | None = None, priority: bool = False, **options: Any) -> Any:
-        """The value, asked for in one message.
+    def compute(self, timeout: float | None = None, priority: bool = False) -> Any:
+        """The value, asked for in as few messages as its plan has: one, where one service can do everything.
 
-        ``timeout`` is in seconds (None: what the settings say); ``priority`` takes the priority queue.
-        Raises what the server raised, or an error of the client.
+        ``timeout`` is in seconds, for all of it (None: what the settings say); ``priority`` takes the priority queue.
+        Raises what the server or the local function raised, or an error of the client.
         """
-        runner = runner_for(self.node, self.runner)
-        return runner.compute([Output(self.node, self.finish)], timeout=timeout, priority=priority, **options)[0]
+        outputs = [Output(self.node, self.finish)]
+        return engine().compute(outputs, members(self.runner), timeout=timeout, priority=priority)[0]
 
-    def submit(self, timeout: float | None = None, priority: bool = False, **options: Any) -> Any:
+    def submit(self, timeout: float | None = None, priority: bool = False) -> Any:
         """A Future of the value: the message is sent, and not waited for."""
-        runner = runner_for(self.node, self.runner)
-        return runner.submit([Output(self.node, self.finish)], timeout=timeout, priority=priority, **options)[0]
+        outputs = [Output(self.node, self.finish)]
+        return engine().submit(outputs, members(self.runner), timeout=timeout, priority=priority)[0]
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return asyncio.to_thread(self.compute).__await__()
+        values = yield from engine().acompute([Output(self.node, self.finish)], members(self.runner)).__await__()
+        return values[0]
 
     def visualize(self, filename: str | None = "django_rpc", format: str | None = None, **options: Any) -> Any:
         """Draws the graph into a file, as ``dask.visualize`` does; see `django_rpc.graph.visualize.visualize`."""
         from django_rpc.graph.visualize import visualize
 
         return visualize([self], filename=filename, format=format, **options)
+
+    @property
+    def key(self) -> str:
+        """A name for the value, the same wherever the same is asked for (`content.key_text`).
+
+        >>> delayed(len, pure=True)("ab").key == delayed(len, pure=True)("ab").key
+        True
+        """
+        return key_text(self.node)
 
     @property
     def graph(self) -> networkx.DiGraph:
@@ -155,9 +206,18 @@ class Delayed:
     def __repr__(self) -> str:
         return f"<Delayed {describe(self.node)}>"
 
+    def __format__(self, spec: str) -> str:
+        if depends(self.node):
+            raise TypeError(
+                f"{_short(self.node)} is known at the service only, where the lambda will be done: an f-string cannot "
+                "hold it. Write a + b of texts."
+            )
+        return format(repr(self), spec)
+
     def __dir__(self) -> list[str]:
         names = set(_OWN)
-        names |= QUERY_METHODS if self.node.is_query else VALUE_NAMES
+        if not self.node.is_local:
+            names |= QUERY_METHODS if self.node.is_query else VALUE_NAMES
         return sorted(names)
 
     def __copy__(self) -> Delayed:
@@ -167,181 +227,87 @@ class Delayed:
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Delayed], tuple[Any, ...]]:
-        service = getattr(self.runner, "service", None)
+        services = [getattr(one, "service", None) for one in members(self.runner)]
         # A runner without a service's name has to know itself how it is pickled.
-        return _revive, (self.node, service, None if service is not None else self.runner, self.finish)
-
-    # -- what a value that is not there yet cannot do ---------------------------------------------------
-
-    def __setattr__(self, name: str, value: Any) -> NoReturn:
-        raise TypeError(
-            f"A Delayed cannot be changed, so .{name} cannot be set. To change rows, write .update({name}=...) on a "
-            "query; to change an instance, compute() it, set the attribute and save() it."
+        named = all(service is not None for service in services)
+        return _revive, (
+            type(self),
+            self.node,
+            services if named else None,
+            self.runner if not named else None,
+            self.finish,
         )
 
-    def __delattr__(self, name: str) -> NoReturn:
-        raise TypeError(f"A Delayed cannot be changed, so .{name} cannot be deleted.")
+    # -- dask's protocol for collections ----------------------------------------------------------------
 
-    def __setitem__(self, key: Any, value: Any) -> NoReturn:
-        raise TypeError("A Delayed cannot be changed, so no item of it can be set. Change what compute() returns.")
+    def __dask_graph__(self) -> Any:
+        from django_rpc.graph import dask
 
-    def __delitem__(self, key: Any) -> NoReturn:
-        raise TypeError("A Delayed cannot be changed, so no item of it can be deleted. Use .delete() on a query.")
+        return dask.graph(self)
 
-    def __iter__(self) -> NoReturn:
-        raise TypeError(
-            f"{_short(self.node)} has not been computed, so it cannot be iterated over (nor unpacked). "
-            "Write: for row in d.compute(): ..."
-        )
+    def __dask_keys__(self) -> list[str]:
+        return [self.key]
 
-    def __aiter__(self) -> NoReturn:
-        raise TypeError(f"{_short(self.node)} has not been computed. Write: for row in await d: ...")
+    def __dask_layers__(self) -> tuple[str, ...]:
+        return (self.key,)
 
-    def __reversed__(self) -> NoReturn:
-        instead = "d.reverse()" if self.node.is_query else "reversed(d.compute())"
-        raise TypeError(f"{_short(self.node)} has not been computed. Write: {instead}")
+    def __dask_tokenize__(self) -> str:
+        return self.key
 
-    def __len__(self) -> NoReturn:
-        instead = "d.count() for a Delayed, d.count().compute() for the number" if self.node.is_query else ""
-        raise TypeError(f"The length of {_short(self.node)} is not known yet. Write {instead or 'len(d.compute())'}.")
+    def __dask_postcompute__(self) -> tuple[Callable[..., Any], tuple[()]]:
+        from django_rpc.graph import dask
 
-    def __bool__(self) -> NoReturn:
-        instead = "d.exists().compute()" if self.node.is_query else "d.compute()"
-        raise TypeError(
-            f"Whether {_short(self.node)} is true is not known yet: if, and, or, not and 'in' cannot ask. "
-            f"Write {instead} and test the result."
-        )
+        return dask.single, ()
 
-    def __contains__(self, item: Any) -> NoReturn:
-        instead = "d.contains(instance).compute() or d.filter(pk=...).exists()" if self.node.is_query else ""
-        raise TypeError(f"What {_short(self.node)} holds is not known yet. Write {instead or 'x in d.compute()'}.")
+    def __dask_postpersist__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        from django_rpc.graph import dask
 
-    def __index__(self) -> NoReturn:
-        raise TypeError(f"{_short(self.node)} is no number yet, so it cannot be an index or a range. Use d.compute().")
+        return dask.rebuild, (self.key,)
 
-    def __int__(self) -> NoReturn:
-        raise TypeError(f"{_short(self.node)} is no number yet. Write int(d.compute()).")
+    @staticmethod
+    def __dask_optimize__(graph: Any, keys: Any, **options: Any) -> Any:
+        return graph  # the planner does that, when the graph is computed
 
-    def __float__(self) -> NoReturn:
-        raise TypeError(f"{_short(self.node)} is no number yet. Write float(d.compute()).")
+    @staticmethod
+    def __dask_scheduler__(graph: Any, keys: Any, **options: Any) -> Any:
+        from django_rpc.graph import dask
 
-    def __enter__(self) -> NoReturn:
-        raise TypeError("A Delayed is no context manager.")
+        return dask.get(graph, keys, **options)
 
-    def __exit__(self, *args: object) -> None:
-        """Only here so that ``with`` gets as far as the error above."""
 
-    # -- operators -------------------------------------------------------------------------------------
+class DelayedFunction(Delayed):
+    """A Python function whose calls are written down: what ``@delayed`` makes of it.
 
-    def __add__(self, other: Any) -> Delayed:
-        return _operator("add", self, other)
+    >>> @delayed
+    ... def double(x):
+    ...     return 2 * x
+    >>> double(double(4)).compute()
+    16
+    >>> double.__wrapped__(4)
+    8
+    """
 
-    def __radd__(self, other: Any) -> Delayed:
-        return _operator("add", other, self)
+    __slots__ = ()
 
-    def __sub__(self, other: Any) -> Delayed:
-        return _operator("sub", self, other)
+    def __call__(self, *args: Any, **kwargs: Any) -> Delayed:
+        held: Any = self.node
+        return _apply(held.value, args, kwargs, self.runner, held.pure, held.nout)
 
-    def __rsub__(self, other: Any) -> Delayed:
-        return _operator("sub", other, self)
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
 
-    def __mul__(self, other: Any) -> Delayed:
-        return _operator("mul", self, other)
+    @property
+    def __name__(self) -> str:
+        return str(self.__wrapped__.__name__)
 
-    def __rmul__(self, other: Any) -> Delayed:
-        return _operator("mul", other, self)
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        doc: str | None = self.__wrapped__.__doc__
+        return doc
 
-    def __truediv__(self, other: Any) -> Delayed:
-        return _operator("truediv", self, other)
-
-    def __rtruediv__(self, other: Any) -> Delayed:
-        return _operator("truediv", other, self)
-
-    def __floordiv__(self, other: Any) -> Delayed:
-        return _operator("floordiv", self, other)
-
-    def __rfloordiv__(self, other: Any) -> Delayed:
-        return _operator("floordiv", other, self)
-
-    def __mod__(self, other: Any) -> Delayed:
-        return _operator("mod", self, other)
-
-    def __rmod__(self, other: Any) -> Delayed:
-        return _operator("mod", other, self)
-
-    def __pow__(self, other: Any) -> Delayed:
-        return _operator("pow", self, other)
-
-    def __rpow__(self, other: Any) -> Delayed:
-        return _operator("pow", other, self)
-
-    def __matmul__(self, other: Any) -> Delayed:
-        return _operator("matmul", self, other)
-
-    def __rmatmul__(self, other: Any) -> Delayed:
-        return _operator("matmul", other, self)
-
-    def __lshift__(self, other: Any) -> Delayed:
-        return _operator("lshift", self, other)
-
-    def __rlshift__(self, other: Any) -> Delayed:
-        return _operator("lshift", other, self)
-
-    def __rshift__(self, other: Any) -> Delayed:
-        return _operator("rshift", self, other)
-
-    def __rrshift__(self, other: Any) -> Delayed:
-        return _operator("rshift", other, self)
-
-    def __and__(self, other: Any) -> Delayed:
-        return _operator("and_", self, other)
-
-    def __rand__(self, other: Any) -> Delayed:
-        return _operator("and_", other, self)
-
-    def __or__(self, other: Any) -> Delayed:
-        return _operator("or_", self, other)
-
-    def __ror__(self, other: Any) -> Delayed:
-        return _operator("or_", other, self)
-
-    def __xor__(self, other: Any) -> Delayed:
-        return _operator("xor", self, other)
-
-    def __rxor__(self, other: Any) -> Delayed:
-        return _operator("xor", other, self)
-
-    def __lt__(self, other: Any) -> Delayed:
-        return _operator("lt", self, other)
-
-    def __le__(self, other: Any) -> Delayed:
-        return _operator("le", self, other)
-
-    def __gt__(self, other: Any) -> Delayed:
-        return _operator("gt", self, other)
-
-    def __ge__(self, other: Any) -> Delayed:
-        return _operator("ge", self, other)
-
-    def __eq__(self, other: Any) -> Delayed:  # type: ignore[override]
-        return _operator("eq", self, other)
-
-    def __ne__(self, other: Any) -> Delayed:  # type: ignore[override]
-        return _operator("ne", self, other)
-
-    __hash__ = object.__hash__  # by identity, since == builds a node
-
-    def __neg__(self) -> Delayed:
-        return _operator("neg", self)
-
-    def __pos__(self) -> Delayed:
-        return _operator("pos", self)
-
-    def __invert__(self) -> Delayed:
-        return _operator("invert", self)
-
-    def __abs__(self) -> Delayed:
-        return _operator("abs", self)
+    @property
+    def __wrapped__(self) -> Any:
+        return self.node.value  # type: ignore[attr-defined]
 
 
 #: Assignment is refused by ``__setattr__``, so the constructor goes to the slots themselves.
@@ -381,33 +347,51 @@ class _QueryMethod:
 def _method(parent: Node, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], runner: Runner | None) -> Delayed:
     frozen = tuple([_frozen(value) for value in args]) if args else args
     named = {key: _frozen(value) for key, value in kwargs.items()} if kwargs else kwargs
-    if runner is None:
-        runner = _runner_in(args, kwargs)
-    return Delayed(Method(parent, name, frozen, named, where=callsite(2)), runner)
+    return Delayed(Method(parent, name, frozen, named, where=callsite(2)), _runner_of(runner, args, kwargs))
 
 
-def _runner_in(args: Iterable[Any], kwargs: dict[str, Any]) -> Runner | None:
+def _apply(
+    function: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    runner: Any,
+    pure: bool = False,
+    nout: int | None = None,
+) -> Delayed:
+    """A call in the client.  ``dask_key_name`` and ``pure`` are dask's own keywords, and not the function's."""
+    label = kwargs.pop("dask_key_name", None)
+    pure = bool(kwargs.pop("pure", pure))
+    runners: list[Any] = []
+    given = tuple([capture(value, runners) for value in args])
+    named = {name: capture(value, runners) for name, value in kwargs.items()}
+    node = Apply(function, given, named, label=label, pure=pure, nout=nout, where=callsite(2))
+    return Delayed(node, joined(runner, runners) if runners else runner)
+
+
+def _runner_of(runner: Any, args: Iterable[Any], kwargs: dict[str, Any]) -> Any:
+    """The runner of what is made from a Delayed with ``runner`` and these arguments."""
     for values in (args, kwargs.values()):
         for value in values:
-            if type(value) is Delayed and value.runner is not None:
-                return value.runner
-    return None
+            if type(value) is Delayed and value.runner is not None and value.runner is not runner:
+                runner = joined(runner, (value.runner,))
+    return runner
 
 
 def _operator(name: str, *operands: Any) -> Delayed:
     """An Operator node; two queries joined by &, | or ^ are a query, and a query has no other operators."""
     args: list[Any] = []
     queries: list[Node] = []
-    runner: Runner | None = None
+    runner: Any = None
     for operand in operands:
         if type(operand) in ATOMS:
             args.append(operand)
             continue
         if type(operand) is Delayed:
             frozen = operand.node
-            runner = runner or operand.runner
+            if operand.runner is not runner:
+                runner = joined(runner, (operand.runner,))
         else:
-            frozen = freeze(operand)
+            frozen = _operand(operand, operands)
         args.append(frozen)
         if isinstance(frozen, Node) and frozen.is_query:
             queries.append(frozen)
@@ -419,6 +403,16 @@ def _operator(name: str, *operands: Any) -> Delayed:
         f"{_short(queries[0])} is a query, which has no operators but &, | and ^ with another query. Take a value of "
         "it first: .count(), .get(), .first(), .exists(), .aggregate(...)."
     )
+
+
+def _operand(value: Any, operands: tuple[Any, ...]) -> Any:
+    """What stands beside a Delayed: any object where the operation is done in the client, and what can be sent."""
+    if any(isinstance(one, Delayed) and one.node.is_local for one in operands):
+        return capture(value)
+    return freeze(value)
+
+
+Delayed._operate = staticmethod(_operator)
 
 
 def attribute(value: Any, name: str) -> Delayed:
@@ -434,27 +428,58 @@ def attribute(value: Any, name: str) -> Delayed:
     return Delayed(Attr(freeze(value), name, where=callsite()), getattr(value, "runner", None))
 
 
-def delayed(value: Any, runner: Runner | None = None) -> Delayed:
-    """A Delayed of ``value``: of the node it stands on (a queryset, a future), or of plain data.
+class _Missing:
+    pass
+
+
+def delayed(
+    obj: Any = _Missing,
+    name: str | None = None,
+    pure: bool | None = None,
+    nout: int | None = None,
+    traverse: bool = True,
+) -> Any:
+    """A Delayed of anything, after ``dask.delayed``; as a decorator, a function whose calls are written down.
+
+    Of a queryset, a future or a Delayed it is the handle on what that stands on.  A function is called in the
+    client when its value is computed; what is in its arguments, at any depth of lists, tuples, dicts, sets,
+    dataclasses and named tuples, is computed first.  ``traverse=False`` leaves containers as they are.
 
     >>> delayed([1, 2])
     <Delayed [1, 2]>
+    >>> @delayed(pure=True, nout=2)
+    ... def halves(x):
+    ...     return x // 2, x - x // 2
+    >>> small, large = halves(delayed(sum)([3, delayed(4)]))
+    >>> compute(small, large)
+    (3, 4)
 
-    Raises TypeError for what cannot be sent to a service.
+    ``name`` is the key of the value, ``pure`` says that equal calls give equal results, so that they are made once,
+    ``nout`` says how many results there are, which can then be unpacked.
+    Raises ValueError for another ``nout`` than None or a whole number.
     """
-    from django_rpc.graph.node import Literal
+    if not (nout is None or (type(nout) is int and nout >= 0)):
+        raise ValueError(f"nout is the number of results, 0 or more, or None; not {nout!r}.")
+    if obj is _Missing:
+        return partial(delayed, name=name, pure=pure, nout=nout, traverse=traverse)
+    if isinstance(obj, Delayed):
+        return obj
+    from django_rpc.graph.collect import handle
 
-    if isinstance(value, Delayed):
-        return value
-    frozen = freeze(value)
-    node = frozen if isinstance(frozen, Node) else Literal(frozen, where=callsite())
-    return Delayed(node, runner)
+    one = handle(obj)
+    if one is not None:
+        return one
+    if callable(obj):
+        return DelayedFunction(Held(obj, label=name, pure=bool(pure), nout=nout, where=callsite()))
+    runners: list[Any] = []
+    node = value_node(obj, name, bool(pure), nout, traverse, runners)
+    return Delayed(node, joined(None, runners))
 
 
-def compute(*args: Any, timeout: float | None = None, priority: bool = False, **options: Any) -> tuple[Any, ...]:
-    """The values of ``args``, in one message a service: Delayed, querysets, futures, and containers of them.
+def compute(*args: Any, traverse: bool = True, timeout: float | None = None, priority: bool = False) -> tuple[Any, ...]:
+    """The values of ``args``, in the fewest messages: Delayed, querysets, futures, and containers of them.
 
-    Containers come back in their shape, plain values as they are.
+    Containers come back in their shape, plain values as they are; with ``traverse=False`` they are not looked into.
 
     >>> compute(1, [2, {"three": 3}])
     (1, [2, {'three': 3}])
@@ -463,10 +488,16 @@ def compute(*args: Any, timeout: float | None = None, priority: bool = False, **
     """
     from django_rpc.graph.collect import compute as compute_all
 
-    return compute_all(args, {"timeout": timeout, "priority": priority, **options})
+    return compute_all(args, traverse, {"timeout": timeout, "priority": priority})
 
 
-def _revive(node: Node, service: str | None, runner: Runner | None, finish: Callable[[Any], Any] | None) -> Delayed:
-    from django_rpc.graph.runner import ServiceRunner
-
-    return Delayed(node, ServiceRunner(service) if service is not None else runner, finish)
+def _revive(
+    kind: type[Delayed],
+    node: Node,
+    services: list[str] | None,
+    runner: Any,
+    finish: Callable[[Any], Any] | None,
+) -> Delayed:
+    if services is not None:
+        runner = joined(None, map(ServiceRunner, services))
+    return kind(node, runner, finish)

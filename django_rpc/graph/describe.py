@@ -10,7 +10,9 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from django_rpc.graph import elements
 from django_rpc.graph import node as kinds
+from django_rpc.graph.functions import Finish, MethodOf, function_name
 from django_rpc.graph.node import Node
 from django_rpc.graph.values import Condition, Expr, Instance
 
@@ -285,6 +287,39 @@ def _insert(node: kinds.Insert, limit: int, depth: int) -> str:
     return f"{_model(node.model)}.objects.bulk_create(<{rows}>)"
 
 
+def _held(node: kinds.Held, limit: int, depth: int) -> str:
+    return _value(node.value, limit, depth)
+
+
+def _apply(node: kinds.Apply, limit: int, depth: int) -> str:
+    name, args = function_name(node.function), node.args
+    if isinstance(node.function, MethodOf):
+        return f"{_value(args[0], limit, depth)}.{name}({_arguments(args[1:], node.kwargs, limit, depth)})"
+    if isinstance(node.function, Finish):
+        return _value(args[0], limit, depth)  # nobody wrote it
+    if isinstance(node.function, Node):
+        name = _value(node.function, limit, depth)
+    return f"{name}({_arguments(args, node.kwargs, limit, depth)})"
+
+
+def _param(node: elements.Param, limit: int, depth: int) -> str:
+    return f"row{node.depth + 1}" if node.depth else "row"
+
+
+def _scope(name: str) -> Callable[[Any, int, int], str]:
+    return lambda node, limit, depth: (
+        f".{name}(lambda {_param(node.param, limit, depth)}: {_value(node.body, limit, depth)})"
+    )
+
+
+def _fold(node: elements.Fold, limit: int, depth: int) -> str:
+    return f".{node.name}()"
+
+
+def _cond(node: elements.Cond, limit: int, depth: int) -> str:
+    return f"cond({_arguments((node.test, node.then, node.otherwise), {}, limit, depth)})"
+
+
 _STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
     kinds.Source: _source,
     kinds.Method: _method,
@@ -297,6 +332,13 @@ _STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
     kinds.Column: _column,
     kinds.Save: _save,
     kinds.Insert: _insert,
+    elements.Param: _param,
+    elements.Map: _scope("map"),
+    elements.Where: _scope("filter_by"),
+    elements.Fold: _fold,
+    elements.Cond: _cond,
+    kinds.Held: _held,
+    kinds.Apply: _apply,
 }
-if missing := set(kinds.KINDS.values()) - set(_STEP):
+if missing := set(kinds.ALL_KINDS.values()) ^ set(_STEP):
     raise TypeError(f"describe.py has no text for {missing}.")

@@ -1,8 +1,10 @@
 """The nodes of the expression graph: what a client asks for, step by step, before anything is sent.
 
 A node is immutable and points to the nodes it is made from, never the other way, so adding one to a
-graph of any size costs the same, and a graph cannot hold a cycle.  The kinds are few and closed: the
-wire codec, the server's visitor and the policy each have one entry per kind (``KINDS``).
+graph of any size costs the same, and a graph cannot hold a cycle.  The kinds are few and closed, in two
+tables: those of ``KINDS`` cross the wire, and the codec, the server's visitor and the policy each have one
+entry for each; those of ``LOCAL_KINDS`` run in the client, and only `evaluate` has one for them.  Everything
+that works on any node (its text, its hash, its place in a plan) has one entry for each of both.
 
 A node checks itself when it is built, so that a mistake shows at the user's own line.
 """
@@ -13,7 +15,8 @@ import enum
 import functools
 import itertools
 import sys
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -23,12 +26,16 @@ from django_rpc.graph import vocabulary
 from django_rpc.graph.values import ATOMS, Condition, Expr, Instance, freeze
 
 __all__ = [
+    "ALL_KINDS",
     "KINDS",
     "LOCAL_FIELDS",
+    "LOCAL_KINDS",
+    "Apply",
     "Attr",
     "Call",
     "Column",
     "Effect",
+    "Held",
     "Insert",
     "Item",
     "Literal",
@@ -94,7 +101,7 @@ def callsite(skip: int = 0) -> tuple[str, int]:
 _built = itertools.count(1)
 
 #: Fields of a node that stay where it was built: they do not cross the wire.
-LOCAL_FIELDS = frozenset({"where", "is_query", "order", "digest", "mirror"})
+LOCAL_FIELDS = frozenset({"where", "is_query", "is_local", "order", "digest", "mirror"})
 
 
 class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -102,15 +109,17 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     ``where`` is the user's file and line.  ``is_query`` is True when the server evaluates this node to a
     queryset, which SQL can nest; it is set once, from the node's inputs, since a property that asks the
-    parent would recurse as deep as the graph.  ``order`` grows with each node that this process builds, so
-    sorting by it puts inputs first and keeps the user's own order of reads and writes.  ``digest`` is the
-    content's hash, once somebody asked for it (``dag.key``).
+    parent would recurse as deep as the graph.  ``is_local`` is True, and set in the same way, where methods are
+    called in the client, on whatever Python object the value is there.  ``order`` grows with each node that this
+    process builds, so sorting by it puts inputs first and keeps the user's own order of reads and writes.
+    ``digest`` is the content's hash, once somebody asked for it (``content.key``).
     """
 
     effect: ClassVar[Effect] = Effect.READ
 
     where: tuple[str, int] | None = None
     is_query: bool = False
+    is_local: bool = False
     order: int = msgspec.field(default_factory=_built.__next__)
     digest: bytes | None = None
 
@@ -119,8 +128,10 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         found: list[Node] = []
         for name in own_fields(type(self)):
             value = getattr(self, name)
-            if type(value) not in ATOMS and value:  # most arguments are (), {} or plain
-                _find(value, found)
+            kind = type(value)
+            if kind in ATOMS or ((kind is tuple or kind is dict) and not value):  # most arguments
+                continue
+            _find(value, found)
         return iter(found)
 
     def __repr__(self) -> str:
@@ -203,6 +214,8 @@ class Attr(Node, frozen=True, eq=False):
 
     def __post_init__(self) -> None:
         vocabulary.check_identifier(self.name)
+        if self.parent.is_local:
+            force_setattr(self, "is_local", True)
 
 
 class Item(Node, frozen=True, eq=False):
@@ -214,6 +227,8 @@ class Item(Node, frozen=True, eq=False):
     def __post_init__(self) -> None:
         if self.parent.is_query and isinstance(self.key, slice):
             force_setattr(self, "is_query", True)
+        if self.parent.is_local:
+            force_setattr(self, "is_local", True)
 
 
 class Operator(Node, frozen=True, eq=False):
@@ -224,12 +239,18 @@ class Operator(Node, frozen=True, eq=False):
 
     def __post_init__(self) -> None:
         vocabulary.check_operator(self.name, len(self.args))
+        for value in self.args:
+            if isinstance(value, Node) and value.is_local:
+                force_setattr(self, "is_local", True)
 
 
 class Literal(Node, frozen=True, eq=False):
     """A plain value, or a container that holds nodes."""
 
     value: Any
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "is_local", True)
 
 
 class Rows(Node, frozen=True, eq=False):
@@ -305,6 +326,40 @@ class Insert(Node, frozen=True, eq=False):
             vocabulary.check_identifier(name)
 
 
+class Held(Node, frozen=True, eq=False):
+    """A Python object of the client that is no plain data; what it holds in containers may be nodes.
+
+    ``label`` is the key that the user gave it.  Without one, a ``pure`` object has the key of its content, and
+    another a key of its own.  ``nout`` is its length, where the user said it.
+    """
+
+    value: Any
+    label: str | None = None
+    pure: bool = False
+    nout: int | None = None
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "is_local", True)
+
+
+class Apply(Node, frozen=True, eq=False):
+    """A call of a Python function in the client: ``function(*args, **kwargs)``.
+
+    ``function`` may be a node itself.  The other fields are those of `Held`, where ``pure`` says that equal
+    arguments give equal results; so equal pure calls are one.
+    """
+
+    function: Any
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    label: str | None = None
+    pure: bool = False
+    nout: int | None = None
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "is_local", True)
+
+
 #: Every kind, by its name on the wire.  Codec, server visitor and policy are checked against this.
 KINDS: dict[str, type[Node]] = {
     "source": Source,
@@ -319,6 +374,15 @@ KINDS: dict[str, type[Node]] = {
     "save": Save,
     "insert": Insert,
 }
+
+#: The kinds that never cross the wire, since they run in the client.
+LOCAL_KINDS: dict[str, type[Node]] = {
+    "held": Held,
+    "apply": Apply,
+}
+
+#: Both, also the kinds that other modules of this room add.
+ALL_KINDS: Mapping[str, type[Node]] = ChainMap(KINDS, LOCAL_KINDS)
 
 
 def nodes_in(value: Any) -> Iterator[Node]:

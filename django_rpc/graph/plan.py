@@ -1,43 +1,94 @@
-"""A plan: which nodes go to which service in which message, before anything is sent."""
+"""A plan: which nodes go to which service in which message, and what runs in the client, before anything is sent."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from django_rpc.graph.content import substitute
 from django_rpc.graph.describe import describe
-from django_rpc.graph.node import Node
+from django_rpc.graph.node import Apply, Literal, Node
+from django_rpc.graph.values import freeze
 
-__all__ = ["Plan", "Stage"]
+__all__ = ["Given", "Plan", "Stage"]
+
+
+class Given(NamedTuple):
+    """A value that a stage gets from an earlier one: ``node`` stands for output ``place`` of stage ``stage``."""
+
+    node: Node
+    stage: int
+    place: int
 
 
 class Stage(NamedTuple):
-    """One message to one service.
+    """One message to one service, or what the client does between two messages.
 
-    ``nodes`` are in topological order; ``outputs`` are indices into them.  ``service`` is None where nothing but
-    plain data was asked for, which any service can send back.  ``writes`` says whether the service runs the
-    stage in a transaction.
+    ``service`` is None for the client.  ``nodes`` are in topological order; ``outputs`` are indices into them.
+    ``writes`` says whether the service runs the stage in a transaction.  ``given`` are the nodes that are not among
+    ``nodes``, since earlier stages have their values.  Stages of one ``tick`` run at the same time.
     """
 
     service: str | None
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
     writes: bool
+    given: tuple[Given, ...] = ()
+    tick: int = 1
+
+    @property
+    def after(self) -> tuple[int, ...]:
+        """The stages that this one waits for."""
+        return tuple(sorted({one.stage for one in self.given}))
+
+    def filled(self, results: Mapping[int, Any]) -> Stage:
+        """The stage as it is sent: values of earlier stages (their outputs, by their numbers) as plain data.
+
+        Raises TypeError, with a note that names the node, for a value that cannot be sent.
+        """
+        if not self.given:
+            return self
+        replaced: dict[Node, Node] = {}
+        for node, stage, place in self.given:
+            try:
+                replaced[node] = Literal(freeze(results[stage][place]), order=node.order, where=node.where)
+            except TypeError as error:
+                error.add_note(f"It is the value of {describe(node)}, which the service {self.service!r} needs.")
+                raise
+        nodes = list(replaced.values())
+        for node in self.nodes:
+            new = substitute(node, replaced)
+            if new is not node:
+                replaced[node] = new
+            nodes.append(new)
+        shift = len(self.given)
+        return Stage(self.service, tuple(nodes), tuple([place + shift for place in self.outputs]), self.writes)
 
 
 class Plan(NamedTuple):
     """The stages of a computation, and where each output that was asked for comes from.
 
-    ``outputs`` holds, for each output in the order in which it was asked for, the index of its stage and its
-    place in that stage's ``outputs``.
+    A stage stands after those that it waits for.  ``outputs`` holds, for each output in the order in which it was
+    asked for, the index of its stage and its place in that stage's ``outputs``.
     """
 
     stages: tuple[Stage, ...]
     outputs: tuple[tuple[int, int], ...]
 
     @property
+    def messages(self) -> tuple[Stage, ...]:
+        """The stages that are sent to services."""
+        return tuple([stage for stage in self.stages if stage.service is not None])
+
+    @property
     def round_trips(self) -> int:
         """How many messages the client sends and waits for."""
-        return len(self.stages)
+        return len(self.messages)
+
+    @property
+    def rounds(self) -> int:
+        """How many times the client waits: messages to several services are under way at the same time."""
+        return len({stage.tick for stage in self.messages})
 
     def explain(self) -> str:
         """The plan in words.
@@ -50,36 +101,47 @@ class Plan(NamedTuple):
           returns Order.objects.count()
         """
         nodes = sum(len(stage.nodes) for stage in self.stages)
-        lines = [
-            f"{_count(self.round_trips, 'round trip')}, {_count(nodes, 'node')}, {_count(len(self.outputs), 'output')}."
-        ]
+        trips = _count(self.round_trips, "round trip")
+        if self.rounds < self.round_trips:
+            trips += f" (in {_count(self.rounds, 'round')})"
+        lines = [f"{trips}, {_count(nodes, 'node')}, {_count(len(self.outputs), 'output')}."]
         for number, stage in enumerate(self.stages, 1):
-            lines += _explain_stage(number, stage)
+            lines += self._explain_stage(number, stage)
         return "\n".join(lines)
 
-    def values(self, results: list[list[Any]]) -> list[Any]:
+    def values(self, results: Any) -> list[Any]:
         """The outputs in the order in which they were asked for, from the results of each stage."""
         return [results[stage][place] for stage, place in self.outputs]
 
+    def _explain_stage(self, number: int, stage: Stage) -> list[str]:
+        count = _count(len(stage.nodes), "node")
+        writes = [node for node in stage.nodes if node.writes]
+        if stage.service is None:
+            lines = [f"Stage {number}: here, in the client, {count}."]
+        elif writes:
+            how = f"{_count(len(writes), 'write')}, all in one transaction"
+            lines = [f"Stage {number}: service {stage.service!r}, {count}, {how}."]
+        else:
+            lines = [f"Stage {number}: service {stage.service!r}, {count}, reads only (no transaction)."]
+        calls = [node for node in stage.nodes if isinstance(node, Apply) and stage.service is None]
+        lines += _some("needs", "values of other stages", [self._boundary(one) for one in stage.given])
+        lines += _some("calls", "calls", [describe(node, 100) for node in calls])
+        lines += _some("writes", "writes", [describe(node, 100) for node in writes])
+        return lines + _some("returns", "outputs", [describe(stage.nodes[index], 100) for index in stage.outputs])
 
-def _explain_stage(number: int, stage: Stage) -> list[str]:
-    service = f"service {stage.service!r}" if stage.service is not None else "any service"
-    writes = [node for node in stage.nodes if node.writes]
-    if writes:
-        how = f"{_count(len(writes), 'write')}, all in one transaction"
-    else:
-        how = "reads only (no transaction)"
-    lines = [f"Stage {number}: {service}, {_count(len(stage.nodes), 'node')}, {how}."]
-    lines += [f"  writes {describe(node, 100)}" for node in writes[:_SHOWN]]
-    if len(writes) > _SHOWN:
-        lines.append(f"  … {len(writes)} writes in all")
-    lines += [f"  returns {describe(stage.nodes[index], 100)}" for index in stage.outputs[:_SHOWN]]
-    if len(stage.outputs) > _SHOWN:
-        lines.append(f"  … {len(stage.outputs)} outputs in all")
-    return lines
+    def _boundary(self, given: Given) -> str:
+        """What a stage waits for, and why that is not a part of it."""
+        service = self.stages[given.stage].service
+        why = "runs in the client" if service is None else f"is at service {service!r}"
+        return f"{describe(given.node, 100)}, which {why} (stage {given.stage + 1})"
 
 
 _SHOWN = 5  # writes and outputs of a stage are named
+
+
+def _some(word: str, noun: str, texts: list[str]) -> list[str]:
+    lines = [f"  {word} {text}" for text in texts[:_SHOWN]]
+    return [*lines, f"  … {len(texts)} {noun} in all"] if len(texts) > _SHOWN else lines
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,7 +2,7 @@
 
 collect     what the outputs need, in order; the rest is left out
 rewrite     the rules of `rewrites.REWRITES`, each a pure function
-partition   who does what: one stage a service
+partition   who does what, and when: stages of services and of the client
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django_rpc.graph.dag import as_node, services, topological
-from django_rpc.graph.describe import describe
-from django_rpc.graph.errors import NotSupported
-from django_rpc.graph.node import Insert, Node, Save, Source
-from django_rpc.graph.plan import Plan, Stage
+from django_rpc.graph.dag import as_node, topological
+from django_rpc.graph.node import LOCAL_KINDS, Column, Insert, Method, Node, Rows, Save, Source
+from django_rpc.graph.places import CLIENT, Instance, Timetable, timetable
+from django_rpc.graph.plan import Given, Plan, Stage
 from django_rpc.graph.rewrites import REWRITES, Draft
-from django_rpc.graph.runner import several_services
 
-__all__ = ["PHASES", "collect", "partition", "plan", "rewrite", "stage_for"]
+__all__ = ["PHASES", "collect", "partition", "plan", "rewrite"]
+
+_LOCAL = frozenset(LOCAL_KINDS.values())
 
 
 def collect(outputs: Iterable[Any]) -> Draft:
@@ -38,35 +38,131 @@ def rewrite(draft: Draft) -> Draft:
 
 
 def partition(draft: Draft) -> Plan:
-    """The draft, divided by service: one stage for each that is named.
-
-    Raises NotSupported where one value needs several services.
-    """
-    names = sorted({node.service for node in draft.nodes if isinstance(node, (Source, Save, Insert))})
-    if len(names) <= 1:
+    """The draft, divided into stages: one message where one service can do everything, and otherwise few."""
+    services: set[str] = set()
+    local = False
+    for node in draft.nodes:
+        kind = type(node)
+        if kind in _LOCAL:
+            local = True
+        elif isinstance(node, (Source, Save, Insert)):
+            services.add(node.service)
+    if len(services) == 1 and not local:
         places = {node: index for index, node in enumerate(draft.nodes)}
-        stage = _stage(names[0] if names else None, draft.nodes, [places[node] for node in draft.outputs])
+        stage = _stage(services.pop(), draft.nodes, [places[node] for node in draft.outputs], (), 1)
         return Plan((stage,), tuple([(0, place) for place in range(len(draft.outputs))]))
-    known = services(draft.nodes)
-    for output in draft.outputs:
-        if len(known[output]) > 1:
-            raise several_services(output, sorted(known[output]))
-    stages = []
-    found: dict[int, tuple[int, int]] = {}
-    for number, name in enumerate(names):
-        # What names no service (plain data) goes with the first stage.
-        mine = [
-            place for place, node in enumerate(draft.outputs) if name in known[node] or (not known[node] and not number)
-        ]
-        nodes = topological([draft.outputs[place] for place in mine])
-        places = {node: index for index, node in enumerate(nodes)}
-        stages.append(_stage(name, nodes, [places[draft.outputs[place]] for place in mine]))
-        found.update({place: (number, index) for index, place in enumerate(mine)})
-    return Plan(tuple(stages), tuple([found[place] for place in range(len(draft.outputs))]))
+    return _Partition(timetable(draft)).plan()
 
 
-def _stage(service: str | None, nodes: tuple[Node, ...], outputs: list[int]) -> Stage:
-    return Stage(service, nodes, tuple(outputs), any(node.writes for node in nodes))
+class _Partition:
+    """Makes the stages of a timetable: one for each place and tick at which something runs."""
+
+    def __init__(self, table: Timetable) -> None:
+        self.table = table
+        # What leaves its stage: outputs, what is carried to another place, and what is used at its own place later.
+        self.leaving: dict[tuple[int, str], dict[Instance, None]] = {}
+        for one in sorted(table.wanted, key=lambda one: one.node.order):
+            self._leave(one)
+        for one, starts in table.origins.items():
+            for start in starts:
+                if self._is_carried(start, one.place, table.ticks[one]):
+                    self._leave(start)
+        self.numbers = {key: number for number, key in enumerate(sorted(self.leaving))}
+
+    def plan(self) -> Plan:
+        keys = list(self.numbers)
+        # Which outputs a stage has depends on who asks for them, so those that ask are looked at first.
+        members = {key: self._members(key) for key in keys}
+        given = {key: self._given(key, members[key]) for key in keys}
+        asked: dict[tuple[int, str], dict[tuple[Instance, bool], int]] = {key: {} for key in keys}
+        for one in self.table.outputs:
+            self._ask(asked, one, False)
+        for found in given.values():
+            for one, by_column in found:
+                self._ask(asked, one, by_column)
+        stages = [self._made(key, members[key], given[key], asked) for key in keys]
+        outputs = [self._address(asked, one, False) for one in self.table.outputs]
+        return Plan(tuple(stages), tuple(outputs))
+
+    def _leave(self, one: Instance) -> None:
+        self.leaving.setdefault(self._key(one), {})[one] = None
+
+    def _key(self, one: Instance) -> tuple[int, str]:
+        return self.table.ticks[one], one.place
+
+    def _is_carried(self, start: Instance, place: str, tick: int) -> bool:
+        """Whether something at ``place`` and ``tick`` has ``start`` from another stage, rather than in its own."""
+        if start.place != place:
+            return True
+        return self.table.ticks[start] < tick and start not in self.table.repeated
+
+    def _members(self, key: tuple[int, str]) -> dict[Instance, None]:
+        """What a stage evaluates: what leaves it, and what that needs and no other stage has."""
+        tick, place = key
+        found: dict[Instance, None] = dict(self.leaving[key])
+        stack = list(found)
+        while stack:
+            for start in self.table.origins[stack.pop()]:
+                if start not in found and not self._is_carried(start, place, tick):
+                    found[start] = None
+                    stack.append(start)
+        return found
+
+    def _given(self, key: tuple[int, str], members: Iterable[Instance]) -> dict[tuple[Instance, bool], None]:
+        """What a stage gets from others, and whether as the column that a query stands for in another service."""
+        tick, place = key
+        found: dict[tuple[Instance, bool], None] = {}
+        for one in members:
+            for start in self.table.origins[one]:
+                if self._is_carried(start, place, tick):
+                    found[start, start.node.is_query and CLIENT not in (place, start.place)] = None
+        return found
+
+    def _ask(self, asked: dict[Any, dict[Any, int]], one: Instance, by_column: bool) -> None:
+        places = asked[self._key(one)]
+        places.setdefault((one, by_column), len(places))
+
+    def _address(self, asked: dict[Any, dict[Any, int]], one: Instance, by_column: bool) -> tuple[int, int]:
+        key = self._key(one)
+        return self.numbers[key], asked[key][one, by_column]
+
+    def _made(self, key: tuple[int, str], members: Any, given: Any, asked: Any) -> Stage:
+        tick, place = key
+        nodes = sorted([one.node for one in members], key=lambda node: node.order)
+        outputs = []
+        for one, by_column in asked[key]:
+            node = one.node
+            if by_column:
+                node = column_of(node)
+                nodes += [node.parent, node] if isinstance(node, Column) else []
+            outputs.append(node)
+        indices = {node: index for index, node in enumerate(nodes)}
+        values = tuple([Given(one.node, *self._address(asked, one, by_column)) for one, by_column in given])
+        return _stage(place or None, tuple(nodes), [indices[node] for node in outputs], values, tick)
+
+
+def column_of(query: Node) -> Node:
+    """What a query is as a value of another service: the values of its one column, which are its keys by default.
+
+    >>> column_of(Method(Source("stock.Product", "stock"), "values", ("sku",))).name
+    'sku'
+
+    A query of several columns is its rows.
+    """
+    node = query
+    while isinstance(node, Method) and node.name not in ("values", "values_list"):
+        node = node.parent
+    if not isinstance(node, Method):
+        return Column(Rows(query, ("pk",), where=query.where), "pk", where=query.where)
+    if len(node.args) == 1 and isinstance(node.args[0], str) and set(node.kwargs) <= {"flat"}:
+        return Column(Rows(query, node.args, where=query.where), node.args[0], where=query.where)
+    return query
+
+
+def _stage(
+    service: str | None, nodes: tuple[Node, ...], outputs: list[int], given: tuple[Given, ...], tick: int
+) -> Stage:
+    return Stage(service, nodes, tuple(outputs), any(node.writes for node in nodes), given, tick)
 
 
 def plan(outputs: Iterable[Any]) -> Plan:
@@ -78,29 +174,9 @@ def plan(outputs: Iterable[Any]) -> Plan:
     >>> stage.service, len(stage.nodes), stage.outputs, stage.writes
     ('rpc', 2, (1, 1), False)
 
-    Raises TypeError for an output without a node, NotSupported where one value needs several services.
+    Raises TypeError for an output without a node.
     """
     return partition(rewrite(collect(outputs)))
-
-
-def stage_for(outputs: Iterable[Any], service: str) -> Stage:
-    """The one message that asks ``service`` for all of ``outputs``; its outputs are theirs, in their order.
-
-    >>> from django_rpc.graph.node import Method, Source
-    >>> stage_for([Method(Source("shop.Order", "rpc"), "count")], "rpc").outputs
-    (1,)
-
-    Raises NotSupported where another service is needed.
-    """
-    stages = plan(outputs).stages
-    for stage in stages:
-        if stage.service not in (None, service):
-            wanted = stage.nodes[stage.outputs[0]]
-            raise NotSupported(
-                f"{describe(wanted, 120)} is computed by the service {stage.service!r}, and was given to the one "
-                f"of {service!r}. compute() of django_rpc.graph.delayed asks each service for its own."
-            )
-    return stages[0]
 
 
 #: The phases by name, in their order.

@@ -1,16 +1,16 @@
-"""Who computes: the small protocol between a Delayed and the session of a service."""
+"""Who computes: the small protocols between a Delayed, what runs its plan, and the session of a service."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+import importlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
-from django_rpc.graph.dag import services, topological
-from django_rpc.graph.describe import describe
-from django_rpc.graph.errors import NoRunner, NotSupported
+from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.node import Node
+from django_rpc.graph.plan import Stage
 
-__all__ = ["Output", "Runner", "ServiceRunner", "resolvers", "runner_for", "several_services"]
+__all__ = ["Engine", "Output", "Runner", "Runners", "ServiceRunner", "engine", "joined", "resolve", "resolvers"]
 
 
 class Output(NamedTuple):
@@ -25,23 +25,58 @@ class Output(NamedTuple):
 
 @runtime_checkable
 class Runner(Protocol):
-    """What computes outputs: the session of one service.
+    """What sends a stage to one service: its session.
 
-    ``service`` is the name that `Source` nodes carry (its alias in DATABASES).  ``compute`` and ``submit`` send
-    ONE message for all the outputs, and return as many values or futures; both take the keywords ``timeout``
-    and ``priority``, and apply each output's ``finish``.
+    ``service`` is the name that `Source` nodes carry (its alias in DATABASES); ``timeout`` is what its settings
+    allow a message, in seconds (None: no limit).  ``send`` sends ONE message and returns what waits for its answer
+    (``wait(timeout)``, ``await arrive(timeout)``: the values of the stage's outputs; ``done()``, ``cancel()``).
     """
 
     @property
     def service(self) -> str: ...
 
-    def compute(self, outputs: Sequence[Output], **options: Any) -> list[Any]: ...
+    @property
+    def timeout(self) -> float | None: ...
 
-    def submit(self, outputs: Sequence[Output], **options: Any) -> list[Any]: ...
+    def send(self, stage: Stage, *, timeout: float | None = None, priority: bool = False) -> Any: ...
+
+
+class Engine(Protocol):
+    """What runs plans: ``django_rpc.client.run``.
+
+    Each takes outputs and the runners that are known for their services, the others are looked up by name, and
+    returns a value or a future for each output.
+    """
+
+    def compute(self, outputs: Sequence[Output], runners: Iterable[Runner], **options: Any) -> list[Any]: ...
+
+    def submit(self, outputs: Sequence[Output], runners: Iterable[Runner], **options: Any) -> list[Any]: ...
+
+    def acompute(
+        self, outputs: Sequence[Output], runners: Iterable[Runner], **options: Any
+    ) -> Awaitable[list[Any]]: ...
+
+
+#: Where the engine is, by name: this room does not import the client's.
+_ENGINE = "django_rpc.client.run"
+
+
+def engine() -> Engine:
+    """What runs plans."""
+    return cast(Engine, importlib.import_module(_ENGINE))
 
 
 #: Functions from a service's name to its runner, or None; asked in order.  The rooms that hold settings add theirs.
 resolvers: list[Callable[[str], Runner | None]] = []
+
+
+def resolve(service: str) -> Runner:
+    """The runner of a service by its name; raises NoRunner where nobody knows it."""
+    for resolver in resolvers:
+        runner = resolver(service)
+        if runner is not None:
+            return runner
+    raise NoRunner(f"No service is known by the name {service!r}: is it in the settings of this process?")
 
 
 class ServiceRunner:
@@ -52,42 +87,41 @@ class ServiceRunner:
     def __init__(self, service: str) -> None:
         self.service = service
 
-    def resolve(self) -> Runner:
-        """The runner itself; raises NoRunner where nobody knows the service."""
-        for resolver in resolvers:
-            runner = resolver(self.service)
-            if runner is not None:
-                return runner
-        raise NoRunner(f"No service is known by the name {self.service!r}: is it in the settings of this process?")
+    @property
+    def timeout(self) -> float | None:
+        return resolve(self.service).timeout
 
-    def compute(self, outputs: Sequence[Output], **options: Any) -> list[Any]:
-        return self.resolve().compute(outputs, **options)
-
-    def submit(self, outputs: Sequence[Output], **options: Any) -> list[Any]:
-        return self.resolve().submit(outputs, **options)
+    def send(self, stage: Stage, *, timeout: float | None = None, priority: bool = False) -> Any:
+        return resolve(self.service).send(stage, timeout=timeout, priority=priority)
 
     def __repr__(self) -> str:
         return f"ServiceRunner({self.service!r})"
 
 
-def runner_for(node: Node, runner: Runner | None) -> Runner:
-    """``runner``, or without one the runner of the service that the nodes below ``node`` name.
+class Runners(tuple[Runner, ...]):
+    """The runners of several services, where a graph needs more than one."""
 
-    Raises NotSupported where they name several services, NoRunner where they name none.
+    __slots__ = ()
+
+
+def joined(runner: Any, others: Iterable[Any]) -> Any:
+    """The runner, or `Runners`, of a graph that is made from graphs with these; the first of a service wins.
+
+    >>> joined(None, [ServiceRunner("a"), None, ServiceRunner("b"), ServiceRunner("a")])
+    (ServiceRunner('a'), ServiceRunner('b'))
     """
-    if runner is not None:
-        return runner  # its planner looks at the services
-    names = sorted(services(topological([node]))[node])
-    if len(names) > 1:
-        raise several_services(node, names)
-    if not names:
-        raise NoRunner(f"{describe(node, 120)} names no service: build it from a query, or give a runner.")
-    return ServiceRunner(names[0]).resolve()
+    found: dict[str, Runner] = {}
+    for one in (runner, *others):
+        for member in members(one):
+            found.setdefault(member.service, member)
+    if len(found) <= 1:
+        return next(iter(found.values()), None)
+    return runner if isinstance(runner, Runners) and len(runner) == len(found) else Runners(found.values())
 
 
-def several_services(node: Node, names: Sequence[str]) -> NotSupported:
-    """The error for one value that needs several services."""
-    return NotSupported(
-        f"{describe(node, 120)} needs the services {' and '.join(names)} in one graph, which cannot be planned yet. "
-        "Compute the part of one service first, and give its value to the other."
-    )
+def members(runner: Any) -> Iterator[Runner]:
+    """The single runners of ``runner``, which may be None, one, or `Runners`."""
+    if isinstance(runner, Runners):
+        yield from runner
+    elif runner is not None:
+        yield runner

@@ -9,7 +9,7 @@ import pytest
 from django_rpc.client import errors
 from django_rpc.client import session as session_module
 from django_rpc.client.session import Options, Output, Session
-from django_rpc.graph.node import Literal, Method, Source
+from django_rpc.graph.node import Method, Source
 from django_rpc.graph.values import Record, Table
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.messages import ErrorReport, Response, TraceEntry
@@ -179,7 +179,7 @@ def test_what_cannot_be_encoded_is_refused_here(session, transport):
     for _ in range(300):
         deep = [deep]
     with pytest.raises(errors.MessageTooDeep):
-        session.compute([Output(Literal(value=deep))])
+        session.compute([Output(Method(parent=SHOP, name="filter", kwargs={"tags": deep}))])
     assert transport.requests == []
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from django_rpc.graph.delayed import Delayed, Output, compute, delayed
 from django_rpc.graph.describe import describe
-from django_rpc.graph.errors import NoRunner, NotSupported
-from django_rpc.graph.planner import PHASES, collect, partition, plan, rewrite, stage_for
+from django_rpc.graph.errors import NoRunner
+from django_rpc.graph.node import Source
+from django_rpc.graph.planner import PHASES, collect, partition, plan, rewrite
 from django_rpc.graph.runner import Runner
 
 
@@ -30,17 +31,17 @@ def test_one_service_is_one_stage(orders, clients):
 
 def test_independent_services_are_a_stage_each(orders, products):
     made = plan([products.count(), orders.count(), delayed([1]), products.first()])
-    assert [stage.service for stage in made.stages] == ["rpc", "stock"]
-    assert made.round_trips == 2
-    assert [len(stage.nodes) for stage in made.stages] == [3, 3]
-    assert made.values([["orders", "plain"], ["products", "first"]]) == ["products", "orders", "plain", "first"]
-    assert made.explain().startswith("2 round trips, 6 nodes, 4 outputs.")
+    assert [stage.service for stage in made.stages] == ["rpc", "stock", None]
+    assert (made.round_trips, made.rounds) == (2, 1)
+    assert [len(stage.nodes) for stage in made.stages] == [2, 3, 1]
+    assert made.values([["orders"], ["products", "first"], ["plain"]]) == ["products", "orders", "plain", "first"]
+    assert made.explain().startswith("2 round trips (in 1 round), 6 nodes, 4 outputs.")
 
 
-def test_plain_data_can_go_anywhere():
+def test_plain_data_is_not_asked_for():
     [stage] = plan([delayed([1, 2])]).stages
     assert stage.service is None
-    assert "any service" in plan([delayed([1, 2])]).explain()
+    assert plan([delayed([1, 2])]).round_trips == 0
 
 
 def test_a_caller_can_stop_at_any_phase(orders):
@@ -62,13 +63,6 @@ def test_the_words_of_a_plan(orders):
     assert "7 writes in all" in text
     assert "7 outputs in all" in text
     assert "no transaction" in orders.count().explain()
-
-
-def test_the_stage_of_a_session_refuses_another_service(orders, products):
-    assert stage_for([orders.count()], "rpc").service == "rpc"
-    assert stage_for([delayed([1])], "rpc").outputs == (0,)
-    with pytest.raises(NotSupported, match=r"'stock'.*'rpc'"):
-        stage_for([orders.count(), products.count()], "rpc")
 
 
 # -- compute ------------------------------------------------------------------------------------------------
@@ -129,8 +123,8 @@ def test_plain_values_send_nothing(runner):
 
 def test_one_message_a_service(orders, products, runner, other_runner):
     values = compute([orders.count(), products.count(), orders.first(), delayed([1])], timeout=3)
-    assert values == (["Order.objects.count()", "Product.objects.count()", "Order.objects.first()", "[1]"],)
-    assert [len(outputs) for outputs, _ in runner.messages] == [3]
+    assert values == (["Order.objects.count()", "Product.objects.count()", "Order.objects.first()", [1]],)
+    assert [len(outputs) for outputs, _ in runner.messages] == [2]
     assert [len(outputs) for outputs, _ in other_runner.messages] == [1]
 
 
@@ -139,11 +133,13 @@ def test_finish_belongs_to_its_output(orders, runner):
     assert compute(loud, orders.count()) == ("ORDER.OBJECTS.COUNT()", "Order.objects.count()")
 
 
-def test_futures_are_waited_for_not_sent_again(orders, runner):
+def test_futures_are_waited_for_not_sent_again(orders, runner, sent_future):
     future = orders.create(total=1).submit()
     assert compute([future], orders.count(), timeout=7) == (["Order.objects.create(total=1)"], "Order.objects.count()")
-    assert future.timeouts == [7]
     assert len(runner.messages) == 2
+    foreign = sent_future("value")
+    assert compute([foreign], timeout=7) == (["value"],)
+    assert foreign.timeouts == [7]
 
 
 def test_querysets_say_what_to_make_of_the_answer(orders, runner):
@@ -158,13 +154,10 @@ def test_querysets_say_what_to_make_of_the_answer(orders, runner):
     assert compute(orders.node, orders) == ("Order.objects", "Order.objects")
 
 
-def test_errors_come_before_any_message(orders, products, runner, other_runner):
-    with pytest.raises(NotSupported, match="rpc and stock"):
-        compute(orders.count(), orders.filter(sku__in=products.values("sku")))
-    with pytest.raises(NoRunner, match="names no service"):
-        compute(delayed([1]))
+def test_errors_come_before_any_message(orders, products, runner):
+    with pytest.raises(NoRunner, match="'nobody'"):
+        compute(orders.count(), Source("a.B", "nobody"))
     assert not runner.messages
-    assert not other_runner.messages
 
 
 def test_the_runner_of_the_right_service_is_taken(orders, products, runner, other_runner):

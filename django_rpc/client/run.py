@@ -1,0 +1,189 @@
+"""Runs plans: sends the stages of services, runs those of the client, and carries values from one to the next.
+
+The stages of one tick run at the same time; a tick begins when the one before it has ended.  One deadline spans
+all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django_rpc.client.config import check_timeout
+from django_rpc.client.errors import CallCancelled, RpcTimeout
+from django_rpc.client.futures import Future
+from django_rpc.client.plan_call import PlanCall
+from django_rpc.client.threads import LOCAL, SENDING, in_callers_thread
+from django_rpc.graph.evaluate import run_stage
+from django_rpc.graph.plan import Plan
+from django_rpc.graph.planner import plan
+from django_rpc.graph.runner import Output, Runner, resolve
+
+__all__ = ["NO_LIMIT", "Run", "acompute", "compute", "submit"]
+
+#: A timeout of a call that waits for ever, where None means what the settings say.
+NO_LIMIT = math.inf
+
+
+def compute(
+    outputs: Sequence[Output],
+    runners: Iterable[Runner] = (),
+    *,
+    timeout: float | None = None,
+    priority: bool = False,
+) -> list[Any]:
+    """The values of ``outputs``, in the fewest messages.  ``runners`` are known ones; others are looked up by name.
+
+    Raises NoRunner where nobody knows a service, what a service or a local function raised, or an error of the way.
+
+    >>> from django_rpc.graph.node import Operator
+    >>> compute([Output(Operator("add", (1, 2)))])
+    [3]
+    """
+    run = Run(outputs, runners, timeout, priority)
+    run.execute()
+    return run.finished()
+
+
+def submit(
+    outputs: Sequence[Output],
+    runners: Iterable[Runner] = (),
+    *,
+    timeout: float | None = None,
+    priority: bool = False,
+) -> list[Future[Any]]:
+    """A future for each of ``outputs``.  Where one message answers all, it is sent now, and raises what sending does.
+
+    A plan of several stages goes on in a thread of its own.
+    """
+    run = Run(outputs, runners, timeout, priority)
+    if run.is_one_message:
+        call = run.send(0)
+        places = [place for _, place in run.plan.outputs]
+    else:
+        call = PlanCall(run)
+        places = list(range(len(outputs)))
+    return [Future(call, place, one.node, one.finish) for place, one in zip(places, outputs, strict=True)]
+
+
+async def acompute(
+    outputs: Sequence[Output],
+    runners: Iterable[Runner] = (),
+    *,
+    timeout: float | None = None,
+    priority: bool = False,
+) -> list[Any]:
+    """`compute`, without blocking the event loop: local functions run in a few shared threads."""
+    run = Run(outputs, runners, timeout, priority)
+    await run.aexecute()
+    return run.finished()
+
+
+class Run:
+    """One execution of a plan."""
+
+    def __init__(
+        self, outputs: Sequence[Output], runners: Iterable[Runner], timeout: float | None, priority: bool
+    ) -> None:
+        self.outputs = outputs
+        self.plan: Plan = plan(outputs)
+        self.priority = priority
+        self.results: dict[int, Any] = {}
+        self.cancelled = False
+        self.under_way: list[Any] = []  # calls of the tick that runs now
+        given = {runner.service: runner for runner in reversed(list(runners))}
+        # All are known before the first message goes out.
+        self._runners: dict[str, Runner] = {}
+        for stage in self.plan.messages:
+            name = stage.service
+            assert name is not None
+            if name not in self._runners:
+                self._runners[name] = given.get(name) or resolve(name)
+        self.timeout = timeout
+        self._limit: float | None = None
+        self._deadline: float | None = None
+        if not self.is_one_message:
+            self._begin()
+
+    @property
+    def is_one_message(self) -> bool:
+        stages = self.plan.stages
+        return len(stages) == 1 and stages[0].service is not None
+
+    def _begin(self) -> None:
+        """Work out the deadline of several stages: what the caller said, or the longest that its services allow."""
+        if self.timeout is None:
+            limits = [runner.timeout for runner in self._runners.values()]
+            self._limit = None if None in limits else max((one for one in limits if one is not None), default=None)
+        else:
+            self._limit = None if self.timeout == NO_LIMIT else check_timeout(self.timeout)
+        self._deadline = None if self._limit is None else time.monotonic() + self._limit
+
+    def ticks(self) -> Iterator[list[int]]:
+        """The numbers of the stages of each tick, in their order; raises where it must not go on."""
+        numbered = enumerate(self.plan.stages)
+        for tick, group in itertools.groupby(numbered, key=lambda pair: pair[1].tick):
+            numbers = [number for number, _ in group]
+            if self.cancelled:
+                raise CallCancelled(f"The plan was cancelled before its stage {numbers[0] + 1}.")
+            if tick and self._deadline is not None and time.monotonic() >= self._deadline:
+                raise RpcTimeout(
+                    f"The time-out of {self._limit:g} s had passed before stage {numbers[0] + 1} of the plan."
+                )
+            yield numbers
+
+    def execute(self) -> None:
+        for numbers in self.ticks():
+            here = [number for number in numbers if self.plan.stages[number].service is None]
+            calls = {number: self.send(number) for number in numbers if number not in here}
+            self.under_way = list(calls.values())
+            for number in here:
+                self.results[number] = run_stage(self.plan.stages[number], self.results)
+            for number, call in calls.items():
+                self.results[number] = call.wait()
+
+    async def aexecute(self) -> None:
+        for numbers in self.ticks():
+            work = [asyncio.ensure_future(self._perform(number)) for number in numbers]
+            try:
+                values = await asyncio.gather(*work)
+            finally:
+                for task in work:
+                    task.cancel()
+            self.results.update(zip(numbers, values, strict=True))
+
+    async def _perform(self, number: int) -> Any:
+        stage = self.plan.stages[number]
+        if stage.service is None:
+            return await LOCAL.run(run_stage, stage, self.results)
+        if getattr(self._runners[stage.service], "runs_here", False):
+            call = await in_callers_thread(self.send, number)
+        else:
+            call = await SENDING.run(self.send, number)
+        return await call.arrive()
+
+    def send(self, number: int) -> Any:
+        """Send the message of a stage, with the values that earlier stages gave it."""
+        stage = self.plan.stages[number]
+        assert stage.service is not None
+        runner = self._runners[stage.service]
+        timeout = self.timeout
+        if self._deadline is not None:
+            left = max(self._deadline - time.monotonic(), 0.001)
+            timeout = left if runner.timeout is None or self.timeout is not None else min(left, runner.timeout)
+        return runner.send(stage.filled(self.results), timeout=timeout, priority=self.priority)
+
+    def values(self) -> list[Any]:
+        """The outputs' values, as they came."""
+        return self.plan.values(self.results)
+
+    def finished(self) -> list[Any]:
+        """The outputs' values, as the client wants them."""
+        return [
+            value if output.finish is None else output.finish(value)
+            for output, value in zip(self.outputs, self.values(), strict=True)
+        ]

@@ -1,0 +1,127 @@
+"""What a local function is given, as nodes can hold it: Delayed, querysets and futures at any depth become nodes.
+
+Unlike `values.freeze`, which makes what can cross the wire, this leaves every Python object as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from django_rpc.graph.functions import Finish, MethodOf
+from django_rpc.graph.node import Apply, Held, Literal, Node, callsite, nodes_in
+from django_rpc.graph.values import ATOMS
+
+__all__ = ["capture", "is_sent", "value_node", "waited_for"]
+
+#: Iterators over containers, which are read as `dask.delayed` reads them: here, once.
+_ITERATORS: dict[type, type] = {type(iter(kind())): kind for kind in (list, tuple, set)}
+_CONTAINERS = frozenset({list, tuple, set, frozenset})
+
+
+def capture(value: Any, runners: list[Any] | None = None) -> Any:
+    """``value`` with nodes in place of what stands on one, in new containers; ``runners`` collects theirs.
+
+    A dataclass or a named tuple that holds one becomes the node that will make it.
+
+    >>> capture([1, {"a": {2}}])
+    [1, {'a': {2}}]
+
+    Raises TypeError for a dataclass that cannot be made from its fields, ValueError for one with more than those.
+    """
+    kind = type(value)
+    if kind in ATOMS:
+        return value
+    if hasattr(kind, "__rpc_node__") or isinstance(value, Node):
+        return _node_of(value, runners)
+    if kind in _ITERATORS:
+        kind, value = _ITERATORS[kind], _ITERATORS[kind](value)
+    if kind in _CONTAINERS:
+        return kind([item if type(item) in ATOMS else capture(item, runners) for item in value])
+    if kind is dict:
+        return {capture(name, runners): capture(item, runners) for name, item in value.items()}
+    if kind is slice:
+        return slice(*[capture(part, runners) for part in (value.start, value.stop, value.step)])
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):
+        items = tuple([capture(item, runners) for item in value])
+        return Apply(kind, items, pure=True, where=callsite()) if _holds_nodes(items) else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _dataclass(value, runners)
+    return value
+
+
+def _node_of(value: Any, runners: list[Any] | None) -> Node:
+    """The node of a Delayed, a queryset or a future; what finishes its value is a step of its own."""
+    from django_rpc.graph.collect import handle
+
+    if is_sent(value):
+        return waited_for(value)
+    one = handle(value)
+    assert one is not None
+    if runners is not None and one.runner is not None:
+        runners.append(one.runner)
+    if one.finish is None:
+        return one.node
+    return Apply(Finish(one.finish), (one.node,), pure=True, where=one.node.where)
+
+
+def is_sent(value: Any) -> bool:
+    """Whether ``value`` is a future: its graph is under way already, and a write in it must not run twice."""
+    return callable(getattr(type(value), "result", None)) and callable(getattr(type(value), "done", None))
+
+
+def waited_for(future: Any) -> Node:
+    """The node whose value is the result of a future: it is waited for, and never asked for again."""
+    return Apply(MethodOf("result"), (Held(future),), pure=True, where=callsite())
+
+
+def _holds_nodes(values: Iterable[Any]) -> bool:
+    return any(True for value in values for _ in nodes_in(value))
+
+
+def _dataclass(value: Any, runners: list[Any] | None) -> Any:
+    """The dataclass itself, or the node that makes one like it where a field holds nodes."""
+    kind = type(value)
+    fields = [field for field in dataclasses.fields(value) if hasattr(value, field.name)]
+    found = {field.name: capture(getattr(value, field.name), runners) for field in fields}
+    if not _holds_nodes(found.values()):
+        return value
+    unmade = [field.name for field in fields if not field.init]
+    if unmade:
+        raise ValueError(
+            f"{kind.__name__} holds what is not computed yet, so it will be made anew from its fields; but "
+            f"{', '.join(unmade)} was set from outside: fields with `init=False` are not supported."
+        )
+    try:
+        dataclasses.replace(value)
+    except TypeError as error:
+        raise TypeError(
+            f"{kind.__name__} holds what is not computed yet, so it will be made anew from its fields, which its "
+            "__init__ does not take: a custom __init__ is not supported."
+        ) from error
+    return Apply(kind, (), found, pure=True, where=callsite())
+
+
+def value_node(
+    value: Any, label: str | None, pure: bool, nout: int | None, traverse: bool, runners: list[Any] | None = None
+) -> Node:
+    """The node of a value of the client: a `Literal` where it is plain data, so that a service may have it too."""
+    captured = capture(value, runners) if traverse else value
+    if isinstance(captured, Node):
+        return captured
+    if label is None and nout is None and _is_plain(captured):
+        return Literal(captured, where=callsite())
+    return Held(captured, label=label, pure=pure, nout=nout, where=callsite())
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether ``value`` is made of atoms, nodes and Python's own containers alone: the wire brings it as it is."""
+    kind = type(value)
+    if kind in ATOMS or isinstance(value, Node):
+        return True
+    if kind in _CONTAINERS:
+        return all(type(item) in ATOMS or _is_plain(item) for item in value)
+    if kind is dict:
+        return all(_is_plain(name) and _is_plain(item) for name, item in value.items())
+    return False

@@ -1,0 +1,306 @@
+"""Where each node of a graph runs, and when: the heart of the planner for graphs that one message cannot answer.
+
+Time goes in ticks.  At even ticks the client works (0 is before the first message), at odd ticks the services do,
+each on one message; so a value needs one tick between the client and a service, and two between two services,
+since the client carries it.  A query is not evaluated before somebody asks for its rows, so it has no tick of
+its own: it goes along in every message that uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params
+from django_rpc.graph.node import (
+    ALL_KINDS,
+    Apply,
+    Attr,
+    Call,
+    Column,
+    Held,
+    Insert,
+    Item,
+    Literal,
+    Method,
+    Node,
+    Operator,
+    Rows,
+    Save,
+    Source,
+)
+from django_rpc.graph.rewrites import Draft
+
+__all__ = ["CLIENT", "Instance", "Timetable", "distance", "home", "homes", "timetable"]
+
+#: The place of local functions; other places are names of services.
+CLIENT = ""
+
+_Homes = Mapping[Node, frozenset[str]]
+_NOWHERE: frozenset[str] = frozenset()
+_AT_CLIENT = frozenset({CLIENT})
+
+
+def _own_service(node: Any, known: _Homes) -> frozenset[str]:
+    return frozenset({node.service})
+
+
+def _with_parent(node: Any, known: _Homes) -> frozenset[str]:
+    return known[node.parent]
+
+
+def _with_inputs(node: Any, known: _Homes) -> frozenset[str]:
+    found = [known[one] for one in node.inputs()]
+    return found[0] if len(found) == 1 else frozenset().union(*found)
+
+
+def _here(node: Any, known: _Homes) -> frozenset[str]:
+    # A function that is registered at a service, or shipped to one, would say so here.
+    return _AT_CLIENT
+
+
+#: Where each kind can run: one place, none (plain data, which is anywhere), or several to choose from.
+_HOMES: dict[type[Node], Callable[[Any, _Homes], frozenset[str]]] = {
+    Source: _own_service,
+    Save: _own_service,
+    Insert: _own_service,
+    Method: _with_parent,
+    Call: _with_parent,
+    Attr: _with_parent,
+    Item: _with_parent,
+    Rows: _with_parent,
+    Column: _with_parent,
+    Operator: _with_inputs,
+    Literal: _with_inputs,
+    Held: _here,
+    Apply: _here,
+    Param: _with_inputs,
+    Map: _with_parent,
+    Where: _with_parent,
+    Fold: _with_parent,
+    Cond: _with_inputs,
+}
+if missing := set(ALL_KINDS.values()) ^ set(_HOMES):
+    raise TypeError(f"places.py does not say where {missing} run.")
+
+
+def homes(nodes: Iterable[Node]) -> dict[Node, frozenset[str]]:
+    """The places where each node of a topological list can run.
+
+    >>> orders = Source("shop.Order", "rpc")
+    >>> count = Method(orders, "count")
+    >>> both = Operator("add", (count, Apply(len, ("ab",))))
+    >>> nodes = sorted([orders, *both.inputs(), both], key=lambda node: node.order)
+    >>> [sorted(places) for places in homes(nodes).values()]
+    [['rpc'], ['rpc'], [''], ['', 'rpc']]
+    """
+    known: dict[Node, frozenset[str]] = {}
+    shared: dict[frozenset[str], frozenset[str]] = {}
+    for node in nodes:
+        found = _HOMES[type(node)](node, known)
+        known[node] = shared.setdefault(found, found)
+    return known
+
+
+def home(places: frozenset[str]) -> str | None:
+    """The one place of a node, or None where there is none or a choice."""
+    return next(iter(places)) if len(places) == 1 else None
+
+
+def distance(start: str, end: str) -> int:
+    """The ticks between the places: 1 between the client and a service, 2 between services."""
+    if start == end:
+        return 0
+    return 1 if CLIENT in (start, end) else 2
+
+
+class Instance(NamedTuple):
+    """A node at the place where it runs.  A step that can run in several places may do so more than once."""
+
+    node: Node
+    place: str
+
+
+class Timetable(NamedTuple):
+    """What runs where and when; ``origins`` says for an instance where each of its inputs comes from.
+
+    ``ticks`` are in topological order.  ``wanted`` are the instances whose value leaves its place, or is an output.
+    ``repeated`` are those that are said again in each stage that uses them, rather than carried there: queries,
+    plain data, what the client holds, and what has a value for each element of a map.
+    """
+
+    ticks: dict[Instance, int]
+    origins: dict[Instance, tuple[Instance, ...]]
+    wanted: set[Instance]
+    outputs: tuple[Instance, ...]
+    repeated: set[Instance]
+
+
+def is_timed(instance: Instance) -> bool:
+    """Whether the instance is evaluated at a moment of its own, rather than along with what uses it."""
+    return not instance.node.is_query
+
+
+def timetable(draft: Draft) -> Timetable:
+    """Where and when each node of the draft runs: in as few rounds as can be, and in these as few messages."""
+    known = homes(draft.nodes)
+    chosen = _Choice(draft.nodes, known)
+    origins: dict[Instance, tuple[Instance, ...]] = {}
+    outputs = tuple([chosen.origin(node, CLIENT) for node in draft.outputs])
+    wanted = set(outputs)
+    stack = list(wanted)
+    while stack:
+        instance = stack.pop()
+        if instance in origins:
+            continue
+        found = tuple([chosen.origin(one, instance.place) for one in instance.node.inputs()])
+        origins[instance] = found
+        wanted |= {one for one in found if one.place != instance.place}
+        stack += found
+    order = sorted(origins, key=lambda one: (one.node.order, one.place))
+    repeated = {one for one in order if one.node.is_query or not known[one.node]}
+    repeated |= {one for one in order if isinstance(one.node, Held) and not origins[one]}
+    elements = free_params(draft.nodes)
+    repeated |= {one for one in order if elements[one.node]}
+    ticks = _settled(order, origins, wanted, outputs)
+    return Timetable(ticks, origins, wanted, outputs, repeated)
+
+
+class _Choice:
+    """The earliest tick of each node at each place where it can run, and so the best place to have it from."""
+
+    def __init__(self, nodes: Iterable[Node], known: _Homes) -> None:
+        self._at: dict[Node, dict[str, int]] = {}
+        self._known = known
+        written: dict[str, int] = {}  # the tick of the last write at a service
+        read: dict[str, int] = {}  # the last tick of anything before the next write
+        for node in nodes:
+            places = known[node]
+            # Where there is a choice, the client is always one: whatever it needs can be brought there.
+            candidates = places if len(places) == 1 else places | _AT_CLIENT
+            at = self._at[node] = {place: self._earliest(node, place) for place in candidates}
+            place = home(places)
+            if place and not node.is_query:
+                floor = read.get(place, 0) if node.writes else written.get(place, 0)
+                at[place] = tick = max(at[place], floor)
+                read[place] = max(read.get(place, 0), tick)
+                if node.writes:
+                    written[place] = tick
+
+    def _earliest(self, node: Node, place: str) -> int:
+        inputs = [self._arrival(self.origin(one, place), place) for one in node.inputs()]
+        return max(inputs, default=_first(place))
+
+    def _arrival(self, origin: Instance, place: str) -> int:
+        node, start = origin
+        if start not in self._at[node]:
+            return _first(place)
+        return max(self._at[node][start] + distance(start, place), _first(place))
+
+    def origin(self, node: Node, place: str) -> Instance:
+        """Where to have the value of ``node`` from for something that runs at ``place``."""
+        places = self._known[node]
+        if not places:
+            return Instance(node, place)  # plain data is there already
+        at = self._at[node]
+        # Among equals the client: what comes out of a local function need not be fit for the wire.
+        best = min(at, key=lambda start: (at[start] + distance(start, place), start != CLIENT))
+        return Instance(node, best)
+
+
+def _first(place: str) -> int:
+    return 0 if place == CLIENT else 1
+
+
+def _settled(
+    order: list[Instance],
+    origins: dict[Instance, tuple[Instance, ...]],
+    wanted: set[Instance],
+    outputs: tuple[Instance, ...],
+) -> dict[Instance, int]:
+    early = dict(_forward(order, origins, lambda one, tick: tick))
+    late = _latest(order, origins, outputs, early)
+    rounds = _rounds(early, late, wanted)
+
+    def in_a_round(one: Instance, tick: int) -> int:
+        """The first message, not before ``tick``, that is sent anyway, if that is not too late."""
+        if one.place == CLIENT:
+            return tick
+        return min((at for at in rounds[one.place] if tick <= at <= late[one]), default=tick)
+
+    ticks = dict(_forward(order, origins, in_a_round))
+    # The client works when it has to, so that no message waits for what it does not need.
+    end = max((tick + distance(one.place, CLIENT) for one, tick in ticks.items() if one in wanted), default=0)
+    until: dict[Instance, int] = {}
+    for one in reversed(order):
+        if one.place == CLIENT:
+            ticks[one] = max(ticks[one], until.get(one, end))
+        for start in origins[one]:
+            bound = ticks[one] - distance(start.place, one.place)
+            until[start] = min(until.get(start, bound), bound)
+    return ticks
+
+
+def _forward(
+    order: list[Instance],
+    origins: Mapping[Instance, tuple[Instance, ...]],
+    choose: Callable[[Instance, int], int],
+) -> Iterator[tuple[Instance, int]]:
+    """The tick of each instance: ``choose`` may put it off from the earliest one."""
+    ticks: dict[Instance, int] = {}
+    written: dict[str, int] = {}
+    read: dict[str, int] = {}
+    for one in order:
+        place = one.place
+        tick = max((ticks[start] + distance(start.place, place) for start in origins[one]), default=0)
+        tick = max(tick, _first(place))
+        if place and is_timed(one):
+            tick = max(tick, read.get(place, 0) if one.node.writes else written.get(place, 0))
+            stands_on_values = any(start.place == place and is_timed(start) for start in origins[one])
+            tick = tick if stands_on_values else choose(one, tick)
+            read[place] = max(read.get(place, 0), tick)
+            if one.node.writes:
+                written[place] = tick
+        elif place:  # a query: what is asked of it may come later, never earlier
+            tick = choose(one, tick)
+        ticks[one] = tick
+        yield one, tick
+
+
+def _latest(
+    order: list[Instance],
+    origins: Mapping[Instance, tuple[Instance, ...]],
+    outputs: tuple[Instance, ...],
+    early: Mapping[Instance, int],
+) -> dict[Instance, int]:
+    """The last tick of each instance that puts off no output."""
+    end = max((early[one] + distance(one.place, CLIENT) for one in outputs), default=0)
+    late: dict[Instance, int] = {one: end - distance(one.place, CLIENT) for one in outputs}
+    before_write: dict[str, int] = {}  # nothing that was written down before a write runs after it
+    before_all: dict[str, int] = {}
+    for one in reversed(order):
+        place = one.place
+        tick = late.setdefault(one, end - distance(place, CLIENT))
+        if place and is_timed(one):
+            bounds = before_all if one.node.writes else before_write
+            tick = late[one] = min(tick, bounds.get(place, tick))
+            before_all[place] = min(before_all.get(place, tick), tick)
+            if one.node.writes:
+                before_write[place] = tick
+        for start in origins[one]:
+            bound = tick - distance(start.place, place)
+            late[start] = min(late.get(start, bound), bound)
+    return late
+
+
+def _rounds(early: Mapping[Instance, int], late: Mapping[Instance, int], wanted: set[Instance]) -> dict[str, list[int]]:
+    """For each service, the fewest ticks of which each of its instances can have one (greedy, by its last tick)."""
+    rounds: dict[str, list[int]] = {}
+    asked = [one for one in early if one.place and (is_timed(one) or one in wanted)]
+    for one in sorted(asked, key=lambda one: late[one]):
+        ticks = rounds.setdefault(one.place, [])
+        if not any(early[one] <= tick <= late[one] for tick in ticks):
+            ticks.append(late[one])
+    return {place: sorted(ticks) for place, ticks in rounds.items()} | {
+        one.place: [] for one in early if one.place and one.place not in rounds
+    }
