@@ -36,6 +36,13 @@ class Exposure:
         self.names = self._names()
         self.attnames = tuple(f.attname for f in self.opts.concrete_fields if f.attname in self.names)
         self.by_attname = {f.attname: f for f in self.opts.concrete_fields if f.attname in self.names}
+        #: Names of exposed columns in the model's own table, which a query reaches without a join.
+        self.local = {
+            name: field
+            for field in self.opts.local_concrete_fields
+            if field.attname in self.by_attname and field.column is not None
+            for name in (field.name, field.attname)
+        }
         self.hides = len(self.attnames) < len(self.opts.concrete_fields)
         self.columns = self._columns()
         self.writable = self._writable()

@@ -62,7 +62,13 @@ class _Checked:
         return (*found, [str(name) for name in rest])
 
     def add_fields(self, field_names: Any, allow_m2m: bool = True) -> None:
-        field_names = self.__dict__.pop("grouped_by", field_names)
+        field_names = list(self.__dict__.pop("grouped_by", field_names))
+        view = self.policy.view(self.model)
+        if view is not None and field_names and view.local.keys() >= set(field_names):
+            # What the walk along relations below comes to for columns of the table itself; half the time of a query.
+            alias = self.get_initial_alias()
+            self.set_select([view.local[name].get_col(alias if self.alias_cols else None) for name in field_names])
+            return
         try:
             super().add_fields(field_names, allow_m2m)
         except FieldError as error:
