@@ -71,7 +71,7 @@ def memory(stack: Stack, effort: Effort) -> Iterator[Row]:
             except TooSlow:
                 break
             subject, reference = (f"{shape} of {size:,}", peaks["ours"]), ("dask.delayed", peaks["dask"])
-            more = {"each": size, "unit": "bytes/node", "goal": GOAL, "note": _version()}
+            more = {"each": size, "unit": "bytes/node", "note": _version()}
             yield compare("graph memory", subject, reference, **more)
 
 
