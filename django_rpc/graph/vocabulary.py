@@ -209,6 +209,8 @@ FIELDS: dict[str, frozenset[str]] = dict.fromkeys(
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _MODEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}(\.[A-Za-z_][A-Za-z0-9_]{0,99}){1,2}")
 _PATH = re.compile(r"[A-Za-z0-9_]{1,255}")
+#: Paths that start with Django's own field ``_order``, or with the name that Django gives a hidden relation.
+_UNDERSCORED = re.compile(r"_order(__[A-Za-z0-9_]{1,200})?|_?[A-Za-z0-9][A-Za-z0-9_]{0,199}_\+(__[A-Za-z0-9_]{1,200})?")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -217,17 +219,28 @@ def _is_identifier(name: str) -> bool:
 
 
 def check_identifier(name: object) -> None:
-    """``name`` may become an alias, an attribute or a method: letters, digits and ``_``, at most 63, no ``__``."""
-    if not isinstance(name, str) or not _is_identifier(name):
+    """``name`` may become an alias, an attribute or a method: letters, digits and ``_``, at most 63, no ``__``.
+
+    The one name with a leading underscore is that of Django's own field, ``_order`` (``order_with_respect_to``).
+    """
+    if not isinstance(name, str) or not (_is_identifier(name) or name == "_order"):
         raise ValueError(
             f"{name!r} is not a valid name: use a letter, then letters, digits and single underscores, at most 63."
         )
 
 
 def check_path(path: object) -> None:
-    """``path`` may be a lookup path: names joined by ``__``, of which none starts with an underscore."""
-    if not isinstance(path, str) or not _PATH.fullmatch(path) or path.startswith("_"):
-        raise ValueError(f"{path!r} is not a valid lookup path.")
+    """``path`` may be a lookup path: names joined by ``__``.
+
+    None starts with an underscore, but for Django's own: ``_order``, and a hidden relation (``tags_rel_+``,
+    ``_shop_order_tags_+``), by which its managers filter.
+    """
+    if isinstance(path, str):
+        if path[:1] != "_" and _PATH.fullmatch(path):
+            return
+        if _UNDERSCORED.fullmatch(path):
+            return
+    raise ValueError(f"{path!r} is not a valid lookup path.")
 
 
 def check_model(label: object) -> None:

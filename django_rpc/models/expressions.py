@@ -152,7 +152,8 @@ def _(value: models.FilteredRelation) -> Expr:
 def _(value: models.Prefetch) -> Expr:
     kwargs: dict[str, Any] = {}
     if value.queryset is not None:
-        kwargs["queryset"] = freeze(value.queryset)
+        freeze(value.queryset)  # a local model's is a mistake
+        kwargs["queryset"] = value.queryset.__rpc_node__()
     if value.to_attr:
         kwargs["to_attr"] = value.to_attr
     return Expr("Prefetch", (value.prefetch_through,), kwargs)

@@ -25,6 +25,7 @@ from django_rpc.graph.delayed import Output
 from django_rpc.graph.node import Column, Literal, Method, Rows, callsite
 from django_rpc.graph.values import RowSet
 from django_rpc.models.options import options_of
+from django_rpc.models.query import hidden_path
 
 __all__ = ["Answer", "can_travel_together", "output_for", "through_columns"]
 
@@ -126,7 +127,7 @@ def can_travel_together(queryset: Any) -> bool:
         queryset._prefetch_related_lookups
         and not queryset._prefetch_done
         and issubclass(queryset._iterable_class, ModelIterable)
-        and queryset.query.answer is None
+        and not queryset.query.has_rows
         and not queryset.query.is_known_empty()
     )
 
@@ -234,4 +235,5 @@ def _many_to_many(descriptor: Any) -> tuple[str, str, Any, dict[str, str] | None
     if len(fk.foreign_related_fields) != 1:
         return None
     columns = {f"{_VALUE_PREFIX}{fk.attname}": f'"{through._meta.db_table}"."{fk.column}"'}
-    return fk.foreign_related_fields[0].attname, f"{lookup}__in", target, columns
+    lookup = hidden_path(target, f"{lookup}__in")
+    return fk.foreign_related_fields[0].attname, lookup, target, columns

@@ -20,7 +20,7 @@ from django_rpc.models.expressions import localise, settle
 from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import has_own_fields, prepared_lookups
 
-__all__ = ["RpcQuery"]
+__all__ = ["RpcQuery", "hidden_path"]
 
 _NO_OPTIONS: dict[str, Any] = {}
 
@@ -41,6 +41,11 @@ class RpcQuery(sql.Query):
         options = options_of(model) if model is not None else None
         if options is not None:
             self.node = Source(options.label, options.database, model, where=callsite())
+
+    @property
+    def has_rows(self) -> bool:
+        """True while the rows that came with an earlier message are read."""
+        return self.answer is not None and self.answer.rowset is not None
 
     # What the compilers and other queries ask
 
@@ -68,12 +73,12 @@ class RpcQuery(sql.Query):
 
     def add_q(self, q_object: Q, *args: Any, **kwargs: Any) -> None:
         q_object = settle(q_object)
-        if self.answer is not None:  # the rows are here, and nothing more is sent
+        if self.has_rows:  # they are here, and nothing is sent; later, a clone is a query as any other
             super().add_q(q_object, *args, **kwargs)
             return
         node = self.node
         sent = prepared_lookups(self, q_object) if has_own_fields() else q_object
-        name, step_args, step_kwargs = _filter_step(_symmetrical(freeze(sent)))
+        name, step_args, step_kwargs = _filter_step(_hidden_by_server(self.model, freeze(sent)))
         if (args and args[0]) or kwargs.get("reuse_all"):
             name, step_args, step_kwargs = "filter_reuse", (freeze(sent),), {}
         super().add_q(localise(q_object), *args, **kwargs)
@@ -173,15 +178,29 @@ class RpcQuery(sql.Query):
             query.annotations[alias] = resolved
 
 
-def _symmetrical(condition: Condition) -> Condition:
-    """Paths by the hidden other side of a symmetrical relation, by which Django's own managers filter.
+def _hidden_by_server(model: Any, condition: Condition) -> Condition:
+    """Paths through a relation without a name, by which Django's own managers filter, in the service's spelling.
 
-    It has no name that could be sent, and leads where the relation itself does: ``friends_rel_+`` is ``friends``.
+    Django makes such a name of the app, the model and the field (``_shop_order_tags_+``), which may have other
+    names at the service.
     """
-    if not any(isinstance(child, tuple) and "_rel_+" in child[0] for child in condition.children):
+    if not any(isinstance(child, tuple) and "_+" in child[0] for child in condition.children):
         return condition
-    children = [(c[0].replace("_rel_+", ""), c[1]) if isinstance(c, tuple) else c for c in condition.children]
+    children = [(hidden_path(model, c[0]), c[1]) if isinstance(c, tuple) else c for c in condition.children]
     return Condition(tuple(children), condition.connector, condition.negated)
+
+
+def hidden_path(model: Any, path: str) -> str:
+    """``path`` from ``model`` as the service spells it, where it starts with a hidden many-to-many relation."""
+    head, sign, rest = path.partition("_+")
+    if not sign:
+        return path
+    many = model._meta.get_field(head + sign).field
+    options = options_of(many.model)
+    if many.remote_field.symmetrical or options is None:
+        return path
+    app_label, name = options.label.split(".")
+    return f"_{app_label}_{name.lower()}_{many.name}_+{rest}"
 
 
 def _filter_step(condition: Condition) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
@@ -211,8 +230,8 @@ def _matches_nothing(where: Any) -> bool:
             return True
         if getattr(child, "lookup_name", None) == "in":
             values = getattr(child, "rhs", None)
-            if isinstance(values, list | tuple | set | frozenset) and not values:
-                return True
+            if isinstance(values, list | tuple | set | frozenset) and all(value is None for value in values):
+                return True  # NULL is equal to nothing
         elif hasattr(child, "children") and _matches_nothing(child):
             return True
     return False

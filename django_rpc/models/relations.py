@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connections
 from django.db.models.fields.related_descriptors import ManyToManyDescriptor
 from django.db.models.signals import m2m_changed
+from django.db.models.utils import resolve_callables
 from django.utils.functional import cached_property
 
 from django_rpc.graph.node import Attr, Method, Source, callsite
@@ -41,7 +42,11 @@ def recorded_relation(base: Any, accessor: str) -> Any:
         @functools.wraps(base.add)
         def add(self, *objs: Any, through_defaults: Any = None) -> None:
             targets = self._get_target_ids(self.target_field_name, objs)
-            if targets:
+            if targets and m2m_changed.has_listeners(self.through):  # they are told which are new
+                names = self.source_field_name, self.target_field_name
+                targets = self._get_missing_target_ids(*names, self.db, targets)
+                self._change("add", "add", targets, through_defaults=through_defaults)
+            elif targets:
                 self._change("add", "add", targets, through_defaults=through_defaults)
 
         @functools.wraps(base.remove)
@@ -55,7 +60,11 @@ def recorded_relation(base: Any, accessor: str) -> Any:
 
         @functools.wraps(base.set)
         def set(self, objs: Any, *, clear: bool = False, through_defaults: Any = None) -> None:
-            targets = self._get_target_ids(self.target_field_name, tuple(objs))
+            objs = tuple(objs)
+            if m2m_changed.has_listeners(self.through):  # they are told what is removed and what is added
+                base.set(self, objs, clear=clear, through_defaults=through_defaults)
+                return
+            targets = self._get_target_ids(self.target_field_name, objs)
             self._change("set", "add", targets, through_defaults=through_defaults, clear=clear)
 
         for _method in (add, remove, clear, set):
@@ -63,6 +72,8 @@ def recorded_relation(base: Any, accessor: str) -> Any:
 
         def _change(self, method: str, action: str, targets: Any, **options: Any) -> None:
             self._remove_prefetched_objects()
+            if options.get("through_defaults"):
+                options["through_defaults"] = dict(resolve_callables(options["through_defaults"]))
             options = {key: freeze(value) for key, value in options.items() if value}
             alias = options_of(type(self.instance)).database  # type: ignore[union-attr]
             sent = {

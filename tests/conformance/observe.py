@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connections
-from django.db.models import QuerySet
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import QuerySet, signals
 from django.db.models.expressions import RawSQL
 from django.db.models.sql import Query
 from django.test import testcases
@@ -75,10 +78,15 @@ class Observer:
         connections["rpc"].session.listeners.append(self._message)
         handle = handler.handle
 
+        servers = [(signal, _of_server(signal)) for signal in _SIGNALS]
+
         def watched(*args: Any, **kwargs: Any) -> Any:
             self._in_server += 1
             try:
-                return handle(*args, **kwargs)
+                with contextlib.ExitStack() as stack:
+                    for signal, receivers in servers:
+                        stack.enter_context(_receivers(signal, receivers))
+                    return handle(*args, **kwargs)
             finally:
                 self._in_server -= 1
 
@@ -143,6 +151,9 @@ class Observer:
                 return super().__enter__()
 
             def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+                if self.connection.alias != DEFAULT_DB_ALIAS:
+                    super().__exit__(exc_type, exc_value, traceback)
+                    return
                 CaptureQueriesContext.__exit__(self, exc_type, exc_value, traceback)
                 if exc_type is not None:
                     return
@@ -151,6 +162,33 @@ class Observer:
                 self.test_case.assertTrue(sent <= self.num, message)  # noqa: PT009
 
         testcases._AssertNumQueriesContext = Context  # type: ignore[attr-defined]
+
+
+#: Signals that a test may connect to, to hear of its own models.
+_SIGNALS = (signals.pre_init, signals.post_init, signals.pre_save, signals.post_save, signals.pre_delete)
+_SIGNALS += (signals.post_delete, signals.m2m_changed)
+
+
+def _of_server(signal: Any) -> list[Any]:
+    """The receivers that a server's process would have: all that are connected by now, but for the mirrors'."""
+    kept = []
+    for receiver in signal.receivers:
+        function = receiver[1]() if isinstance(receiver[1], weakref.ref) else receiver[1]
+        if not getattr(function, "__module__", "").startswith(PREFIX):
+            kept.append(receiver)
+    return kept
+
+
+@contextlib.contextmanager
+def _receivers(signal: Any, receivers: list[Any]) -> Iterator[None]:
+    """A server is another process: it does not call the receivers of the client's."""
+    before, signal.receivers = signal.receivers, receivers
+    signal.sender_receivers_cache.clear()
+    try:
+        yield
+    finally:
+        signal.receivers = before
+        signal.sender_receivers_cache.clear()
 
 
 def _model_of_statement() -> Any:

@@ -7,8 +7,13 @@ import datetime as dt
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import FieldError
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, router
-from django.db.models.signals import post_save
+from django.db.models.signals import m2m_changed, post_save
+from django.utils.functional import lazy
+
+from django_rpc.graph.vocabulary import check_path
+from django_rpc.models import RpcManager, RpcModel
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
@@ -62,3 +67,111 @@ def test_another_local_database_has_no_mirrors(remote, monkeypatch):
     monkeypatch.setitem(connections.settings, "archive", connections.settings["default"])
     with pytest.raises(NotSupportedError, match="its rows are at 'rpc'"):
         remote.Customer.objects.using("archive")
+
+
+def test_what_is_done_to_prefetched_rows_concerns_them_alone(local, remote, shop_data):
+    """A clone of the prefetched rows' query kept no condition: set() emptied the relation of every other row."""
+    customer = remote.Customer.objects.prefetch_related("orders").get(pk=1)
+    count = local.Order.objects.filter(customer=1).count()
+    assert customer.orders.filter(pk__gt=0).count() == count
+    assert list(customer.orders.filter(pk=-1)) == []
+    assert customer.orders.using("rpc").all().count() == count
+    assert customer.orders.filter(pk=-1).update(status="void") == 0
+    assert not local.Order.objects.filter(status="void").exists()
+
+
+@pytest.mark.parametrize("method", ["get_or_create", "update_or_create"])
+def test_what_only_the_client_can_say_is_left_to_django(local, remote, shop_data, method):
+    write = getattr(remote.Currency.objects, method)
+    with pytest.raises(FieldError, match="Cannot resolve keyword 'nonexistent' into field"):
+        write(nonexistent=1)
+    with pytest.raises(FieldError, match="Invalid field name"):
+        write(code="ZZZ", defaults={"nonexistent": 1})
+    made, created = write(code="ZZZ", defaults={"name": lambda: "called"})
+    assert (created, made.name) == (True, "called")
+    never = lazy(lambda: 1 / 0, dict)()
+    if method == "get_or_create":
+        assert write(code="ZZZ", defaults=never)[1] is False
+
+
+def test_get_or_create_tells_this_clients_receivers(remote, shop_data):
+    heard = []
+
+    def receive(sender, instance, created, **kwargs):
+        heard.append((instance.code, created))
+
+    post_save.connect(receive, sender=remote.Currency)
+    try:
+        remote.Currency.objects.get_or_create(code="ZZZ", defaults={"name": "z"})
+        remote.Currency.objects.get_or_create(code="ZZZ", defaults={"name": "z"})
+        remote.Currency.objects.update_or_create(code="ZZZ", defaults={"name": "y"})
+    finally:
+        post_save.disconnect(receive, sender=remote.Currency)
+    assert heard == [("ZZZ", True), ("ZZZ", False)]
+
+
+def test_m2m_changed_tells_what_is_new_and_what_goes(remote, shop_data):
+    one, two, three = (remote.Person.objects.create(name=name) for name in "abc")
+    one.follows.add(two)
+    heard = []
+
+    def receive(action, pk_set, **kwargs):
+        heard.append((action, pk_set))
+
+    m2m_changed.connect(receive, sender=remote.Person.follows.through)
+    try:
+        one.follows.add(two, three)
+        one.follows.set([two])
+    finally:
+        m2m_changed.disconnect(receive, sender=remote.Person.follows.through)
+    assert heard == [
+        ("pre_add", {three.pk}),
+        ("post_add", {three.pk}),
+        ("pre_remove", {three.pk}),
+        ("post_remove", {three.pk}),
+    ]
+
+
+def test_a_child_learns_its_parents_key(local, remote):
+    made = remote.Restaurant(name="r")
+    made.save()
+    row = local.Restaurant.objects.get(name="r")
+    assert (made.pk, made.id, made.place_ptr_id) == (row.pk, row.pk, row.pk)
+
+
+def test_a_mirror_with_a_manager_of_its_own_has_no_objects(monkeypatch):
+    monkeypatch.setattr("django.apps.registry.Apps.register_model", lambda *args: None)
+
+    class Shelf(RpcModel):
+        books = RpcManager()
+
+        class Meta:
+            app_label = "shop_client"
+
+    assert not hasattr(Shelf, "objects")
+    assert Shelf._default_manager.name == "books"
+
+
+def test_the_hidden_side_of_a_relation_is_a_path(local, remote):
+    one, two = (remote.Person.objects.create(name=name) for name in "ab")
+    through = local.Person.friends.through
+    through.objects.create(from_person_id=one.pk, to_person_id=two.pk)  # one way only, which Django itself never makes
+    assert list(one.friends.all()) == [two]
+    assert list(two.friends.all()) == []
+
+
+def test_nothing_is_sent_for_what_no_row_can_match(remote, messages):
+    with messages() as sent:
+        assert list(remote.Customer.objects.filter(pk__in=[None])) == []
+    assert len(sent) == 0
+
+
+@pytest.mark.parametrize("path", ["_order", "_order__gt", "friends_rel_+", "_shop_order_tags_+__id"])
+def test_djangos_own_names_with_an_underscore_are_paths(path):
+    check_path(path)
+
+
+@pytest.mark.parametrize("path", ["_state", "_orders", "__class__", "+", "a+b", "_+", "x_+__a+"])
+def test_other_names_with_an_underscore_are_none(path):
+    with pytest.raises(ValueError, match="not a valid lookup path"):
+        check_path(path)

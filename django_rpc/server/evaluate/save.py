@@ -157,7 +157,7 @@ def _changed(
     asked = _asked(ev, exposure) | unknown
     changed = {key: getattr(instance, key)}
     for attname, field in exposure.by_attname.items():
-        if attname not in sent and attname not in asked:
+        if attname not in sent and attname not in asked and not field.primary_key:  # as a parent's key is
             continue
         value = instance.__dict__.get(attname)
         if hasattr(value, "resolve_expression") or attname in instance.get_deferred_fields():
