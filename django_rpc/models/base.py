@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar
+from typing import Any
 
 from django.apps import apps
 from django.db import connections, models
@@ -53,12 +53,6 @@ class RpcModelBase(ModelBase):
         cls._rpc = _options(cls)
         register(cls)
         note_own_fields(cls)
-        if [manager.name for manager in cls._meta.managers] == ["_rpc_base"]:
-            if any(field.name == "objects" for field in cls._meta.fields):
-                raise ValueError(f"{cls.__name__} has a field named 'objects': give it a manager of another name.")
-            manager = RpcManager()
-            manager.auto_created = True
-            cls.add_to_class("objects", manager)
         record_managers(cls)
         super()._prepare()
 
@@ -99,7 +93,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
     cascades; this model's signals are sent here.
     """
 
-    objects: ClassVar[RpcManager]
+    objects = RpcManager()
     _rpc_base = RpcManager()
     _rpc: RpcOptions | None = None
 
@@ -121,7 +115,11 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         node, finish = begin_save(
             self, using, names=names, raw=raw, force_insert=bool(force_insert), force_update=force_update
         )
-        finish(connections[using].compute(node))
+        sending = self._state.__dict__.pop("sending", None)
+        if sending is None:
+            finish(connections[using].compute(node))
+        else:
+            sending(node, finish)
 
     save_base.alters_data = True  # type: ignore[attr-defined]
 

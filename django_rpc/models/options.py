@@ -9,7 +9,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections
 
-__all__ = ["RpcOptions", "mirror_for", "options_of", "register", "database_of", "through_label"]
+__all__ = ["RpcOptions", "database_of", "mirror_for", "options_of", "register", "through_label"]
 
 _KEYS = ("app_label", "name", "database", "fields")
 

@@ -15,12 +15,11 @@ from asgiref.sync import sync_to_async
 from django.db import connections, models
 from django.db.models import Q, QuerySet
 from django.db.models.constants import OnConflict
-from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from django.db.models.signals import post_delete, pre_delete
 from django.db.models.sql import UpdateQuery
 from django.db.utils import NotSupportedError
-from django.utils.functional import Promise
 
-from django_rpc.graph.delayed import Delayed
+from django_rpc.graph.delayed import Delayed, Output
 from django_rpc.graph.node import Call, Insert, Method, Node, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models import prefetch
@@ -30,7 +29,7 @@ from django_rpc.models.later import delayed_terminal
 from django_rpc.models.options import database_of, options_of
 from django_rpc.models.own_fields import has_own_fields, loaded_value, prepared_lookups, stored_value
 from django_rpc.models.query import RpcQuery
-from django_rpc.models.saving import begin_save, new_instance
+from django_rpc.models.saving import new_instance
 
 __all__ = ["RpcQuerySet", "rpc_queryset_class"]
 
@@ -90,6 +89,7 @@ class RpcQuerySet(QuerySet):
     dates = _recorded("dates")
     datetimes = _recorded("datetimes")
     select_related = _recorded("select_related")
+    prefetch_related = _recorded("prefetch_related")
     select_for_update = _recorded("select_for_update")
     defer = _recorded("defer")
     only = _recorded("only")
@@ -154,47 +154,28 @@ class RpcQuerySet(QuerySet):
         """As Django's; values may be futures and Delayed."""
         self._for_write = True
         instance = new_instance(self.model, settle(kwargs))
-        if not self._future:
-            instance.save(force_insert=True, using=self.db)
-            return instance
-        node, finish = begin_save(instance, self.db, names=None, raw=False, force_insert=True, force_update=False)
-        return Delayed(node, self._session, finish).submit(**self.query.options)
+        asked = []
+
+        def send(node: Node, finish: Callable[[Any], Any]) -> None:
+            delayed = Delayed(node, self._session, finish)
+            asked.append((delayed.submit if self._future else delayed.compute)(**self.query.options))
+
+        instance._state.sending = send  # so that a save() of the mirror's own is called
+        instance.save(force_insert=True, using=self.db)
+        return asked[0] if self._future and asked else instance
 
     def get_or_create(self, defaults: Any = None, **kwargs: Any) -> Any:
         """As Django's, in one message and one transaction at the service."""
-        if not self._future and not self._is_said_by_values(defaults, kwargs):
-            return super().get_or_create(defaults, **kwargs)
+        self._extract_model_params(defaults, **kwargs)
         return self._write("get_or_create", (), {"defaults": self._stored(defaults), **self._stored(kwargs)})
 
     def update_or_create(self, defaults: Any = None, create_defaults: Any = None, **kwargs: Any) -> Any:
         """As Django's, in one message and one transaction at the service."""
-        given = {"defaults": defaults} if create_defaults is None else {"create_defaults": create_defaults}
-        if not self._future and not self._is_said_by_values(defaults, kwargs, create_defaults):
-            return super().update_or_create(**{"defaults": defaults, **given}, **kwargs)
-        values = {"defaults": self._stored(defaults), **self._stored(kwargs)}
+        self._extract_model_params(create_defaults if create_defaults is not None else defaults, **kwargs)
+        given = {"defaults": self._stored(defaults), **self._stored(kwargs)}
         if create_defaults is not None:
-            values["create_defaults"] = self._stored(create_defaults)
-        return self._write("update_or_create", (), values)
-
-    def _is_said_by_values(self, defaults: Any, kwargs: dict[str, Any], create_defaults: Any = None) -> bool:
-        """Whether the service can do it all.
-
-        Not what is worked out only when a row is made: a callable, a property, this client's own ``save()`` and
-        receivers of its signals.  Raises what Django raises for a wrong lookup or an unknown name.
-        """
-        self.filter(**kwargs)
-        model = self.model
-        if model.save is not models.Model.save or pre_save.has_listeners(model) or post_save.has_listeners(model):
-            return False
-        for params in (defaults, create_defaults):
-            if params is not None and type(params) is not dict:
-                return False
-        params = self._extract_model_params(defaults, **{**kwargs, **(create_defaults or {})})
-        fields = {name for f in model._meta.concrete_fields for name in (f.name, f.attname)} | {"pk"}
-        return fields.issuperset(params) and not any(
-            (callable(value) and not _is_remote_value(value)) or isinstance(value, Promise)
-            for value in (*params.values(), *kwargs.values())
-        )
+            given["create_defaults"] = self._stored(create_defaults)
+        return self._write("update_or_create", (), given)
 
     def update(self, **kwargs: Any) -> Any:
         self._not_support_combined_queries("update")
@@ -279,7 +260,7 @@ class RpcQuerySet(QuerySet):
 
         Arguments are data, queries, futures or Delayed; the result is what the method returned.
         """
-        node = Call(self.__rpc_node__(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
+        node = Call(self.query.recorded(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
         return self._run(node)
 
     async def acall(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -303,6 +284,7 @@ class RpcQuerySet(QuerySet):
     def submit(self, **options: Any) -> Any:
         """Send the query now; returns a future whose result is the evaluated queryset."""
         (future,) = self._session.submit([self.rpc_output()], **{**self.query.options, **options})
+        future._node = self.query.recorded()  # as an argument it is the query, whatever was asked for
         return future
 
     def compute(self, **options: Any) -> Any:
@@ -313,20 +295,28 @@ class RpcQuerySet(QuerySet):
     def delayed(self) -> Delayed:
         """The handle on this query's node: nothing is sent before its ``compute()``."""
         finish = functools.partial(as_model, self.model) if self._fields is None else None
-        return Delayed(self.__rpc_node__(), self._session, finish)
+        return Delayed(self.query.recorded(), self._session, finish)
 
     def __rpc_node__(self) -> Node:
-        """The query with its prefetch lookups, which bring what instances hold: rows alone need none."""
-        node = self.query.recorded()
-        lookups = self._prefetch_related_lookups
-        return Method(node, "prefetch_related", freeze(lookups), where=node.where) if lookups else node
+        return self.query.recorded()
 
     def __rpc_local__(self) -> Any:
         return self
 
     def rpc_output(self) -> Any:
         """What to ask the service for, so that this queryset can be filled with the answer."""
-        return prefetch.output_for(self)
+        if not self._future:
+            return prefetch.output_for(self)
+        plain = self._chain()
+        plain._future = False
+        node, fill = prefetch.output_for(plain)
+
+        def finish(value: Any) -> Any:
+            self._result_cache = fill(value)._result_cache
+            self._prefetch_done = plain._prefetch_done
+            return plain
+
+        return Output(node, finish)
 
     # How Django copies and evaluates
 
@@ -395,10 +385,6 @@ class RpcQuerySet(QuerySet):
     @property
     def _session(self) -> Any:
         return connections[self.db].session
-
-    def _delayed_terminal(self, name: str, args: Any, kwargs: Any) -> Delayed:
-        node = Method(self.__rpc_node__(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
-        return Delayed(node, self._session, functools.partial(as_model, self.model))
 
     def _run(self, node: Node) -> Any:
         """Send a node that asks for a value: a future after ``future()``, else its result."""
