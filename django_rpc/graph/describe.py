@@ -287,6 +287,10 @@ def _insert(node: kinds.Insert, limit: int, depth: int) -> str:
     return f"{_model(node.model)}.objects.bulk_create(<{rows}>)"
 
 
+def _schema(node: kinds.Schema, limit: int, depth: int) -> str:
+    return f"schema({', '.join(map(repr, node.models))})"
+
+
 def _held(node: kinds.Held, limit: int, depth: int) -> str:
     return _value(node.value, limit, depth)
 
@@ -332,6 +336,7 @@ _STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
     kinds.Column: _column,
     kinds.Save: _save,
     kinds.Insert: _insert,
+    kinds.Schema: _schema,
     elements.Param: _param,
     elements.Map: _scope("map"),
     elements.Where: _scope("filter_by"),

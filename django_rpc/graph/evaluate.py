@@ -24,6 +24,7 @@ from django_rpc.graph.node import (
     Operator,
     Rows,
     Save,
+    Schema,
     Source,
     nodes_in,
 )
@@ -108,6 +109,7 @@ EVALUATORS: dict[type[Node], Callable[[Any, _Values], Any]] = {
     Source: _refuse,
     Save: _refuse,
     Insert: _refuse,
+    Schema: _refuse,
     Rows: _refuse,
     Column: _refuse,
 }

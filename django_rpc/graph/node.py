@@ -44,6 +44,7 @@ __all__ = [
     "Operator",
     "Rows",
     "Save",
+    "Schema",
     "Source",
     "callsite",
     "nodes_in",
@@ -326,6 +327,20 @@ class Insert(Node, frozen=True, eq=False):
             vocabulary.check_identifier(name)
 
 
+class Schema(Node, frozen=True, eq=False):
+    """What the service exposes to this client of ``models`` and of those that they lead to; of all without any.
+
+    The value is plain data: `schema.as_data`.  A model that this client does not see is not in it.
+    """
+
+    service: str
+    models: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for label in self.models:
+            vocabulary.check_model(label)
+
+
 class Held(Node, frozen=True, eq=False):
     """A Python object of the client that is no plain data; what it holds in containers may be nodes.
 
@@ -373,6 +388,7 @@ KINDS: dict[str, type[Node]] = {
     "column": Column,
     "save": Save,
     "insert": Insert,
+    "schema": Schema,
 }
 
 #: The kinds that never cross the wire, since they run in the client.

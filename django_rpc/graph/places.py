@@ -27,6 +27,7 @@ from django_rpc.graph.node import (
     Operator,
     Rows,
     Save,
+    Schema,
     Source,
 )
 from django_rpc.graph.rewrites import Draft
@@ -64,6 +65,7 @@ _HOMES: dict[type[Node], Callable[[Any, _Homes], frozenset[str]]] = {
     Source: _own_service,
     Save: _own_service,
     Insert: _own_service,
+    Schema: _own_service,
     Method: _with_parent,
     Call: _with_parent,
     Attr: _with_parent,

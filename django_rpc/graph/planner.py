@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django_rpc.graph.dag import as_node, topological
-from django_rpc.graph.node import LOCAL_KINDS, Column, Insert, Method, Node, Rows, Save, Source
+from django_rpc.graph.node import LOCAL_KINDS, Column, Insert, Method, Node, Rows, Save, Schema, Source
 from django_rpc.graph.places import CLIENT, Instance, Timetable, timetable
 from django_rpc.graph.plan import Given, Plan, Stage
 from django_rpc.graph.rewrites import REWRITES, Draft
@@ -45,7 +45,7 @@ def partition(draft: Draft) -> Plan:
         kind = type(node)
         if kind in _LOCAL:
             local = True
-        elif isinstance(node, (Source, Save, Insert)):
+        elif isinstance(node, (Source, Save, Insert, Schema)):
             services.add(node.service)
     if len(services) == 1 and not local:
         places = {node: index for index, node in enumerate(draft.nodes)}

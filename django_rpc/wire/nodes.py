@@ -25,6 +25,7 @@ from django_rpc.graph.node import (
     Operator,
     Rows,
     Save,
+    Schema,
     Source,
 )
 from django_rpc.graph.vocabulary import check_identifier, check_path
@@ -120,6 +121,10 @@ class InsertForm(_Form, frozen=True, tag="insert"):
     options: InsertOptions
 
 
+class SchemaForm(_Form, frozen=True, tag="schema"):
+    models: tuple[str, ...]
+
+
 AnyForm = (
     SourceForm
     | MethodForm
@@ -132,6 +137,7 @@ AnyForm = (
     | ColumnForm
     | SaveForm
     | InsertForm
+    | SchemaForm
 )
 
 
@@ -165,6 +171,7 @@ WRITERS: dict[type[Node], Callable[[Packer, Any], Any]] = {
     Column: lambda pack, n: ("column", pack.reference(n.parent), n.name),
     Save: _write_save,
     Insert: _write_insert,
+    Schema: lambda pack, n: ("schema", n.models),
 }
 
 
@@ -239,6 +246,7 @@ READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
     ColumnForm: _read_column,
     SaveForm: _read_save,
     InsertForm: _read_insert,
+    SchemaForm: lambda unpack, form: Schema(service=_HERE, models=form.models),
 }
 
 _FORM_KINDS = {form.__struct_config__.tag for form in _Form.__subclasses__()}

@@ -370,6 +370,7 @@ def test_every_kind_is_pickled():
         KINDS["column"](rows, "id"),
         Save("shop.Order", "rpc", {"a": base}, adding=True, update_fields=("a",)),
         Insert("shop.Order", "rpc", ("a",), ((1,),)),
+        KINDS["schema"]("rpc", ("shop.Order",)),
     ]
     assert {type(node) for node in some} == set(KINDS.values())
     for node in some:

@@ -27,8 +27,10 @@ from django_rpc.graph.node import (
     Operator,
     Rows,
     Save,
+    Schema,
     Source,
 )
+from django_rpc.graph.schema import ComputedSchema, ConstraintSchema, FieldSchema, ModelSchema, as_data, models_of
 from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import CODES
@@ -101,9 +103,10 @@ def every_kind():
     )
     first = Item(parent=ids, key=0)
     both = Literal(value=[saved, (first, {"lines": lines})])
-    nodes = (orders, grouped, rows, ids, order, total, doubled, called, saved, again, lines, first, both)
+    exposed = Schema(service="rpc", models=("shop.Line",))
+    nodes = (orders, grouped, rows, ids, order, total, doubled, called, saved, again, lines, first, both, exposed)
     assert {type(node) for node in nodes} == set(KINDS.values())
-    return Request(id="kinds", nodes=nodes, outputs=(2, 7, 9, 12))
+    return Request(id="kinds", nodes=nodes, outputs=(2, 7, 9, 12, 13))
 
 
 def every_value():
@@ -146,6 +149,32 @@ def records_answer():
     return Response(id="r1", outputs=(order, [1, 2], None, lines, {"n": 3}))
 
 
+def described_models():
+    state = FieldSchema(
+        name="state", type="CharField", max_length=10, choices=[["new", "New"], ["sent", "Sent"]], default="new"
+    )
+    order = FieldSchema(name="order", type="ForeignKey", to="shop.Order", on_delete="CASCADE", related_name="lines")
+    price = FieldSchema(name="price", type="DecimalField", max_digits=10, decimal_places=2, default=Decimal("0.50"))
+    line = ModelSchema(
+        model="shop.Line",
+        verbose_name="order line",
+        fields=[FieldSchema(name="id", type="BigAutoField", primary_key=True), order, price, state],
+        computed=[ComputedSchema(name="total", type="DecimalField")],
+        operations=["create", "read"],
+        methods=["close"],
+        ordering=["-id"],
+        constraints=[ConstraintSchema(name="once", fields=["order", "state"])],
+    )
+    rush = ModelSchema(model="shop.Rush", parents=["shop.Order"], content_type=7)
+    note = FieldSchema(name="note", help_text="A kind of the server's own", filled=True, readonly=True, default=None)
+    seat = ModelSchema(model="shop.Seat", fields=[note], unique_together=[["row", "number"]], proxy_of="shop.Place")
+    return [line, rush, seat]
+
+
+def schema_answer():
+    return Response(id="kinds", outputs=(as_data(described_models()),))
+
+
 def an_error():
     report = ErrorReport(
         code="DoesNotExist", message="Order matching query does not exist.", model="shop.Order", node=3
@@ -174,6 +203,7 @@ REQUESTS = {
 RESPONSES = {
     "response_rows": rows_answer,
     "response_records": records_answer,
+    "response_schema": schema_answer,
     "response_error": an_error,
     "response_remote_error": a_remote_error,
 }
@@ -197,6 +227,18 @@ def test_a_request_is_these_bytes_both_ways(name):
 def test_a_response_is_these_bytes_both_ways(name):
     assert encode_response(RESPONSES[name]()) == stored(name)
     assert repr(decode_response(stored(name))) == repr(RESPONSES[name]())
+
+
+def test_described_models_come_back_as_they_were():
+    (data,) = decode_response(stored("response_schema")).outputs
+    assert list(models_of(data).values()) == described_models()
+
+
+def test_the_protocol_names_every_key_of_a_description():
+    text = PROTOCOL.read_text()
+    for kind in (ModelSchema, FieldSchema):
+        for name in kind.__struct_fields__:
+            assert re.search(rf"^\|[^|]*`{name}`", text, re.MULTILINE), name
 
 
 def test_no_vector_without_a_test():

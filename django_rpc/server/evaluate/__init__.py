@@ -21,12 +21,14 @@ from django_rpc.graph.node import (
     Operator,
     Rows,
     Save,
+    Schema,
     Source,
 )
 from django_rpc.server.evaluate import calls, methods, prefetch, rows, save, values
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.policy import CURRENT, Policy
+from django_rpc.server.schema import describe_models
 from django_rpc.wire.messages import Request
 
 __all__ = ["VISITORS", "EvaluationError", "evaluate"]
@@ -52,6 +54,7 @@ VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     Column: rows.visit_column,
     Save: save.visit_save,
     Insert: save.visit_insert,
+    Schema: lambda ev, node: describe_models(ev.policy, node.models),
 }
 
 if set(VISITORS) != set(KINDS.values()):

@@ -1,0 +1,187 @@
+"""What a service exposes of its models, as plain data: the value of a `Schema` node.
+
+The structs below are the form in this process; `as_data` and `models_of` turn them into dicts that cross the
+wire, and back.  Keys whose value is the default are left out; a reader passes over keys that it does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from django_rpc.graph.vocabulary import FIELDS, check_identifier, check_model
+
+__all__ = [
+    "CALLED_DEFAULTS",
+    "DELETE_RULES",
+    "FIELD_TYPES",
+    "RELATIONS",
+    "ComputedSchema",
+    "ConstraintSchema",
+    "FieldSchema",
+    "ModelSchema",
+    "as_data",
+    "models_of",
+]
+
+RELATIONS = frozenset("ForeignKey OneToOneField ManyToManyField GenericForeignKey GenericRelation".split())
+#: Every type that a described field may have, by Django's class name; null is a type of the service's own.
+FIELD_TYPES = frozenset({*FIELDS, *RELATIONS, "FileField", "FilePathField", "ImageField"})
+DELETE_RULES = frozenset("CASCADE PROTECT RESTRICT SET_NULL SET_DEFAULT SET DO_NOTHING".split())
+#: Functions that give a default, by what they give.
+CALLED_DEFAULTS = frozenset("dict list now today uuid4".split())
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of the structs."""
+
+
+class FieldSchema(_Part, frozen=True):
+    """One field.
+
+    ``null`` to ``editable`` and the sizes are Django's options.  ``default`` is plain data; ``called_default`` names
+    the function that makes one, and ``filled`` says that the service fills the field by a rule of its own.
+    ``readonly`` is a field that this client may not set.  ``to`` is the label of the related model.
+    """
+
+    name: str
+    type: str | None = None
+    verbose_name: str | None = None
+    help_text: str | None = None
+    null: bool = False
+    blank: bool = False
+    unique: bool = False
+    primary_key: bool = False
+    editable: bool = True
+    readonly: bool = False
+    max_length: int | None = None
+    max_digits: int | None = None
+    decimal_places: int | None = None
+    choices: list[Any] | None = None
+    default: Any = msgspec.UNSET
+    called_default: str | None = None
+    filled: bool = False
+    auto_now: bool = False
+    auto_now_add: bool = False
+    to: str | None = None
+    to_field: str | None = None
+    on_delete: str | None = None
+    related_name: str | None = None
+    related_query_name: str | None = None
+    through: str | None = None
+    through_fields: list[str] | None = None
+    symmetrical: bool = False
+    parent_link: bool = False
+    content_type_field: str | None = None
+    object_id_field: str | None = None
+
+
+class ComputedSchema(_Part, frozen=True):
+    """A value that the service computes of each instance; its type is known where the function says it."""
+
+    name: str
+    type: str | None = None
+
+
+class ConstraintSchema(_Part, frozen=True):
+    """Fields that are unique together, without a condition."""
+
+    name: str
+    fields: list[str]
+
+
+class ModelSchema(_Part, frozen=True):
+    """One model, as far as this client may see it.
+
+    ``parents`` are models of the answer whose fields it inherits (multi-table inheritance) and does not repeat;
+    ``proxy_of`` is the one that it is a proxy of.  ``content_type`` is the key of its row in ContentType.
+    """
+
+    model: str
+    verbose_name: str | None = None
+    verbose_name_plural: str | None = None
+    fields: list[FieldSchema] = []
+    computed: list[ComputedSchema] = []
+    operations: list[str] = []
+    methods: list[str] = []
+    ordering: list[str] = []
+    get_latest_by: list[str] = []
+    unique_together: list[list[str]] = []
+    constraints: list[ConstraintSchema] = []
+    parents: list[str] = []
+    proxy_of: str | None = None
+    content_type: int | None = None
+
+
+def as_data(models: Iterable[ModelSchema]) -> dict[str, Any]:
+    """The value of a `Schema` node.
+
+    >>> as_data([ModelSchema(model="shop.Tag", fields=[FieldSchema(name="id", type="AutoField", primary_key=True)])])
+    {'models': [{'model': 'shop.Tag', 'fields': [{'name': 'id', 'type': 'AutoField', 'primary_key': True}]}]}
+    """
+    return {"models": [_dict(model) for model in models]}
+
+
+def _dict(part: _Part) -> dict[str, Any]:
+    """A struct without its defaults.  Values stay what they are: msgspec's own would make texts of decimals."""
+    found = {}
+    for field in msgspec.structs.fields(type(part)):
+        value = getattr(part, field.name)
+        default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        if value is default or (type(value) is type(default) and value == default):
+            continue
+        if isinstance(value, list) and value and isinstance(value[0], _Part):
+            value = [_dict(item) for item in value]
+        found[field.name] = value
+    return found
+
+
+def models_of(data: Any) -> dict[str, ModelSchema]:
+    """The models of a `Schema` node's value by their labels; raises ValueError for what is not of this form.
+
+    >>> found = models_of({"models": [{"model": "shop.Tag", "new_key": 1}]})
+    >>> found["shop.Tag"].operations
+    []
+    """
+    try:
+        found = [_model(item) for item in data["models"]]
+    except (msgspec.ValidationError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"The service's answer does not describe models: {error}") from error
+    return {model.model: model for model in found}
+
+
+def _model(data: Mapping[str, Any]) -> ModelSchema:
+    model = msgspec.convert({**data, "fields": []}, ModelSchema)
+    fields = [msgspec.convert(_plain(item), FieldSchema) for item in data.get("fields", ())]
+    # A default is any value, which convert() would look into.
+    kept = [
+        msgspec.structs.replace(field, default=item["default"]) if "default" in item else field
+        for field, item in zip(fields, data.get("fields", ()), strict=True)
+    ]
+    model = msgspec.structs.replace(model, fields=kept)
+    _check(model)
+    return model
+
+
+def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name != "default"}
+
+
+def _check(model: ModelSchema) -> None:
+    """Names become names of a program: raise ValueError for one that is none."""
+    for label in (model.model, *model.parents, *([model.proxy_of] if model.proxy_of else [])):
+        check_model(label)
+    for name in (*model.methods, *(item.name for item in model.computed)):
+        check_identifier(name)
+    for field in model.fields:
+        check_identifier(field.name)
+        for label in filter(None, (field.to, field.through)):
+            check_model(label)
+        for name in filter(None, (field.to_field, *(field.through_fields or ()))):
+            check_identifier(name)
+        if field.type is not None and field.type not in FIELD_TYPES:
+            raise ValueError(f"{model.model}.{field.name} has the unknown type {field.type!r}.")
+        if field.on_delete is not None and field.on_delete not in DELETE_RULES:
+            raise ValueError(f"{model.model}.{field.name} has the unknown rule {field.on_delete!r}.")

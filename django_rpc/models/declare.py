@@ -1,0 +1,267 @@
+"""What a mirror of a described model declares: one form for the source that is written and for the class that is made.
+
+`field_call` says how a field is constructed, as a name and arguments; `Code` is an argument that is not a literal.
+"""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import django
+import msgspec
+from django.apps import apps
+from django.db import models
+from django.utils import timezone
+
+from django_rpc.graph.schema import FieldSchema, ModelSchema
+
+__all__ = [
+    "CONTENT_TYPE",
+    "Call",
+    "Code",
+    "bases",
+    "class_names",
+    "field_call",
+    "inherit_order",
+    "meta_options",
+    "plain",
+]
+
+CONTENT_TYPE = "contenttypes.ContentType"
+GENERIC = frozenset({"GenericForeignKey", "GenericRelation"})
+HAS_DB_DEFAULT = django.VERSION >= (5, 0)
+
+#: The greatest length that a class has without being told.
+_LENGTHS = {
+    "EmailField": 254,
+    "FileField": 100,
+    "FilePathField": 100,
+    "ImageField": 100,
+    "SlugField": 50,
+    "URLField": 200,
+}
+_WITH_LENGTH = frozenset({"BinaryField", "CharField", "TextField", *_LENGTHS})
+
+
+@dataclass(frozen=True)
+class Code:
+    """A name of a program, what it stands for, and the line that imports it."""
+
+    text: str
+    value: Any
+    imports: str = ""
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+_DEFAULTS = {
+    "dict": Code("dict", dict),
+    "list": Code("list", list),
+    "now": Code("timezone.now", timezone.now, "from django.utils import timezone"),
+    "today": Code("datetime.date.today", datetime.date.today, "import datetime"),
+    "uuid4": Code("uuid.uuid4", uuid.uuid4, "import uuid"),
+}
+
+
+@dataclass
+class Call:
+    """The construction of a field or a constraint: the class's name, arguments, and a remark for the reader."""
+
+    name: str
+    args: list[Any] = field(default_factory=list)
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    remark: str = ""
+
+    @property
+    def is_generic(self) -> bool:
+        return self.name in GENERIC
+
+    def make(self) -> Any:
+        """The object itself."""
+        if self.is_generic:
+            from django.contrib.contenttypes import fields
+
+            factory = getattr(fields, self.name)
+        else:
+            factory = getattr(models, self.name)
+        return factory(*map(plain, self.args), **{name: plain(value) for name, value in self.kwargs.items()})
+
+
+def plain(value: Any) -> Any:
+    """``value`` with objects in the places of `Code` and `Call`."""
+    if isinstance(value, Code):
+        return value.value
+    if isinstance(value, Call):
+        return value.make()
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def field_call(model: ModelSchema, described: FieldSchema, names: dict[str, str]) -> tuple[str, Call]:
+    """The name and the construction of a field.
+
+    ``names`` maps the label of each related model to how it is referred to; one that is not in it cannot be named,
+    and its key stands in the place of the relation.
+    """
+    if described.type == "GenericForeignKey":
+        return described.name, Call(described.type, [described.content_type_field, described.object_id_field])
+    if described.type == "GenericRelation":
+        return described.name, _generic_relation(described, names)
+    if described.to is None:
+        return described.name, _column(described)
+    if described.to == CONTENT_TYPE and not apps.is_installed("django.contrib.contenttypes"):
+        plain = msgspec.structs.replace(described, name=f"{described.name}_id", type="IntegerField", to=None)
+        return plain.name, _column(plain)
+    return described.name, _relation(model, described, names)
+
+
+def _generic_relation(described: FieldSchema, names: dict[str, str]) -> Call:
+    call = Call("GenericRelation", [names[described.to or ""]])
+    usual = {"content_type_field": "content_type", "object_id_field": "object_id"}
+    for name in usual:
+        if getattr(described, name) != usual[name]:
+            call.kwargs[name] = getattr(described, name)
+    if described.related_query_name:
+        call.kwargs["related_query_name"] = described.related_query_name
+    return call
+
+
+def _column(described: FieldSchema) -> Call:
+    call = Call(described.type or "TextField", _verbose(described), {})
+    if described.type is None:
+        call.remark = "This field type is a guess."
+    if described.type == "FilePathField":
+        call.kwargs["path"] = ""  # the folder is the service's
+    length = described.max_length
+    if length is not None and call.name in _WITH_LENGTH and length != _LENGTHS.get(call.name):
+        call.kwargs["max_length"] = length
+    for name in ("max_digits", "decimal_places"):
+        if getattr(described, name) is not None and call.name == "DecimalField":
+            call.kwargs[name] = getattr(described, name)
+    call.kwargs.update(_common(described))
+    for name in ("auto_now", "auto_now_add"):
+        if getattr(described, name):
+            call.kwargs[name] = True
+    return call
+
+
+def _relation(model: ModelSchema, described: FieldSchema, names: dict[str, str]) -> Call:
+    assert described.to is not None
+    target = "self" if described.to == model.model else names[described.to]
+    call = Call(described.type or "ForeignKey", [target])
+    if described.type != "ManyToManyField":
+        rule = described.on_delete if described.on_delete != "SET" else "DO_NOTHING"
+        rule = "DO_NOTHING" if described.to == CONTENT_TYPE else rule
+        call.args.append(Code(f"models.{rule}", getattr(models, rule or "DO_NOTHING")))
+        if described.verbose_name:
+            call.kwargs["verbose_name"] = described.verbose_name
+    elif described.verbose_name:
+        call.kwargs["verbose_name"] = described.verbose_name
+    if described.to_field:
+        call.kwargs["to_field"] = described.to_field
+    if described.parent_link:
+        call.kwargs["parent_link"] = True
+    for name in ("related_name", "related_query_name"):
+        if getattr(described, name):
+            call.kwargs[name] = getattr(described, name)
+    if described.type == "ManyToManyField":
+        if target == "self" and not described.symmetrical:
+            call.kwargs["symmetrical"] = False
+        if described.through in names:
+            call.kwargs["through"] = names[described.through or ""]
+            if described.through_fields:
+                call.kwargs["through_fields"] = tuple(described.through_fields)
+    common = _common(described)
+    if described.type == "ManyToManyField":
+        common.pop("null", None)
+    call.kwargs.update(common)
+    return call
+
+
+def _verbose(described: FieldSchema) -> list[Any]:
+    return [described.verbose_name] if described.verbose_name else []
+
+
+def _common(described: FieldSchema) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if described.choices is not None:
+        found["choices"] = [_choice(value, label) for value, label in described.choices]
+    if described.default is not msgspec.UNSET:
+        found["default"] = described.default
+    elif described.called_default in _DEFAULTS:
+        found["default"] = _DEFAULTS[described.called_default]
+    elif described.filled and HAS_DB_DEFAULT:
+        # Left out of what is sent, so that the service fills it.
+        found["db_default"] = Code("models.Value(None)", models.Value(None))
+    for name in ("null", "blank", "unique", "primary_key"):
+        if getattr(described, name):
+            found[name] = True
+    automatic = described.auto_now or described.auto_now_add
+    if (not described.editable or described.readonly) and not automatic:
+        found["editable"] = False
+    if described.help_text:
+        found["help_text"] = described.help_text
+    return found
+
+
+def _choice(value: Any, label: Any) -> tuple[Any, Any]:
+    if isinstance(label, list | tuple):
+        return value, [_choice(inner, text) for inner, text in label]
+    return value, label
+
+
+def meta_options(model: ModelSchema) -> dict[str, Any]:
+    """What ``class Meta`` of the mirror says."""
+    found: dict[str, Any] = {}
+    if model.proxy_of is not None:
+        found["proxy"] = True
+    for name in ("verbose_name", "verbose_name_plural", "ordering"):
+        if getattr(model, name):
+            found[name] = getattr(model, name)
+    if model.get_latest_by:
+        found["get_latest_by"] = model.get_latest_by[0] if len(model.get_latest_by) == 1 else model.get_latest_by
+    if model.unique_together:
+        found["unique_together"] = [tuple(names) for names in model.unique_together]
+    if model.constraints:
+        found["constraints"] = [
+            Call("UniqueConstraint", [], {"fields": item.fields, "name": item.name}) for item in model.constraints
+        ]
+    return found
+
+
+def class_names(described: dict[str, ModelSchema]) -> dict[str, str]:
+    """The name of the class for each label; of two models with one name, the second has its app's before it.
+
+    >>> class_names({label: ModelSchema(model=label) for label in ("hall.Seat", "zoo.Seat")})
+    {'hall.Seat': 'Seat', 'zoo.Seat': 'ZooSeat'}
+    """
+    found: dict[str, str] = {}
+    for label in described:
+        app_label, _, name = label.partition(".")
+        if name in found.values():
+            name = app_label.replace("_", " ").title().replace(" ", "") + name
+        found[label] = name
+    return found
+
+
+def inherit_order(described: dict[str, ModelSchema]) -> list[ModelSchema]:
+    """The models, each after those that it inherits from."""
+    done: dict[str, ModelSchema] = {}
+
+    def add(model: ModelSchema) -> None:
+        for label in (*model.parents, *([model.proxy_of] if model.proxy_of else [])):
+            if label in described and label not in done:
+                add(described[label])
+        done.setdefault(model.model, model)
+
+    for model in described.values():
+        add(model)
+    return list(done.values())
+
+
+def bases(model: ModelSchema) -> list[str]:
+    """The labels of the mirrors that the mirror inherits from."""
+    return [model.proxy_of] if model.proxy_of else list(model.parents)

@@ -1,0 +1,117 @@
+"""``django_rpc.mirror("shop.Order")``: mirrors made in memory from what the service exposes, for notebooks."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import types
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.db import connections
+from django.utils.text import capfirst
+
+from django_rpc.graph.node import Schema, callsite
+from django_rpc.graph.schema import ModelSchema, models_of
+from django_rpc.models.base import RpcModel
+from django_rpc.models.declare import CONTENT_TYPE, bases, field_call, inherit_order, meta_options, plain
+
+__all__ = ["exposed_models", "mirror"]
+
+_made: dict[tuple[str, str], Any] = {}
+_lock = threading.RLock()
+
+
+def exposed_models(using: str = "rpc", *labels: str) -> dict[str, ModelSchema]:
+    """What the service ``using`` exposes to this client: one message.
+
+    ``labels`` name the models that are wanted, which come with all that they lead to; without any, all come.
+    Raises what a message raises, and ValueError where the answer cannot be read.
+    """
+    connection = connections[using]
+    if connection.vendor != "rpc":
+        raise ValueError(f"The database {using!r} is no service of django_rpc: it is of {connection.vendor!r}.")
+    return models_of(connection.compute(Schema(service=using, models=labels, where=callsite())))
+
+
+def mirror(label: str, using: str = "rpc") -> Any:
+    """The mirror of the service's model ``label``, with all the fields that the service exposes to this client.
+
+    It is made when it is first asked for, with the mirrors of all that it leads to, each once; that is one
+    message.  Raises LookupError where the service exposes no such model.
+
+    >>> Order = mirror("shop.Order")                              # doctest: +SKIP
+    >>> Order.objects.filter(customer__tier="vip").first()        # doctest: +SKIP
+    <Order: Order object (327)>
+    """
+    with _lock:
+        found = _made.get((using, label.lower()))
+        if found is None:
+            described = exposed_models(using, label)
+            if label.lower() not in map(str.lower, described):
+                raise LookupError(_unknown(label, using))
+            _make(described, using)
+            found = _made[using, label.lower()]
+        return found
+
+
+def _unknown(label: str, using: str) -> str:
+    known = sorted(exposed_models(using))
+    near = get_close_matches(label, known, 3) or [name for name in known if name.split(".")[1] == label.split(".")[-1]]
+    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It exposes {', '.join(known) or 'none'}."
+    return f"The service {using!r} exposes no model {label!r}. {hint}"
+
+
+def _make(described: dict[str, ModelSchema], using: str) -> None:
+    references = {label: f"{_app_label(label, using)}.{label.partition('.')[2]}" for label in described}
+    references[CONTENT_TYPE] = CONTENT_TYPE
+    for model in inherit_order(described):
+        if (using, model.model.lower()) not in _made:
+            _made[using, model.model.lower()] = _class(model, using, references)
+    apps.clear_cache()
+
+
+def _class(model: ModelSchema, using: str, references: dict[str, str]) -> Any:
+    service_app, _, name = model.model.partition(".")
+    label = _app_label(model.model, using)
+    module = _module(label, service_app)
+    meta = {key: plain(value) for key, value in meta_options(model).items()}
+    attrs: dict[str, Any] = {
+        "__module__": module.__name__,
+        "__qualname__": name,
+        "__doc__": f"{model.model} of the service {using!r}.",
+        "Rpc": type("Rpc", (), {"app_label": service_app, "name": name, "database": using}),
+        "Meta": type("Meta", (), {**meta, "app_label": label}),
+    }
+    for field in model.fields:
+        field_name, call = field_call(model, field, references)
+        attrs[field_name] = call.make()
+    above = tuple(_made[using, parent.lower()] for parent in bases(model)) or (RpcModel,)
+    made = type(RpcModel)(name, above, attrs)
+    setattr(module, name, made)
+    return made
+
+
+def _app_label(label: str, using: str) -> str:
+    """An app of its own for each app of each service: a local app may have the same name."""
+    return f"{using}_{label.partition('.')[0]}"
+
+
+def _module(label: str, service_app: str) -> types.ModuleType:
+    """The module that the classes are in, so that they can be pickled, and the app that Django looks for them in."""
+    name = f"django_rpc.mirrors.{label}"
+    module = sys.modules.get(name)
+    if module is None:
+        module = sys.modules[name] = types.ModuleType(name, "Mirrors made by django_rpc.mirror().")
+    if label not in apps.app_configs:
+        # Without an app, Django does not find the relations that lead to a model.
+        known = {"label": label, "path": str(Path(__file__).parent), "verbose_name": capfirst(service_app)}
+        config = type("MirrorsConfig", (AppConfig,), known)(name, module)
+        config.apps = apps
+        config.models = apps.all_models[label]
+        config.models_module = module
+        apps.app_configs[label] = config
+        apps.clear_cache()
+    return module

@@ -1,0 +1,170 @@
+"""The text of a ``models.py`` with the mirrors of described models: what ``rpc_inspect`` prints."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django_rpc.graph.schema import ModelSchema
+from django_rpc.models.declare import Call, Code, bases, class_names, field_call, inherit_order, meta_options
+
+__all__ = ["models_source"]
+
+WIDTH = 88
+#: Names that the body of a class uses, by how late a field of that name has to come.
+_SHADOWING = {**dict.fromkeys("Decimal datetime dict list timezone uuid".split(), 1), "models": 2}
+_HEAD = '''"""Mirrors of the models that {using!r} exposes, written by ``manage.py rpc_inspect {using}``.
+
+Keep the models and fields that you need, and add methods and ``__str__`` to them.
+"""'''
+
+
+def models_source(described: dict[str, ModelSchema], using: str = "rpc") -> str:
+    """A module with one mirror for each model: valid, importable in an installed app, formatted.
+
+    >>> print(models_source({"shop.Tag": ModelSchema(model="shop.Tag")}).partition("class ")[2])
+    Tag(RpcModel):
+        class Rpc:
+            app_label = "shop"
+    <BLANKLINE>
+    """
+    writer = _Writer(described, using)
+    classes = [writer.mirror(model) for model in inherit_order(described)]
+    head = [_HEAD.format(using=using), "", *writer.import_lines()]
+    return "\n".join([*head, *(f"\n\n{text}" for text in classes)]) + "\n"
+
+
+class _Writer:
+    def __init__(self, described: dict[str, ModelSchema], using: str) -> None:
+        self.described = described
+        self.using = using
+        self.names = class_names(described)
+        self.imports: set[str] = {"from django.db import models", "from django_rpc.models import RpcModel"}
+
+    def import_lines(self) -> list[str]:
+        """The standard library's, Django's and ours, with a line between."""
+        groups: dict[int, list[str]] = {}
+        for (module, word), names in _by_module(self.imports).items():
+            line = f"from {module} import {', '.join(sorted(names))}" if word == "from" else f"import {module}"
+            rank = 2 if module.startswith("django_rpc") else 1 if module.startswith("django") else 0
+            groups.setdefault(rank, []).append(line)
+        order = [sorted(groups[rank], key=lambda line: (line.startswith("from"), line)) for rank in sorted(groups)]
+        return "\n\n".join("\n".join(lines) for lines in order).split("\n")
+
+    def mirror(self, model: ModelSchema) -> str:
+        """The text of one class."""
+        name = self.names[model.model]
+        above = [self.names[label] for label in bases(model)] or ["RpcModel"]
+        parts = [
+            ["    class Rpc:", *(f"        {key} = {_text(value)}" for key, value in self._rpc(model, name).items())]
+        ]
+        meta = meta_options(model)
+        if meta:
+            parts.append(["    class Meta:", *(line for item in meta.items() for line in self._option(*item))])
+        # A name that the lines below it need for something else (a field "uuid", a default uuid.uuid4) comes last.
+        ordered = sorted(model.fields, key=lambda field: _SHADOWING.get(field.name, 0))
+        fields = [line for field in ordered for line in self._field(model, field)]
+        if fields:
+            parts.append(fields)
+        remarks = self._remarks(model)
+        if remarks:
+            parts.insert(0, remarks)
+        body = "\n\n".join("\n".join(part) for part in parts)
+        return f"class {name}({', '.join(above)}):\n{body}"
+
+    def _rpc(self, model: ModelSchema, name: str) -> dict[str, str]:
+        app_label, _, own_name = model.model.partition(".")
+        found = {"app_label": app_label}
+        if own_name != name or bases(model):
+            found["name"] = own_name
+        if self.using != "rpc":
+            found["database"] = self.using
+        return found
+
+    def _remarks(self, model: ModelSchema) -> list[str]:
+        lines = []
+        if model.computed:
+            lines.append(f"Computed at the service: {', '.join(item.name for item in model.computed)}.")
+        if model.methods:
+            lines.append(f"Methods, by objects.call(name, ...): {', '.join(model.methods)}.")
+        if set(model.operations) != {"read", "create", "update", "delete"}:
+            lines.append(f"Operations: {', '.join(model.operations) or 'none'}.")
+        return [line for text in lines for line in _comment(text, 4)]
+
+    def _option(self, name: str, value: Any) -> Iterator[str]:
+        yield from _assignment(name, value, 8)
+
+    def _field(self, model: ModelSchema, field: Any) -> Iterator[str]:
+        name, call = field_call(model, field, self._references())
+        self._import_for(call)
+        remark = f"  # {call.remark}" if call.remark else ""
+        text = f"    {name} = {_text(call, 4, len(name) + 3 + len(remark))}{remark}"
+        yield from text.split("\n")
+
+    def _references(self) -> dict[str, str]:
+        return {**self.names, "contenttypes.ContentType": "contenttypes.ContentType"}
+
+    def _import_for(self, call: Call) -> None:
+        if call.is_generic:
+            self.imports.add(f"from django.contrib.contenttypes.fields import {call.name}")
+        for value in (*call.args, *call.kwargs.values()):
+            if isinstance(value, Code) and value.imports:
+                self.imports.add(value.imports)
+            module = type(value).__module__
+            if module in ("datetime", "decimal", "uuid"):
+                self.imports.add(f"import {module}" if module != "decimal" else "from decimal import Decimal")
+
+
+def _assignment(name: str, value: Any, indent: int) -> Iterator[str]:
+    line = f"{' ' * indent}{name} = {_text(value, indent, len(name) + 3)}"
+    yield from line.split("\n")
+
+
+def _text(value: Any, indent: int = 8, taken: int = 0) -> str:
+    """``value`` as source; what does not fit on its line, of which ``taken`` characters are used, has one an item."""
+    line = _literal(value)
+    parts = _parts(value)
+    if parts is None or indent + taken + len(line) <= WIDTH:
+        return line
+    start, items, end = parts
+    inner = [f"{' ' * (indent + 4)}{name}{_text(item, indent + 4, len(name) + 1)}," for name, item in items]
+    return "\n".join([start, *inner, " " * indent + end])
+
+
+def _parts(value: Any) -> tuple[str, list[tuple[str, Any]], str] | None:
+    """How a call or a list begins, its named items, and how it ends; None for what is written on one line."""
+    if isinstance(value, Call):
+        items = [*(("", item) for item in value.args), *((f"{name}=", item) for name, item in value.kwargs.items())]
+        return f"{'' if value.is_generic else 'models.'}{value.name}(", items, ")"
+    if isinstance(value, list | tuple) and value:
+        start, end = "[]" if isinstance(value, list) else "()"
+        return start, [("", item) for item in value], end
+    return None
+
+
+def _literal(value: Any) -> str:
+    """``repr`` with the quotes that formatters use."""
+    if isinstance(value, str):
+        text = repr(str(value))
+        return text if '"' in text or text[0] == '"' else f'"{text[1:-1]}"'
+    if isinstance(value, Call):
+        start, items, end = _parts(value) or ("", [], "")
+        return start + ", ".join(f"{name}{_literal(item)}" for name, item in items) + end
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
+    return repr(value)
+
+
+def _by_module(lines: Iterable[str]) -> dict[tuple[str, str], set[str]]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for line in lines:
+        word, module, *rest = line.split()
+        found.setdefault((module, word), set()).update(rest[1:])
+    return found
+
+
+def _comment(text: str, indent: int) -> Iterable[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=" " * indent + "# ", subsequent_indent=" " * indent + "# ")
