@@ -7,13 +7,14 @@ dask's, a Delayed is a task like any other.  Nothing here imports dask, unless d
 from __future__ import annotations
 
 import importlib
+import operator
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from django_rpc.graph.delayed import Delayed
 
-__all__ = ["get", "graph", "rebuild", "single"]
+__all__ = ["graph", "optimize", "rebuild", "scheduler", "single"]
 
 
 class Computation:
@@ -28,16 +29,18 @@ class Computation:
         return self.delayed.compute()
 
 
-class Known:
-    """The task of a value that is there."""
+class Together:
+    """The task of several Delayed: called, it computes them in one plan."""
 
-    __slots__ = ("value",)
+    __slots__ = ("delayeds",)
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    def __init__(self, delayeds: tuple[Delayed, ...]) -> None:
+        self.delayeds = delayeds
 
     def __call__(self) -> Any:
-        return self.value
+        from django_rpc.graph.delayed import compute
+
+        return compute(*self.delayeds)
 
 
 def graph(delayed: Delayed) -> dict[str, tuple[Callable[[], Any]]]:
@@ -55,27 +58,30 @@ def rebuild(computed: Mapping[str, Any], key: str, *, rename: Mapping[str, str] 
     from django_rpc.graph.delayed import delayed
 
     found = computed[key]
-    task = getattr(found, "func", found)
-    if isinstance(task, Computation):
+    task = _computation(found)
+    if task is not None:
         return task.delayed
     renamed = rename.get(key, key) if rename else key
     again: Delayed = delayed(found, name=renamed, traverse=False)
     return again
 
 
-def get(tasks: Any, keys: Any, **options: Any) -> Any:
-    """A scheduler of dask's: computes all of our Delayed in one plan, and has dask do the rest."""
-    from django_rpc.graph.delayed import compute
-
-    threaded = importlib.import_module("dask.threaded")
-    tasks = dict(tasks.__dask_graph__() if hasattr(tasks, "__dask_graph__") else tasks)
-    found = {key: function.delayed for key, task in tasks.items() if (function := _computation(task)) is not None}
-    values = compute(*found.values())
-    spec = importlib.import_module("dask._task_spec")
-    known = {key: spec.DataNode(key, value) for key, value in zip(found, values, strict=True)}
-    return threaded.get({**tasks, **known}, keys, **options)
+def optimize(tasks: Any, keys: Any, **options: Any) -> dict[str, Any]:
+    """The graph with one task that computes all of our Delayed in it, in one plan, and one that takes each value."""
+    graph = dict(tasks)
+    found = {key: work.delayed for key, task in graph.items() if (work := _computation(task)) is not None}
+    if len(found) > 1:
+        together = "together-" + "-".join(sorted(map(str, found)))
+        graph[together] = (Together(tuple(found.values())),)
+        graph |= {key: (operator.getitem, together, place) for place, key in enumerate(found)}
+    return graph
 
 
 def _computation(task: Any) -> Computation | None:
     function = task[0] if isinstance(task, tuple) and len(task) == 1 else getattr(task, "func", None)
     return function if isinstance(function, Computation) else None
+
+
+def scheduler() -> Any:
+    """That of ``dask.delayed``, so that both can be computed together."""
+    return importlib.import_module("dask.delayed").DEFAULT_GET

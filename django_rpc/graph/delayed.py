@@ -240,10 +240,15 @@ class Delayed(Operators, Refusals):
 
     # -- dask's protocol for collections ----------------------------------------------------------------
 
-    def __dask_graph__(self) -> Any:
+    @property
+    def dask(self) -> Any:
+        """The graph as dask takes it: one task, which computes this."""
         from django_rpc.graph import dask
 
         return dask.graph(self)
+
+    def __dask_graph__(self) -> Any:
+        return self.dask
 
     def __dask_keys__(self) -> list[str]:
         return [self.key]
@@ -266,13 +271,15 @@ class Delayed(Operators, Refusals):
 
     @staticmethod
     def __dask_optimize__(graph: Any, keys: Any, **options: Any) -> Any:
-        return graph  # the planner does that, when the graph is computed
-
-    @staticmethod
-    def __dask_scheduler__(graph: Any, keys: Any, **options: Any) -> Any:
         from django_rpc.graph import dask
 
-        return dask.get(graph, keys, **options)
+        return dask.optimize(graph, keys, **options)
+
+    @property
+    def __dask_scheduler__(self) -> Any:
+        from django_rpc.graph import dask
+
+        return dask.scheduler()
 
 
 class DelayedFunction(Delayed):

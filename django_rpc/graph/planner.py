@@ -59,28 +59,29 @@ class _Partition:
 
     def __init__(self, table: Timetable) -> None:
         self.table = table
-        # What leaves its stage: outputs, what is carried to another place, and what is used at its own place later.
+        #: By place and tick: what leaves the stage, what it evaluates, and what it gets from others.
         self.leaving: dict[tuple[int, str], dict[Instance, None]] = {}
-        for one in sorted(table.wanted, key=lambda one: one.node.order):
+        self.members: dict[tuple[int, str], dict[Instance, None]] = {}
+        self.given: dict[tuple[int, str], dict[tuple[Instance, bool], None]] = {}
+        for one in table.outputs:
             self._leave(one)
-        for one, starts in table.origins.items():
-            for start in starts:
-                if self._is_carried(start, one.place, table.ticks[one]):
-                    self._leave(start)
+        # The last stage first: what it needs leaves an earlier one.
+        while open_ := self.leaving.keys() - self.members.keys():
+            key = max(open_)
+            self.members[key] = self._members(key)
+            self.given[key] = self._given(key, self.members[key])
+            for one, _ in self.given[key]:
+                self._leave(one)
         self.numbers = {key: number for number, key in enumerate(sorted(self.leaving))}
 
     def plan(self) -> Plan:
-        keys = list(self.numbers)
-        # Which outputs a stage has depends on who asks for them, so those that ask are looked at first.
-        members = {key: self._members(key) for key in keys}
-        given = {key: self._given(key, members[key]) for key in keys}
-        asked: dict[tuple[int, str], dict[tuple[Instance, bool], int]] = {key: {} for key in keys}
+        asked: dict[tuple[int, str], dict[tuple[Instance, bool], int]] = {key: {} for key in self.numbers}
         for one in self.table.outputs:
             self._ask(asked, one, False)
-        for found in given.values():
-            for one, by_column in found:
+        for key in self.numbers:
+            for one, by_column in self.given[key]:
                 self._ask(asked, one, by_column)
-        stages = [self._made(key, members[key], given[key], asked) for key in keys]
+        stages = [self._made(key, asked) for key in self.numbers]
         outputs = [self._address(asked, one, False) for one in self.table.outputs]
         return Plan(tuple(stages), tuple(outputs))
 
@@ -126,9 +127,9 @@ class _Partition:
         key = self._key(one)
         return self.numbers[key], asked[key][one, by_column]
 
-    def _made(self, key: tuple[int, str], members: Any, given: Any, asked: Any) -> Stage:
+    def _made(self, key: tuple[int, str], asked: Any) -> Stage:
         tick, place = key
-        nodes = sorted([one.node for one in members], key=lambda node: node.order)
+        nodes = sorted([one.node for one in self.members[key]], key=lambda node: node.order)
         outputs = []
         for one, by_column in asked[key]:
             node = one.node
@@ -137,7 +138,7 @@ class _Partition:
                 nodes += [node.parent, node] if isinstance(node, Column) else []
             outputs.append(node)
         indices = {node: index for index, node in enumerate(nodes)}
-        values = tuple([Given(one.node, *self._address(asked, one, by_column)) for one, by_column in given])
+        values = tuple([Given(one.node, *self._address(asked, one, by_column)) for one, by_column in self.given[key]])
         return _stage(place or None, tuple(nodes), [indices[node] for node in outputs], values, tick)
 
 

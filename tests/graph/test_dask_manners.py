@@ -1,0 +1,579 @@
+"""What dask's own tests assert of ``dask.delayed.Delayed``, asserted of ours.  Differences say why."""
+
+import functools
+import operator
+import pickle
+import threading
+import types
+from collections import namedtuple
+from dataclasses import dataclass, field
+from random import random
+from typing import NamedTuple
+
+import cloudpickle
+import pytest
+
+from django_rpc.graph.delayed import Delayed, DelayedFunction, compute, delayed
+
+add = operator.add
+
+
+def identity(x):
+    return x
+
+
+def inc(x):
+    return x + 1
+
+
+@delayed
+def modlevel_delayed1(x):
+    return x + 1
+
+
+@delayed(pure=False)
+def modlevel_delayed2(x):
+    return x + 1
+
+
+# -- calls ----------------------------------------------------------------------------------------------------
+
+
+def test_functions():
+    add2 = delayed(add)
+    assert add2(1, 2).compute() == 3
+    assert (add2(1, 2) + 3).compute() == 6
+    assert add2(add2(1, 2), 3).compute() == 6
+    a = delayed(1)
+    assert a.compute() == 1
+    b = add2(add2(a, 2), 3)
+    assert a.node in b.graph
+
+
+def test_keyword_arguments():
+    def mysum(a, b, c=(), **kwargs):
+        return a + b + sum(c) + sum(kwargs.values())
+
+    dmysum = delayed(mysum)
+    assert dmysum(1, 2, c=[delayed(3), 0], four=dmysum(2, 2)).compute() == 10
+    dmysum = delayed(mysum, pure=True)
+    c = [delayed(3), 0]
+    ten = dmysum(1, 2, c=c, four=dmysum(2, 2))
+    assert ten.compute() == 10
+    assert dmysum(1, 2, c=c, four=dmysum(2, 2)).key == ten.key
+    assert dmysum(1, 2, c=c, four=dmysum(2, 3)).key != ten.key
+    assert dmysum(1, 2, c=c, four=4).key != ten.key
+    assert dmysum(1, 2, c=c, four=4).key != dmysum(2, 2, c=c, four=4).key
+
+
+def test_lists():
+    a, b = delayed(1), delayed(2)
+    assert delayed(sum)([a, b]).compute() == 3
+
+
+def test_lists_are_concrete():
+    a, b = delayed(1), delayed(2)
+    assert delayed(max)([[a, 10], [b, 20]], key=lambda x: x[0])[1].compute() == 20
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set])
+def test_iterators(kind):
+    a, b = delayed(1), delayed(2)
+    assert delayed(sum)(iter(kind([a, b]))).compute() == 3
+    assert delayed(lambda seq: sum(seq))(iter(kind([a, b]))).compute() == 3
+
+
+def test_a_callable_value():
+    f = delayed(add, pure=True)
+    assert f(1, 2).compute() == 3
+    assert f.compute() == add
+
+
+def test_a_callable_object():
+    class Foo:
+        def __init__(self, a):
+            self.a = a
+
+        def __call__(self):
+            return 2
+
+    foo = Foo(1)
+    f = delayed(foo)
+    assert f.compute() is foo
+    assert f.a.compute() == 1
+    assert f().compute() == 2
+
+
+def test_a_computed_function_is_called():
+    assert delayed(functools.partial)(add, 1)(2).compute() == 3
+
+
+def test_method_descriptors():
+    assert delayed(bytes.decode)(b"").compute() == ""
+
+
+def test_on_methods():
+    class A:
+        BASE = 10
+
+        def __init__(self, base):
+            self.BASE = base
+
+        @delayed
+        def addmethod(self, x, y):
+            return self.BASE + x + y
+
+        @classmethod
+        @delayed
+        def addclass(cls, x, y):
+            return cls.BASE + x + y
+
+        @staticmethod
+        @delayed
+        def addstatic(x, y):
+            return x + y
+
+    a = A(100)
+    assert a.addmethod(3, 4).compute() == 107
+    assert A.addmethod(a, 3, 4).compute() == 107
+    assert a.addclass(3, 4).compute() == 17
+    assert A.addclass(3, 4).compute() == 17
+    assert a.addstatic(3, 4).compute() == 7
+    assert A.addstatic(3, 4).compute() == 7
+    assert isinstance(a.addmethod, types.MethodType)
+    assert isinstance(A.addclass, types.MethodType)
+    assert isinstance(A.addstatic, Delayed)
+
+
+def test_attributes_of_functions_are_forwarded():
+    @delayed
+    def add(x, y):
+        """This is a docstring"""
+        return x + y
+
+    assert isinstance(add, DelayedFunction)
+    assert add.__name__ == "add"
+    assert add.__doc__ == "This is a docstring"
+    assert add.__wrapped__(1, 2) == 3
+
+
+def test_compute_takes_only_its_own_keywords():
+    # dask passes any keyword to the scheduler, and ours has none: a misspelt ``timeout`` must not be lost.
+    with pytest.raises(TypeError, match="bogus_keyword"):
+        (delayed(1) + 2).compute(bogus_keyword=10)
+
+
+# -- values ---------------------------------------------------------------------------------------------------
+
+
+def test_named_tuples():
+    class ANamedTuple(NamedTuple):
+        a: int
+
+    with_class = delayed({"a": ANamedTuple(a=delayed(3))})
+    assert with_class.compute() == {"a": ANamedTuple(a=3)}
+    assert type(with_class.compute()["a"]) is ANamedTuple
+    assert delayed(lambda obj: obj["a"].a)(with_class).compute() == 3
+    old = namedtuple("old", "x y z")
+    assert delayed(old(delayed(1), [delayed(2)], 3)).compute() == old(1, [2], 3)
+
+
+@dataclass
+class ANonFrozenDataClass:
+    a: int
+
+
+@dataclass(frozen=True)
+class AFrozenDataClass:
+    a: int
+
+
+def return_nested(obj):
+    return obj["data"].a
+
+
+@pytest.mark.parametrize("cls", [ANonFrozenDataClass, AFrozenDataClass])
+def test_dataclasses(cls):
+    with_class = delayed({"data": cls(a=delayed(3))})
+    assert delayed(return_nested)(with_class).compute() == 3
+    assert delayed(return_nested)({"data": cls(a=delayed(3))}).compute() == 3
+
+
+@dataclass
+class CustomInit:
+    a: int
+
+    def __init__(self, b: int):
+        self.a = b
+
+
+def test_dataclass_with_custom_init():
+    with pytest.raises(TypeError, match=r"(?s)CustomInit.*custom __init__ is not supported"):
+        delayed({"data": CustomInit(b=delayed(3))})
+
+
+def test_dataclass_with_custom_init_and_nothing_to_compute():
+    assert delayed(return_nested)(delayed({"data": CustomInit(b=3)})).compute() == 3
+
+
+@dataclass
+class Unmade:
+    a: int
+    b: int = field(init=False)
+
+
+def test_dataclass_with_a_field_that_init_does_not_take():
+    data = Unmade(a=3)
+    assert delayed(return_nested)(delayed({"data": Unmade(a=delayed(3))})).compute() == 3
+    data.b = 4
+    assert delayed(return_nested)(delayed({"data": data})).compute() == 3
+    data.a = delayed(3)
+    with pytest.raises(ValueError, match=r"(?s)Unmade.*`init=False` are not supported"):
+        delayed(data)
+
+
+def test_subclasses_of_containers_are_left_alone():
+    class MyClass(dict):
+        pass
+
+    value = MyClass(a=1)
+    assert delayed(value).compute() is value
+    assert type(delayed(identity)(MyClass()).compute()) is MyClass
+
+
+def test_slices():
+    a, b = delayed(1), delayed(2)
+    assert delayed(slice(a, b, 3)).compute() == slice(1, 2, 3)
+    assert delayed(identity)(slice(a, b, 3)).compute() == slice(1, 2, 3)
+
+
+def test_literates():
+    a = delayed(1)
+    b = a + 1
+    assert delayed((a, b, 3)).compute() == (1, 2, 3)
+    assert delayed([a, b, 3]).compute() == [1, 2, 3]
+    assert delayed({a, b, 3}).compute() == {1, 2, 3}
+    lit = {a: "a", b: "b", 3: "c"}
+    assert delayed(lit).compute() == {1: "a", 2: "b", 3: "c"}
+    assert delayed(lit)[a].compute() == "a"
+    lit = {"a": a, "b": b, "c": 3}
+    assert delayed(lit).compute() == {"a": 1, "b": 2, "c": 3}
+    assert delayed(lit)["a"].compute() == 1
+
+
+def test_keys_of_plain_data_are_those_of_its_content():
+    # dask makes a new key for each, unless pure=True.  Ours cannot change, so equal data is one node.
+    a = delayed(1)
+    assert delayed((a, a + 1, 3)).key == delayed((a, a + 1, 3)).key
+    assert delayed(1).key == delayed(1).key != delayed(2).key
+    assert delayed(object()).key != delayed(object()).key
+
+
+def test_traverse_false():
+    def fail(*args):
+        raise ValueError("shouldn't have computed")
+
+    a = delayed(fail)()
+    x = [a, 1, 2, 3]
+    res = delayed(x, traverse=False).compute()
+    assert len(res) == 4
+    assert res[0] is a
+    assert res[1:] == x[1:]
+    x = (fail, a, (fail, a))
+    res = delayed(x, traverse=False).compute()
+    assert isinstance(res, tuple)
+    assert res[0] == fail
+    assert res[1] is a
+    x = [1, (fail, a), a]
+    res = delayed(x, traverse=False).compute()
+    assert isinstance(res, list)
+    assert res[0] == 1
+    assert res[1][0] == fail
+    assert res[1][1] is a
+    assert res[2] is a
+    # traverse=False still hits top level
+    assert delayed(delayed(1), traverse=False).compute() == 1
+    assert compute([a], 2, traverse=False) == ([a], 2)
+    assert compute(delayed(1), traverse=False) == (1,)
+
+
+def test_numpy():
+    numpy = pytest.importorskip("numpy")
+    with pytest.raises((ValueError, TypeError)):
+        numpy.dtype(delayed(1))
+    array = delayed(numpy.array([1], dtype="f8"))
+    assert array.dtype.compute() == numpy.dtype("f8")
+    assert (array + numpy.array([1.0])).sum().compute() == 2
+    assert array.key != delayed(numpy.array([1.0])).key
+    assert delayed(identity, pure=True)(numpy.arange(3)).key == delayed(identity, pure=True)(numpy.arange(3)).key
+
+
+# -- operators, attributes, methods ---------------------------------------------------------------------------
+
+
+def test_operators():
+    a = delayed([1, 2, 3])
+    assert a[0].compute() == 1
+    assert (a + a).compute() == [1, 2, 3, 1, 2, 3]
+    b = delayed(2)
+    assert a[:b].compute() == [1, 2]
+    a = delayed(10)
+    assert (a + 1).compute() == 11
+    assert (1 + a).compute() == 11
+    assert (a >> 1).compute() == 5
+    assert (a > 2).compute()
+    assert (a**2).compute() == 100
+
+    class Dummy:
+        def __matmul__(self, other):
+            return 4
+
+    assert (delayed(Dummy()) @ delayed(Dummy())).compute() == 4
+    assert (delayed(Dummy()) @ Dummy()).compute() == 4
+
+
+def test_methods():
+    a = delayed("a b c d e")
+    assert a.split(" ").compute() == ["a", "b", "c", "d", "e"]
+    assert a.upper().replace("B", "A").split().count("A").compute() == 2
+    assert a.split(" ", pure=True).key == a.split(" ", pure=True).key
+    assert a.split(" ").key != a.split(" ").key
+    assert a.split(" ", dask_key_name="test").key == "test"
+    assert delayed([1]).not_a_real_method().node
+    with pytest.raises(AttributeError, match="not_a_real_method"):
+        delayed([1]).not_a_real_method().compute()
+
+
+def test_attributes():
+    a = delayed(2 + 1j)
+    assert a.real.key == a.real.key
+    assert a.real.compute() == 2
+    assert a.imag.compute() == 1
+    assert (a.real + a.imag).compute() == 3
+
+
+def test_a_method_call_is_one_step():
+    assert len(delayed([1, 2, 3]).index(1).graph) == 2
+
+
+def test_attribute_of_attribute():
+    x = delayed(123)
+    assert isinstance(x.a, Delayed)
+    assert isinstance(x.a.b, Delayed)
+    assert isinstance(x.a.b.c, Delayed)
+
+
+def test_errors():
+    a = delayed([1, 2, 3])
+    for refused in (
+        lambda: setattr(a, "foo", 1),
+        lambda: operator.setitem(a, 1, 0),
+        lambda: 1 in a,
+        lambda: list(a),
+        lambda: bool(a),
+        lambda: len(a),
+        lambda: a in [1, 2],
+    ):
+        with pytest.raises(TypeError):
+            refused()
+    with pytest.raises(AttributeError):
+        a._hidden()
+
+
+def test_common_subexpressions():
+    a = delayed([1, 2, 3])
+    res = a[0] + a[0]
+    merged = [stage.nodes for stage in res.plan().stages]
+    assert [len(nodes) for nodes in merged] == [3]
+    assert a.node in merged[0]
+
+
+# -- keys -----------------------------------------------------------------------------------------------------
+
+
+def test_pure():
+    assert delayed(add, pure=True)(1, 2).key == delayed(add, pure=True)(1, 2).key
+    myrand = delayed(random)
+    assert myrand().key != myrand().key
+
+
+def test_pure_calls_are_made_once_and_others_each_time():
+    calls = []
+
+    def note(x):
+        calls.append(x)
+        return x
+
+    assert compute(delayed(note, pure=True)(1), delayed(note, pure=True)(1)) == (1, 1)
+    assert calls == [1]
+    assert compute(delayed(note)(2), delayed(note)(2)) == (2, 2)
+    assert calls == [1, 2, 2]
+    once = delayed(note)(3)
+    assert compute(once, once + 1) == (3, 4)
+    assert calls == [1, 2, 2, 3]
+
+
+def test_purity_of_each_call():
+    data = delayed([1, 2, 3])
+    assert data.index(1).key != data.index(1).key
+    assert data.index(1, pure=True).key == data.index(1, pure=True).key
+    func = delayed(add, pure=True)
+    assert func(1, 2).key == func(1, 2).key
+    assert func(1, 2, pure=False).key != func(1, 2, pure=False).key
+    # operators and attributes always are
+    assert data.index.key == data.index.key
+    element = data[0]
+    assert (element + element).key == (element + element).key
+
+
+def test_names():
+    assert delayed(1).key.startswith("int-")
+    assert delayed(1, name="X").key == "X"
+    assert delayed(1, name="X").compute() == 1
+
+    def myfunc(x):
+        return x + 1
+
+    assert delayed(myfunc)(1).key.startswith("myfunc")
+    assert delayed(add, pure=True)(1, 2, dask_key_name="foo").key == "foo"
+    assert delayed(add)(1, 2, dask_key_name="foo").compute() == 3
+
+
+def test_deterministic_names():
+    func = delayed(identity, pure=True)
+    data1 = {"x": 1, "y": 25, "z": [1, 2, 3]}
+    data2 = {"x": 1, "y": 25, "z": [1, 2, 3]}
+    assert func(data1).key == func(data2).key
+
+
+def test_the_key_of_a_function_is_the_same_in_every_process(run_python):
+    code = "import operator; from django_rpc import delayed; print(delayed(operator.add, pure=True)(1, {'a'}).key)"
+    keys = {run_python(code, env={"PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}
+    assert keys == {delayed(add, pure=True)(1, {"a"}).key + "\n"}
+
+
+def test_lambdas_are_known_by_their_code():
+    def make(n):
+        return lambda x: x + n
+
+    one, other = delayed(make(1), pure=True)(1), delayed(make(2), pure=True)(1)
+    assert one.key == delayed(make(1), pure=True)(1).key
+    assert one.key != other.key
+
+
+def test_sensitive_to_partials():
+    ten, twenty = (delayed(functools.partial(add, n), pure=True)(2) for n in (10, 20))
+    assert ten.key != twenty.key
+    assert ten.key == delayed(functools.partial(add, 10), pure=True)(2).key
+
+
+def test_an_argument_without_content_makes_a_call_unique():
+    lock = threading.Lock()
+    func = delayed(identity, pure=True)
+    assert func(lock).key != func(lock).key
+    assert func(lock).compute() is lock
+
+
+# -- nout -----------------------------------------------------------------------------------------------------
+
+
+def test_nout():
+    func = delayed(lambda x: (x, -x), nout=2, pure=True)
+    x = func(1)
+    assert len(x) == 2
+    a, b = x
+    assert compute(a, b) == (1, -1)
+    for one in (a, b):
+        with pytest.raises(TypeError):
+            len(one)
+        with pytest.raises(TypeError):
+            list(one)
+    for wrong in (-1, True, "2", 1.0):
+        with pytest.raises(ValueError, match="nout"):
+            delayed(add, nout=wrong)
+    a = delayed(add, nout=None)(1)
+    with pytest.raises(TypeError):
+        list(a)
+    with pytest.raises(TypeError):
+        len(a)
+    x = delayed(lambda x: (x,), nout=1, pure=True)(1)
+    assert len(x) == 1
+    (a,) = x
+    assert a.compute() == 1
+    x = delayed(lambda x: (), nout=0, pure=True)(1)
+    assert len(x) == 0
+    assert x.compute() == ()
+
+
+@pytest.mark.parametrize("x", [[1, 2], (1, 2), (add, 1, 2), [], ()])
+def test_nout_of_values(x):
+    d = delayed(x, nout=len(x))
+    assert len(d) == len(x)
+    assert len(list(d)) == len(x)
+    assert d.compute() == x
+
+
+# -- pickles --------------------------------------------------------------------------------------------------
+
+
+def test_pickles_keep_key_and_length():
+    x = delayed(divmod, nout=2, pure=True)(1, 2)
+    y = pickle.loads(pickle.dumps(x))
+    assert (x.key, len(x)) == (y.key, len(y))
+    for x in (delayed(1j + 2), delayed(1j + 2).real, delayed(add)(1, 2)):
+        y = pickle.loads(pickle.dumps(x))
+        assert x.key == y.key
+        assert x.compute() == y.compute()
+
+
+@pytest.mark.parametrize("f", [delayed(inc), modlevel_delayed1, modlevel_delayed2, delayed(lambda x: x + 1)])
+@pytest.mark.parametrize("library", [pickle, cloudpickle])
+def test_pickled_calls(f, library):
+    # dask cannot pickle decorated functions and lambdas by pickle itself; we can.
+    d = library.loads(library.dumps(f(2), protocol=pickle.HIGHEST_PROTOCOL))
+    assert d.compute() == 3
+    revived = library.loads(library.dumps(f))
+    assert isinstance(revived, DelayedFunction)
+    assert revived(2).compute() == 3
+
+
+# -- dask itself ----------------------------------------------------------------------------------------------
+
+dask = pytest.importorskip("dask")
+
+
+def test_dask_computes_ours(orders, clients, runner):
+    assert dask.is_dask_collection(orders.count())
+    assert dask.compute(delayed(add)(1, 2)) == (3,)
+    values = dask.compute(orders.count(), [clients.count(), {"a": delayed(inc)(1)}, 5])
+    assert values == ("Order.objects.count()", ["Client.objects.count()", {"a": 2}, 5])
+    assert len(runner.messages) == 1
+
+
+def test_ours_in_a_graph_of_dask(orders, runner):
+    theirs = dask.delayed(lambda x, y: f"{x}, {y}")
+    assert theirs(orders.count(), [delayed(add)(1, 2)]).compute() == "Order.objects.count(), [3]"
+    assert theirs(orders.count(), 1).compute(scheduler="sync") == "Order.objects.count(), 1"
+    mixed = dask.delayed(sum)([delayed(1), dask.delayed(2), delayed(inc)(3)])
+    assert dask.compute(mixed, delayed(5)) == (7, 5)
+    assert runner.messages
+
+
+def test_theirs_in_ours():
+    theirs = dask.delayed(inc)(1)
+    assert delayed(identity)(theirs).compute().compute() == 2  # a value like any other
+
+
+def test_persist_and_optimize():
+    (kept,) = dask.persist(delayed(inc)(1))
+    assert isinstance(kept, Delayed)
+    assert kept.compute() == 2
+    (same,) = dask.optimize(delayed(inc)(1))
+    assert same.compute() == 2
+
+
+def test_tokens():
+    d = delayed(add, pure=True)(1, 2)
+    again = delayed(add, pure=True)(1, 2)
+    assert dask.base.tokenize(d) == dask.base.tokenize(again)
+    assert dask.base.tokenize(delayed(add)(1, 2)) != dask.base.tokenize(delayed(add)(1, 2))
