@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 from django.apps import apps
 from django.db import connections, models
@@ -53,6 +53,12 @@ class RpcModelBase(ModelBase):
         cls._rpc = _options(cls)
         register(cls)
         note_own_fields(cls)
+        if [manager.name for manager in cls._meta.managers] == ["_rpc_base"]:
+            if any(field.name == "objects" for field in cls._meta.fields):
+                raise ValueError(f"{cls.__name__} has a field named 'objects': give it a manager of another name.")
+            manager = RpcManager()
+            manager.auto_created = True
+            cls.add_to_class("objects", manager)
         record_managers(cls)
         super()._prepare()
 
@@ -93,7 +99,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
     cascades; this model's signals are sent here.
     """
 
-    objects = RpcManager()
+    objects: ClassVar[RpcManager]
     _rpc_base = RpcManager()
     _rpc: RpcOptions | None = None
 

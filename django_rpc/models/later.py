@@ -29,7 +29,7 @@ def delayed_terminal(queryset: Any, name: str, args: Any, kwargs: Any) -> Delaye
         queryset.query._validate_aggregates({**named, **kwargs})
     elif name in ("earliest", "latest") and args:
         queryset.order_by(*args)
-    node = Method(queryset.query.recorded(), name, freeze(args), freeze(kwargs), where=callsite())
+    node = Method(queryset.__rpc_node__(), name, freeze(args), freeze(kwargs), where=callsite())
     if name == "delete":
         return Delayed(node, queryset._session, functools.partial(deleted_labels, queryset.db))
     return Delayed(node, queryset._session, functools.partial(as_model, queryset.model))

@@ -87,6 +87,8 @@ class _Plan:
 
     def _step(self, level: _Level, name: str, queryset: Any) -> tuple[_Level, Any] | None:
         relation = _relation(level.model, name)
+        if relation is not None and queryset is not None:
+            _refuse_local(relation[2], queryset)
         if relation is None or (queryset is not None and not _is_plannable(queryset)):
             return None
         key, lookup, related_model, through = relation
@@ -190,6 +192,14 @@ def _through_label(table: str, attname: str, column: str) -> str | None:
         if options is not None and names.get(attname) == column:
             return options.label
     return None
+
+
+def _refuse_local(related_model: Any, queryset: Any) -> None:
+    if options_of(related_model) is not None and options_of(queryset.model) is None:
+        raise TypeError(
+            f"Prefetch() was given a queryset of the local model {queryset.model.__name__}, but the relation leads to "
+            f"the mirror {related_model.__name__}, whose rows are at a service."
+        )
 
 
 def _is_plannable(queryset: Any) -> bool:

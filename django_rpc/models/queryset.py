@@ -15,9 +15,10 @@ from asgiref.sync import sync_to_async
 from django.db import connections, models
 from django.db.models import Q, QuerySet
 from django.db.models.constants import OnConflict
-from django.db.models.signals import post_delete, pre_delete
+from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from django.db.models.sql import UpdateQuery
 from django.db.utils import NotSupportedError
+from django.utils.functional import Promise
 
 from django_rpc.graph.delayed import Delayed, Output
 from django_rpc.graph.node import Call, Insert, Method, Node, callsite
@@ -89,7 +90,6 @@ class RpcQuerySet(QuerySet):
     dates = _recorded("dates")
     datetimes = _recorded("datetimes")
     select_related = _recorded("select_related")
-    prefetch_related = _recorded("prefetch_related")
     select_for_update = _recorded("select_for_update")
     defer = _recorded("defer")
     only = _recorded("only")
@@ -166,16 +166,39 @@ class RpcQuerySet(QuerySet):
 
     def get_or_create(self, defaults: Any = None, **kwargs: Any) -> Any:
         """As Django's, in one message and one transaction at the service."""
-        self._extract_model_params(defaults, **kwargs)
+        if not self._future and not self._is_said_by_values(defaults, kwargs):
+            return super().get_or_create(defaults, **kwargs)
         return self._write("get_or_create", (), {"defaults": self._stored(defaults), **self._stored(kwargs)})
 
     def update_or_create(self, defaults: Any = None, create_defaults: Any = None, **kwargs: Any) -> Any:
         """As Django's, in one message and one transaction at the service."""
-        self._extract_model_params(create_defaults if create_defaults is not None else defaults, **kwargs)
-        given = {"defaults": self._stored(defaults), **self._stored(kwargs)}
+        given = {"defaults": defaults} if create_defaults is None else {"create_defaults": create_defaults}
+        if not self._future and not self._is_said_by_values(defaults, kwargs, create_defaults):
+            return super().update_or_create(**{"defaults": defaults, **given}, **kwargs)
+        values = {"defaults": self._stored(defaults), **self._stored(kwargs)}
         if create_defaults is not None:
-            given["create_defaults"] = self._stored(create_defaults)
-        return self._write("update_or_create", (), given)
+            values["create_defaults"] = self._stored(create_defaults)
+        return self._write("update_or_create", (), values)
+
+    def _is_said_by_values(self, defaults: Any, kwargs: dict[str, Any], create_defaults: Any = None) -> bool:
+        """Whether the service can do it all.
+
+        Not what is worked out only when a row is made: a callable, a property, this client's own ``save()`` and
+        receivers of its signals.  Raises what Django raises for a wrong lookup or an unknown name.
+        """
+        self.filter(**kwargs)
+        model = self.model
+        if model.save is not models.Model.save or pre_save.has_listeners(model) or post_save.has_listeners(model):
+            return False
+        for params in (defaults, create_defaults):
+            if params is not None and type(params) is not dict:
+                return False
+        params = self._extract_model_params(defaults, **{**kwargs, **(create_defaults or {})})
+        fields = {name for f in model._meta.concrete_fields for name in (f.name, f.attname)} | {"pk"}
+        return fields.issuperset(params) and not any(
+            (callable(value) and not _is_remote_value(value)) or isinstance(value, Promise)
+            for value in (*params.values(), *kwargs.values())
+        )
 
     def update(self, **kwargs: Any) -> Any:
         self._not_support_combined_queries("update")
@@ -260,7 +283,7 @@ class RpcQuerySet(QuerySet):
 
         Arguments are data, queries, futures or Delayed; the result is what the method returned.
         """
-        node = Call(self.query.recorded(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
+        node = Call(self.__rpc_node__(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
         return self._run(node)
 
     async def acall(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -295,10 +318,13 @@ class RpcQuerySet(QuerySet):
     def delayed(self) -> Delayed:
         """The handle on this query's node: nothing is sent before its ``compute()``."""
         finish = functools.partial(as_model, self.model) if self._fields is None else None
-        return Delayed(self.query.recorded(), self._session, finish)
+        return Delayed(self.__rpc_node__(), self._session, finish)
 
     def __rpc_node__(self) -> Node:
-        return self.query.recorded()
+        """The query with its prefetch lookups, which bring what instances hold: rows alone need none."""
+        node = self.query.recorded()
+        lookups = self._prefetch_related_lookups
+        return Method(node, "prefetch_related", freeze(lookups), where=node.where) if lookups else node
 
     def __rpc_local__(self) -> Any:
         return self
