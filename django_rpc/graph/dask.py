@@ -1,4 +1,4 @@
-"""dask's side of a Delayed: a graph of one task, which our own planner computes.
+"""dask's protocol for collections: a Delayed is a graph of one task, which our own planner computes.
 
 Several Delayed in one ``dask.compute`` are planned together, so they go in the fewest messages; inside a graph of
 dask's, a Delayed is a task like any other.  Nothing here imports dask, unless dask is there already and asks.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from django_rpc.graph.delayed import Delayed
 
-__all__ = ["graph", "optimize", "rebuild", "scheduler", "single"]
+__all__ = ["DaskCollection"]
 
 
 class Computation:
@@ -22,7 +22,7 @@ class Computation:
 
     __slots__ = ("delayed",)
 
-    def __init__(self, delayed: Delayed) -> None:
+    def __init__(self, delayed: Any) -> None:
         self.delayed = delayed
 
     def __call__(self) -> Any:
@@ -43,11 +43,6 @@ class Together:
         return compute(*self.delayeds)
 
 
-def graph(delayed: Delayed) -> dict[str, tuple[Callable[[], Any]]]:
-    """The dask graph of a Delayed."""
-    return {delayed.key: (Computation(delayed),)}
-
-
 def single(values: Any) -> Any:
     """What ``dask.compute`` returns for the values of our one key."""
     return values[0]
@@ -60,7 +55,8 @@ def rebuild(computed: Mapping[str, Any], key: str, *, rename: Mapping[str, str] 
     found = computed[key]
     task = _computation(found)
     if task is not None:
-        return task.delayed
+        same: Delayed = task.delayed
+        return same
     renamed = rename.get(key, key) if rename else key
     again: Delayed = delayed(found, name=renamed, traverse=False)
     return again
@@ -82,6 +78,44 @@ def _computation(task: Any) -> Computation | None:
     return function if isinstance(function, Computation) else None
 
 
-def scheduler() -> Any:
-    """That of ``dask.delayed``, so that both can be computed together."""
-    return importlib.import_module("dask.delayed").DEFAULT_GET
+class DaskCollection:
+    """What makes a Delayed a collection of dask's."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        @property
+        def key(self) -> str: ...
+
+    @property
+    def dask(self) -> dict[str, tuple[Computation]]:
+        """The graph as dask takes it: one task, which computes this."""
+        return {self.key: (Computation(self),)}
+
+    def __dask_graph__(self) -> dict[str, tuple[Computation]]:
+        return self.dask
+
+    def __dask_keys__(self) -> list[str]:
+        return [self.key]
+
+    def __dask_layers__(self) -> tuple[str, ...]:
+        return (self.key,)
+
+    def __dask_tokenize__(self) -> str:
+        return self.key
+
+    def __dask_postcompute__(self) -> tuple[Callable[..., Any], tuple[()]]:
+        return single, ()
+
+    def __dask_postpersist__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return rebuild, (self.key,)
+
+    @staticmethod
+    def __dask_optimize__(graph: Any, keys: Any, **options: Any) -> dict[str, Any]:
+        return optimize(graph, keys, **options)
+
+    @property
+    def __dask_scheduler__(self) -> Any:
+        """That of ``dask.delayed``, so that both can be computed together."""
+        return importlib.import_module("dask.delayed").DEFAULT_GET

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from django_rpc.graph import recording, vocabulary
 from django_rpc.graph.capture import capture, value_node
 from django_rpc.graph.content import key_text
+from django_rpc.graph.dask import DaskCollection
 from django_rpc.graph.describe import describe
 from django_rpc.graph.elements import FOLDS, Map, Where, depends
 from django_rpc.graph.functions import MethodOf
@@ -44,7 +45,7 @@ def _short(node: Node) -> str:
     return describe(node, 80)
 
 
-class Delayed(Operators, Refusals):
+class Delayed(Operators, Refusals, DaskCollection):
     """A value, of a service or of a local function, that has not been asked for yet.
 
     Attributes, items, calls and operators give a new Delayed and send nothing; `compute`, `submit`, `await`
@@ -238,49 +239,6 @@ class Delayed(Operators, Refusals):
             self.finish,
         )
 
-    # -- dask's protocol for collections ----------------------------------------------------------------
-
-    @property
-    def dask(self) -> Any:
-        """The graph as dask takes it: one task, which computes this."""
-        from django_rpc.graph import dask
-
-        return dask.graph(self)
-
-    def __dask_graph__(self) -> Any:
-        return self.dask
-
-    def __dask_keys__(self) -> list[str]:
-        return [self.key]
-
-    def __dask_layers__(self) -> tuple[str, ...]:
-        return (self.key,)
-
-    def __dask_tokenize__(self) -> str:
-        return self.key
-
-    def __dask_postcompute__(self) -> tuple[Callable[..., Any], tuple[()]]:
-        from django_rpc.graph import dask
-
-        return dask.single, ()
-
-    def __dask_postpersist__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        from django_rpc.graph import dask
-
-        return dask.rebuild, (self.key,)
-
-    @staticmethod
-    def __dask_optimize__(graph: Any, keys: Any, **options: Any) -> Any:
-        from django_rpc.graph import dask
-
-        return dask.optimize(graph, keys, **options)
-
-    @property
-    def __dask_scheduler__(self) -> Any:
-        from django_rpc.graph import dask
-
-        return dask.scheduler()
-
 
 class DelayedFunction(Delayed):
     """A Python function whose calls are written down: what ``@delayed`` makes of it.
@@ -321,7 +279,7 @@ class DelayedFunction(Delayed):
 _set_node = Delayed.__dict__["node"].__set__
 _set_runner = Delayed.__dict__["runner"].__set__
 _set_finish = Delayed.__dict__["finish"].__set__
-_OWN = tuple(sorted(name for name in vars(Delayed) if not name.startswith("_")))
+_OWN = tuple(name for name in dir(Delayed) if not name.startswith("_"))
 
 
 @freeze.register(Delayed)

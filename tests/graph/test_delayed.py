@@ -317,7 +317,7 @@ class _Named:
 
 
 def test_everything_public_is_reserved_knowingly():
-    public = {name for name in vars(Delayed) if not name.startswith("_")}
+    public = {name for name in dir(Delayed) if not name.startswith("_")}
     assert public == set(
         "call compute dask explain filter_by finish graph key map node plan runner submit visualize".split()
     )

@@ -1,4 +1,4 @@
-"""Evaluation through the planner is evaluation step by step, for whatever graph: of local functions and two services."""
+"""Evaluation through the planner is evaluation step by step: graphs of local functions and two services."""
 
 import asyncio
 import operator
