@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from django.db import connections, router
+from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models.sql import compiler
 from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, NO_RESULTS, SINGLE
 from django.db.utils import NotSupportedError
@@ -48,7 +48,9 @@ def _local_alias(query: Any, using: str) -> str | None:
     """Where the rows of a query on a local model are; None for a mirror's, and where the routers say ``using``."""
     from django_rpc.models.options import options_of  # which cannot be imported before the apps are ready
 
-    if query.model is None or hasattr(query, "recorded") or options_of(query.model) is not None:
+    if query.model is None:  # Q.check(), which compares values
+        return None if connections[DEFAULT_DB_ALIAS].vendor in ("rpc", "unknown") else DEFAULT_DB_ALIAS
+    if hasattr(query, "recorded") or options_of(query.model) is not None:
         return None
     choose = router.db_for_read if query.compiler == "SQLCompiler" else router.db_for_write
     alias: str = choose(query.model)

@@ -280,7 +280,8 @@ def _check_frame(expr: Expr) -> None:
     for position, keyword in enumerate(("start", "end")):
         bound = _argument(expr, position, keyword)
         if bound is not None and type(bound) is not int:
-            raise ValueError(f"{keyword!r} of {expr.name} is an integer or None.")
+            sign = {"RowRange": "an", "ValueRange": "a negative" if keyword == "start" else "a positive"}[expr.name]
+            raise ValueError(f"{keyword} argument must be {sign} integer, zero, or None, but got {bound!r}.")
     exclusion = _argument(expr, 2, "exclusion")
     if exclusion is not None:
         _one_of(exclusion, _EXCLUSIONS, "an exclusion of a window's frame")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core import exceptions
-from django.db import IntegrityError, utils
+from django.db import IntegrityError, transaction, utils
 from django.db.models import ProtectedError, RestrictedError
 
 from django_rpc.client import errors
@@ -32,7 +32,7 @@ _PLAIN: dict[str, type[Exception]] = {
     "DatabaseError": utils.DatabaseError,
     "InterfaceError": utils.InterfaceError,
     "NotSupportedError": utils.NotSupportedError,
-    "TransactionManagementError": utils.ProgrammingError,
+    "TransactionManagementError": transaction.TransactionManagementError,
     "ValueError": ValueError,
     "TypeError": TypeError,
     "AttributeError": AttributeError,

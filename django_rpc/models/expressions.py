@@ -22,6 +22,7 @@ except ImportError:  # before Django 5.2
 from django_rpc.graph.node import Node
 from django_rpc.graph.values import ATOMS, Condition, Expr, Instance, freeze
 from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, LOOKUPS
+from django_rpc.models.arguments import current_arguments
 from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import stored_value
 
@@ -78,7 +79,7 @@ def _(value: BaseExpression) -> Expr:
             "query expressions. Compute it at the service (a registered method or a computed field)."
         )
     args, kwargs = value._constructor_args
-    return Expr(name, freeze(tuple(args)), _keywords(name, kwargs))
+    return Expr(name, freeze(current_arguments(value, tuple(args))), _keywords(name, kwargs))
 
 
 def _keywords(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -116,6 +117,13 @@ def _subquery(value: expressions.Subquery) -> Expr:
 @freeze.register(expressions.NegatedExpression if hasattr(expressions, "NegatedExpression") else Placeholder)
 def _(value: Any) -> Expr:
     return Expr("NegatedExpression", (freeze(value._constructor_args[0][0]),))
+
+
+if hasattr(expressions, "WindowFrameExclusion"):  # since Django 5.1
+
+    @freeze.register(expressions.WindowFrameExclusion)
+    def _(value: Any) -> str:
+        return str(value.value)
 
 
 @freeze.register(expressions.OrderBy)
@@ -194,12 +202,16 @@ def _(value: models.Model) -> Instance:
             "Pass one of its values instead (its pk)."
         )
     if value.pk is None:
-        raise ValueError(f"{value!r} is not saved yet: it has no key that a service could find it by.")
+        raise ValueError(
+            f"Model instances passed to related filters must be saved. {value!r} is not saved yet: it has no key "
+            "that a service could find it by."
+        )
     connection = connections[options.database]
+    key = getattr(value._meta, "pk_fields", ())  # a composite key's, since Django 5.2
     unique = {
         field.attname: stored_value(field, value.__dict__[field.attname], connection)
         for field in value._meta.concrete_fields
-        if (field.primary_key or field.unique) and value.__dict__.get(field.attname) is not None
+        if (field.primary_key or field.unique or field in key) and value.__dict__.get(field.attname) is not None
     }
     return Instance(options.label, freeze(unique))
 

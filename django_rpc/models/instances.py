@@ -11,7 +11,7 @@ from django.db import connections
 
 from django_rpc.graph.node import Node, Save, Source
 from django_rpc.graph.values import Record, Table
-from django_rpc.models.options import mirror_for, options_of
+from django_rpc.models.options import mirror_for, options_of, through_named
 from django_rpc.models.own_fields import loaded_value
 from django_rpc.wire.messages import ErrorReport
 
@@ -173,6 +173,6 @@ def deleted_labels(alias: str, deleted: Any) -> tuple[int, dict[str, int]]:
     count, by_label = deleted
     named: dict[str, int] = {}
     for label, number in by_label.items():
-        model = mirror_for(alias, label)
+        model = mirror_for(alias, label) or through_named(alias, label)
         named[model._meta.label if model is not None else label] = number
     return count, named

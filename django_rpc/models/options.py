@@ -9,7 +9,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections
 
-__all__ = ["RpcOptions", "database_of", "mirror_for", "options_of", "register", "through_label"]
+__all__ = ["RpcOptions", "database_of", "mirror_for", "options_of", "register", "through_label", "through_named"]
 
 _KEYS = ("app_label", "name", "database", "fields")
 
@@ -80,6 +80,16 @@ def through_label(model: Any) -> str | None:
     for many in owner._meta.local_many_to_many:
         if many.remote_field.through is model:
             return f"{owner._rpc.label}.{many.name}"
+    return None
+
+
+def through_named(alias: str, label: str) -> Any:
+    """The automatic through model that the service calls ``label`` (``shop.Order_tags``), or None."""
+    for (database, _), owner in _mirrors.items():
+        if database == alias and label.startswith(f"{owner._rpc.label}_"):
+            for many in owner._meta.local_many_to_many:
+                if label == f"{owner._rpc.label}_{many.name}" and many.remote_field.through._meta.auto_created:
+                    return many.remote_field.through
     return None
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import Q, sql
+from django.db.models import Q, lookups, sql
+from django.db.models.sql.query import EXPLAIN_OPTIONS_PATTERN
 from django.db.models.sql.where import NothingNode
 from django.db.utils import NotSupportedError
 
@@ -22,6 +24,8 @@ from django_rpc.models.own_fields import has_own_fields, prepared_lookups
 
 __all__ = ["RpcQuery", "hidden_path"]
 
+_LARGEST_INTEGER = 2**63 - 1
+IntegerFieldOverflow = getattr(lookups, "IntegerFieldOverflow", type(None))  # since Django 4.2
 _NO_OPTIONS: dict[str, Any] = {}
 
 
@@ -122,7 +126,13 @@ class RpcQuery(sql.Query):
         self.node = Method(node, "add_fields", (names, allow_m2m))
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        """Called where this query is nested in another one: only a query on a mirror can take it."""
+        """Called where this query is nested in another one: only a query on a mirror can take it.
+
+        But for a question of no model, by which Django's constraints validate an instance (``Q.check()``).
+        """
+        if connection.vendor != "rpc" and compiler.query.model is None and _asks_only_whether(self):
+            found = self._value(options_of(self.model).database, "exists")  # type: ignore[union-attr]
+            return f"(SELECT 1{connection.features.bare_select_suffix} WHERE 1 = {int(found)})", ()
         if connection.vendor != "rpc":
             raise NotSupportedError(
                 f"A query on {self.model.__name__}, a mirror, cannot be nested in a query of the local database "
@@ -156,26 +166,35 @@ class RpcQuery(sql.Query):
         if not aggregate_exprs:
             return {}
         frozen = freeze(dict(aggregate_exprs))
-        self._validate_aggregates(aggregate_exprs)
+        resolved = self._validate_aggregates(aggregate_exprs)
+        if self.is_known_empty():
+            values = {alias: expression.empty_result_set_value for alias, expression in resolved.items()}
+            if not any(value is NotImplemented for value in values.values()):
+                return values
         return self._value(using, "aggregate", (), frozen)
 
     def explain(self, using: str, format: str | None = None, **options: Any) -> str:
+        for name in options:
+            if not EXPLAIN_OPTIONS_PATTERN.fullmatch(name) or "--" in name:
+                raise ValueError(f"Invalid option name: {name!r}.")
         return self._value(using, "explain", (), {"format": format, **options} if format else options)
 
     def _value(self, using: str, name: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         node = Method(self.recorded(), name, args, kwargs or {}, where=callsite())
         return connections[using].compute(node, self.options)
 
-    def _validate_aggregates(self, aggregate_exprs: dict[str, Any]) -> None:
-        """Raise what Django raises for a wrong aggregate, at the user's line."""
+    def _validate_aggregates(self, aggregate_exprs: dict[str, Any]) -> dict[str, Any]:
+        """The aggregates as Django resolves them; raises what Django raises for a wrong one, at the user's line."""
         query = self.clone()
+        found: dict[str, Any] = {}
         for alias, expression in aggregate_exprs.items():
             query.check_alias(alias)
             resolved = localise(expression).resolve_expression(query, allow_joins=True, reuse=None, summarize=True)
             if not resolved.contains_aggregate:
                 raise TypeError(f"{alias} is not an aggregate expression")
             query.append_annotation_mask([alias])
-            query.annotations[alias] = resolved
+            query.annotations[alias] = found[alias] = resolved
+        return found
 
 
 def _hidden_by_server(model: Any, condition: Condition) -> Condition:
@@ -222,6 +241,11 @@ def _filter_step(condition: Condition) -> tuple[str, tuple[Any, ...], dict[str, 
     return "filter", (condition,), {}
 
 
+def _asks_only_whether(query: Any) -> bool:
+    """Whether a query is that of ``Exists()``."""
+    return bool(query.subquery and query.high_mark == 1 and list(query.annotations) == ["a"])
+
+
 def _matches_nothing(where: Any) -> bool:
     if where.negated or where.connector != "AND":
         return False
@@ -232,6 +256,19 @@ def _matches_nothing(where: Any) -> bool:
             values = getattr(child, "rhs", None)
             if isinstance(values, list | tuple | set | frozenset) and all(value is None for value in values):
                 return True  # NULL is equal to nothing
+        elif isinstance(child, IntegerFieldOverflow):
+            if _is_beyond(child):
+                return True
         elif hasattr(child, "children") and _matches_nothing(child):
             return True
     return False
+
+
+def _is_beyond(lookup: Any) -> bool:
+    """Whether a lookup asks an integer column for what no database's integers hold."""
+    value = lookup.rhs
+    positive = getattr(lookup.lhs.output_field, "get_internal_type", str)().startswith("Positive")
+    if type(value) is not int or (0 if positive else -_LARGEST_INTEGER - 1) <= value <= _LARGEST_INTEGER:
+        return False
+    error = lookup.overflow_exception if value > 0 else lookup.underflow_exception
+    return bool(error is EmptyResultSet)

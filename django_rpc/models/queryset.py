@@ -235,6 +235,8 @@ class RpcQuerySet(QuerySet):
             raise TypeError("Cannot call delete() after .values() or .values_list()")
         if self._future:
             return delayed_terminal(self, "delete", (), {}).submit(**self.query.options)
+        if self.query.is_known_empty():
+            return 0, {}
         # As Django's collector does, instances are fetched where somebody listens for their deletion.
         heard = any(signal.has_listeners(self.model) for signal in (pre_delete, post_delete))
         instances = list(self._chain()) if heard else []

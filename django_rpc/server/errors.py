@@ -11,7 +11,7 @@ import traceback
 from typing import Any
 
 from django.core import exceptions
-from django.db import models, utils
+from django.db import models, transaction, utils
 
 from django_rpc.server.conf import settings
 from django_rpc.server.policy import ClientFieldError, UnknownModel
@@ -36,6 +36,7 @@ CODES: dict[str, type[BaseException]] = {
     "DataError": utils.DataError,
     "OperationalError": utils.OperationalError,
     "NotSupportedError": utils.NotSupportedError,
+    "TransactionManagementError": transaction.TransactionManagementError,
     "ProgrammingError": utils.ProgrammingError,
     "InternalError": utils.InternalError,
     "InterfaceError": utils.InterfaceError,
@@ -113,6 +114,8 @@ def _message(error: BaseException, code: str) -> str:
     if isinstance(error, exceptions.ValidationError):
         return "; ".join(str(message) for message in error.messages)
     if isinstance(error, models.ProtectedError | models.RestrictedError):
+        if settings.SHOW_TRACEBACK:
+            return str(error.args[0])
         return "Some of these rows are referenced by others, which protect them from being deleted."
     text = str(error)
     if settings.SHOW_TRACEBACK:

@@ -191,6 +191,16 @@ def _nested(cls: Any) -> Callable[[list[Any], dict[str, Any]], Any]:
     return make
 
 
+def _frame(cls: Any) -> Callable[[list[Any], dict[str, Any]], Any]:
+    def make(args: list[Any], kwargs: dict[str, Any]) -> Any:
+        exclusion = kwargs.pop("exclusion", None)
+        if exclusion is not None:  # since Django 5.1
+            kwargs["exclusion"] = expressions.WindowFrameExclusion(exclusion)
+        return cls(*args, **kwargs)
+
+    return make
+
+
 def _key_path(args: list[Any], kwargs: dict[str, Any]) -> Any:
     return json.KT(*args)
 
@@ -202,7 +212,9 @@ _MAKERS: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {
     "NegatedExpression": _negated,
     "JSONObject": _json_object,
     "FilteredRelation": _filtered_relation,
+    "RowRange": _frame(expressions.RowRange),
     "Subquery": _nested(expressions.Subquery),
+    "ValueRange": _frame(expressions.ValueRange),
     "Exists": _nested(expressions.Exists),
 }
 

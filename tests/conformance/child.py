@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import re
 import sys
+import tempfile
 import time
 import traceback
 import unittest
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +61,8 @@ def _start(tests: Path, labels: list[str], kind: str) -> Any:
     substitution.install()
     import django
 
-    django.setup()
+    with _same_folders():
+        django.setup()
     from tests.conformance.observe import Observer
 
     if kind == "mirror":
@@ -66,6 +70,23 @@ def _start(tests: Path, labels: list[str], kind: str) -> Any:
     observer = Observer(kind)
     observer.install(substitution.models)
     return observer
+
+
+@contextlib.contextmanager
+def _same_folders() -> Iterator[None]:
+    """A models module that makes a folder for its files makes it once: both ends have one storage, as services do."""
+    made: dict[Any, str] = {}
+    make = tempfile.mkdtemp
+
+    def once(*args: Any, **kwargs: Any) -> str:
+        frame = sys._getframe(1)
+        return made.setdefault((frame.f_code.co_filename, frame.f_lineno), make(*args, **kwargs))
+
+    tempfile.mkdtemp = once
+    try:
+        yield
+    finally:
+        tempfile.mkdtemp = make
 
 
 def _expose_everything() -> None:
@@ -134,6 +155,7 @@ class _Result(unittest.TestResult):
 
     def stopTest(self, test: Any) -> None:
         super().stopTest(test)
+        _leave_transactions(test)
         seen, record = self.observer.now, self._record(test)
         record["seconds"] = round(time.perf_counter() - self.began, 3)
         record.update(messages=seen.messages, sql=sorted(seen.sql), reads_sql=sorted(seen.reads_sql), leaks=seen.leaks)
@@ -189,6 +211,20 @@ class _Result(unittest.TestResult):
     def addUnexpectedSuccess(self, test: Any) -> None:
         super().addUnexpectedSuccess(test)
         self._record(test).update(outcome="skip", reason="Django expects it to fail")
+
+
+def _leave_transactions(test: Any) -> None:
+    """What a failed test of transactions left open is not the next one's matter."""
+    from django.db import connections
+    from django.test import TestCase
+
+    connection = connections["default"]
+    if isinstance(test, TestCase) or not (connection.in_atomic_block or connection.needs_rollback):
+        return
+    connection.in_atomic_block = connection.needs_rollback = False
+    connection.atomic_blocks, connection.savepoint_ids = [], []
+    connection.connection.rollback()
+    connection.set_autocommit(True)
 
 
 def describe_error(error: Any) -> dict[str, str]:

@@ -58,6 +58,7 @@ def make_settings(tests: Path, labels: list[str], kind: str) -> dict[str, Any]:
     return {
         "DATABASES": databases,
         "DATABASE_ROUTERS": routers,
+        "DJANGO_RPC": {"SHOW_TRACEBACK": True, "SHOW_SQL": True},  # errors with their full text, explain()
         "INSTALLED_APPS": [*apps, *labels, *[PREFIX + label for label in labels]],
         "MIGRATION_MODULES": dict.fromkeys(["auth", "contenttypes", "sessions", *[PREFIX + label for label in labels]]),
         "ROOT_URLCONF": "urls",

@@ -83,7 +83,7 @@ class Evaluator:
         given = dict(value.values)
         if "pk" in given:
             given[opts.pk.attname] = given.pop("pk")
-        if opts.pk.attname not in given:
+        if any(field.attname not in given for field in getattr(opts, "pk_fields", None) or [opts.pk]):
             raise ValueError(f"An instance of {opts.label} is known by its key, which is missing.")
         fields = [f for f in opts.concrete_fields if f.attname in given]
         using = router.db_for_write(model) if self.writes else router.db_for_read(model)

@@ -27,10 +27,10 @@ def _save(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, Any
 
 
 def _delete(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    if args or kwargs:
-        raise TypeError("delete() of an instance of the graph takes no arguments.")
+    if args or kwargs.keys() - {"keep_parents"}:
+        raise TypeError("delete() of an instance of the graph takes keep_parents and nothing else.")
     ev.policy.require(type(instance), "delete")
-    return deleted(ev, instance.delete())
+    return deleted(ev, instance.delete(keep_parents=bool(kwargs.get("keep_parents"))))
 
 
 def _refresh(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, Any]) -> Model:

@@ -61,7 +61,10 @@ def read_rows(queryset: QuerySet, columns: tuple[str, ...]) -> list[tuple[Any, .
         pick = None
     query.raw_rows = True
     rows = list(query.get_compiler(using=queryset.db).results_iter(tuple_expected=True, chunked_fetch=False))
-    return rows if pick is None else [pick(row) for row in rows]
+    if pick is not None:
+        return [pick(row) for row in rows]
+    # What a query only orders or filters by may stand behind what it selects.
+    return rows if not rows or len(rows[0]) == len(names) else [tuple(row[: len(names)]) for row in rows]
 
 
 def _selected_names(query: Any) -> tuple[str, ...]:

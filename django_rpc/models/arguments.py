@@ -1,0 +1,45 @@
+"""The arguments by which an expression can be built again as it is now.
+
+Django keeps those that it was built with.  Its own code changes expressions afterwards: ``replace_expressions()``,
+by which a constraint puts an instance's values in place of fields, gives them other sources.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import expressions, lookups
+
+__all__ = ["current_arguments"]
+
+
+def current_arguments(value: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """``args``, with which ``value`` was built, as its sources are now; ``args`` itself where none has changed."""
+    if isinstance(value, expressions.CombinedExpression):
+        return (value.lhs, value.connector, value.rhs) if len(args) == 3 else args
+    if isinstance(value, lookups.Lookup):
+        return (_current(args[0], value.lhs), _current(args[1], value.rhs)) if len(args) == 2 else args
+    if not args or not isinstance(value, expressions.Func | expressions.ExpressionWrapper | expressions.Case):
+        return args
+    sources = value.get_source_expressions()
+    if len(sources) < len(args):  # of another shape, as a chain of pairs
+        return args
+    current = tuple([_current(arg, source) for arg, source in zip(args, sources, strict=False)])
+    return args if all(map(_is, current, args)) else current
+
+
+def _current(arg: Any, source: Any) -> Any:
+    """``arg`` where ``source`` is what Django makes of it, else ``source``."""
+    if source is arg or source is None:
+        return arg
+    if isinstance(arg, str) and type(source) is expressions.F:
+        return arg if source.name == arg else source
+    if hasattr(arg, "resolve_expression"):
+        return source if isinstance(source, expressions.BaseExpression | expressions.F) else arg
+    if isinstance(source, expressions.Value):
+        return arg if type(source.value) is type(arg) and source.value == arg else source
+    return arg
+
+
+def _is(one: Any, other: Any) -> bool:
+    return one is other
