@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 
-.PHONY: help venv demo test lint bench clean
+.PHONY: conformance help venv demo test lint bench clean
 
 help:
 	@echo "make venv   a virtual environment in $(VENV) (redone when pyproject.toml changes)"
 	@echo "make demo   the main job, on a real worker and a real Redis"
 	@echo "make test   linters, types, import rules, tests"
+	@echo "make conformance  Django's own ORM tests through mirrors: LABELS=\"basic lookup\", WRITE=1 for docs/conformance.md"
 	@echo "make bench  every figure beside its reference"
 	@echo "make clean  remove what these made"
 
@@ -37,6 +38,9 @@ lint: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest
+
+conformance: $(READY)
+	$(BIN)/python -m tests.conformance $(if $(WRITE),--write) $(LABELS)
 
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks

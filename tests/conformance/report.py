@@ -11,9 +11,14 @@ import django
 from tests.conformance.explanations import explain
 from tests.conformance.results import CONTROL, FAIL, NOT_ASKED, PASS, SKIP, SQL, App, causes
 
-__all__ = ["as_markdown", "as_text", "summary"]
+__all__ = ["as_markdown", "as_text", "failing", "summary"]
 
 _HEAD = ("app", "tests", "pass in control", "counted", "pass over RPC", "%", "SQL text", "control fails", "not asked")
+
+
+def failing(apps: list[App]) -> dict[str, str]:
+    """The names of the counted tests that fail over RPC, with the reason."""
+    return {name: verdict.reason for app in apps for name, verdict in app.failures().items()}
 
 
 def summary(app: App) -> str:
