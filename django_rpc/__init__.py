@@ -6,21 +6,40 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from django_rpc.client.waiting import agather, as_completed, gather, wait
     from django_rpc.graph.delayed import Delayed, compute, delayed
+    from django_rpc.graph.recording import cond
 
     def mirror(label: str, using: str = "rpc") -> Any:
         """The mirror of a service's model, made in memory: `django_rpc.models.mirror.mirror`."""
 
 
-__all__ = ["Delayed", "__version__", "compute", "delayed", "mirror"]
+__all__ = [
+    "Delayed",
+    "__version__",
+    "agather",
+    "as_completed",
+    "compute",
+    "cond",
+    "delayed",
+    "gather",
+    "mirror",
+    "wait",
+]
 
 __version__ = "0.1.0"
 
+#: The room of each name.
+_ROOMS = {
+    **dict.fromkeys(("Delayed", "compute", "delayed"), "django_rpc.graph.delayed"),
+    **dict.fromkeys(("agather", "as_completed", "gather", "wait"), "django_rpc.client.waiting"),
+    "cond": "django_rpc.graph.recording",
+    "mirror": "django_rpc.models.mirror",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """The graph's names, imported when they are first asked for: a worker's start needs none of them."""
-    if name in ("Delayed", "compute", "delayed"):
-        return getattr(importlib.import_module("django_rpc.graph.delayed"), name)
-    if name == "mirror":
-        return importlib.import_module("django_rpc.models.mirror").mirror
+    """The names of the rooms, imported when they are first asked for: a worker's start needs none of them."""
+    if name in _ROOMS:
+        return getattr(importlib.import_module(_ROOMS[name]), name)
     raise AttributeError(f"module 'django_rpc' has no attribute {name!r}")

@@ -28,6 +28,8 @@ logger = logging.getLogger("django_rpc.client")
 #: Errors of the waiting, not of the call: the answer may still come, so they are not remembered.
 _MAY_STILL_COME = (RpcTimeout, ResultBackendUnavailable)
 _LOCAL_KINDS = frozenset(LOCAL_KINDS.values())
+#: How long, in seconds, a call without a way for asyncio waits in one of the shared threads before others may.
+_TURN = 0.2
 #: Waits for all calls that have callbacks.
 _background = Background()
 
@@ -143,11 +145,22 @@ class PendingCall:
     async def _finish_async(self, timeout: float | None) -> None:
         arrive = getattr(self._reply, "arrive", None)
         try:
-            answer = await (WAITING.run(self._reply.wait, timeout) if arrive is None else arrive(timeout))
+            answer = await (self._in_turns(timeout) if arrive is None else arrive(timeout))
         except Exception as error:  # noqa: BLE001 - as above
             self._failed(error)
         else:
             self._answered(answer)
+
+    async def _in_turns(self, timeout: float | None) -> bytes:
+        """Wait in the threads that all such calls share: for a short while, then it is another one's turn."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            remaining = _TURN if deadline is None else max(deadline - time.monotonic(), 0.0)
+            try:
+                return await WAITING.run(self._reply.wait, min(remaining, _TURN))
+            except RpcTimeout as error:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise RpcTimeout(f"No answer to request {self.request_id} within {timeout:.3g} s.") from error
 
     def _answered(self, answer: bytes) -> None:
         try:

@@ -39,23 +39,19 @@ def compute(args: Sequence[Any], traverse: bool, options: Mapping[str, Any]) -> 
 
     Raises NoRunner where nobody knows a service.
     """
+    found, put_back = gathered(args, traverse)
+    return put_back(_asked(found, options) if found else [], options.get("timeout"))
+
+
+def gathered(args: Sequence[Any], traverse: bool = True) -> tuple[list[Delayed], PutBack]:
+    """What is to be computed in ``args``, and what puts its values back in their shapes."""
     walk = _walk if traverse else _look
-    found = _gathered(args, walk)
-    values = _asked(found, options) if found else []
-    return _put_back(args, walk, values, options)
-
-
-def gathered(args: Sequence[Any]) -> tuple[list[Delayed], Callable[[Sequence[Any]], tuple[Any, ...]]]:
-    """What is to be computed in ``args``, and a function that puts its values back in their shapes."""
-    found = _gathered(args, _walk)
-    return found, lambda values: _put_back(args, _walk, values, {})
-
-
-def _gathered(args: Sequence[Any], walk: Callable[..., Any]) -> list[Delayed]:
     found: list[Delayed] = []
+    futures: list[Any] = []
 
     def note(value: Any) -> Any:
         if is_sent(value):
+            futures.append(value)
             return value
         one = handle(value)
         if one is not None:
@@ -64,20 +60,27 @@ def _gathered(args: Sequence[Any], walk: Callable[..., Any]) -> list[Delayed]:
 
     for arg in args:
         walk(arg, note)
-    return found
+    return found, PutBack(args, walk, futures)
 
 
-def _put_back(
-    args: Sequence[Any], walk: Callable[..., Any], values: Sequence[Any], options: Mapping[str, Any]
-) -> tuple[Any, ...]:
-    following = iter(values)
+class PutBack:
+    """Makes ``args`` again with values in the places of what was computed; ``futures`` are those among them."""
 
-    def put_back(value: Any) -> Any:
-        if is_sent(value):
-            return _Value(value.result(options.get("timeout")))
-        return None if handle(value) is None else _Value(next(following))  # both walks meet them in one order
+    def __init__(self, args: Sequence[Any], walk: Callable[..., Any], futures: list[Any]) -> None:
+        self._args = args
+        self._walk = walk
+        self.futures = futures
 
-    return tuple([walk(arg, put_back) for arg in args])
+    def __call__(self, values: Sequence[Any], timeout: float | None) -> tuple[Any, ...]:
+        """The args; futures are waited for, for ``timeout`` seconds each."""
+        following = iter(values)
+
+        def put_back(value: Any) -> Any:
+            if is_sent(value):
+                return _Value(value.result(timeout))
+            return None if handle(value) is None else _Value(next(following))  # both walks meet them in one order
+
+        return tuple([self._walk(arg, put_back) for arg in self._args])
 
 
 def _asked(found: Sequence[Delayed], options: Mapping[str, Any]) -> list[Any]:
