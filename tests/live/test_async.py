@@ -1,0 +1,129 @@
+"""Many calls in flight in one event loop: no thread for each, on every way back."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+import django_rpc
+from django_rpc.client import errors
+from django_rpc.client.session import Session
+from django_rpc.graph.delayed import Delayed, delayed
+from django_rpc.graph.node import Source
+
+IN_FLIGHT = 200
+
+
+def customers(live_rpc, **more):
+    session = Session({**live_rpc.settings, **more})
+    return Delayed(Source("shop.Customer", "rpc"), session)
+
+
+class Threads:
+    """The largest number of threads while it was open, over those before."""
+
+    def __enter__(self):
+        self.before = threading.active_count()
+        self.most = 0
+        self.open = True
+        self.watcher = threading.Thread(target=self.watch, daemon=True)
+        self.watcher.start()
+        return self
+
+    def watch(self):
+        while self.open:
+            self.most = max(self.most, threading.active_count() - self.before - 1)
+            time.sleep(0.002)
+
+    def __exit__(self, *exc_info):
+        self.open = False
+        self.watcher.join()
+
+
+def test_200_awaits_in_flight(live_rpc):
+    customer = customers(live_rpc)
+    queries = [customer.filter(pk__lte=number).count() for number in range(IN_FLIGHT)]
+
+    async def ask(query):
+        return await query
+
+    async def main():
+        return await asyncio.gather(*map(ask, queries))
+
+    expected = django_rpc.gather(*queries)
+    with Threads() as threads:
+        assert asyncio.run(main()) == expected
+    # 4 that send; 16 more where the way back knows no asyncio.
+    redis = live_rpc.settings["RESULT_BACKEND"].startswith("redis")
+    assert threads.most <= (4 if redis else 4 + 16)
+
+
+def test_a_loop_is_not_blocked_by_an_await(live_rpc):
+    customer = customers(live_rpc)
+    gaps = []
+
+    async def watch():
+        while True:
+            begun = time.perf_counter()
+            await asyncio.sleep(0.001)
+            gaps.append(time.perf_counter() - begun)
+
+    async def main():
+        watcher = asyncio.ensure_future(watch())
+        for _ in range(20):
+            await customer.count()
+        watcher.cancel()
+
+    asyncio.run(main())
+    assert len(gaps) > 20
+    assert sorted(gaps)[len(gaps) // 2] < 0.02
+
+
+def test_futures_and_local_functions_are_awaited(live_rpc):
+    customer = customers(live_rpc)
+
+    @delayed
+    def half(number):
+        return number // 2
+
+    async def main():
+        sent = customer.count().submit()
+        plan = customer.filter(pk__lte=half(customer.count())).count()
+        return await sent, await plan, await django_rpc.agather(sent, [plan], customer.count())
+
+    count, below, gathered = asyncio.run(main())
+    assert below == count // 2
+    assert gathered == [count, [below], count]
+
+
+def test_what_was_awaited_in_vain_can_be_asked_for_again(live_rpc):
+    customer = customers(live_rpc, DEFAULT_QUEUE_NAME="django_rpc_nobody_listens", TIMEOUT=30)
+    other = customers(live_rpc).count()
+
+    async def main():
+        lost = customer.count().submit()
+        with pytest.raises(errors.RpcTimeout):
+            await lost._call.arrive(0.2)
+        return await other  # the way back still works
+
+    assert asyncio.run(main()) > 0
+
+
+def test_one_call_after_the_other_in_many_loops(live_rpc):
+    customer = customers(live_rpc)
+
+    async def main():
+        return await customer.count()
+
+    assert len({asyncio.run(main()) for _ in range(5)}) == 1
+
+
+def test_as_completed_and_callbacks(live_rpc):
+    customer = customers(live_rpc)
+    futures = [customer.filter(pk__lte=number).count().submit() for number in range(50)]
+    with Threads() as threads:
+        arrived = list(django_rpc.as_completed(futures, timeout=15))
+    assert set(arrived) == set(futures)
+    assert sorted(future.result() for future in arrived)[-1] > 0
+    assert threads.most <= 16 + 8 + 1
