@@ -11,12 +11,14 @@ import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from django_rpc.client.config import check_timeout
 from django_rpc.client.errors import CallCancelled, RpcTimeout
 from django_rpc.client.futures import Future
 from django_rpc.client.plan_call import PlanCall
+from django_rpc.client.replay import current
 from django_rpc.client.threads import LOCAL, SENDING, in_callers_thread
 from django_rpc.graph.evaluate import run_stage
 from django_rpc.graph.plan import Plan
@@ -44,9 +46,14 @@ def compute(
     >>> compute([Output(Operator("add", (1, 2)))])
     [3]
     """
-    run = Run(outputs, runners, timeout, priority)
-    run.execute()
-    return run.finished()
+    replay = current.get()
+    if replay is None:
+        run = Run(outputs, runners, timeout, priority)
+        run.execute()
+        return _finished(outputs, run.values())
+    known = list(runners)
+    ask = partial(_values, outputs, known, timeout, priority)
+    return _finished(outputs, replay.values([one.node for one in outputs], ask))
 
 
 def submit(
@@ -78,9 +85,22 @@ async def acompute(
     priority: bool = False,
 ) -> list[Any]:
     """`compute`, without blocking the event loop: local functions run in a few shared threads."""
+    return _finished(outputs, await _values(outputs, runners, timeout, priority))
+
+
+async def _values(
+    outputs: Sequence[Output], runners: Iterable[Runner], timeout: float | None, priority: bool
+) -> list[Any]:
     run = Run(outputs, runners, timeout, priority)
     await run.aexecute()
-    return run.finished()
+    return run.values()
+
+
+def _finished(outputs: Sequence[Output], values: Sequence[Any]) -> list[Any]:
+    """The outputs' values, as the client wants them."""
+    return [
+        value if output.finish is None else output.finish(value) for output, value in zip(outputs, values, strict=True)
+    ]
 
 
 class Run:
@@ -180,10 +200,3 @@ class Run:
     def values(self) -> list[Any]:
         """The outputs' values, as they came."""
         return self.plan.values(self.results)
-
-    def finished(self) -> list[Any]:
-        """The outputs' values, as the client wants them."""
-        return [
-            value if output.finish is None else output.finish(value)
-            for output, value in zip(self.outputs, self.values(), strict=True)
-        ]

@@ -11,7 +11,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db import connections, models
 from django.db.models import Q, QuerySet
 from django.db.models.constants import OnConflict
@@ -24,6 +23,7 @@ from django_rpc.graph.delayed import Delayed, Output
 from django_rpc.graph.node import Call, Insert, Method, Node, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models import prefetch
+from django_rpc.models.asynchronous import AsyncMethods
 from django_rpc.models.expressions import localise, prepared_value, settle
 from django_rpc.models.instances import as_model, deleted_labels
 from django_rpc.models.later import delayed_terminal
@@ -71,7 +71,7 @@ def _refused(name: str, reason: str) -> Callable[..., Any]:
     return method
 
 
-class RpcQuerySet(QuerySet):
+class RpcQuerySet(AsyncMethods, QuerySet):
     """``QuerySet`` of a mirror.  What it adds to Django's: `future`, `submit`, `delayed`, `call`, `getset`,
     `with_options`."""
 
@@ -222,9 +222,6 @@ class RpcQuerySet(QuerySet):
             raise TypeError("getset() needs at least one field to set: getset(price=5).")
         return self._write("getset", (), self._update_values(values))
 
-    async def agetset(self, **values: Any) -> Any:
-        return await sync_to_async(self.getset)(**values)
-
     def delete(self) -> Any:
         self._not_support_combined_queries("delete")
         if self.query.is_sliced:
@@ -287,9 +284,6 @@ class RpcQuerySet(QuerySet):
         """
         node = Call(self.__rpc_node__(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
         return self._run(node)
-
-    async def acall(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        return await sync_to_async(self.call)(name, *args, **kwargs)
 
     # Another way to evaluate
 

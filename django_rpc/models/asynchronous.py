@@ -1,0 +1,59 @@
+"""The async methods of a mirror's querysets: Django's blocking ones, called without blocking and without a thread.
+
+Django's own run them in one thread, one after the other; so 200 of them in flight are 200 in a row.  Here each is
+called in the event loop itself, up to what it asks of the service (`django_rpc.client.replay`).  That is right for
+methods that have no effect here before they ask, which is all that read, and the writes that are one message.
+``acreate()`` and ``abulk_create()`` send signals and prepare instances first, so they are Django's own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from django_rpc.client.replay import answered
+from django_rpc.models.expressions import settle
+
+__all__ = ["AsyncMethods"]
+
+_NAMES = (
+    "get first last earliest latest in_bulk count exists contains aggregate explain "
+    "update delete get_or_create update_or_create bulk_update getset call"
+)
+
+
+class AsyncMethods:
+    """``aget``, ``acount``, ``async for`` and the like."""
+
+    _result_cache: Any
+    _fetch_all: Callable[[], None]
+    iterator: Callable[..., Any]
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        async def rows() -> AsyncIterator[Any]:
+            await answered(self._fetch_all)
+            for row in self._result_cache:
+                yield row
+
+        return rows()
+
+    async def aiterator(self, chunk_size: int = 2000) -> AsyncIterator[Any]:
+        """As ``iterator()``: the rows are not kept."""
+        for row in await answered(lambda: list(self.iterator(chunk_size))):
+            yield row
+
+
+def _awaited(name: str) -> Callable[..., Any]:
+    async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # Iterators are read once, however often the method is called.
+        return await answered(functools.partial(getattr(self, name), *settle(args), **settle(kwargs)))
+
+    method.__name__ = "a" + name
+    method.__qualname__ = f"{AsyncMethods.__name__}.a{name}"
+    method.__doc__ = f"`{name}`, without blocking the event loop."
+    return method
+
+
+for _name in _NAMES.split():
+    setattr(AsyncMethods, "a" + _name, _awaited(_name))
