@@ -300,7 +300,7 @@ def _apply(node: kinds.Apply, limit: int, depth: int) -> str:
     if isinstance(node.function, MethodOf):
         return f"{_value(args[0], limit, depth)}.{name}({_arguments(args[1:], node.kwargs, limit, depth)})"
     if isinstance(node.function, Finish):
-        return _value(args[0], limit, depth)  # nobody wrote it
+        return _value(args[0], limit, depth + 1)  # nobody wrote it
     if isinstance(node.function, Node):
         name = _value(node.function, limit, depth)
     return f"{name}({_arguments(args, node.kwargs, limit, depth)})"

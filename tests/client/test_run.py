@@ -99,7 +99,7 @@ def test_a_local_function_between_two_queries(shop):
 def test_independent_branches_share_messages(shop, stock):
     orders, products = shop.query(), stock.query("stock.Product")
     branches = [orders.filter(total=double(orders.filter(pk=number).count())).count() for number in range(10)]
-    made = delayed(branches + [products.count(), double(products.first())])
+    made = delayed([*branches, products.count(), double(products.first())])
     assert made.plan().rounds == 2
     made.compute()
     assert (len(shop.stages), len(stock.stages)) == (2, 1)
@@ -122,7 +122,7 @@ def test_the_words_say_why_each_boundary_is_there(shop, stock):
         "Stage 4: service 'shop', 3 nodes, reads only (no transaction).",
         "  needs Product.objects.values('sku'), which is at service 'stock' (stage 2)",
         "  needs double(Order.objects.count()), which runs in the client (stage 3)",
-        f"  returns {describe(asked.node)}",
+        f"  returns {describe(asked.node, 100)}",
     ]
 
 
