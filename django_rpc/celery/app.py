@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connections
 from kombu import Exchange, Queue
 
+from django_rpc.celery.consumer import Consumer
 from django_rpc.celery.task import register
 from django_rpc.client.app import JSON_ONLY
 from django_rpc.client.config import Config
@@ -57,6 +58,7 @@ def _defaults(config: Config) -> dict[str, Any]:
         # A worker takes a message when it can work on it; until then another one can have it.
         "worker_prefetch_multiplier": 1,
         "broker_connection_retry_on_startup": True,
+        "worker_consumer": f"{Consumer.__module__}:{Consumer.__qualname__}",
         "timezone": settings.TIME_ZONE or "UTC",
         "enable_utc": True,
     }

@@ -101,12 +101,12 @@ def _call(task: Any, text: str, reply_to: str | None, lists: _Lists) -> str | No
     close_old_connections()
     try:
         answer = _answer(request, text)
+        if reply_to is None:
+            return answer.decode()
+        lists.push(request.id, reply_to, answer)
+        return None
     finally:
-        close_old_connections()
-    if reply_to is None:
-        return answer.decode()
-    lists.push(request.id, reply_to, answer)
-    return None
+        close_old_connections()  # when the client has its answer already
 
 
 def _answer(request: Any, text: str) -> bytes:
@@ -116,10 +116,17 @@ def _answer(request: Any, text: str) -> bytes:
     if foreign:
         for name in _FOREIGN:
             setattr(request, name, None)  # Celery looks there when the task has returned
-        message = f"A request must not carry Celery's {', '.join(foreign)}: send it by itself."
-        return encode_response(Response(id=request.id or "", error=ErrorReport(code="BadRequest", message=message)))
-    answer: bytes = handle(text.encode())
+        return _refusal(request, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
+    try:
+        answer: bytes = handle(text.encode())
+    except Exception:  # a defect of ours: the client shall know, and not wait for its time-out
+        logger.exception("Request %s could not be answered.", request.id)
+        return _refusal(request, "Remote", "The service failed in a way that it did not foresee; its log says how.")
     return answer
+
+
+def _refusal(request: Any, code: str, message: str) -> bytes:
+    return encode_response(Response(id=request.id or "", error=ErrorReport(code=code, message=message)))
 
 
 def _answer_for_the_lost(

@@ -6,29 +6,28 @@ from typing import Any
 
 from celery import Celery
 from kombu import Connection, Producer
+from kombu.exceptions import OperationalError
 
-__all__ = ["Line", "open_connection"]
+__all__ = ["Line", "failures_of", "open_connection", "reach"]
 
 
 class Line:
     """A connection to the broker, its producer, and the queues that were declared over it."""
 
-    __slots__ = ("connection", "declared", "failures", "producer")
+    __slots__ = ("connection", "declared", "failures", "producer", "seconds")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, seconds: float) -> None:
         self.connection = connection
+        self.seconds = seconds
         self.producer = Producer(connection, auto_declare=False)
         self.declared: set[str] = set()
         #: What broken connections and refusing brokers raise.
-        self.failures: tuple[type[BaseException], ...] = (
-            *connection.connection_errors,
-            *connection.channel_errors,
-            OSError,
-        )
+        self.failures = failures_of(connection)
 
     def open(self, queue: Any) -> None:
         """Connect, and declare the queue, where that was not done: messages for a worker yet to come are kept."""
         if queue.name not in self.declared:
+            reach(self.connection, self.seconds)
             _keep_client(self.producer.channel)
             self.producer.maybe_declare(queue)
             self.declared.add(queue.name)
@@ -49,6 +48,17 @@ def open_connection(app: Celery, seconds: float) -> Connection:
         bounds = {}
     connection.transport_options = {**(connection.transport_options or {}), **bounds}
     return connection
+
+
+def reach(connection: Connection, seconds: float) -> None:
+    """Connect, trying each of the broker's hosts once; without this, kombu pauses for 2 s between attempts."""
+    hosts = max(len(connection.alt), 1)
+    connection.ensure_connection(max_retries=hosts - 1, interval_start=0, interval_step=0, timeout=seconds)
+
+
+def failures_of(connection: Connection) -> tuple[type[BaseException], ...]:
+    """What broken connections and refusing brokers raise."""
+    return (*connection.connection_errors, *connection.channel_errors, OperationalError, OSError)
 
 
 def _keep_client(channel: Any) -> None:

@@ -16,7 +16,7 @@ from celery.states import READY_STATES
 from kombu import Connection, Consumer, Queue
 
 from django_rpc.client.forks import forget_after_fork
-from django_rpc.client.lines import open_connection
+from django_rpc.client.lines import failures_of, open_connection, reach
 
 __all__ = ["Mailbox"]
 
@@ -65,10 +65,13 @@ class Mailbox:
                 return  # whoever reads has the queue, or is about to make it again
             self._reading = True
         try:
+            used = self._connection is not None
             try:
                 self._read(0.0, seconds)
-            except self.failures:  # it broke while it was idle
-                self._hang_up()
+            except self.failures:
+                if not used:
+                    raise
+                self._hang_up()  # it broke while it was idle
                 self._read(0.0, seconds)
         except BaseException:
             self._hang_up()
@@ -139,9 +142,11 @@ class Mailbox:
             return
 
     def _connect(self, seconds: float) -> None:
-        connection: Connection = open_connection(self._app, min(seconds, _SOCKET_SECONDS))
+        seconds = min(seconds, _SOCKET_SECONDS)
+        connection: Connection = open_connection(self._app, seconds)
         self._connection = connection
-        self.failures = (*connection.connection_errors, *connection.channel_errors, OSError)
+        self.failures = failures_of(connection)
+        reach(connection, seconds)
         # The same name after a break: answers that are still to be sent find it.
         queue = Queue(self.name, durable=False, exclusive=True, auto_delete=True)
         consumer = Consumer(

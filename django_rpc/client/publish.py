@@ -146,7 +146,7 @@ class Publisher:
             seconds = next((step for step in _SOCKET_SECONDS if step <= remaining), _SOCKET_SECONDS[-1])
         pool = self._pools.get(seconds)
         if pool is None:
-            pool = self._pools.setdefault(seconds, Pool(lambda: Line(open_connection(self.app, seconds))))
+            pool = self._pools.setdefault(seconds, Pool(lambda: Line(open_connection(self.app, seconds), seconds)))
         return pool
 
     def unavailable(self, cause: BaseException | None, request_id: str, *, maybe_sent: bool) -> BrokerUnavailable:

@@ -7,6 +7,7 @@ call.  Here the server pushes the answer's bytes to one list with an expiry, and
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -16,6 +17,7 @@ from django_rpc.client.control import cancel
 from django_rpc.client.errors import ResultBackendUnavailable
 from django_rpc.client.forks import Pool
 from django_rpc.client.publish import Publisher
+from django_rpc.client.redis_async import inbox
 from django_rpc.client.replies import no_answer
 from django_rpc.client.transport import Options, Reply
 from django_rpc.wire.names import redis_url, reply_key
@@ -28,8 +30,11 @@ _CHUNK = 30.0
 _GRACE = 0.5
 #: Pause between attempts to reach a result backend that refuses.
 _PAUSE = 0.1
-#: Longest wait for one operation on a socket, apart from BLPOP.
+#: Longest and shortest wait for one operation on a socket, apart from BLPOP.
 _SOCKET_SECONDS = 5.0
+_LEAST_SECONDS = 0.5
+#: A rest of a time-out that is not worth a BLPOP.
+_TICK = 0.001
 
 _BROKEN = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError)
 
@@ -41,13 +46,26 @@ class RedisReplyTransport:
         self.config = config
         self.publisher = Publisher(config)
         # Its `make_connection` knows URLs; its pool keeps statistics that cost as much as a command.
-        factory = redis.ConnectionPool.from_url(
-            redis_url(config.result_backend or ""),
-            socket_timeout=_SOCKET_SECONDS,
-            socket_connect_timeout=_SOCKET_SECONDS,
-            health_check_interval=0,
-        )
-        self.connections: Pool[Any] = Pool(factory.make_connection)
+        factory = redis.ConnectionPool.from_url(redis_url(config.result_backend or ""), health_check_interval=0)
+        self._make: Callable[[], Any] = factory.make_connection
+        self.connections: Pool[Any] = Pool(lambda: None)
+
+    def connect(self, patience: float) -> Any:
+        """A connection that is alive: an idle one, or a new one made within about ``patience`` seconds."""
+        connection = self.connections.take()
+        while connection is not None:
+            try:
+                if not connection.can_read(timeout=0):
+                    return connection
+            except _BROKEN:
+                pass
+            connection.disconnect()  # the server hung up while it was idle: nothing is lost with it
+            connection = self.connections.take()
+        connection = self._make()
+        seconds = max(min(patience, _SOCKET_SECONDS), _LEAST_SECONDS)
+        connection.socket_timeout = connection.socket_connect_timeout = seconds
+        connection.connect()
+        return connection
 
     def send(self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False) -> Reply:
         key = reply_key(request_id)
@@ -66,26 +84,35 @@ class _RedisReply:
         deadline = None if timeout is None else time.monotonic() + timeout
         lost: Exception | None = None  # a connection that broke while we waited
         while True:
-            remaining = None if deadline is None else deadline - time.monotonic()
             try:
-                answer = self._ask(remaining)
+                answer = self._ask(None if deadline is None else deadline - time.monotonic())
+                if answer is not None:
+                    return answer
             except _BROKEN as error:
                 lost = error
-                if remaining is not None and remaining <= _PAUSE:
-                    raise self._unavailable(lost, timeout) from lost
                 time.sleep(_PAUSE)
-                continue
-            if answer is not None:
-                return answer
-            if remaining is not None and time.monotonic() >= deadline - 0.001:  # type: ignore[operator]
+            if deadline is not None and time.monotonic() >= deadline - _TICK:
                 if lost is not None:
-                    raise self._unavailable(lost, timeout) from lost
+                    raise self._unavailable(lost) from lost
                 raise no_answer(self._transport.config, self._request_id, self._options, timeout)
+
+    async def arrive(self, timeout: float | None) -> bytes:
+        """`wait` for asyncio: no thread, and one connection for all that an event loop awaits."""
+        config = self._transport.config
+        begun = time.monotonic()
+        box = inbox(config.result_backend or "")
+        answer = await box.take(self._key, timeout)
+        if answer is not None:
+            return answer
+        lost = box.lost_since(begun)
+        if lost is not None:
+            raise self._unavailable(lost) from lost
+        raise no_answer(config, self._request_id, self._options, timeout)
 
     def _ask(self, remaining: float | None) -> bytes | None:
         """One BLPOP for at most ``remaining`` seconds (LPOP for none); None where nothing came."""
-        if remaining is not None and remaining <= 0.001:
-            reply = self._command(_SOCKET_SECONDS, "LPOP", self._key)
+        if remaining is not None and remaining <= _TICK:
+            reply = self._command(_GRACE, "LPOP", self._key)
             found: bytes | None = reply
             return found
         seconds = _CHUNK if remaining is None else min(remaining, _CHUNK)
@@ -94,33 +121,32 @@ class _RedisReply:
 
     def _command(self, patience: float, *command: str) -> Any:
         """Send one command and read its reply; a connection that fails is closed and not used again."""
-        pool = self._transport.connections
-        connection = pool.take()
+        transport = self._transport
+        connection = transport.connect(patience)
         try:
-            _refresh(connection)
             connection.send_command(*command)
             if not connection.can_read(timeout=patience):
                 raise redis.TimeoutError(f"no reply to {command[0]} within {patience:.1f} s")
             reply = connection.read_response()
         except redis.ResponseError:
-            pool.give(connection)
+            transport.connections.give(connection)
             raise
         except BaseException:
             connection.disconnect()
             raise
-        pool.give(connection)
+        transport.connections.give(connection)
         return reply
 
     def ready(self) -> bool:
         try:
-            return bool(self._command(_SOCKET_SECONDS, "EXISTS", self._key))
+            return bool(self._command(_GRACE, "EXISTS", self._key))
         except _BROKEN:
             return False
 
     def cancel(self) -> bool:
         return not self.ready() and cancel(self._transport.publisher.app, self._request_id) and not self.ready()
 
-    def _unavailable(self, lost: Exception, timeout: float | None) -> ResultBackendUnavailable:
+    def _unavailable(self, lost: Exception) -> ResultBackendUnavailable:
         config = self._transport.config
         error = ResultBackendUnavailable(
             f"The result backend of {config.alias!r} could not be reached, or was lost while request "
@@ -129,14 +155,3 @@ class _RedisReply:
         )
         error.request_id = self._request_id
         return error
-
-
-def _refresh(connection: Any) -> None:
-    """Reconnect a connection whose server hung up while it was idle: nothing is lost with it."""
-    try:
-        if not connection.can_read(timeout=0):
-            return
-    except _BROKEN:
-        pass
-    connection.disconnect()
-    connection.connect()

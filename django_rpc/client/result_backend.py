@@ -10,7 +10,7 @@ from celery.result import AsyncResult
 
 from django_rpc.client.config import Config
 from django_rpc.client.control import cancel
-from django_rpc.client.errors import ResultBackendUnavailable
+from django_rpc.client.errors import ImproperSettings, ResultBackendUnavailable
 from django_rpc.client.publish import Publisher
 from django_rpc.client.replies import failure_of, no_answer
 from django_rpc.client.transport import Options, Reply
@@ -29,6 +29,10 @@ class ResultBackendTransport:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.publisher = Publisher(config)
+        try:
+            _ = self.publisher.app.backend
+        except Exception as error:
+            raise ImproperSettings(f"The RESULT_BACKEND of {config.alias!r} cannot be used: {error}") from error
 
     def send(self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False) -> Reply:
         self.publisher.publish(request, request_id, options, repeatable=repeatable)

@@ -1,6 +1,7 @@
 """The worker's application with a server that does what a test tells it, in place of the evaluation of a graph.
 
-Each output of a request is a literal: ``{"do": "sleep", "seconds": 2}`` and the like, or any value, which comes back.
+Each output of a request is ``Echo.objects.filter(value=...)``: an order such as ``{"do": "sleep", ...}``, or any
+other value, which comes back. Another method gets an error for an answer.
 """
 
 import os
@@ -8,7 +9,6 @@ import signal
 import time
 
 import django_rpc.server
-from django_rpc.graph.node import Method
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.messages import ErrorReport, Response
 
@@ -30,10 +30,10 @@ def obey(value):
 def handle(message):
     request = decode_request(message)
     nodes = [request.nodes[index] for index in request.outputs]
-    if any(isinstance(node, Method) for node in nodes):
+    if any(node.name != "filter" for node in nodes):
         report = ErrorReport(code="Remote", remote_name="shop.NoStock", message="none left", node=request.outputs[0])
         return encode_response(Response(id=request.id, error=report))
-    return encode_response(Response(id=request.id, outputs=tuple(obey(node.value) for node in nodes)))
+    return encode_response(Response(id=request.id, outputs=tuple(obey(node.kwargs["value"]) for node in nodes)))
 
 
 django_rpc.server.handle = handle

@@ -7,7 +7,7 @@ from celery import Celery
 
 from django_rpc.celery import register
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.node import Literal
+from django_rpc.graph.node import Method, Source
 
 # What stands in the environment is told by the test.
 app = Celery("project", broker=os.environ["GUEST_BROKER"], backend=os.environ["GUEST_BACKEND"])
@@ -22,11 +22,19 @@ session = Session(
         "TIMEOUT": 10,
     }
 )
+
+
+def call(value):
+    return session.compute(
+        [Output(Method(parent=Source(model="echo.Echo", service="rpc"), name="filter", kwargs={"value": value}))]
+    )
+
+
 if os.environ.get("CALL_BEFORE_FORK"):
-    session.compute([Output(Literal(value=1))])
+    call(1)
 
 
 @app.task(name="guest.ask")
 def ask(value):
     """Call the service from inside a task; say from which process."""
-    return [os.getpid(), *session.compute([Output(Literal(value=value))])]
+    return [os.getpid(), *call(value)]

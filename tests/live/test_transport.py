@@ -18,14 +18,16 @@ from django_rpc.client import errors
 from django_rpc.client.session import Output, Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import worker
-from django_rpc.graph.node import Literal, Method, Source
+from django_rpc.graph.node import Method, Source
 
-HERE = Path(__file__).parent
+#: For the worker: the modules beside this one.
+PYTHONPATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+ECHO = Source(model="echo.Echo", service="rpc")
 WAYS = ("redis", "rabbitmq-redis", "rabbitmq-rpc", "redis-rpc", "redis-file")
 
 
-def literal(value):
-    return Output(Literal(value=value))
+def echo(value):
+    return Output(Method(parent=ECHO, name="filter", kwargs={"value": value}))
 
 
 @dataclass
@@ -45,7 +47,7 @@ def echo_service(broker, backend, **options):
     settings |= {"PRIORITY_QUEUE_NAME": f"{queue}_priority", "TIMEOUT": 10}
     env = environment.variables(broker=broker, backend=backend, queue=queue, database="sqlite://")
     try:
-        with worker(env={**env, "PYTHONPATH": str(HERE)}, app="echo_worker", **options) as process:
+        with worker("echo_settings", {**env, "PYTHONPATH": PYTHONPATH}, app="echo_worker", **options) as process:
             yield Service(settings, process)
     finally:
         if broker.startswith("amqp"):
@@ -72,32 +74,32 @@ def session(service):
 
 
 def test_values_come_back(session):
-    assert session.compute([literal(1), literal("ä\n\0"), literal(None)]) == [1, "ä\n\0", None]
-    assert session.compute([literal(2)], priority=True) == [2]
-    [big] = session.compute([literal("x" * 2_000_000)])
+    assert session.compute([echo(1), echo("ä\n\0"), echo(None)]) == [1, "ä\n\0", None]
+    assert session.compute([echo(2)], priority=True) == [2]
+    [big] = session.compute([echo("x" * 2_000_000)])
     assert len(big) == 2_000_000
 
 
 def test_an_error_of_the_server(session):
     with pytest.raises(errors.RemoteError, match="none left") as caught:
-        session.compute([Output(Method(parent=Source(model="shop.Order", service="rpc"), name="first"))])
+        session.compute([Output(Method(parent=ECHO, name="first"))])
     assert type(caught.value).__name__ == "NoStock"
 
 
 def test_futures(session):
-    [slow] = session.submit([literal({"do": "sleep", "seconds": 0.4})])
-    [quick] = session.submit([literal("quick")])
+    [slow] = session.submit([echo({"do": "sleep", "seconds": 0.4})])
+    [quick] = session.submit([echo("quick")])
     assert not slow.done()
     assert quick.result(timeout=5) == "quick"
-    with pytest.raises(errors.RpcTimeout, match="celery -A django_rpc.celery.app worker"):
+    with pytest.raises(errors.RpcTimeout, match=r"celery -A django_rpc\.celery\.app worker"):
         slow.result(timeout=0.05)
     assert slow.result(timeout=5) > 0  # asked again
     assert slow.done()
-    assert session.gather([slow, literal("late")])[1] == "late"
+    assert session.gather([slow, echo("late")])[1] == "late"
 
 
 def test_a_future_says_when_it_is_done_without_being_waited_for(session):
-    [future] = session.submit([literal(1)])
+    [future] = session.submit([echo(1)])
     deadline = time.monotonic() + 5
     while not future.done():
         assert time.monotonic() < deadline
@@ -107,20 +109,20 @@ def test_a_future_says_when_it_is_done_without_being_waited_for(session):
 
 def test_callbacks_and_await(session):
     heard = threading.Event()
-    [future] = session.submit([literal({"do": "sleep", "seconds": 0.1})])
+    [future] = session.submit([echo({"do": "sleep", "seconds": 0.1})])
     future.add_done_callback(lambda done: heard.set())
     assert heard.wait(5)
 
     async def main():
-        return await asyncio.gather(*session.submit([literal("a"), literal("b")]))
+        return await asyncio.gather(*session.submit([echo("a"), echo("b")]))
 
     assert asyncio.run(main()) == ["a", "b"]
 
 
 def test_cancel(session):
-    sleepers = [session.submit([literal({"do": "sleep", "seconds": 1.5})])[0] for _ in range(2)]
+    sleepers = [session.submit([echo({"do": "sleep", "seconds": 1.5})])[0] for _ in range(2)]
     time.sleep(0.3)  # both processes of the worker have one
-    [waiting] = session.submit([literal("never")])
+    [waiting] = session.submit([echo("never")])
     assert waiting.cancel()
     assert not sleepers[0].cancel()
     with pytest.raises(errors.CallCancelled):
@@ -130,7 +132,7 @@ def test_cancel(session):
 
 def test_eight_threads_with_fifty_calls_each(session):
     def call(thread):
-        return [session.compute([literal([thread, number])])[0] for number in range(50)]
+        return [session.compute([echo([thread, number])])[0] for number in range(50)]
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(call, range(8)))
@@ -138,7 +140,7 @@ def test_eight_threads_with_fifty_calls_each(session):
 
 
 def test_a_future_may_be_waited_for_by_another_thread(session):
-    futures = [session.submit([literal(number)])[0] for number in range(40)]
+    futures = [session.submit([echo(number)])[0] for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda future: future.result(5), futures)) == list(range(40))
 
@@ -157,24 +159,24 @@ def in_child(function):
 
 
 def test_a_forked_child_has_connections_of_its_own(session):
-    assert session.compute([literal(1)]) == [1]
-    [under_way] = session.submit([literal({"do": "sleep", "seconds": 0.3})])
-    in_child(lambda: [session.compute([literal(n)]) for n in range(20)] == [[n] for n in range(20)])
+    assert session.compute([echo(1)]) == [1]
+    [under_way] = session.submit([echo({"do": "sleep", "seconds": 0.3})])
+    in_child(lambda: [session.compute([echo(n)]) for n in range(20)] == [[n] for n in range(20)])
     assert under_way.result(5)  # the child left the parent's connections alone
-    in_child(lambda: session.compute([literal("x")]) == ["x"])
-    assert session.compute([literal(2)]) == [2]
+    in_child(lambda: session.compute([echo("x")]) == ["x"])
+    assert session.compute([echo(2)]) == [2]
 
 
 def _compute_in_process(settings, number):
-    return Session(settings).compute([literal(number)])[0]
+    return Session(settings).compute([echo(number)])[0]
 
 
 def test_multiprocessing(service, session):
-    assert session.compute([literal(1)]) == [1]
+    assert session.compute([echo(1)]) == [1]
     with multiprocessing.get_context("fork").Pool(3) as pool:
         numbers = list(range(30))
         assert pool.starmap(_compute_in_process, [(service.settings, number) for number in numbers]) == numbers
-    assert session.compute([literal(2)]) == [2]
+    assert session.compute([echo(2)]) == [2]
 
 
 def test_an_answer_does_not_stay_behind(service, session, redis):
@@ -184,8 +186,8 @@ def test_an_answer_does_not_stay_behind(service, session, redis):
 
     connection = client.Redis.from_url(redis.url)
     before = connection.keys("celery-task-meta-*")
-    assert session.compute([literal(1)]) == [1]
-    [future] = session.submit([literal(1)])
+    assert session.compute([echo(1)]) == [1]
+    [future] = session.submit([echo(1)])
     while not future.done():
         time.sleep(0.01)
     [key] = connection.keys("django_rpc:reply:*")
@@ -207,10 +209,10 @@ def guest(request, service, redis):
         "SERVICE_BACKEND": service.settings["RESULT_BACKEND"],
         "SERVICE_QUEUE": service.settings["DEFAULT_QUEUE_NAME"],
         "CALL_BEFORE_FORK": "yes" if request.param == "before" else "",
-        "PYTHONPATH": str(HERE),
+        "PYTHONPATH": PYTHONPATH,
     }
     env |= environment.variables(broker=redis.url, database="sqlite://")
-    with worker(env=env, app="guest_app", concurrency=2):
+    with worker("echo_settings", env, app="guest_app", concurrency=2):
         yield queue
 
 
@@ -223,4 +225,4 @@ def test_inside_another_celery_task_and_registered_on_its_app(guest, redis):
     assert [answer[1] for answer in answers] == list(range(20))
     # The same worker, with a task of ours among its own.
     settings = {"BROKER_URL": redis.url, "RESULT_BACKEND": redis.url, "DEFAULT_QUEUE_NAME": guest}
-    assert Session(settings).compute([literal("registered")], timeout=10) == ["registered"]
+    assert Session(settings).compute([echo("registered")], timeout=10) == ["registered"]
