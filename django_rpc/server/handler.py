@@ -38,7 +38,12 @@ def handle(message: bytes) -> bytes:
     except WireError as error:
         logger.warning("A message was refused: %s", error.code, extra={"rpc_request": error.request_id or ""})
         return encode_response(Response(id=error.request_id or _UNKNOWN_ID, error=report(error)))
-    response = answer(request)
+    try:
+        response = answer(request)
+    except Exception as error:
+        logger.exception("The request could not be answered", extra=_extra(request))
+        failed = ErrorReport(code="Remote", message="The service failed.", remote_name=type(error).__name__)
+        response = Response(id=request.id, error=failed)
     try:
         return encode_response(response)
     except (WireError, RecursionError) as error:

@@ -222,11 +222,22 @@ class Policy:
         rows = None
         if exposure is not None and model._meta.auto_created:
             rows = self._through_rows(model)
-        elif exposure is not None and not exposure.plain_rows:
-            given = exposure.rpc.get_queryset(self.request)
-            rows = given if narrows(given) else None
+        elif exposure is not None:
+            rows = self._own_rows(exposure)
+            for parent in model._meta.get_parent_list():
+                # A row of a child is a row of its parents too, and is seen where these are.
+                of_parent = self.rows(parent)
+                if of_parent is not None:
+                    base = rows if rows is not None else model._base_manager.all()
+                    rows = base.filter(pk__in=of_parent.order_by().values("pk"))
         self._rows[model] = rows
         return rows
+
+    def _own_rows(self, exposure: Exposure) -> QuerySet | None:
+        if exposure.plain_rows:
+            return None
+        given = exposure.rpc.get_queryset(self.request)
+        return given if narrows(given) else None
 
     def shows(self, instance: Any) -> bool:
         """Whether an instance that the server's own code came up with is a row that this client may see."""

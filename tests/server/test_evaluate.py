@@ -288,6 +288,12 @@ def test_relations_are_changed(ask):
     assert set(Product.objects.get(pk=1).tags.values_list("name", flat=True)) >= {"made", "got"}
     ask(method(tags, "clear"))
     assert not Product.objects.get(pk=1).tags.exists()
+    products = Attr(parent=method(ORDERS, "get", pk=3), name="products")
+    unsold = Product.objects.exclude(lines__order=3).first()
+    ask(method(products, "add", unsold.pk, through_defaults={"quantity": 7}))
+    assert Line.objects.get(order=3, product=unsold).quantity == 7
+    assert ask(method(products, "add", 1, through_defaults={"nope": 7})).error.code == "FieldDoesNotExist"
+    assert ask(method(products, "add", 1, nope=7)).error.code == "TypeError"
     referrals = Attr(parent=method(CUSTOMERS, "get", pk=1), name="referrals")
     ask(method(referrals, "add", Instance("shop.Customer", {"id": 2})))
     assert Customer.objects.get(pk=2).referred_by_id == 1

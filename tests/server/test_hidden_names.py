@@ -44,6 +44,9 @@ def out(node):
 SQL_PATHS = {
     "filter": lambda n: method(method(customers(), "filter", **{f"{n}__startswith": "s"}), "count"),
     "exclude": lambda n: method(method(customers(), "exclude", **{n: "s"}), "count"),
+    "exclude reverse": lambda n: method(
+        method(source("shop.Product"), "exclude", **{f"orders__customer__{n}": "s"}), "count"
+    ),
     "get": lambda n: method(customers(), "get", **{n: "secret of 1"}),
     "filter first": lambda n: method(method(customers(), "filter", **{n: "secret of 1"}), "first"),
     "exists": lambda n: method(method(customers(), "filter", **{f"{n}__contains": "1"}), "exists"),

@@ -8,6 +8,7 @@ import pytest
 from django.db.models import Count, Sum
 
 from django_rpc.demo.server.shop.models import Customer, Line, Order, Product, Tag
+from django_rpc.demo.server.zoo.models import Place, Restaurant
 from django_rpc.graph.node import Attr, Insert, Item, Literal, Rows, Save
 from django_rpc.graph.values import Condition, Expr, Instance
 from django_rpc.server import ModelRpc
@@ -216,6 +217,22 @@ def test_count_of_distinct_and_slices(ask, ours):
     assert ask(method(method(CUSTOMERS, "distinct"), "count")).output == ours.count()
     empty = method(CUSTOMERS, "filter", Condition((("pk__in", []),)))
     assert ask(method(empty, "count")).output == 0
+
+
+def test_a_child_is_seen_where_its_parent_is(ask, registered):
+    class OpenPlaceRpc(ModelRpc):
+        fields = ["id", "name"]
+
+        def get_queryset(self, request):
+            return super().get_queryset(request).filter(open=True)
+
+    registered(Place, OpenPlaceRpc)
+    Restaurant.objects.create(name="open", rating=1)
+    shut = Restaurant.objects.create(name="shut", open=False, rating=2)
+    restaurants = source("zoo.Restaurant")
+    assert ask(method(restaurants, "count")).output == 1
+    assert ask(method(restaurants, "values_list", "rating", flat=True)).output == [1.0]
+    assert ask(method(method(restaurants, "filter", pk=shut.pk), "update", rating=5)).output == 0
 
 
 def test_nothing_at_all(ask, registered):

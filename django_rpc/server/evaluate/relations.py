@@ -77,9 +77,23 @@ def _targets(ev: Evaluator, relation: Relation, values: Iterable[Any]) -> list[A
     return given
 
 
+def _check_options(ev: Evaluator, relation: Relation, options: dict[str, Any]) -> None:
+    """Raise TypeError for an option that these methods do not have; values for a through table are checked."""
+    for name in options:
+        if name not in ("objs", "bulk", "clear", "through_defaults"):
+            raise TypeError(f"'{relation.name}' takes no keyword '{name}' here.")
+    defaults = options.get("through_defaults")
+    if defaults:
+        through = relation.declared.remote_field.through
+        owner = ev.policy.require(through, "create")
+        writes.check_writable(owner, defaults, FieldDoesNotExist)
+        options["through_defaults"] = writes.prepare(ev, through, defaults)
+
+
 def _changing(name: str) -> Callable[..., Any]:
     def method(ev: Evaluator, relation: Relation, args: list[Any], kwargs: dict[str, Any]) -> None:
         relation.require(ev)
+        _check_options(ev, relation, kwargs)
         manager = relation.manager
         if not hasattr(manager, name):
             # Django has no remove() where a row cannot be without its foreign key.
@@ -88,9 +102,13 @@ def _changing(name: str) -> Callable[..., Any]:
             objs = args[0] if args else kwargs.pop("objs")
             if isinstance(objs, QuerySet):
                 objs = ev.as_client(objs)
-            getattr(manager, name)(_targets(ev, relation, objs), **kwargs)
+            targets = _targets(ev, relation, objs)
+            getattr(manager, name)(targets, **kwargs)
         else:
-            getattr(manager, name)(*_targets(ev, relation, args), **kwargs)
+            targets = _targets(ev, relation, args)
+            getattr(manager, name)(*targets, **kwargs)
+        if not relation.is_many_to_many:  # the rows themselves have changed
+            writes.confirm(ev, relation.model, [t.pk if isinstance(t, Model) else t for t in targets])
 
     return method
 
@@ -104,16 +122,17 @@ def _creating(name: str) -> Callable[..., Any]:
         else:
             owner = ev.policy.require(relation.model, "create")
             writes.check_writable(owner, [relation.declared.name], FieldDoesNotExist)
+        options = {"through_defaults": kwargs.pop("through_defaults")} if "through_defaults" in kwargs else {}
+        _check_options(ev, relation, options)
         if name == "create":
-            return writes.through_manager(ev, relation.queryset(ev), relation.manager, name, args, kwargs)
+            return writes.through_manager(ev, relation.queryset(ev), relation.manager, name, args, kwargs, options)
         if relation.is_generic:
             raise AttributeError(f"'{relation.name}' has no method '{name}'; use get() and create().")
         queryset = relation.queryset(ev)
         if relation.is_many_to_many:
-            through_defaults = kwargs.pop("through_defaults", None)
             instance, created = writes.through_manager(ev, queryset, None, name, args, kwargs)
             if created:
-                relation.manager.add(instance, through_defaults=through_defaults)
+                relation.manager.add(instance, **options)
             return instance, created
         kwargs[relation.declared.name] = relation.instance
         return writes.through_manager(ev, queryset, None, name, args, kwargs)

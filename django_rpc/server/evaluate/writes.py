@@ -6,7 +6,8 @@ still one that the client may see is checked after, within the transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django.apps import apps
@@ -18,7 +19,7 @@ from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
 from django_rpc.server.exposure import Exposure
 from django_rpc.server.query import trusted
 
-__all__ = ["METHODS", "check_target", "check_writable", "confirm", "through_manager"]
+__all__ = ["METHODS", "check_target", "check_writable", "confirm", "prepare", "through_manager"]
 
 #: Keys in one statement, within what every database takes.
 _BATCH = 500
@@ -104,7 +105,13 @@ def _invalid(model: type[Model]) -> Callable[[str], Exception]:
 
 
 def through_manager(
-    ev: Evaluator, queryset: QuerySet, manager: Any, name: str, args: list[Any], kwargs: dict[str, Any]
+    ev: Evaluator,
+    queryset: QuerySet,
+    manager: Any,
+    name: str,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """``create`` on a manager of the server, ``get_or_create`` and ``update_or_create`` on the client's own query."""
     model = queryset.model
@@ -113,7 +120,7 @@ def through_manager(
         if args:
             raise TypeError("create() takes keyword arguments only.")
         check_writable(exposure, kwargs, _unexpected(model))
-        instance = manager.create(**prepare(ev, model, kwargs))
+        instance = manager.create(**prepare(ev, model, kwargs), **options)
         confirm(ev, model, [instance.pk])
         return instance
     kwargs = dict(zip(("defaults", "create_defaults"), args, strict=False)) | kwargs
