@@ -24,6 +24,15 @@ class DatabaseOperations(BaseDatabaseOperations):
     def max_name_length(self) -> int:
         return 63
 
+    def get_db_converters(self, expression: Any) -> list[Any]:
+        """A content type's key is the service's: it becomes this project's."""
+        from django_rpc.models.content_types import is_content_type
+
+        target = getattr(expression, "target", None)
+        if target is not None and is_content_type(target) and target.is_relation:
+            return [_local_content_type]
+        return []
+
     def adapt_datefield_value(self, value: Any) -> Any:
         return value
 
@@ -55,3 +64,9 @@ class DatabaseOperations(BaseDatabaseOperations):
 
     def execute_sql_flush(self, sql_list: Any) -> None:
         return None
+
+
+def _local_content_type(value: Any, expression: Any, connection: Any) -> Any:
+    from django_rpc.models.content_types import local_key
+
+    return local_key(value, connection.alias)

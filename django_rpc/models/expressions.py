@@ -23,6 +23,7 @@ from django_rpc.graph.node import Node
 from django_rpc.graph.values import ATOMS, Condition, Expr, Instance, freeze
 from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, LOOKUPS
 from django_rpc.models.arguments import current_arguments
+from django_rpc.models.content_types import is_content_type, sent_key
 from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import stored_value
 
@@ -302,4 +303,5 @@ def prepared_value(field: Field, value: Any, connection: Any) -> Any:
         return freeze(value)
     if isinstance(value, models.Model):
         value = getattr(value, field.target_field.attname)
-    return freeze(field.get_db_prep_save(value, connection=connection))
+    prepared = field.get_db_prep_save(value, connection=connection)
+    return sent_key(prepared) if is_content_type(field) else freeze(prepared)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from typing import Any
 
 from django.db import connections
@@ -16,6 +17,7 @@ from django.db.models import JSONField, Model, Q, QuerySet
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
 
+from django_rpc.models.content_types import is_content_type, local_key, sent_key
 from django_rpc.models.options import options_of
 
 __all__ = ["has_own_fields", "loaded_value", "note_own_fields", "prepared_lookups", "stored_value"]
@@ -25,6 +27,8 @@ _SINGLE = frozenset({"exact", "gt", "gte", "lt", "lte"})
 _MANY = frozenset({"in", "range"})
 #: Set with the first mirror that has such a field: nobody else pays for looking.
 _known: set[str] = set()
+#: Foreign keys whose target may be a class only later.
+_unsettled: list[Any] = []
 
 
 @functools.cache
@@ -34,11 +38,19 @@ def _overrides(cls: type[Field], name: str) -> bool:
 
 
 def note_own_fields(model: Any) -> None:
-    """Remember that there is a field whose values are not what is sent; called for each mirror."""
+    """Remember that there is a field whose values are not what is sent; called for each mirror.
+
+    A foreign key to a local model is one: an instance of that model is sent as its key.
+    """
     _known.update(str(f) for f in model._meta.local_fields if _prepares(f))
+    _unsettled.extend(f for f in model._meta.local_fields if f.is_relation)
 
 
 def has_own_fields() -> bool:
+    while _unsettled and not isinstance(_unsettled[-1].remote_field.model, str):
+        field = _unsettled.pop()
+        if options_of(field.remote_field.model) is None:
+            _known.add(str(field))
     return bool(_known)
 
 
@@ -48,6 +60,8 @@ def _prepares(field: Field) -> bool:
 
 def loaded_value(field: Field, value: Any, connection: Any) -> Any:
     """``value``, as the service's own instance holds it, as an instance of the mirror holds it."""
+    if is_content_type(field):
+        return local_key(value, connection.alias)
     if isinstance(field, JSONField):
         if value is None or (field.decoder is None and not _overrides(type(field), "from_db_value")):
             return value
@@ -64,7 +78,8 @@ def prepared_lookups(query: Any, condition: Q) -> Q:
         if isinstance(child, Q):
             children.append(prepared_lookups(query, child))
         elif isinstance(child, tuple):
-            children.append((child[0], _prepared(query, child[0], child[1])))
+            pair = _prepared(query, *child)
+            children.append(child if pair[1] is child[1] else pair)
         else:
             children.append(child)
     if all(one is other for one, other in zip(children, condition.children, strict=True)):
@@ -74,16 +89,35 @@ def prepared_lookups(query: Any, condition: Q) -> Q:
     return clone
 
 
-def _prepared(query: Any, path: str, value: Any) -> Any:
+def _prepared(query: Any, path: str, value: Any) -> tuple[str, Any]:
     found = _field_of(query, path)
-    if found is None or _is_expression(value):
-        return value
+    if found is None:
+        return path, value
     field, lookup = found
-    connection = connections[options_of(query.model).database]
+    if is_content_type(field) and not field.is_relation and "__" in path:  # of its key we only have a name
+        path = re.sub(rf"__(pk|{field.name})(__|$)", r"\2", path)
+    return path, _prepared_value(field, lookup, value, connections[options_of(query.model).database])
+
+
+def _prepared_value(field: Field, lookup: str, value: Any, connection: Any) -> Any:
+    if field.is_relation and lookup == "in" and not _is_expression(value):
+        value = [_key_of_local(field, item) for item in value]
+    value = _key_of_local(field, value)
+    if is_content_type(field) and lookup in ("exact", "in") and not _is_expression(value):
+        return [sent_key(item) for item in value] if lookup == "in" else sent_key(value)
+    if _is_expression(value):
+        return value
     if lookup in _SINGLE:
         return stored_value(field, value, connection)
     if lookup in _MANY:
         return [stored_value(field, item, connection) for item in value]
+    return value
+
+
+def _key_of_local(field: Any, value: Any) -> Any:
+    """An instance of a local model, where the foreign key ``field`` leads to it, as what the key holds."""
+    if field.is_relation and isinstance(value, field.remote_field.model) and options_of(type(value)) is None:
+        return getattr(value, field.target_field.attname)
     return value
 
 

@@ -10,6 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import FieldError
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, router
 from django.db.models.signals import m2m_changed, post_save
+from django.test import override_settings
 from django.utils.functional import lazy
 
 from django_rpc.graph.vocabulary import check_path
@@ -175,3 +176,20 @@ def test_djangos_own_names_with_an_underscore_are_paths(path):
 def test_other_names_with_an_underscore_are_none(path):
     with pytest.raises(ValueError, match="not a valid lookup path"):
         check_path(path)
+
+
+@override_settings(DJANGO_RPC={"STRICT": False})
+def test_content_types_are_each_projects_own(local, remote):
+    bookmark = remote.Bookmark.objects.create(url="https://example.org")
+    made = remote.TaggedItem.objects.create(tag="a", content_object=bookmark)
+    here, there = (ContentType.objects.get_for_model(model) for model in (remote.Bookmark, local.Bookmark))
+    assert here != there
+    assert local.TaggedItem.objects.get(pk=made.pk).content_type == there
+    found = remote.TaggedItem.objects.get(pk=made.pk)
+    assert (found.content_type_id, found.content_object) == (here.pk, bookmark)
+    for condition in ({"content_type": here}, {"content_type_id__in": [here.pk]}, {"content_type__pk": here.pk}):
+        assert remote.TaggedItem.objects.filter(**condition).values_list("content_type", flat=True).get() == here.pk
+    assert list(bookmark.tags.all()) == [found]
+    assert list(remote.Bookmark.objects.filter(tags__tag="a")) == [bookmark]
+    bookmark.tags.clear()
+    assert not local.TaggedItem.objects.exists()

@@ -1,0 +1,79 @@
+"""Content types between two projects: each has its own table of them, and its own keys.
+
+A mirror's foreign key to ``ContentType`` holds, at the service, the service's key of the service's model.  Here it
+holds this project's key of the mirror.  What is sent names the model (app label and model), for which the service
+finds its own; for a key that comes, the service's table of content types is read once.  The service has to expose
+``ContentType`` for both, as any target of a foreign key.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from django.apps import apps
+from django.db import connections
+
+from django_rpc.graph.node import Rows, Source
+from django_rpc.graph.values import Instance
+from django_rpc.models.options import mirror_for, options_of
+
+__all__ = ["LABEL", "is_content_type", "local_key", "sent_key"]
+
+LABEL = "contenttypes.ContentType"
+
+
+@functools.lru_cache(maxsize=1024)
+def is_content_type(field: Any) -> bool:
+    """Whether the values of ``field`` are keys of content types: a foreign key to them, or their own key."""
+    if field.is_relation:
+        target = getattr(field.remote_field, "model", None)
+        return bool(getattr(getattr(target, "_meta", None), "label", None) == LABEL and field.concrete)
+    return bool(field.primary_key and field.model._meta.label == LABEL)
+
+
+def sent_key(value: Any) -> Any:
+    """What is sent for a content type or its key: the name of a mirror's model; others as they are."""
+    content_type = apps.get_model(LABEL)
+    if isinstance(value, int):
+        try:
+            value = content_type.objects.get_for_id(value)
+        except content_type.DoesNotExist:
+            return value
+    elif not isinstance(value, content_type):
+        return value
+    model = value.model_class()
+    options = options_of(model) if model is not None else None
+    if options is None:
+        return value.pk
+    app_label, name = options.label.split(".")[:2]
+    return Instance(LABEL, {"app_label": app_label, "model": name.lower()})
+
+
+def local_key(value: Any, alias: str) -> Any:
+    """This project's key for the service's key ``value``; itself where no mirror is known for it."""
+    if value is None:
+        return None
+    known = _known.setdefault(alias, {})
+    if value not in known:
+        known |= {value: "", **_labels(alias)}
+    model = mirror_for(alias, known[value])
+    if model is None:
+        return value
+    return apps.get_model(LABEL).objects.get_for_model(model).pk
+
+
+#: Alias -> ``app.model`` by the service's keys, empty for a key that it does not show.
+_known: dict[str, dict[Any, str]] = {}
+
+
+def _labels(alias: str) -> dict[Any, str]:
+    """``app.model`` by the service's keys; nothing where it does not expose them."""
+    from django_rpc.client.errors import RpcError
+
+    rows = Rows(Source(LABEL, alias), ("id", "app_label", "model"))
+    try:
+        found = connections[alias].compute(rows)
+    except (RpcError, LookupError):
+        return {}
+    return {key: f"{app_label}.{model}" for key, app_label, model in found.rows}
