@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from django_rpc.graph.dag import services
 from django_rpc.graph.describe import step
-from django_rpc.graph.node import Literal, Node, Operator, Source
+from django_rpc.graph.node import Apply, Held, Literal, Node, Operator, Source
+from django_rpc.graph.places import home, homes
 from django_rpc.graph.rewrites import Draft
 from django_rpc.graph.values import Condition
 
@@ -46,27 +46,27 @@ def boxes_of(draft: Draft, collapse: bool = True) -> tuple[list[Box], dict[tuple
     outputs = set(draft.outputs)
     # All rows of a model cost nothing, and nearly everything stands on them: each box says it for itself.
     said = {node for node in draft.nodes if collapse and isinstance(node, Source) and _is_base(node, users, outputs)}
-    homes: dict[Node, Box] = {}
+    box_of: dict[Node, Box] = {}
     boxes: list[Box] = []
     for node in draft.nodes:
         before = _before(node)
         if node in said:
             continue
-        if collapse and before in homes and _is_continued(node, before, users, outputs):
-            homes[node] = homes[before]
-            homes[node].nodes.append(node)
+        if collapse and before in box_of and _is_continued(node, before, users, outputs):
+            box_of[node] = box_of[before]
+            box_of[node].nodes.append(node)
         else:
-            homes[node] = Box(len(boxes), [before, node] if before in said else [node])
-            boxes.append(homes[node])
-    known = services(draft.nodes)
+            box_of[node] = Box(len(boxes), [before, node] if before in said else [node])
+            boxes.append(box_of[node])
+    known = homes(draft.nodes)
     for box in boxes:
         _dress(box, outputs, known)
     edges: dict[tuple[int, int], str] = {}
-    for node in homes:
+    for node in box_of:
         for one in node.inputs():
             if one in said:
                 continue
-            start, end = homes[one].number, homes[node].number
+            start, end = box_of[one].number, box_of[node].number
             if start != end:
                 label = _role(node, one)
                 edges[start, end] = ", ".join(filter(None, dict.fromkeys([edges.get((start, end), ""), label])))
@@ -111,11 +111,13 @@ def _dress(box: Box, outputs: set[Node], known: dict[Node, frozenset[str]]) -> N
     box.lines = _joined(shown) or [step(next(last.inputs()))]
     if any(node.writes for node in box.nodes):
         box.colour = "write"
-    elif isinstance(last, Operator | Literal):
+    elif isinstance(last, Apply):
+        box.colour = "local"
+    elif isinstance(last, Operator | Literal | Held):
         box.colour = "value"
     else:
         box.colour = "query" if last.is_query else "read"
-    box.service = " + ".join(sorted(known[last]))
+    box.service = home(known[last]) or ""
     box.output = last in outputs
     box.where = "{}:{}".format(*last.where) if last.where else ""
 

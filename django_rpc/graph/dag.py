@@ -10,12 +10,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from django_rpc.graph.describe import step
-from django_rpc.graph.node import Column, Node
+from django_rpc.graph.node import Node
 
 if TYPE_CHECKING:
     import networkx
 
-__all__ = ["as_node", "service_of", "services", "to_dag", "topological"]
+__all__ = ["as_node", "to_dag", "topological"]
 
 _by_order = attrgetter("order")
 
@@ -63,44 +63,12 @@ def topological(outputs: Iterable[Any]) -> tuple[Node, ...]:
     return tuple(sorted(seen, key=_by_order))
 
 
-def service_of(node: Node, known: dict[Node, frozenset[str]]) -> frozenset[str]:
-    """The services that ``node`` and everything below it name; ``known`` holds those of its inputs."""
-    own = getattr(node, "service", None)
-    if own is not None and not isinstance(node, Column):
-        found = {own}
-    else:
-        found = set()
-    first: frozenset[str] | None = None
-    for parent in node.inputs():
-        theirs = known[parent]
-        if first is None:
-            first = theirs
-        found |= theirs
-    if first is not None and len(first) == len(found):
-        return first  # shared, so that a long chain holds one set
-    return frozenset(found)
-
-
-def services(nodes: Iterable[Node]) -> dict[Node, frozenset[str]]:
-    """The services of each node of a topological list: its own, and those of its inputs.
-
-    >>> from django_rpc.graph.node import Literal, Method, Source
-    >>> orders = Source("shop.Order", "rpc")
-    >>> found = services(topological([Method(orders, "count"), Literal(3)]))
-    >>> [sorted(names) for names in found.values()]
-    [['rpc'], ['rpc'], []]
-    """
-    known: dict[Node, frozenset[str]] = {}
-    for node in nodes:
-        known[node] = service_of(node, known)
-    return known
-
-
 def to_dag(outputs: Iterable[Any]) -> networkx.DiGraph:
     """The graph below ``outputs`` as a networkx DiGraph, with an edge from each input to what is made from it.
 
     Its nodes are the `Node` objects, with the attributes ``label`` (the step as text), ``effect`` (``"read"`` or
-    ``"write"``), ``service`` (None for a literal) and ``output`` (whether it was asked for).
+    ``"write"``), ``service`` (where it runs: None for plain data, and in the client) and ``output`` (whether it was
+    asked for).
 
     >>> from django_rpc.graph.node import Method, Source
     >>> graph = to_dag([Method(Source("shop.Order", "rpc"), "count")])
@@ -109,17 +77,19 @@ def to_dag(outputs: Iterable[Any]) -> networkx.DiGraph:
     """
     import networkx  # here, so that importing the client stays quick
 
+    from django_rpc.graph.places import homes
+
     outputs = [as_node(output) for output in outputs]
     wanted = set(outputs)
     nodes = topological(outputs)
-    known = services(nodes)
+    known = homes(nodes)
     graph = networkx.DiGraph()
     for node in nodes:
         graph.add_node(
             node,
             label=step(node),
             effect=node.effect.value,
-            service=", ".join(sorted(known[node])) or None,
+            service=", ".join(sorted(filter(None, known[node]))) or None,
             output=node in wanted,
         )
         graph.add_edges_from((parent, node) for parent in node.inputs())

@@ -21,6 +21,7 @@ _COLOURS = {
     "read": ("#cfe6f7", "#2f6690"),
     "write": ("#ffd9b3", "#b85c00"),
     "value": ("#f1f1f1", "#7a7a7a"),
+    "local": ("#dcefd6", "#4d7a3e"),
 }
 _FONT = "Helvetica"  # one name: with a list, widths are guessed from another font
 
@@ -138,6 +139,7 @@ def _drawn(box: Box) -> str:
 def _legend(boxes: Iterable[Box]) -> str:
     kinds = {box.colour for box in boxes}
     words = {"query": "pale blue: query", "read": "blue: read", "write": "orange: write", "value": "grey: value"}
+    words |= {"local": "green: runs in the client"}
     return ", ".join([text for kind, text in words.items() if kind in kinds] + ["double border: result"])
 
 

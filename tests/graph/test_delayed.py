@@ -12,7 +12,7 @@ from django_rpc.graph import delayed as module
 from django_rpc.graph.delayed import Delayed, attribute, delayed
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.node import Attr, Call, Held, Item, Literal, Method, Operator, Source
-from django_rpc.graph.runner import ServiceRunner, resolvers
+from django_rpc.graph.runner import ServiceRunner
 
 
 def line():
@@ -237,15 +237,14 @@ def test_the_first_runner_wins(orders, runner):
     assert (bare.count() + orders.count()).runner is runner
 
 
-def test_without_a_runner_the_service_finds_it(orders, runner):
+def test_without_a_runner_the_service_finds_it(orders, runner, monkeypatch):
+    resolvers = []
+    monkeypatch.setattr("django_rpc.graph.runner.resolvers", resolvers)
     bare = Delayed(orders.node)
     with pytest.raises(NoRunner, match="'rpc'"):
         bare.compute()
     resolvers.append(lambda service: runner if service == "rpc" else None)
-    try:
-        assert bare.count().compute() == "Order.objects.count()"
-    finally:
-        resolvers.pop()
+    assert bare.count().compute() == "Order.objects.count()"
     assert delayed([1]).compute() == [1]
 
 

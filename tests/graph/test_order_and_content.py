@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from django_rpc.graph.content import key, substitute
-from django_rpc.graph.dag import services, to_dag, topological
+from django_rpc.graph.dag import to_dag, topological
 from django_rpc.graph.delayed import Delayed, delayed
 from django_rpc.graph.node import KINDS, Insert, Item, Literal, Method, Operator, Rows, Save, Source, own_fields
+from django_rpc.graph.places import homes
 from django_rpc.graph.planner import plan
 from django_rpc.graph.rewrites import REWRITES, Draft, merge_reads
 from django_rpc.graph.values import Condition, Expr, Instance
@@ -89,8 +90,8 @@ def test_services_come_from_sources_saves_and_inserts():
     save = Save("shop.Order", "one", {"total": 1}, adding=True)
     insert = Insert("shop.Order", "two", ("total",), ((1,),))
     both = Literal([save, insert])
-    assert services(topological([both]))[both] == {"one", "two"}
-    (names,) = services([Literal(1)]).values()
+    assert homes(topological([both]))[both] == {"one", "two"}
+    (names,) = homes([Literal(1)]).values()
     assert names == frozenset()
 
 
