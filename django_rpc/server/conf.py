@@ -38,12 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "DEFAULT_QUEUE_NAME": "django_rpc",
     "PRIORITY_QUEUE_NAME": "django_rpc_priority",
     "CELERY": {},
-    # Seconds that an answer waits in Redis for its client.
-    "REPLY_EXPIRES": 3600,
 }
-
-#: Settings of other rooms that stand in the same dictionary; they check them themselves.
-FOREIGN = frozenset({"CLIENTS", "TIMEOUT", "NAME"})
 
 
 class Settings:

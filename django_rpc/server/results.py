@@ -79,15 +79,12 @@ class Results:
             ) from None
 
     def _row_set(self, value: RowSet) -> RowSet:
-        rows = value.rows
-        if (rows and any(type(item) not in ATOMS for item in rows[0])) or not rows:
-            return RowSet(value.columns, [tuple([v if type(v) in ATOMS else self(v) for v in row]) for row in rows])
-        for row in rows:
-            for item in row:
-                if type(item) not in ATOMS:
-                    rows = [tuple([v if type(v) in ATOMS else self(v) for v in row]) for row in rows]
-                    return RowSet(value.columns, rows)
-        return value
+        if ATOMS.issuperset(map(type, itertools.chain.from_iterable(value.rows))):
+            return value
+        return RowSet(value.columns, self._plain_rows(value.rows))
+
+    def _plain_rows(self, rows: list[Any]) -> list[tuple[Any, ...]]:
+        return [tuple([item if type(item) in ATOMS else self(item) for item in row]) for row in rows]
 
     # Instances
 
@@ -194,7 +191,7 @@ class Results:
                 return [item if type(item) in ATOMS else self(item) for item in rows]
             if isinstance(rows[0], dict):
                 return [{k: v if type(v) in ATOMS else self(v) for k, v in row.items()} for row in rows]
-            return [tuple([v if type(v) in ATOMS else self(v) for v in row]) for row in rows]
+            return self._plain_rows(rows)
         shape = self.shape(queryset.model)
         loaded = loaded_by(queryset)
         if self._needs_instances(queryset, shape, loaded):
@@ -205,8 +202,8 @@ class Results:
             return self._table(list(queryset), queryset.model, loaded)
         names = (*shape.plain, *loaded.names)
         rows = list(queryset.values_list(*names))
-        if any(type(item) not in ATOMS for row in itertools.islice(rows, 1) for item in row) or len(rows) > 1:
-            rows = [tuple([v if type(v) in ATOMS else self(v) for v in row]) for row in rows]
+        if not ATOMS.issuperset(map(type, itertools.chain.from_iterable(rows))):
+            rows = self._plain_rows(rows)
         return Table(shape.label, names, rows)
 
     def _needs_instances(self, queryset: QuerySet, shape: _Shape, loaded: Loaded) -> bool:
@@ -227,6 +224,3 @@ def _target(policy: Policy, instance: Model, name: str) -> type[Model] | None:
         return None
     except Exception:  # noqa: BLE001 - the to_attr of a Prefetch without rows: its model is not known any more
         return None
-
-
-EMPTY = NOTHING
