@@ -89,7 +89,7 @@ class SQLCompiler(_LocalModels, compiler.SQLCompiler):
             rowset = self.query.answer.rowset if self.query.answer is not None else None
             if rowset is None:
                 rowset = self.connection.compute(Rows(node, columns, where=node.where), self.query.options)
-            rows = select_columns(rowset, columns)
+            rows = _flat(self, select_columns(rowset, columns))
         if result_type == SINGLE:
             return rows[0] if rows else None
         if result_type == NO_RESULTS:
@@ -131,6 +131,28 @@ class SQLAggregateCompiler(_Unrecorded, compiler.SQLAggregateCompiler):
     pass
 
 
+def _pairs(compiled: Any) -> set[int]:
+    """The positions of composite keys, since Django 5.2."""
+    return {i for i, (expression, *_) in enumerate(compiled.select) if type(expression).__name__ == "ColPairs"}
+
+
+def _flat(compiled: Any, rows: Sequence[Any]) -> Sequence[Any]:
+    """``rows`` with a column for each part of a composite key, as Django's compilers read them."""
+    pairs = _pairs(compiled)
+    if not pairs:
+        return rows
+    return [
+        tuple(
+            [
+                part
+                for i, value in enumerate(row)
+                for part in (value if i in pairs and isinstance(value, tuple) else (value,))
+            ]
+        )
+        for row in rows
+    ]
+
+
 def _subject(query: Any) -> str:
     return query.model.__name__ if query.model is not None else "no model"
 
@@ -162,6 +184,11 @@ def column_names(compiled: compiler.SQLCompiler) -> tuple[str, ...]:
     """
     names: list[str | None] = [None] * len(compiled.select)
     query = compiled.query
+    selected = getattr(query, "selected", None)
+    if selected and _pairs(compiled):  # the positions below count each part of a composite key
+        return tuple(
+            [query.values_select[i] if isinstance(i, int) else query.wire_alias(n) for n, i in selected.items()]
+        )
     for name, position in (compiled.annotation_col_map or {}).items():
         names[position] = query.wire_alias(name)
     if query.values_select:  # since Django 5.2 the names of plain columns are in the map above

@@ -117,6 +117,8 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
     ) -> None:
         """Save at the service, in one message; what the service filled in is set on this instance."""
         using = database_of(type(self), using)
+        if force_insert not in (True, False) and hasattr(self, "_validate_force_insert"):
+            self._validate_force_insert(force_insert)  # since Django 5.0: models
         names = frozenset(update_fields) if update_fields is not None else None
         node, finish = begin_save(
             self, using, names=names, raw=raw, force_insert=bool(force_insert), force_update=force_update
@@ -131,7 +133,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Delete at the service, with its cascades, in one message; returns what Django's ``delete()`` does."""
-        if self.pk is None:
+        if not (self._is_pk_set() if hasattr(self, "_is_pk_set") else self.pk is not None):
             raise ValueError(
                 f"{type(self).__name__} object can't be deleted because its {self._meta.pk.attname} attribute is set "
                 "to None."

@@ -54,6 +54,20 @@ def _(value: Q) -> Condition:
     return Condition(tuple(children), value.connector, value.negated)
 
 
+@freeze.register(memoryview)
+@freeze.register(bytearray)
+def _(value: Any) -> bytes:
+    return bytes(value)
+
+
+if hasattr(expressions, "Sliced"):  # F("name")[:3], since Django 5.1
+
+    @freeze.register(expressions.Sliced)
+    def _(value: Any) -> Expr:
+        length = () if value.length is None else (value.length,)
+        return Expr("Substr", (freeze(value.obj), value.start, *length))
+
+
 @freeze.register(expressions.F)
 def _(value: expressions.F) -> Expr:
     kind = "OuterRef" if isinstance(value, expressions.OuterRef) else "F"

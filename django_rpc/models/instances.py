@@ -170,6 +170,8 @@ def as_model(model: Any, value: Any) -> Any:
 
 def deleted_labels(alias: str, deleted: Any) -> tuple[int, dict[str, int]]:
     """What delete() returned, with the labels of the mirrors in place of the service's."""
+    if not isinstance(deleted, tuple | list):
+        return 0, {}  # by a delete() of the service's own that does not say
     count, by_label = deleted
     named: dict[str, int] = {}
     for label, number in by_label.items():

@@ -21,6 +21,10 @@ __all__ = ["begin_save", "new_instance"]
 
 def new_instance(model: Any, values: Mapping[str, Any]) -> Any:
     """``model(**values)``, where values may be futures and Delayed: the service gives them to its own instance."""
+    reverse = getattr(model._meta, "_reverse_one_to_one_field_names", frozenset()).intersection(values)
+    if reverse:
+        names = ", ".join(sorted(reverse))
+        raise ValueError(f"The following fields do not exist in this model: {names}")
     remote = {name: value for name, value in values.items() if _is_remote_value(value)}
     instance = model(**{name: value for name, value in values.items() if name not in remote})
     for name, value in remote.items():

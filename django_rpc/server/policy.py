@@ -174,14 +174,19 @@ class Policy:
                 if name in query.annotation_select:
                     return None
                 if name in query._filtered_relations:
-                    opts = self._through_alias(query._filtered_relations[name], opts)
+                    opts = self._through_alias(query, query._filtered_relations[name], opts)
                     continue
             return position, opts
         return None
 
-    def _through_alias(self, relation: Any, opts: Any) -> Any:
+    def _through_alias(self, query: Any, relation: Any, opts: Any) -> Any:
         """Where a FilteredRelation leads; its path was checked when it was added."""
-        for name in relation.relation_name.split("__"):
+        names = relation.relation_name.split("__")
+        before = query._filtered_relations.get(names[0])
+        if before is not None and before is not relation:
+            opts = self._through_alias(query, before, opts)
+            names = names[1:]
+        for name in names if opts is not None else ():
             related = opts.get_field(name).related_model
             if related is None:
                 return None

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import QuerySet, signals
 from django.db.models.expressions import RawSQL
@@ -84,6 +85,7 @@ class Observer:
             self._in_server += 1
             try:
                 with contextlib.ExitStack() as stack:
+                    stack.enter_context(_all_apps())
                     for signal, receivers in servers:
                         stack.enter_context(_receivers(signal, receivers))
                     return handle(*args, **kwargs)
@@ -177,6 +179,22 @@ def _of_server(signal: Any) -> list[Any]:
         if not getattr(function, "__module__", "").startswith(PREFIX):
             kept.append(receiver)
     return kept
+
+
+@contextlib.contextmanager
+def _all_apps() -> Iterator[None]:
+    """A server is another process: what a test's ``available_apps`` takes away is there."""
+    before = apps.app_configs
+    if not apps.stored_app_configs:
+        yield
+        return
+    apps.app_configs = apps.stored_app_configs[0]
+    apps.clear_cache()
+    try:
+        yield
+    finally:
+        apps.app_configs = before
+        apps.clear_cache()
 
 
 @contextlib.contextmanager

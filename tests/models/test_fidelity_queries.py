@@ -12,6 +12,7 @@ from django.db.models.expressions import RowRange
 from django.db.models.functions import Coalesce, Lower
 from django.test import override_settings
 
+from django_rpc.backend.compiler import _flat, column_names
 from django_rpc.graph.values import freeze
 from django_rpc.models import RpcModel
 from django_rpc.models.errors import build
@@ -139,3 +140,57 @@ def test_an_instance_with_a_composite_key_is_known_by_all_of_it(unregistered):
         column = models.IntegerField()
 
     assert freeze(Cell(row=1, column=2)).values == {"row": 1, "column": 2}
+    with pytest.raises(ValueError, match="can't be deleted"):
+        Cell(row=1).delete()
+    compiled = Cell.objects.values_list("row", "pk").query.get_compiler("rpc")
+    compiled.setup_query()
+    assert column_names(compiled) == ("row", "pk")
+    assert _flat(compiled, [(1, (1, 2))]) == [(1, 1, 2)]
+
+
+@pytest.mark.skipif(not hasattr(models.expressions, "Sliced"), reason="since Django 5.1")
+def test_slices_of_columns(remote, shop_data):
+    name = remote.Customer.objects.get(pk=1).name
+    sliced = remote.Customer.objects.filter(pk=1).annotate(a=F("name")[:3], b=F("name")[2:], c=F("name")[1])
+    assert sliced.values_list("a", "b", "c").get() == (name[:3], name[2:], name[1])
+
+
+def test_buffers_are_bytes():
+    assert freeze(memoryview(b"ab")) == freeze(bytearray(b"ab")) == b"ab"
+
+
+def test_create_refuses_a_reverse_relation(remote):
+    with pytest.raises(ValueError, match="do not exist in this model: profile"):
+        remote.Customer.objects.create(name="n", profile=remote.Profile())
+
+
+def test_what_is_inserted_must_be_a_model(remote):
+    with pytest.raises(TypeError, match="force_insert"):
+        remote.Customer(name="n").save(force_insert=("Customer",))
+
+
+def test_a_filtered_relation_of_a_filtered_relation(remote, shop_data):
+    nested = remote.Customer.objects.annotate(
+        paid=models.FilteredRelation("orders", condition=Q(orders__status="paid")),
+        big=models.FilteredRelation("paid__lines", condition=Q(paid__lines__quantity__gt=1)),
+    ).filter(big__isnull=False)
+    plain = remote.Customer.objects.filter(orders__status="paid", orders__lines__quantity__gt=1)
+    assert set(nested) == set(plain) != set()
+
+
+def test_the_childs_part_of_a_row_is_inserted_alone(local, remote):
+    place = remote.Place.objects.create(name="p")
+    child = remote.Restaurant(place_ptr_id=place.pk, rating=3)
+    models.Model.save_base(child, raw=True, force_insert=True)  # as the deserializers do
+    assert local.Restaurant.objects.get(pk=place.pk).name == "p"
+
+
+def test_a_save_of_the_services_own_takes_what_it_takes(local, remote, monkeypatch):
+    save = local.Currency.save
+    made = remote.Currency.objects.create(code="ZZZ", name="z")
+    monkeypatch.setattr(local.Currency, "save", lambda self, using=None: save(self, using=using))
+    monkeypatch.setattr(local.Currency, "delete", lambda self: None)
+    made.name = "y"
+    made.save()
+    assert local.Currency.objects.get(code="ZZZ").name == "y"
+    assert made.delete() == (0, {})

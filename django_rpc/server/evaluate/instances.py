@@ -30,7 +30,7 @@ def _delete(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, A
     if args or kwargs.keys() - {"keep_parents"}:
         raise TypeError("delete() of an instance of the graph takes keep_parents and nothing else.")
     ev.policy.require(type(instance), "delete")
-    return deleted(ev, instance.delete(keep_parents=bool(kwargs.get("keep_parents"))))
+    return deleted(ev, instance.delete(**{name: True for name, on in kwargs.items() if on}))
 
 
 def _refresh(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, Any]) -> Model:

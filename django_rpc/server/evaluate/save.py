@@ -40,9 +40,9 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     if node.raw:
         instance.save_base(raw=True, using=using, force_insert=force_insert, update_fields=update_fields)
     else:
-        instance.save(
-            using=using, force_insert=force_insert, force_update=node.force_update, update_fields=update_fields
-        )
+        # A model's own save() may take fewer arguments than Django's: it gets those that say something.
+        options = {"force_insert": force_insert, "force_update": node.force_update, "update_fields": update_fields}
+        instance.save(using=using, **{k: v for k, v in options.items() if v not in (False, None)})
     confirm(ev, model, [instance.pk])
     # What the client does not know the value of: it named a node, and not a value.
     known = {name: value for name, value in saved.items() if not isinstance(node.values.get(name), Node)}
@@ -188,7 +188,11 @@ def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
     options = _on_conflict(ev, exposure, node)
     instances = [_instance(ev, model, fields, row) for row in node.rows]
     _check_targets(ev, fields, instances)
-    model._base_manager.using(router.db_for_write(model)).bulk_create(instances, **options)
+    rows = model._base_manager.using(router.db_for_write(model))
+    if any(parent._meta.concrete_model is not model._meta.concrete_model for parent in model._meta.all_parents):
+        rows._insert(instances, fields=fields, using=rows.db, raw=True)  # the child's part alone: save_base(raw=True)
+    else:
+        rows.bulk_create(instances, **options)
     if node.on_conflict is None:
         confirm(ev, model, [instance.pk for instance in instances if instance.pk is not None])
     returning = [exposure.opts.pk if name == "pk" else exposure.opts.get_field(name) for name in node.returning]
