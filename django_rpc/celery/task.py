@@ -54,6 +54,7 @@ def register(app: Celery, *, reply_url: str | None = None) -> Any:
         call,
         name=TASK_NAME,
         bind=True,
+        shared=False,  # on this app, and not on every one that is made in the process
         acks_late=True,
         serializer="json",
         # Errors are answers.  What Celery itself raises is for its log.

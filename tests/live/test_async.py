@@ -127,3 +127,37 @@ def test_as_completed_and_callbacks(live_rpc):
     assert set(arrived) == set(futures)
     assert sorted(future.result() for future in arrived)[-1] > 0
     assert threads.most <= 16 + 8 + 1
+
+
+def test_the_way_back_breaks_and_comes_again(own_redis, start_service):
+    with start_service(redis=own_redis) as service:
+        customer = customers(service, TIMEOUT=15)
+
+        async def main():
+            first = await customer.count()
+            own_redis.stop()
+            with pytest.raises((errors.BrokerUnavailable, errors.ResultBackendUnavailable)):
+                await django_rpc.agather(customer.count(), timeout=1)
+            own_redis.start()
+            return first, await customer.count()
+
+        first, again = asyncio.run(main())
+        assert first == again
+
+
+def test_two_services_on_brokers_of_their_own(own_redis, start_service):
+    @delayed
+    def half(number):
+        return number // 2
+
+    with start_service() as here, start_service(redis=own_redis) as there:
+        customer = Delayed(Source("shop.Customer", "here"), Session(here.settings, alias="here"))
+        order = Delayed(Source("shop.Order", "there"), Session(there.settings, alias="there"))
+        some = customer.filter(pk__lte=half(customer.count())).values("pk")
+        found = order.filter(customer__in=some).count()
+        assert [stage.service for stage in found.plan().stages] == ["here", None, "here", "there"]
+        expected = order.filter(customer__in=list(range(1, customer.count().compute() // 2 + 1))).count()
+        assert found.compute() == expected.compute() > 0
+        assert django_rpc.gather(found.submit(), [found + customer.count()])[0] == expected.compute()
+        both = django_rpc.compute({"a": customer.count() + order.count()})
+        assert both[0]["a"] == customer.count().compute() + order.count().compute()
