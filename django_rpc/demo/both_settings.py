@@ -3,18 +3,21 @@ without a broker, within the caller's thread and transaction."""
 
 from django_rpc.demo import environment
 from django_rpc.demo.client import settings as client
+from django_rpc.demo.client.site import settings as site
+from django_rpc.demo.client.site.settings import MIDDLEWARE, ROOT_URLCONF, STATIC_URL, TEMPLATES  # noqa: F401
 from django_rpc.demo.server import settings as server
 from django_rpc.demo.server.settings import (  # noqa: F401 (settings are read by name)
     DEFAULT_AUTO_FIELD,
     DJANGO_RPC,
     LOGGING,
-    MIGRATION_MODULES,
     SECRET_KEY,
     TIME_ZONE,
     USE_TZ,
 )
 
-INSTALLED_APPS = list(dict.fromkeys([*server.INSTALLED_APPS, *client.INSTALLED_APPS]))
+INSTALLED_APPS = list(dict.fromkeys([*server.INSTALLED_APPS, *site.INSTALLED_APPS]))
+
+MIGRATION_MODULES = {**server.MIGRATION_MODULES, **site.MIGRATION_MODULES}
 
 DATABASES = {
     "default": environment.database(default="sqlite://"),

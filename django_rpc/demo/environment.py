@@ -28,6 +28,8 @@ PRIORITY_QUEUE = "DJANGO_RPC_DEMO_PRIORITY_QUEUE"
 TIMEOUT = "DJANGO_RPC_DEMO_TIMEOUT"
 TRACEBACK = "DJANGO_RPC_DEMO_SHOW_TRACEBACK"
 LOGLEVEL = "DJANGO_RPC_DEMO_LOGLEVEL"
+SITE_DATABASE = "DJANGO_RPC_DEMO_SITE_DATABASE"
+DEBUG = "DJANGO_RPC_DEMO_DEBUG"
 
 
 def parse_database(url: str) -> dict[str, Any]:
@@ -66,6 +68,11 @@ def database(default: str | None = None) -> dict[str, Any]:
     """The server's own database. Without a variable and a default: a file in the temp folder."""
     fallback = default or sqlite_url(Path(tempfile.gettempdir()) / "django_rpc_demo.sqlite3")
     return parse_database(os.environ.get(DATABASE, fallback))
+
+
+def site_database() -> dict[str, Any]:
+    """The client's own database, for users and sessions.  Without a variable: one in memory."""
+    return parse_database(os.environ.get(SITE_DATABASE, "sqlite://"))
 
 
 def broker() -> dict[str, str]:

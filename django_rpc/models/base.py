@@ -164,6 +164,10 @@ def _record_through_model(sender: Any, **kwargs: Any) -> None:
     owner = sender._meta.auto_created
     if owner and isinstance(owner, RpcModelBase):
         record_managers(sender)
+        # What Django's collector of related objects asks, which the admin shows before it deletes.
+        sender.add_to_class("_rpc_base", RpcManager())
+        sender._meta.base_manager_name = "_rpc_base"
+        sender._meta._expire_cache()
 
 
 signals.class_prepared.connect(_record_through_model, dispatch_uid="django_rpc.models.base")
