@@ -188,7 +188,7 @@ def test_the_childs_part_of_a_row_is_inserted_alone(local, remote):
 def test_a_save_of_the_services_own_takes_what_it_takes(local, remote, monkeypatch):
     save = local.Currency.save
     made = remote.Currency.objects.create(code="ZZZ", name="z")
-    monkeypatch.setattr(local.Currency, "save", lambda self, using=None: save(self, using=using))
+    monkeypatch.setattr(local.Currency, "save", lambda self: save(self))
     monkeypatch.setattr(local.Currency, "delete", lambda self: None)
     made.name = "y"
     made.save()

@@ -42,7 +42,9 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     else:
         # A model's own save() may take fewer arguments than Django's: it gets those that say something.
         options = {"force_insert": force_insert, "force_update": node.force_update, "update_fields": update_fields}
-        instance.save(using=using, **{k: v for k, v in options.items() if v not in (False, None)})
+        if using != router.db_for_write(model, instance=instance):
+            options["using"] = using
+        instance.save(**{k: v for k, v in options.items() if v not in (False, None)})
     confirm(ev, model, [instance.pk])
     # What the client does not know the value of: it named a node, and not a value.
     known = {name: value for name, value in saved.items() if not isinstance(node.values.get(name), Node)}
