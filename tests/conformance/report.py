@@ -99,7 +99,8 @@ def as_markdown(apps: list[App]) -> str:
     rows = [_HEAD, ("---", *["---:"] * (len(_HEAD) - 1))]
     rows += [*[_row(app.name, [app]) for app in apps], _row("**all**", apps)]
     text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    return text + _remaining(apps) + _left_out(apps)
+    text += _remaining(apps) + _left_out(apps)
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
 def _remaining(apps: list[App]) -> str:
