@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from django_rpc.client.waiting import agather, as_completed, gather, wait
     from django_rpc.graph.delayed import Delayed, compute, delayed
+    from django_rpc.graph.recording import cond
 
     def mirror(label: str, using: str = "rpc") -> Any:
         """The mirror of a service's model, made in memory: `django_rpc.models.mirror.mirror`."""
@@ -19,6 +20,7 @@ __all__ = [
     "agather",
     "as_completed",
     "compute",
+    "cond",
     "delayed",
     "gather",
     "mirror",
@@ -31,6 +33,7 @@ __version__ = "0.1.0"
 _ROOMS = {
     **dict.fromkeys(("Delayed", "compute", "delayed"), "django_rpc.graph.delayed"),
     **dict.fromkeys(("agather", "as_completed", "gather", "wait"), "django_rpc.client.waiting"),
+    "cond": "django_rpc.graph.recording",
     "mirror": "django_rpc.models.mirror",
 }
 

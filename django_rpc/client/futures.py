@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
 from django_rpc.client.errors import CallCancelled, ResultBackendUnavailable, RpcTimeout
+from django_rpc.client.thaw import Missing
 from django_rpc.client.threads import LOCAL, WAITING, Background
 from django_rpc.client.transport import Options, Reply
 from django_rpc.graph.capture import waited_for
@@ -258,6 +259,8 @@ class Future(Generic[T]):
         """
         if not self._finished:
             value = self._call.wait(timeout)[self._index]
+            if type(value) is Missing:
+                raise value.error
             with self._lock:  # `finish` makes objects: everybody shall get the same
                 if not self._finished:
                     self._value = value if self._finish is None else self._finish(value)

@@ -19,6 +19,7 @@ from django_rpc.client.errors import CallCancelled, RpcTimeout
 from django_rpc.client.futures import Future
 from django_rpc.client.plan_call import PlanCall
 from django_rpc.client.replay import current
+from django_rpc.client.thaw import had
 from django_rpc.client.threads import LOCAL, SENDING, in_callers_thread
 from django_rpc.graph.evaluate import run_stage
 from django_rpc.graph.plan import Plan
@@ -164,7 +165,7 @@ class Run:
             for number in here:
                 self.results[number] = run_stage(self.plan.stages[number], self.results)
             for number, call in calls.items():
-                self.results[number] = call.wait()
+                self.results[number] = had(call.wait())
 
     async def aexecute(self) -> None:
         for numbers in self.ticks():
@@ -184,7 +185,7 @@ class Run:
             call = await in_callers_thread(self.send, number)
         else:
             call = await SENDING.run(self.send, number)
-        return await call.arrive()
+        return had(await call.arrive())
 
     def send(self, number: int) -> Any:
         """Send the message of a stage, with the values that earlier stages gave it."""

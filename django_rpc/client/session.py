@@ -18,7 +18,7 @@ from django_rpc.client import errors, run
 from django_rpc.client.config import Config, check_timeout
 from django_rpc.client.futures import Future, PendingCall
 from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Results
-from django_rpc.client.thaw import thaw
+from django_rpc.client.thaw import Missing, thaw
 from django_rpc.client.transport import Options, Transport, transport_for
 from django_rpc.graph.describe import describe
 from django_rpc.graph.plan import Stage
@@ -194,7 +194,7 @@ class _Call:
         self.trace: tuple[Any, ...] = ()
 
     def settle(self, answer: bytes) -> list[Any]:
-        """The outputs' values; raises the call's error."""
+        """The outputs' values, of which some may be `Missing`; raises the call's error."""
         response = self._decode(answer)
         self.trace = response.trace
         if response.error is not None:
@@ -205,7 +205,10 @@ class _Call:
                 f"Request {self.request.id} was answered with {len(response.outputs)} values instead of {wanted}."
             )
         results = self.session.results.of(self.request.nodes)
-        return [thaw(value, results) for value in response.outputs]
+        return [
+            Missing(self.failure(value)) if type(value) is ErrorReport else thaw(value, results, self.failure)
+            for value in response.outputs
+        ]
 
     def _decode(self, answer: bytes) -> Response:
         try:

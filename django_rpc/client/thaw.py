@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
 from django_rpc.client.messages import Results
 from django_rpc.graph.values import ATOMS, Record, RowSet, Table
+from django_rpc.wire.messages import ErrorReport
 
-__all__ = ["thaw"]
+__all__ = ["Missing", "had", "thaw"]
 
 
-def thaw(value: Any, results: Results) -> Any:
+class Missing:
+    """In place of an output that the service could not have: ``error`` is for those who ask for it."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def had(values: list[Any]) -> list[Any]:
+    """``values``, none of which is missing; raises the error of the first that is."""
+    for value in values:
+        if type(value) is Missing:
+            raise value.error
+    return values
+
+
+def thaw(value: Any, results: Results, failure: Callable[[ErrorReport], Exception] | None = None) -> Any:
     """``value`` with its records made into objects by ``results``; containers without any stay as they are.
+
+    ``failure`` makes the exceptions of those elements of a map that failed.
 
     >>> from django_rpc.client.messages import PlainResults
     >>> thaw({"a": [1, 2]}, PlainResults())
@@ -26,13 +47,15 @@ def thaw(value: Any, results: Results) -> Any:
     if kind is Table:
         return results.table(value)
     if kind is list:
-        return value if _all_plain(value) else [thaw(item, results) for item in value]
+        return value if _all_plain(value) else [thaw(item, results, failure) for item in value]
     if kind is tuple:
-        return value if ATOMS.issuperset(map(type, value)) else tuple([thaw(item, results) for item in value])
+        return value if ATOMS.issuperset(map(type, value)) else tuple([thaw(item, results, failure) for item in value])
     if kind is dict:
         if ATOMS.issuperset(map(type, value.values())):
             return value
-        return {key: thaw(item, results) for key, item in value.items()}
+        return {key: thaw(item, results, failure) for key, item in value.items()}
+    if kind is ErrorReport:
+        return failure(value) if failure is not None else results.error(value, None)
     return value  # sets and slices hold no records
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from django_rpc.graph import vocabulary
+from django_rpc.graph import recording, vocabulary
 from django_rpc.graph.capture import capture, value_node
 from django_rpc.graph.content import key_text
 from django_rpc.graph.dask import DaskCollection
 from django_rpc.graph.describe import describe
+from django_rpc.graph.elements import FOLDS, Map, Where
 from django_rpc.graph.functions import MethodOf
 from django_rpc.graph.hints import QUERY_METHODS, VALUE_NAMES, check_query_key, no_method, no_value_method
 from django_rpc.graph.node import Apply, Attr, Call, Held, Item, Method, Node, Operator, callsite
@@ -79,6 +80,8 @@ class Delayed(Operators, Refusals, DaskCollection):
             # Protocol probes (_repr_html_, __array__, ...) must hear no, or every tool takes us for one of its own.
             raise AttributeError(f"'Delayed' object has no attribute {name!r}")
         node = self.node
+        if name in FOLDS and isinstance(node, Map | Where):
+            return partial(recording.fold, name, self)
         if not node.is_query:
             return Delayed(Attr(node, name, where=callsite(1)), self.runner)
         if name not in QUERY_METHODS:
@@ -118,6 +121,31 @@ class Delayed(Operators, Refusals, DaskCollection):
         if self.node.is_query:
             check_query_key(self.node, frozen)
         return Delayed(Item(self.node, frozen, where=callsite(1)), _runner_of(self.runner, (key,), {}))
+
+    def map(self, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
+        """A list of what ``function`` makes of each element of this query or list, next to the data.
+
+        ``function`` is called once, here, with a placeholder of the element; what it does to it is sent, and done by
+        the service.  It returns a Delayed, a query, plain data or a container of them; `django_rpc.cond` stands in
+        the place of ``if``.  With ``return_exceptions`` an element that fails is its exception in the list.
+
+        >>> from django_rpc.graph.node import Source
+        >>> Delayed(Source("shop.Order", "rpc")).map(lambda order: (order.number, order.total * 2))
+        <Delayed Order.objects.map(lambda row: (row.number, (row.total * 2)))>
+
+        The list has ``sum()``, ``min()``, ``max()`` (None of an empty list), ``any()``, ``all()`` and ``len()``.
+        Raises TypeError for a function that needs to know the value, or whose result cannot be sent.
+        """
+        return recording.map_over(self, function, return_exceptions)
+
+    def filter_by(self, function: Callable[[Any], Any]) -> Delayed:
+        """The list of those elements of this query or list for which ``function`` is true; see `map`.
+
+        >>> from django_rpc.graph.node import Source
+        >>> Delayed(Source("shop.Order", "rpc")).filter_by(lambda order: order.total > 100).len()
+        <Delayed Order.objects.filter_by(lambda row: (row.total > 100)).len()>
+        """
+        return recording.where(self, function)
 
     # -- to do something -------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from django_rpc.graph import elements
 from django_rpc.graph import node as kinds
 from django_rpc.graph.functions import Finish, MethodOf, function_name
 from django_rpc.graph.node import Node
@@ -305,6 +306,24 @@ def _apply(node: kinds.Apply, limit: int, depth: int) -> str:
     return f"{name}({_arguments(args, node.kwargs, limit, depth)})"
 
 
+def _param(node: elements.Param, limit: int, depth: int) -> str:
+    return f"row{node.depth + 1}" if node.depth else "row"
+
+
+def _scope(name: str) -> Callable[[Any, int, int], str]:
+    return lambda node, limit, depth: (
+        f".{name}(lambda {_param(node.param, limit, depth)}: {_value(node.body, limit, depth)})"
+    )
+
+
+def _fold(node: elements.Fold, limit: int, depth: int) -> str:
+    return f".{node.name}()"
+
+
+def _cond(node: elements.Cond, limit: int, depth: int) -> str:
+    return f"cond({_arguments((node.test, node.then, node.otherwise), {}, limit, depth)})"
+
+
 _STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
     kinds.Source: _source,
     kinds.Method: _method,
@@ -318,6 +337,11 @@ _STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
     kinds.Save: _save,
     kinds.Insert: _insert,
     kinds.Schema: _schema,
+    elements.Param: _param,
+    elements.Map: _scope("map"),
+    elements.Where: _scope("filter_by"),
+    elements.Fold: _fold,
+    elements.Cond: _cond,
     kinds.Held: _held,
     kinds.Apply: _apply,
 }

@@ -6,7 +6,9 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django_rpc.graph.dag import topological
 from django_rpc.graph.describe import describe
+from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params
 from django_rpc.graph.node import (
     ALL_KINDS,
     Apply,
@@ -34,6 +36,52 @@ __all__ = ["evaluate", "run_stage"]
 _Values = Mapping[Node, Any]
 
 
+class _Frame(dict[Node, Any]):
+    """The values of nodes: those of one element of a map, where ``outer`` has the others.
+
+    A node that has no value yet is evaluated when it is asked for.
+    """
+
+    __slots__ = ("outer",)
+
+    def __init__(self, values: Mapping[Node, Any], outer: _Frame | None = None) -> None:
+        super().__init__(values)
+        self.outer = outer
+
+    def __missing__(self, node: Node) -> Any:
+        frame = self.outer
+        while frame is not None:
+            if node in frame:
+                return frame[node]
+            frame = frame.outer
+        value = self[node] = evaluate(node, self)
+        return value
+
+
+def _for_each(node: Map | Where, values: _Values) -> list[tuple[Any, Any]]:
+    """Each element with the body's value for it, or the error where the map collects those."""
+    found = []
+    for element in values[node.parent]:
+        frame = _Frame({node.param: element}, values)  # type: ignore[arg-type]
+        try:
+            found.append((element, frame[node.body]))
+        except Exception as error:
+            if not getattr(node, "errors", False):
+                raise
+            found.append((element, error))
+    return found
+
+
+_FOLDS: dict[str, Callable[[Any], Any]] = {
+    "sum": sum,
+    "min": lambda values: min(values, default=None),
+    "max": lambda values: max(values, default=None),
+    "any": any,
+    "all": all,
+    "len": len,
+}
+
+
 def _refuse(node: Node, values: _Values) -> Any:
     raise TypeError(f"{describe(node)} runs at a service, and never in the client.")
 
@@ -52,6 +100,11 @@ EVALUATORS: dict[type[Node], Callable[[Any, _Values], Any]] = {
     Method: lambda node, values: getattr(values[node.parent], node.name)(
         *_resolved(node.args, values), **_resolved(node.kwargs, values)
     ),
+    Map: lambda node, values: [value for _, value in _for_each(node, values)],
+    Where: lambda node, values: [element for element, value in _for_each(node, values) if value],
+    Fold: lambda node, values: _FOLDS[node.name](values[node.parent]),
+    Cond: lambda node, values: values[node.then if values[node.test] else node.otherwise],
+    Param: _refuse,
     Call: _refuse,
     Source: _refuse,
     Save: _refuse,
@@ -87,10 +140,29 @@ def explain(error: BaseException, node: Node) -> None:
 
 def run_stage(stage: Stage, results: Mapping[int, Any]) -> list[Any]:
     """The outputs of a stage of the client, from the outputs of the stages before it."""
-    values: dict[Node, Any] = {node: results[number][place] for node, number, place in stage.given}
+    values = _Frame({node: results[number][place] for node, number, place in stage.given})
+    now = _evaluated_once(stage)
     for node in stage.nodes:  # in their order, so that a long chain does not recurse
-        values[node] = evaluate(node, values)
+        if node in now:
+            values[node] = evaluate(node, values)
     return [values[stage.nodes[index]] for index in stage.outputs]
+
+
+def _evaluated_once(stage: Stage) -> set[Node]:
+    """The nodes that have one value, and are needed for sure: no element of a map, no branch of a condition."""
+    own = set(stage.nodes)
+    if not any(isinstance(node, Map | Where | Cond) for node in stage.nodes):
+        return own
+    stack = [stage.nodes[index] for index in stage.outputs]
+    elements = free_params(topological(stack))
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        for one in [node.test] if isinstance(node, Cond) else node.inputs():
+            if one in own and one not in seen:
+                seen.add(one)
+                stack.append(one)
+    return {node for node in seen if not elements[node]}
 
 
 def _resolved(value: Any, values: _Values) -> Any:

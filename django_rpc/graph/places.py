@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params
 from django_rpc.graph.node import (
     ALL_KINDS,
     Apply,
@@ -75,6 +76,11 @@ _HOMES: dict[type[Node], Callable[[Any, _Homes], frozenset[str]]] = {
     Literal: _with_inputs,
     Held: _here,
     Apply: _here,
+    Param: _with_inputs,
+    Map: _with_parent,
+    Where: _with_parent,
+    Fold: _with_parent,
+    Cond: _with_inputs,
 }
 if missing := set(ALL_KINDS.values()) ^ set(_HOMES):
     raise TypeError(f"places.py does not say where {missing} run.")
@@ -156,6 +162,8 @@ def timetable(draft: Draft) -> Timetable:
     order = sorted(origins, key=lambda one: (one.node.order, one.place))
     repeated = {one for one in order if one.node.is_query or not known[one.node]}
     repeated |= {one for one in order if isinstance(one.node, Held) and not origins[one]}
+    elements = free_params(draft.nodes)
+    repeated |= {one for one in order if elements[one.node]}
     ticks = _settled(order, origins, wanted, outputs)
     return Timetable(ticks, origins, wanted, outputs, repeated)
 

@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from django_rpc.graph.dag import as_node, topological
+from django_rpc.graph.elements import Param
 from django_rpc.graph.node import LOCAL_KINDS, Column, Insert, Method, Node, Rows, Save, Schema, Source
 from django_rpc.graph.places import CLIENT, Instance, Timetable, timetable
 from django_rpc.graph.plan import Given, Plan, Stage
+from django_rpc.graph.recording import check_closed
 from django_rpc.graph.rewrites import REWRITES, Draft
 
 __all__ = ["PHASES", "collect", "partition", "plan", "rewrite"]
@@ -24,10 +26,13 @@ _LOCAL = frozenset(LOCAL_KINDS.values())
 def collect(outputs: Iterable[Any]) -> Draft:
     """The nodes that ``outputs`` (nodes, Delayed, querysets, Outputs) need, in the order in which they were built.
 
-    Raises TypeError for an output without a node.
+    Raises TypeError for an output without a node, and for one that depends on the placeholder of a lambda.
     """
     wanted = tuple([as_node(output) for output in outputs])
-    return Draft(topological(wanted), wanted)
+    nodes = topological(wanted)
+    if any(type(node) is Param for node in nodes):
+        check_closed(wanted)
+    return Draft(nodes, wanted)
 
 
 def rewrite(draft: Draft) -> Draft:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from django_rpc.graph.describe import describe
+from django_rpc.graph.elements import depends
 from django_rpc.graph.node import Node
 
 __all__ = ["Refusals"]
@@ -42,6 +43,11 @@ class Refusals:
 
     def __iter__(self) -> Iterator[Any]:
         nout = getattr(self.node, "nout", None)
+        if depends(self.node):
+            raise TypeError(
+                f"{_short(self.node)} is known at the service only, where the lambda will be done: it cannot be "
+                "iterated over (nor unpacked) here. Write .map(lambda element: ...), and [0], [1] for parts."
+            )
         if nout is None:
             raise TypeError(
                 f"{_short(self.node)} has not been computed, so it cannot be iterated over (nor unpacked). "
@@ -62,9 +68,16 @@ class Refusals:
         if nout is not None:
             return nout
         instead = "d.count() for a Delayed, d.count().compute() for the number" if self.node.is_query else ""
+        if depends(self.node):
+            instead = ".count() of a query, .map(...).len() of a list: a lambda is done at the service"
         raise TypeError(f"The length of {_short(self.node)} is not known yet. Write {instead or 'len(d.compute())'}.")
 
     def __bool__(self) -> NoReturn:
+        if depends(self.node):
+            raise TypeError(
+                f"Whether {_short(self.node)} is true is known at the service only, where the lambda will be done: "
+                "if, and, or, not and 'in' cannot ask. Write django_rpc.cond(test, then, otherwise) in their place."
+            )
         instead = "d.exists().compute()" if self.node.is_query else "d.compute()"
         raise TypeError(
             f"Whether {_short(self.node)} is true is not known yet: if, and, or, not and 'in' cannot ask. "
@@ -83,6 +96,14 @@ class Refusals:
 
     def __float__(self) -> NoReturn:
         raise TypeError(f"{_short(self.node)} is no number yet. Write float(d.compute()).")
+
+    def __format__(self, spec: str) -> str:
+        if depends(self.node):
+            raise TypeError(
+                f"{_short(self.node)} is known at the service only, where the lambda will be done: an f-string cannot "
+                "hold it. Join texts by +."
+            )
+        return format(repr(self), spec)
 
     def __enter__(self) -> NoReturn:
         raise TypeError("A Delayed is no context manager.")

@@ -21,11 +21,13 @@ from django.utils.functional import Promise
 
 from django_rpc.graph.delayed import Delayed, Output
 from django_rpc.graph.node import Call, Insert, Method, Node, callsite
+from django_rpc.graph.recording import is_recorded
 from django_rpc.graph.values import freeze
 from django_rpc.models import prefetch
 from django_rpc.models.asynchronous import AsyncMethods
 from django_rpc.models.expressions import localise, prepared_value, settle
 from django_rpc.models.instances import as_model, deleted_labels
+from django_rpc.models.lambdas import recorded_in_lambdas
 from django_rpc.models.later import delayed_terminal
 from django_rpc.models.options import database_of, options_of
 from django_rpc.models.own_fields import has_own_fields, loaded_value, prepared_lookups, stored_value
@@ -71,6 +73,7 @@ def _refused(name: str, reason: str) -> Callable[..., Any]:
     return method
 
 
+@recorded_in_lambdas
 class RpcQuerySet(AsyncMethods, QuerySet):
     """``QuerySet`` of a mirror.  What it adds to Django's: `future`, `submit`, `delayed`, `call`, `getset`,
     `with_options`."""
@@ -411,6 +414,8 @@ class RpcQuerySet(AsyncMethods, QuerySet):
     def _run(self, node: Node) -> Any:
         """Send a node that asks for a value: a future after ``future()``, else its result."""
         delayed = Delayed(node, self._session, functools.partial(as_model, self.model))
+        if is_recorded(node):
+            return delayed
         if self._future:
             return delayed.submit(**self.query.options)
         return delayed.compute(**self.query.options)

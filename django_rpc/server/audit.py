@@ -58,13 +58,23 @@ class AuditedCompiler:
 
     def get_default_columns(self, *args: Any, **kwargs: Any) -> Any:
         columns = super().get_default_columns(*args, **kwargs)
-        if self._all_columns:
+        if self._all_columns or self.query.__dict__.get("within_qualify"):
             return [_trust(column) for column in columns]
         view = self.query.policy.view(self.query.model)
         if view is not None and not view.hides and not self.query.select_related:
             return columns
         allowed = self.query.policy.columns
         return [c for c in columns if c.target.column in (allowed(c.target.model._meta.db_table) or ())]
+
+    def get_qualify_sql(self) -> Any:
+        """A condition on a window wraps the query in another: what that selects is what the executed one does."""
+        if not self._all_columns:
+            return super().get_qualify_sql()
+        self.query.within_qualify = True  # goes with the clone that is wrapped
+        try:
+            return super().get_qualify_sql()
+        finally:
+            del self.query.within_qualify
 
     def find_ordering_name(self, name: Any, opts: Any, alias: Any = None, *args: Any, **kwargs: Any) -> Any:
         if alias is None:

@@ -9,10 +9,22 @@ from django.db.models import FileField, Model, QuerySet
 from django.utils.functional import Promise
 
 from django_rpc.graph.values import ATOMS, Record, RowSet, Table, freeze
+from django_rpc.server.failure import Failure
 from django_rpc.server.loaded import NOTHING, Loaded, loaded_by, loaded_with
 from django_rpc.server.policy import ClientFieldError, Policy, relation_named, unknown_keyword
 
-__all__ = ["Results"]
+__all__ = ["Instances", "Results"]
+
+
+class Instances(list[Any]):
+    """Instances of one model, as a query would bring them: with what was loaded with them."""
+
+    __slots__ = ("loaded", "model")
+
+    def __init__(self, items: Any, model: type[Model], loaded: Loaded) -> None:
+        super().__init__(items)
+        self.model = model
+        self.loaded = loaded
 
 
 class _Shape:
@@ -52,6 +64,10 @@ class Results:
             return self.record(value, loaded_with(value))
         if isinstance(value, QuerySet):
             return self._queryset(value)
+        if kind is Instances:
+            return self._table(value, value.model, value.loaded)
+        if kind is Failure:
+            return value.report()
         if isinstance(value, list):
             return [item if type(item) in ATOMS else self(item) for item in value]
         if isinstance(value, tuple):

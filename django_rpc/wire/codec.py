@@ -32,11 +32,11 @@ from django_rpc.wire.errors import (
     WireError,
 )
 from django_rpc.wire.limits import REQUEST_LIMITS, RESPONSE_LIMITS, Limits, check_depth, check_size, too_deep
-from django_rpc.wire.messages import PROTOCOL_VERSION, ClientInfo, ErrorReport, Request, Response, TraceEntry
+from django_rpc.wire.messages import PROTOCOL_VERSION, ClientInfo, Request, Response, TraceEntry
 from django_rpc.wire.nodes import READERS, WRITERS, AnyForm
 from django_rpc.wire.rows import decode_rows
-from django_rpc.wire.tags import Unpacker
-from django_rpc.wire.values import Packer
+from django_rpc.wire.tags import ErrorForm, Unpacker, read_error
+from django_rpc.wire.values import Packer, error_form
 
 __all__ = ["decode_request", "decode_response", "encode_request", "encode_response"]
 
@@ -58,21 +58,11 @@ class _RequestForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     trace: bool = False
 
 
-class _ErrorForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    code: str
-    message: str
-    model: str | None = None
-    remote_name: str | None = None
-    data: Any = None
-    node: int | None = None
-    traceback: str | None = None
-
-
 class _ResponseForm(msgspec.Struct, frozen=True, kw_only=True):
     v: int
     id: str
     outputs: list[msgspec.Raw] = []
-    error: _ErrorForm | None = None
+    error: ErrorForm | None = None
     trace: list[tuple[str, float]] = []
 
 
@@ -307,7 +297,7 @@ def encode_response(response: Response, limits: Limits = RESPONSE_LIMITS) -> byt
     try:
         message["outputs"] = [pack(value) for value in response.outputs]
         if response.error is not None:
-            message["error"] = _pack_error(pack, response.error)
+            message["error"] = error_form(pack, response.error)
     except RecursionError:
         raise too_deep(limits) from None
     except UnicodeEncodeError as error:
@@ -319,18 +309,6 @@ def encode_response(response: Response, limits: Limits = RESPONSE_LIMITS) -> byt
     return data
 
 
-def _pack_error(pack: Packer, error: ErrorReport) -> _ErrorForm:
-    return _ErrorForm(
-        code=error.code,
-        message=error.message,
-        model=error.model,
-        remote_name=error.remote_name,
-        data=pack(error.data),
-        node=error.node,
-        traceback=error.traceback,
-    )
-
-
 def decode_response(data: bytes, limits: Limits = RESPONSE_LIMITS) -> Response:
     """The response that ``data`` holds; raises a WireError, and nothing else, whatever the bytes are."""
     check_size(data, limits)
@@ -339,7 +317,7 @@ def decode_response(data: bytes, limits: Limits = RESPONSE_LIMITS) -> Response:
         form = _JSON.response(data)
         _check_version(form.v)
         outputs = tuple([_output(raw, unpack, limits) for raw in form.outputs])
-        report = None if form.error is None else _read_error(unpack, form.error)
+        report = None if form.error is None else read_error(unpack, form.error)
     except _PARSER_ERRORS as error:
         raise _diagnose(data, error) from None
     except RecursionError:
@@ -348,18 +326,6 @@ def decode_response(data: bytes, limits: Limits = RESPONSE_LIMITS) -> Response:
         raise BadValue(f"The response holds a value that cannot be read: {error}") from None
     trace = tuple([TraceEntry(sql, seconds) for sql, seconds in form.trace])
     return Response(id=form.id, outputs=outputs, error=report, trace=trace)
-
-
-def _read_error(unpack: Unpacker, form: _ErrorForm) -> ErrorReport:
-    return ErrorReport(
-        code=form.code,
-        message=form.message,
-        model=form.model,
-        remote_name=form.remote_name,
-        data=unpack(form.data),
-        node=form.node,
-        traceback=form.traceback,
-    )
 
 
 def _output(raw: msgspec.Raw, unpack: Unpacker, limits: Limits) -> Any:

@@ -24,6 +24,10 @@ class Limits:
     nodes: int = 10_000
     #: Amplification: the same large result asked for again and again.
     outputs: int = 10_000
+    #: Amplification: maps within each other multiply; all elements of all maps of a request count.
+    elements: int = 100_000
+    #: Amplification: nodes evaluated for elements, all in all.
+    steps: int = 1_000_000
     #: Stack exhaustion: ``[[[[...`` makes every recursive reader run out of stack.
     depth: int = 200
     #: Quadratic text: one string in which a regular expression or a LIKE runs for minutes.

@@ -51,7 +51,7 @@ class TraceEntry(msgspec.Struct, frozen=True):
 
 
 class ErrorReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a request failed.
+    """Why a request failed; among the outputs or in a list, why this value could not be had.
 
     ``code`` is a name of the closed list in docs/protocol.md (``"DoesNotExist"``, ``"FieldError"``, ``"Remote"``, ...);
     ``remote_name`` is the server's class for codes that the list does not have.  ``data`` is a value that the code

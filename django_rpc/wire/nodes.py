@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from django_rpc.graph.arguments import check_method_arguments
+from django_rpc.graph.elements import Cond, Fold, Map, Param, Where
 from django_rpc.graph.node import (
     KINDS,
     Attr,
@@ -121,6 +122,34 @@ class InsertForm(_Form, frozen=True, tag="insert"):
     options: InsertOptions
 
 
+class ParamForm(_Form, frozen=True, tag="param"):
+    depth: int
+
+
+class MapForm(_Form, frozen=True, tag="map"):
+    parent: int
+    param: int
+    body: int
+    errors: bool
+
+
+class WhereForm(_Form, frozen=True, tag="where"):
+    parent: int
+    param: int
+    body: int
+
+
+class FoldForm(_Form, frozen=True, tag="fold"):
+    name: str
+    parent: int
+
+
+class CondForm(_Form, frozen=True, tag="cond"):
+    test: int
+    then: int
+    otherwise: int
+
+
 class SchemaForm(_Form, frozen=True, tag="schema"):
     models: tuple[str, ...]
 
@@ -137,6 +166,11 @@ AnyForm = (
     | ColumnForm
     | SaveForm
     | InsertForm
+    | ParamForm
+    | MapForm
+    | WhereForm
+    | FoldForm
+    | CondForm
     | SchemaForm
 )
 
@@ -171,6 +205,11 @@ WRITERS: dict[type[Node], Callable[[Packer, Any], Any]] = {
     Column: lambda pack, n: ("column", pack.reference(n.parent), n.name),
     Save: _write_save,
     Insert: _write_insert,
+    Param: lambda pack, n: ("param", n.depth),
+    Map: lambda pack, n: ("map", *map(pack.reference, (n.parent, n.param, n.body)), n.errors),
+    Where: lambda pack, n: ("where", *map(pack.reference, (n.parent, n.param, n.body))),
+    Fold: lambda pack, n: ("fold", n.name, pack.reference(n.parent)),
+    Cond: lambda pack, n: ("cond", *map(pack.reference, (n.test, n.then, n.otherwise))),
     Schema: lambda pack, n: ("schema", n.models),
 }
 
@@ -233,6 +272,21 @@ def _read_insert(unpack: Unpacker, form: InsertForm) -> Insert:
     )
 
 
+def _read_map(unpack: Unpacker, form: MapForm) -> Map:
+    parent, param, body = map(unpack.node, (form.parent, form.param, form.body))
+    return Map(parent=parent, param=param, body=body, errors=form.errors)
+
+
+def _read_where(unpack: Unpacker, form: WhereForm) -> Where:
+    parent, param, body = map(unpack.node, (form.parent, form.param, form.body))
+    return Where(parent=parent, param=param, body=body)
+
+
+def _read_cond(unpack: Unpacker, form: CondForm) -> Cond:
+    test, then, otherwise = map(unpack.node, (form.test, form.then, form.otherwise))
+    return Cond(test=test, then=then, otherwise=otherwise)
+
+
 #: Each form to its node.
 READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
     SourceForm: lambda unpack, form: Source(model=form.model, service=_HERE),
@@ -246,6 +300,11 @@ READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
     ColumnForm: _read_column,
     SaveForm: _read_save,
     InsertForm: _read_insert,
+    ParamForm: lambda unpack, form: Param(depth=form.depth),
+    MapForm: _read_map,
+    WhereForm: _read_where,
+    FoldForm: lambda unpack, form: Fold(name=form.name, parent=unpack.node(form.parent)),
+    CondForm: _read_cond,
     SchemaForm: lambda unpack, form: Schema(service=_HERE, models=form.models),
 }
 

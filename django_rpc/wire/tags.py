@@ -19,9 +19,10 @@ from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, T
 from django_rpc.graph.vocabulary import check_identifier, check_model
 from django_rpc.wire.errors import BadValue, ForwardReference, UnknownTag
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits
+from django_rpc.wire.messages import ErrorReport
 from django_rpc.wire.rows import INT64, convert_rows
 
-__all__ = ["TAGS", "Unpacker"]
+__all__ = ["TAGS", "ErrorForm", "Unpacker", "read_error"]
 
 T = TypeVar("T")
 
@@ -257,6 +258,35 @@ def _read_rows(unpack: Unpacker, value: Any) -> RowSet:
     return RowSet(names, convert_rows(kinds, rows, unpack, unpack.limits))
 
 
+class ErrorForm(msgspec.Struct, frozen=True, kw_only=True):
+    """How a report is written, in a response and among its values."""
+
+    code: str
+    message: str
+    model: str | None = None
+    remote_name: str | None = None
+    data: Any = None
+    node: int | None = None
+    traceback: str | None = None
+
+
+def read_error(unpack: Unpacker, form: ErrorForm) -> ErrorReport:
+    """The report of its form."""
+    return ErrorReport(
+        code=form.code,
+        message=form.message,
+        model=form.model,
+        remote_name=form.remote_name,
+        data=unpack(form.data),
+        node=form.node,
+        traceback=form.traceback,
+    )
+
+
+def _read_error_value(unpack: Unpacker, value: Any) -> ErrorReport:
+    return read_error(unpack, msgspec.convert(value, ErrorForm))
+
+
 def _header(unpack: Unpacker, names: Any, types: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     columns, kinds = unpack.names(names), unpack.names(types)
     if len(columns) != len(kinds):
@@ -289,4 +319,5 @@ TAGS: dict[str, Callable[[Unpacker, Any], Any]] = {
     "$record": _read_record,
     "$table": _read_table,
     "$rows": _read_rows,
+    "$error": _read_error_value,
 }

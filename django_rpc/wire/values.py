@@ -24,9 +24,10 @@ from django_rpc.graph.node import KINDS, Node
 from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, Table, freeze
 from django_rpc.wire.errors import BadValue
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits, too_deep
+from django_rpc.wire.messages import ErrorReport
 from django_rpc.wire.rows import INT64, pack_rows
 
-__all__ = ["PACKERS", "Packer"]
+__all__ = ["PACKERS", "Packer", "error_form"]
 
 
 class Packer:
@@ -176,6 +177,20 @@ def _row_set(pack: Packer, value: RowSet) -> Any:
     return {"$rows": [value.columns, types, rows]}
 
 
+def error_form(pack: Packer, report: ErrorReport) -> dict[str, Any]:
+    """The object that says a report, here and in a response: keys without a value are left out."""
+    given = {
+        "code": report.code,
+        "message": report.message,
+        "model": report.model,
+        "remote_name": report.remote_name,
+        "data": pack(report.data),
+        "node": report.node,
+        "traceback": report.traceback,
+    }
+    return {key: value for key, value in given.items() if value is not None}
+
+
 def _plain(pack: Packer, value: Any) -> Any:
     return value
 
@@ -213,5 +228,6 @@ PACKERS: dict[type, Callable[[Packer, Any], Any]] = {
     Record: lambda pack, value: {"$record": [value.model, value.fields, pack.sequence(value.values)]},
     Table: _table,
     RowSet: _row_set,
+    ErrorReport: lambda pack, value: {"$error": error_form(pack, value)},
     **dict.fromkeys(KINDS.values(), lambda pack, node: {"$ref": pack.reference(node)}),
 }

@@ -312,5 +312,14 @@ def test_values_of_the_client_alone_send_nothing(shop):
     assert not shop.stages
 
 
+def test_a_map_over_a_list_of_the_client(shop):
+    rows = delayed(lambda count: list(range(count % 5)))(shop.query().count())
+    assert rows.map(lambda n: n * 2).compute() == [0]
+    assert delayed([1, 2, 3]).map(lambda n: double(n) + 1).compute() == [3, 5, 7]
+    assert delayed([1, 2, 3]).filter_by(lambda n: n > 1).map(lambda n: n).sum().compute() == 5
+    nested = delayed([[1, 2], [3]]).map(lambda row: row.map(lambda n: n + 1).sum())
+    assert nested.compute() == [5, 4]
+
+
 async def _await(value):
     return await value

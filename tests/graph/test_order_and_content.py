@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from django_rpc.graph.content import key, substitute
 from django_rpc.graph.dag import to_dag, topological
 from django_rpc.graph.delayed import Delayed, delayed
+from django_rpc.graph.elements import Param
 from django_rpc.graph.node import KINDS, Insert, Item, Literal, Method, Operator, Rows, Save, Source, own_fields
 from django_rpc.graph.places import homes
 from django_rpc.graph.planner import plan
+from django_rpc.graph.recording import cond
 from django_rpc.graph.rewrites import REWRITES, Draft, merge_reads
 from django_rpc.graph.values import Condition, Expr, Instance
 
@@ -372,6 +374,11 @@ def test_every_kind_is_pickled():
         Save("shop.Order", "rpc", {"a": base}, adding=True, update_fields=("a",)),
         Insert("shop.Order", "rpc", ("a",), ((1,),)),
         KINDS["schema"]("rpc", ("shop.Order",)),
+        Param(),
+        Delayed(base).map(lambda row: row.total, return_exceptions=True).node,
+        Delayed(base).filter_by(lambda row: row.total > 5).node,
+        Delayed(base).map(lambda row: row.total).sum().node,
+        cond(Delayed(base).exists(), 1, [2]).node,
     ]
     assert {type(node) for node in some} == set(KINDS.values())
     for node in some:

@@ -18,7 +18,7 @@ from django_rpc.graph.node import KINDS, Literal, Node, Source
 from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import BadValue, MessageTooDeep, UnknownTag, WireError
-from django_rpc.wire.messages import Request, Response
+from django_rpc.wire.messages import ErrorReport, Request, Response
 from django_rpc.wire.rows import COLUMN_TYPES
 from django_rpc.wire.tags import TAGS, Unpacker
 from django_rpc.wire.values import PACKERS, Packer
@@ -189,6 +189,7 @@ def test_every_type_and_every_kind_has_a_codec():
         "$record": Record("a.B", (), ()),
         "$table": Table("a.B", (), []),
         "$rows": RowSet((), []),
+        "$error": ErrorReport(code="KeyError", message="x"),
     }
     assert set(samples) == set(TAGS)
     pack = Packer({id(samples["$ref"]): 0})

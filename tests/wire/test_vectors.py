@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from django_rpc.graph.elements import Cond, Fold, Map, Param, Where
 from django_rpc.graph.node import (
     KINDS,
     Attr,
@@ -103,10 +104,33 @@ def every_kind():
     )
     first = Item(parent=ids, key=0)
     both = Literal(value=[saved, (first, {"lines": lines})])
+    row = Param()
+    dear = Operator(name="gt", args=(Attr(parent=row, name="total"), Decimal("9.90")))
+    size = Cond(test=dear, then=Literal(value="large"), otherwise=Literal(value="small"))
+    sizes = Map(parent=orders, param=row, body=size, errors=True)
+    few = Where(parent=orders, param=row, body=dear)
+    number = Fold(name="len", parent=few)
+    maps = (row, dear.args[0], dear, size.then, size.otherwise, size, sizes, few, number)
     exposed = Schema(service="rpc", models=("shop.Line",))
-    nodes = (orders, grouped, rows, ids, order, total, doubled, called, saved, again, lines, first, both, exposed)
+    nodes = (
+        orders,
+        grouped,
+        rows,
+        ids,
+        order,
+        total,
+        doubled,
+        called,
+        saved,
+        again,
+        lines,
+        first,
+        both,
+        *maps,
+        exposed,
+    )
     assert {type(node) for node in nodes} == set(KINDS.values())
-    return Request(id="kinds", nodes=nodes, outputs=(2, 7, 9, 12, 13))
+    return Request(id="kinds", nodes=nodes, outputs=(2, 7, 9, 12, 19, 21, 22))
 
 
 def every_value():
@@ -146,7 +170,10 @@ def records_answer():
     client = Record("shop.Client", ("id", "name"), (7, "Ann"))
     lines = Table("shop.Line", ("id", "price"), [(1, Decimal("9.90")), (2, None)])
     order = Record("shop.Order", ("id", "client", "lines"), (1, client, lines))
-    return Response(id="r1", outputs=(order, [1, 2], None, lines, {"n": 3}))
+    missing = ErrorReport(
+        code="DoesNotExist", message="Client matching query does not exist.", model="shop.Client", node=2
+    )
+    return Response(id="r1", outputs=(order, [1, 2], None, lines, {"n": 3}, ["Ann", missing]))
 
 
 def described_models():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django_rpc.graph.rewrites.cull import cull
 from django_rpc.graph.rewrites.draft import Draft
+from django_rpc.graph.rewrites.fold import fold_literals
 from django_rpc.graph.rewrites.merge import merge_reads
+from django_rpc.graph.rewrites.nest import nest_queries
 
-__all__ = ["REWRITES", "Draft", "merge_reads"]
+__all__ = ["REWRITES", "Draft", "cull", "fold_literals", "merge_reads", "nest_queries"]
 
-#: All of them, in the order in which they run.  (What no output needs is left out before, by ``collect``.)
-REWRITES: tuple[Callable[[Draft], Draft], ...] = (merge_reads,)
+#: All of them, in the order in which they run.
+REWRITES: tuple[Callable[[Draft], Draft], ...] = (nest_queries, fold_literals, merge_reads, cull)

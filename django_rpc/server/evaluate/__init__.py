@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import router, transaction
 
+from django_rpc.graph.elements import Cond, Fold, Map, Param, Where
 from django_rpc.graph.node import (
     KINDS,
     Attr,
@@ -24,9 +25,11 @@ from django_rpc.graph.node import (
     Schema,
     Source,
 )
-from django_rpc.server.evaluate import calls, methods, prefetch, rows, save, values
+from django_rpc.server.evaluate import calls, elements, methods, prefetch, rows, save, values
+from django_rpc.server.evaluate.engine import Engine, is_read
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.failure import Failure
 from django_rpc.server.policy import CURRENT, Policy
 from django_rpc.server.schema import describe_models
 from django_rpc.wire.messages import Request
@@ -54,8 +57,11 @@ VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     Column: rows.visit_column,
     Save: save.visit_save,
     Insert: save.visit_insert,
+    **dict.fromkeys((Param, Map, Where, Fold, Cond), elements.alone),
     Schema: lambda ev, node: describe_models(ev.policy, node.models),
 }
+
+_ELEMENTS = frozenset({Param, Map, Where, Fold, Cond})
 
 if set(VISITORS) != set(KINDS.values()):
     missing = {kind.__name__ for kind in KINDS.values()} ^ {kind.__name__ for kind in VISITORS}
@@ -75,7 +81,7 @@ def evaluate(request: Request, policy: Policy) -> tuple[Any, ...]:
             if writes or any(_locks(node) for node in request.nodes):
                 for alias in _databases(request, policy):
                     stack.enter_context(transaction.atomic(using=alias))
-            return _run(evaluator)
+            return _run_together(evaluator) if _has_many(request) else _run(evaluator)
     except EvaluationError:
         raise
     except Exception as error:
@@ -101,6 +107,49 @@ def _run(evaluator: Evaluator) -> tuple[Any, ...]:
         return tuple(outputs)
     except Exception as error:
         raise EvaluationError(evaluator.position) from error
+
+
+def _has_many(request: Request) -> bool:
+    """Whether there can be several values of one shape, or several outputs of which one may fail."""
+    if len(request.outputs) > 1:
+        return True
+    reads = 0
+    for node in request.nodes:
+        if type(node) in _ELEMENTS:
+            return True
+        reads += is_read(node)
+        if reads > 1:
+            return True
+    return False
+
+
+def _run_together(evaluator: Evaluator) -> tuple[Any, ...]:
+    try:
+        engine = Engine(evaluator, VISITORS, elements.SPECIAL)
+        engine.run()
+        engine.read_outputs()
+        positions = evaluator.request.outputs
+        return tuple([_output(engine, position, len(positions) > 1) for position in positions])
+    except Exception as error:
+        raise EvaluationError(evaluator.position) from error
+
+
+def _output(engine: Engine, position: int, several: bool) -> Any:
+    """One output as the codec can write it.  Raises its error, unless it is one of several of a request that reads."""
+    evaluator = engine.ev
+    value = engine.output(evaluator.request.nodes[position])
+    evaluator.position = position
+    if type(value) is not Failure:
+        try:
+            return evaluator.results(value.queryset(evaluator) if isinstance(value, Relation) else value)
+        except Exception as error:
+            if not several or evaluator.writes:
+                raise
+            value = Failure(error, position)
+    if several and not evaluator.writes:
+        return value.report()
+    evaluator.position = value.position
+    raise value.error
 
 
 def _locks(node: Node) -> bool:

@@ -17,7 +17,7 @@ from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.policy import ClientFieldError
 
-__all__ = ["read_rows", "visit_column", "visit_rows"]
+__all__ = ["has_computed", "read_rows", "selected_names", "visit_column", "visit_rows"]
 
 _BATCH = 500
 
@@ -54,7 +54,7 @@ def read_rows(queryset: QuerySet, columns: tuple[str, ...]) -> list[tuple[Any, .
         query = queryset.values_list(*columns).query
     else:
         query = queryset.query.chain()
-    names = _selected_names(query)
+    names = selected_names(query)
     if names != columns:
         pick = _picker(names, columns)
     else:
@@ -67,7 +67,7 @@ def read_rows(queryset: QuerySet, columns: tuple[str, ...]) -> list[tuple[Any, .
     return rows if not rows or len(rows[0]) == len(names) else [tuple(row[: len(names)]) for row in rows]
 
 
-def _selected_names(query: Any) -> tuple[str, ...]:
+def selected_names(query: Any) -> tuple[str, ...]:
     """The names of the selected columns in their order; releases before 5.2 put annotations last."""
     selected = getattr(query, "selected", None)
     if selected:
@@ -90,6 +90,11 @@ def _picker(names: tuple[str, ...], columns: tuple[str, ...]) -> Any:
 
 
 # Computed fields
+
+
+def has_computed(ev: Evaluator, queryset: QuerySet, columns: tuple[str, ...]) -> bool:
+    """Whether a column is computed from an instance."""
+    return bool(_computed_columns(ev, queryset, columns))
 
 
 def _computed_columns(

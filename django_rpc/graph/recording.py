@@ -1,0 +1,142 @@
+"""Lambdas, written down: each is called once, with a placeholder, and what it does to it becomes a sub-graph.
+
+>>> from django_rpc.graph.delayed import Delayed
+>>> from django_rpc.graph.node import Source
+>>> orders = Delayed(Source("shop.Order", "rpc"))
+>>> orders.map(lambda order: order.total * 2).sum()
+<Delayed Order.objects.map(lambda row: (row.total * 2)).sum()>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from django_rpc.graph.describe import describe
+from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, depends
+from django_rpc.graph.node import Literal, Node, callsite
+from django_rpc.graph.values import freeze
+
+if TYPE_CHECKING:
+    from django_rpc.graph.delayed import Delayed
+
+__all__ = ["check_closed", "cond", "fold", "is_open", "is_recorded", "map_over", "where"]
+
+#: The params of the lambdas that are being called, the outermost first.
+_open: ContextVar[tuple[Param, ...]] = ContextVar("django_rpc_open", default=())
+
+
+def is_open() -> bool:
+    """Whether a lambda is being called now."""
+    return bool(_open.get())
+
+
+def is_recorded(node: Node) -> bool:
+    """Whether ``node`` depends on the placeholder of a lambda that is being called now, so that nothing can be sent.
+
+    Free where no lambda is being called.
+    """
+    opened = _open.get()
+    return bool(opened) and bool(depends(node, opened[0].order))
+
+
+def map_over(parent: Delayed, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
+    """`Delayed.map`."""
+    param, body = _record("map", parent, function)
+    return _like(parent, Map(parent.node, param, body, return_exceptions, where=callsite(1)))
+
+
+def where(parent: Delayed, function: Callable[[Any], Any]) -> Delayed:
+    """`Delayed.filter_by`."""
+    param, body = _record("filter_by", parent, function)
+    return _like(parent, Where(parent.node, param, body, where=callsite(1)))
+
+
+def fold(name: str, parent: Delayed) -> Delayed:
+    """``d.map(...).sum()`` and the like."""
+    return _like(parent, Fold(name, parent.node, where=callsite(1)))
+
+
+def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
+    """``then if test else otherwise``, decided at the service; what is not chosen is not evaluated.
+
+    In a lambda of ``map`` it stands in the place of ``if``, ``and``, ``or`` and ``not``:
+
+    >>> from django_rpc.graph.delayed import Delayed
+    >>> from django_rpc.graph.node import Source
+    >>> orders = Delayed(Source("shop.Order", "rpc"))
+    >>> orders.map(lambda order: cond(order.total > 100, "large", "small"))
+    <Delayed Order.objects.map(lambda row: cond((row.total > 100), 'large', 'small'))>
+
+    A branch that writes does so when ``cond`` is evaluated, and only where it is chosen.
+    Raises TypeError for what cannot be sent to a service.
+    """
+    from django_rpc.graph.delayed import Delayed
+
+    given = (test, then, otherwise)
+    runner = next((one.runner for one in given if isinstance(one, Delayed) and one.runner is not None), None)
+    return Delayed(Cond(*[as_body(one) for one in given], where=callsite()), runner)
+
+
+def as_body(value: Any) -> Node:
+    """The one node of ``value``: its own, or a `Literal` that holds the nodes of a container."""
+    frozen = freeze(value)
+    return frozen if isinstance(frozen, Node) else Literal(frozen, where=callsite(1))
+
+
+def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple[Param, Node]:
+    """The placeholder, and the node of what ``function`` made of it."""
+    from django_rpc.graph.delayed import Delayed
+
+    if not callable(function):
+        raise TypeError(f".{name}() takes a function of one element; it was given {function!r}.")
+    outer = _open.get()
+    try:
+        param = Param(len(outer), where=callsite(2))
+    except ValueError as error:
+        raise TypeError(str(error)) from None
+    token = _open.set((*outer, param))
+    try:
+        body = as_body(function(Delayed(param, parent.runner)))
+    finally:
+        _open.reset(token)
+    _check_writes(param, body)
+    return param, body
+
+
+def _check_writes(param: Param, body: Node) -> None:
+    """Refuse a write in a lambda that has nothing to do with its element: it would be done once, or for each?"""
+    for node in _built_since(param, body):
+        if node.writes and param not in depends(node, param.order):
+            raise TypeError(
+                f"{describe(node, 80)} writes, and does not depend on the element of the lambda that it was written "
+                "in, so it would be done once. Build it before the lambda, or make its values depend on the element."
+            )
+
+
+def _built_since(param: Param, body: Node) -> Iterator[Node]:
+    stack, seen = [body], {body}
+    while stack:
+        node = stack.pop()
+        yield node
+        for one in node.inputs():
+            if one.order > param.order and one not in seen:
+                seen.add(one)
+                stack.append(one)
+
+
+def _like(parent: Delayed, node: Node) -> Delayed:
+    from django_rpc.graph.delayed import Delayed
+
+    return Delayed(node, parent.runner)
+
+
+def check_closed(nodes: Iterable[Node]) -> None:
+    """Raise TypeError for an output that depends on the placeholder of a lambda which has ended, or has not yet."""
+    for node in nodes:
+        if depends(node):
+            raise TypeError(
+                f"{describe(node, 100)} depends on the element of a lambda, which has a value only within its "
+                "map() or filter_by(): return it from the lambda, and compute the map."
+            )

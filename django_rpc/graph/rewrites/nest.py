@@ -1,0 +1,70 @@
+"""The keys of a query's rows, mapped out one by one to be looked up again, are that query: SQL nests it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_rpc.graph.content import substitute
+from django_rpc.graph.elements import Map
+from django_rpc.graph.node import Attr, Method, Node
+from django_rpc.graph.rewrites.draft import Draft
+from django_rpc.graph.rewrites.replace import replace
+from django_rpc.graph.values import Condition
+
+__all__ = ["nest_queries"]
+
+_LOOKUPS = frozenset({"filter", "exclude", "get"})
+
+
+def nest_queries(draft: Draft) -> Draft:
+    """The draft with ``query.values("pk")`` for ``query.map(lambda row: row.pk)`` where that is looked up.
+
+    >>> from django_rpc.graph.dag import topological
+    >>> from django_rpc.graph.delayed import Delayed
+    >>> from django_rpc.graph.describe import describe
+    >>> from django_rpc.graph.node import Source
+    >>> vips = Delayed(Source("shop.Client", "rpc")).filter(tier="vip")
+    >>> count = Delayed(Source("shop.Order", "rpc")).filter(client__in=vips.map(lambda c: c.pk)).count().node
+    >>> describe(count)
+    "Order.objects.filter(client__in=Client.objects.filter(tier='vip').map(lambda row: row.pk)).count()"
+    >>> [describe(node) for node in nest_queries(Draft(topological([count]), (count,))).outputs]
+    ["Order.objects.filter(client__in=Client.objects.filter(tier='vip').values('pk')).count()"]
+
+    A query given as an argument is nested as it is, by the server.  A list stays one where SQL has no word for it: of
+    a slice (not every database nests those), of names that the server may compute, of an element that fails.
+    """
+    return replace(draft, _nested)
+
+
+def _nested(node: Node) -> Node:
+    if not isinstance(node, Method) or node.name not in _LOOKUPS or not node.parent.is_query:
+        return node
+    found: dict[Node, Node] = {}
+    for lookup, value in _pairs(node):
+        if lookup.endswith("__in") and isinstance(value, Map):
+            query = _keys(value)
+            if query is not None:
+                found[value] = query
+    return substitute(node, found) if found else node
+
+
+def _pairs(node: Method) -> list[tuple[str, Any]]:
+    pairs = list(node.kwargs.items())
+    stack = [value for value in node.args if isinstance(value, Condition)]
+    while stack:
+        for child in stack.pop().children:
+            if isinstance(child, Condition):
+                stack.append(child)
+            elif isinstance(child, tuple):
+                pairs.append(child)
+    return pairs
+
+
+def _keys(node: Map) -> Node | None:
+    body = node.body
+    if not (isinstance(body, Attr) and body.name == "pk" and body.parent is node.param) or node.errors:
+        return None
+    query = node.parent
+    if not isinstance(query, Method) or not query.is_query or query.name in ("values", "values_list"):
+        return None
+    return Method(query, "values", ("pk",), where=node.where, order=node.order)

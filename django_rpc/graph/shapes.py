@@ -1,0 +1,181 @@
+"""The shape of a read: what is left of it without its values.
+
+Reads of one shape differ in their values alone, so that one statement can answer all of them, if the values stand
+where SQL can tell the rows of one from those of the other.  The server evaluates by this, and ``plan.explain()`` says
+by it what will be asked one by one.
+
+>>> from django_rpc.graph.node import Method, Source
+>>> one, other = (Method(Source("shop.Order", "rpc"), "get", (), {"pk": pk}) for pk in (1, 2))
+>>> shape_of(one).key == shape_of(other).key
+True
+>>> [leaf.value for leaf in shape_of(other).leaves], shape_of(one).leaves[0].lookup
+([2], 'pk')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django_rpc.graph import vocabulary
+from django_rpc.graph.node import Attr, Item, Method, Node, Rows, Source
+from django_rpc.graph.values import ATOMS, Condition, Expr, Instance
+
+__all__ = ["TERMINALS", "Leaf", "Shape", "differing", "is_asked", "is_step", "obstacle", "shape_of"]
+
+#: The methods that ask a query for something, of which many can be asked at once.
+TERMINALS = frozenset("get first last earliest latest count exists aggregate".split())
+#: Steps with which the rows of one value cannot be told from those of another afterwards, or not simply.
+_OPAQUE = frozenset("union intersection difference and_ or_ xor none dates datetimes select_for_update".split())
+#: Methods whose keywords are lookups of which the rows can be told apart by a column.
+_TELLING = frozenset({"filter", "get", "filter_reuse"})
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One value of a shape.  ``lookup`` is set where the step narrows the rows to ``lookup=value``."""
+
+    value: Any
+    step: int
+    lookup: str | None = None
+
+
+@dataclass(slots=True)
+class Shape:
+    """``steps`` are the nodes from the first step of the query to the one that asks; they stand on ``anchor``."""
+
+    key: Hashable
+    anchor: Node
+    steps: tuple[Node, ...]
+    leaves: list[Leaf] = field(default_factory=list)
+
+
+def is_step(node: Node) -> bool:
+    """Whether ``node`` is a query, or a step that makes one of whatever it stands on; nothing is read for it."""
+    while isinstance(node, Item) and isinstance(node.key, slice):
+        node = node.parent
+    if isinstance(node, Method):
+        return vocabulary.METHODS[node.name].returns_query
+    return isinstance(node, Source)
+
+
+def is_asked(node: Node) -> bool:
+    """Whether ``node`` asks a query for something: its rows, one of them, a count.  Many can be asked at once."""
+    if isinstance(node, Method):
+        return node.name in TERMINALS
+    return isinstance(node, Rows) or (isinstance(node, Item) and not is_step(node) and is_step(node.parent))
+
+
+def shape_of(node: Node) -> Shape:
+    """The shape of a read: of a terminal method, of rows, of a relation of an instance, or of a query itself."""
+    steps: list[Node] = []
+    below: Node = node
+    if not is_step(node):
+        steps.append(node)
+        below = getattr(node, "parent", node)
+    while is_step(below) and not isinstance(below, Source):
+        steps.append(below)
+        below = below.parent  # type: ignore[attr-defined]
+    steps.reverse()
+    leaves: list[Leaf] = []
+    parts: list[Any] = [below.model if isinstance(below, Source) else None]
+    for position, step in enumerate(steps):
+        parts.append(_step(step, position, leaves))
+    return Shape(tuple(parts), below, tuple(steps), leaves)
+
+
+def _step(node: Node, position: int, leaves: list[Leaf]) -> Hashable:
+    if isinstance(node, Method):
+        telling = node.name in _TELLING
+        args = tuple([_value(value, position, leaves, _and_pairs(value) if telling else None) for value in node.args])
+        named = tuple(
+            [(key, _value(item, position, leaves, None, key if telling else None)) for key, item in node.kwargs.items()]
+        )
+        return "method", node.name, args, named
+    if isinstance(node, Item):
+        return "item", _value(node.key, position, leaves)
+    if isinstance(node, Rows):
+        return "rows", node.columns
+    if isinstance(node, Attr):
+        return "attr", node.name
+    return type(node).__name__, id(node)
+
+
+def _and_pairs(value: Any) -> Condition | None:
+    return value if isinstance(value, Condition) and value.connector == "AND" and not value.negated else None
+
+
+def _value(
+    value: Any, step: int, leaves: list[Leaf], telling: Condition | None = None, lookup: str | None = None
+) -> Hashable:
+    """The shape of one argument; its values are added to ``leaves``."""
+    kind = type(value)
+    if kind in ATOMS or kind is Instance or kind in (set, frozenset):
+        leaves.append(Leaf(value, step, lookup))
+        return "_"
+    if isinstance(value, Node):
+        if is_step(value):
+            inner = shape_of(value)
+            leaves.extend(Leaf(leaf.value, step) for leaf in inner.leaves)
+            leaves.append(Leaf(None if isinstance(inner.anchor, Source) else inner.anchor, step))
+            return "query", inner.key
+        leaves.append(Leaf(value, step, lookup))
+        return "_"
+    if kind in (list, tuple):
+        if all(type(item) in ATOMS for item in value):
+            leaves.append(Leaf(value, step, None))
+            return "_"
+        return kind.__name__, tuple([_value(item, step, leaves) for item in value])
+    if kind is dict:
+        return "dict", tuple([(_value(k, step, leaves), _value(v, step, leaves)) for k, v in value.items()])
+    if kind is slice:
+        return "slice", tuple([_value(part, step, leaves) for part in (value.start, value.stop, value.step)])
+    if kind is Expr:
+        return value.name, _value(value.args, step, leaves), _value(value.kwargs, step, leaves)
+    if kind is Condition:
+        children = tuple([_child(child, step, leaves, telling is value) for child in value.children])
+        return value.connector, value.negated, children
+    return kind.__name__, id(value)
+
+
+def _child(child: Any, step: int, leaves: list[Leaf], telling: bool) -> Hashable:
+    if isinstance(child, tuple):
+        return child[0], _value(child[1], step, leaves, None, child[0] if telling else None)
+    return _value(child, step, leaves, _and_pairs(child) if telling else None)
+
+
+def differing(shapes: Sequence[Shape]) -> list[int]:
+    """The positions among the leaves at which shapes of one key do not all have the same value."""
+    first = shapes[0].leaves
+    return [
+        position
+        for position, leaf in enumerate(first)
+        if any(not _same(leaf.value, other.leaves[position].value) for other in shapes)
+    ]
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (
+        not isinstance(one, Node) and type(one) is type(other) and bool(one == other) and repr(one) == repr(other)
+    )
+
+
+def obstacle(shape: Shape, positions: Sequence[int]) -> str | None:
+    """Why reads of this shape, which differ at these leaves, are asked one by one; None where one statement can do.
+
+    The server may have reasons of its own: a lookup through a relation to many, a column that is no key.
+    """
+    for node in shape.steps:
+        if isinstance(node, Method) and node.name in _OPAQUE:
+            return f".{node.name}() makes one query of several, or locks"
+    last = shape.steps[-1]
+    if not (is_asked(last) or is_step(last) or isinstance(last, Attr)):
+        return "it is not one of " + ", ".join(sorted(TERMINALS))
+    for position in positions:
+        leaf = shape.leaves[position]
+        if leaf.lookup is None:
+            return "a value differs that is not the value of a lookup"
+        if "__" in leaf.lookup and leaf.lookup.rpartition("__")[2] in vocabulary.LOOKUPS - {"exact"}:
+            return f"{leaf.lookup}=... does not tell by a column which rows belong to which value"
+    return None

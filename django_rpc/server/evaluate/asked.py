@@ -1,0 +1,310 @@
+"""What is asked of one query for many keys: counts, aggregates, instances, rows; each key gets its own answer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+from django.db.models import Count, F, QuerySet, Window
+from django.db.models.functions import RowNumber
+from django.db.models.lookups import GreaterThan, LessThanOrEqual
+from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesIterable, ValuesListIterable
+
+from django_rpc.graph.node import Item, Method, Node
+from django_rpc.graph.shapes import TERMINALS
+from django_rpc.graph.values import RowSet
+from django_rpc.server.evaluate.frames import Failure
+from django_rpc.server.evaluate.keys import Key, NoKey
+from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.evaluate.rows import read_rows, selected_names
+from django_rpc.server.loaded import Loaded, loaded_by, remember
+from django_rpc.server.results import Instances
+
+if TYPE_CHECKING:
+    from django_rpc.server.evaluate.batches import Group
+    from django_rpc.server.evaluate.engine import Engine
+    from django_rpc.server.evaluate.frames import Frame
+
+__all__ = ["as_list", "ask", "rows_of"]
+
+#: ``get()`` says how many rows it found, up to this number: as Django does.
+_GET_LIMIT = 21
+Answer = Callable[[tuple[Any, ...], "Group"], Any]
+_Asker = Callable[["_Asked"], Answer]
+
+
+def as_list(engine: Engine, node: Node, frame: Frame, row: int) -> Any:
+    """The value of a query for one row alone.
+
+    Of an element its rows, so that an error is the element's; otherwise the query, which is read for the answer.
+    """
+    value = engine.value(node, frame, row)
+    if isinstance(value, Relation):
+        value = value.queryset(engine.ev)
+    return value if frame is engine.root else rows_of(engine, value, engine.place[node])
+
+
+def rows_of(engine: Engine, value: Any, position: int) -> Any:
+    """The rows of a query as data, any other value as it is; a Failure where they cannot be read."""
+    if not isinstance(value, QuerySet):
+        return value
+    try:
+        if value._fields is not None:
+            return list(value)
+        return Instances(list(engine.ev.complete(engine.ev.as_client(value))), value.model, loaded_by(value))
+    except Exception as error:  # noqa: BLE001 - of this element
+        return Failure(error, position)
+
+
+class _Asked:
+    """One question: ``names`` are the annotations that hold the key, ``unique`` whether a key has one row at most."""
+
+    def __init__(self, engine: Engine, queryset: QuerySet, names: tuple[str, ...], last: Any, keys: list[Key]) -> None:
+        self.engine, self.ev = engine, engine.ev
+        self.queryset, self.names, self.last = queryset, names, last
+        self.joined = [name for name in names if name in queryset.query.annotations]
+        self.unique = any(key.is_unique for key in keys)
+        self.args = self.ev.resolve.args(last.args) if isinstance(last, Method) else []
+        self.kwargs = self.ev.resolve.kwargs(last.kwargs) if isinstance(last, Method) else {}
+
+    # The query, with its limits turned into limits of each key
+
+    def limits(self) -> tuple[int, int | None]:
+        query = self.queryset.query
+        return query.low_mark, query.high_mark
+
+    def unlimited(self) -> QuerySet:
+        queryset = self.queryset._chain()
+        queryset.query.clear_limits()
+        return queryset
+
+    def limited(self, queryset: QuerySet, low: int, high: int | None) -> QuerySet:
+        """``queryset[low:high]`` of each key, by a window over its rows in their order."""
+        if low == 0 and (high is None or (self.unique and high > 0)):
+            return queryset
+        query = queryset.query
+        if query.distinct or query.group_by is not None or not connections[queryset.db].features.supports_over_clause:
+            raise NoKey("a slice of distinct or grouped rows")
+        order = [expression for expression, _ in query.get_compiler(using=queryset.db).get_order_by()]
+        window = Window(RowNumber(), partition_by=[F(name) for name in self.names], order_by=order or None)
+        conditions = [GreaterThan(window, low)] if low else []
+        if high is not None:
+            conditions.append(LessThanOrEqual(window, high))
+        return queryset.filter(*conditions)
+
+    def plain(self) -> QuerySet:
+        """The query for grouping by the key alone."""
+        query = self.queryset.query
+        if query.distinct or query.group_by is not None or query.combinator or query.distinct_fields:
+            raise NoKey("it counts distinct or grouped rows")
+        return self.unlimited().order_by().select_related(None).prefetch_related(None)
+
+    # Its rows
+
+    def instances(self, queryset: QuerySet) -> dict[tuple[Any, ...], list[Any]]:
+        """The instances of each key, in their order."""
+        if queryset._iterable_class is not ModelIterable:
+            raise NoKey("it brings values, and no instances")
+        loaded = self.loaded()
+        found: dict[tuple[Any, ...], list[Any]] = {}
+        for instance in self.ev.complete(queryset):
+            key = tuple([getattr(instance, name) for name in self.names])
+            for name in self.joined:
+                del instance.__dict__[name]
+            found.setdefault(key, []).append(remember(instance, loaded))
+        return found
+
+    def loaded(self) -> Loaded:
+        loaded = loaded_by(self.queryset)
+        return Loaded(tuple(name for name in loaded.names if name not in self.joined), loaded.relations)
+
+
+def ask(engine: Engine, queryset: QuerySet, names: tuple[str, ...], last: Node | None, keys: list[Key]) -> Answer:
+    """The answers to ``last`` (None: the rows themselves) by key, in one statement.  Raises NoKey where it cannot."""
+    asked = _Asked(engine, queryset, names, last, keys)
+    if last is None:
+        return _list(asked)
+    name = last.name if isinstance(last, Method) else "item" if isinstance(last, Item) else "rows"
+    return _ASKERS[name](asked)
+
+
+def _count(asked: _Asked) -> Answer:
+    low, high = asked.limits()
+    rows = asked.plain().values_list(*asked.names).annotate(rpc_count=Count("*"))
+    found = {row[:-1]: row[-1] for row in rows}
+
+    def answer(key: tuple[Any, ...], group: Group) -> int:
+        number = found.get(key, 0)
+        return max(0, min(number, number if high is None else high) - low)
+
+    return answer
+
+
+def _exists(asked: _Asked) -> Answer:
+    if asked.queryset.query.is_sliced:
+        count = _count(asked)
+        return lambda key, group: count(key, group) > 0
+    query = asked.queryset.query
+    if query.group_by is not None or query.combinator or query.distinct_fields:
+        raise NoKey("it looks at grouped rows")
+    queryset = asked.unlimited().order_by().select_related(None).prefetch_related(None)
+    found = set(queryset.values_list(*asked.names).distinct())
+    return lambda key, group: key in found
+
+
+def _aggregate(asked: _Asked) -> Answer:
+    query = asked.queryset.query
+    if query.is_sliced or set(query.annotations) - set(asked.joined):
+        raise NoKey("it aggregates sliced or annotated rows")
+    given = {expression.default_alias: expression for expression in asked.args} | asked.kwargs
+    base = asked.plain()
+    empty = base.none().aggregate(*asked.args, **asked.kwargs)
+    own = {f"rpc_value{number}": expression for number, expression in enumerate(given.values())}
+    width = len(asked.names)
+    # Names of aggregates may be those of fields, which those of annotations may not.
+    rows = base.values_list(*asked.names).annotate(**own)
+    found = {row[:width]: dict(zip(given, row[width:], strict=True)) for row in rows}
+    return lambda key, group: found.get(key) or dict(empty)
+
+
+def _get(asked: _Asked) -> Answer:
+    queryset = asked.queryset
+    if queryset.query.is_sliced or queryset.query.distinct or queryset.query.combinator:
+        raise NoKey("get() of sliced or distinct rows")
+    model = queryset.model
+    found = asked.instances(asked.limited(queryset.order_by(), 0, _GET_LIMIT))
+
+    def answer(key: tuple[Any, ...], group: Group) -> Any:
+        rows = found.get(key, ())
+        if len(rows) == 1:
+            return rows[0]
+        position = asked.engine.place[group.lane[0]]
+        name = model._meta.object_name
+        if not rows:
+            return Failure(model.DoesNotExist(f"{name} matching query does not exist."), position)
+        number = len(rows) if len(rows) < _GET_LIMIT else f"more than {_GET_LIMIT - 1}"
+        text = f"get() returned more than one {name} -- it returned {number}!"
+        return Failure(model.MultipleObjectsReturned(text), position)
+
+    return answer
+
+
+def _end(asked: _Asked, reverse: bool) -> Answer:
+    queryset = asked.queryset
+    if queryset.query.is_sliced or asked.args or asked.kwargs:
+        raise NoKey("the first of a slice")
+    if reverse:
+        queryset = queryset.reverse() if queryset.ordered else queryset.order_by("-pk")
+    elif not queryset.ordered:
+        queryset = queryset.order_by("pk")
+    found = asked.instances(asked.limited(queryset, 0, 1))
+    return lambda key, group: found[key][0] if key in found else None
+
+
+def _by_time(asked: _Asked, reverse: bool) -> Answer:
+    queryset = asked.unlimited()
+    if asked.queryset.query.is_sliced or asked.kwargs.keys() - {"fields"}:
+        raise NoKey("the latest of a slice")
+    fields = asked.args or queryset.model._meta.get_latest_by
+    if not fields:
+        raise NoKey("it names no fields")
+    queryset.query.clear_ordering(force=True)
+    queryset.query.add_ordering(*([fields] if isinstance(fields, str) else fields))
+    queryset = queryset.reverse() if reverse else queryset
+    found = asked.instances(asked.limited(queryset, 0, 1))
+    model = queryset.model
+
+    def answer(key: tuple[Any, ...], group: Group) -> Any:
+        if key in found:
+            return found[key][0]
+        text = f"{model._meta.object_name} matching query does not exist."
+        return Failure(model.DoesNotExist(text), asked.engine.place[group.lane[0]])
+
+    return answer
+
+
+def _item(asked: _Asked) -> Answer:
+    index = asked.ev.resolve(asked.last.key)
+    if asked.queryset.query.is_sliced or type(index) is not int or index < 0:
+        raise NoKey("an item of a slice")
+    found = asked.instances(asked.limited(asked.queryset, index, index + 1))
+
+    def answer(key: tuple[Any, ...], group: Group) -> Any:
+        if key in found:
+            return found[key][0]
+        return Failure(IndexError("list index out of range"), asked.engine.place[group.lane[0]])
+
+    return answer
+
+
+def _rows(asked: _Asked) -> Answer:
+    columns = asked.last.columns
+    if asked.queryset._fields is not None:
+        raise NoKey("it reads the rows of values()")
+    from django_rpc.server.evaluate.rows import has_computed
+
+    if has_computed(asked.ev, asked.queryset, columns):
+        raise NoKey("a column is computed by the service")
+    queryset = asked.limited(asked.unlimited(), *asked.limits())
+    names = tuple(dict.fromkeys((*columns, *asked.names)))
+    found = _by_key(asked, names, read_rows(queryset, names), len(columns))
+    return lambda key, group: RowSet(columns, found.get(key, []))
+
+
+def _list(asked: _Asked) -> Answer:
+    queryset = asked.queryset
+    if queryset.query.combinator:
+        raise NoKey("it joins several queries")
+    if queryset._fields is not None:
+        return _values(asked)
+    model, loaded = queryset.model, asked.loaded()
+    found = asked.instances(asked.limited(asked.unlimited(), *asked.limits()))
+    return lambda key, group: Instances(found.get(key, ()), model, loaded)
+
+
+#: How the rows of values() and values_list() are made of a tuple under its names.
+_FORMS: dict[Any, Callable[[tuple[str, ...], tuple[Any, ...]], Any]] = {
+    ValuesIterable: lambda names, row: dict(zip(names, row, strict=True)),
+    ValuesListIterable: lambda names, row: row,
+    FlatValuesListIterable: lambda names, row: row[0],
+}
+
+
+def _values(asked: _Asked) -> Answer:
+    queryset = asked.queryset
+    form = _FORMS.get(queryset._iterable_class)
+    if form is None or queryset.query.group_by is not None:
+        raise NoKey("it groups, or makes named tuples")
+    names = tuple(name for name in selected_names(queryset.query) if name not in asked.joined)
+    limited = asked.limited(asked.unlimited(), *asked.limits())
+    limited.query.append_annotation_mask(asked.joined)  # values() has masked them
+    every = tuple(dict.fromkeys((*names, *asked.names)))
+    found = _by_key(asked, every, limited.values_list(*every), len(names))
+    return lambda key, group: [form(names, row) for row in found.get(key, ())]
+
+
+def _by_key(asked: _Asked, names: tuple[str, ...], rows: Any, width: int) -> dict[tuple[Any, ...], list[Any]]:
+    """The first ``width`` columns of rows, by their key."""
+    places = [names.index(name) for name in asked.names]
+    found: dict[tuple[Any, ...], list[Any]] = {}
+    for row in rows:
+        found.setdefault(tuple([row[place] for place in places]), []).append(row[:width])
+    return found
+
+
+_ASKERS: dict[str, _Asker] = {
+    "count": _count,
+    "exists": _exists,
+    "aggregate": _aggregate,
+    "get": _get,
+    "first": functools.partial(_end, reverse=False),
+    "last": functools.partial(_end, reverse=True),
+    "earliest": functools.partial(_by_time, reverse=False),
+    "latest": functools.partial(_by_time, reverse=True),
+    "item": _item,
+    "rows": _rows,
+}
+if missing := TERMINALS - _ASKERS.keys():
+    raise ImportError(f"graph.shapes and the server differ in {missing}.")

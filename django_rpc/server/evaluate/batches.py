@@ -1,0 +1,277 @@
+"""Many reads of one shape by one statement: the rows of all their values at once, told apart by the key.
+
+``Order.objects.get(pk=1)``, ``get(pk=2)``, ... become ``filter(pk__in=[1, 2, ...])`` on the client's own query, so all
+that is checked for one is checked for all of them; what belongs to whom is found by the column that was looked up.
+Where that cannot be, `outer` asks by a subquery of the elements, and else they are asked one by one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+from django.db.models import F, Model
+
+from django_rpc.graph.node import Attr, Item, Method, Node, Source
+from django_rpc.graph.shapes import Shape, is_asked, obstacle
+from django_rpc.graph.values import ATOMS, Condition, Instance
+from django_rpc.server.evaluate import asked, outer, related
+from django_rpc.server.evaluate.frames import Failed, Failure
+from django_rpc.server.evaluate.keys import Key, NoKey, key_of
+from django_rpc.server.evaluate.relations import Relation
+
+if TYPE_CHECKING:
+    from django_rpc.server.evaluate.engine import Engine, Lane
+
+__all__ = ["Group", "read"]
+
+logger = logging.getLogger("django_rpc.server")
+
+_CHUNK = 5_000
+_ABSENT: Any = object()
+
+
+class Group:
+    """The lanes that ask for the very same: ``values`` are those of the leaves, ``relation`` what they stand on."""
+
+    __slots__ = ("indexes", "lane", "relation", "values")
+
+    def __init__(self, lane: Lane, values: list[Any], relation: Any) -> None:
+        self.lane = lane
+        self.values = values
+        self.relation = relation
+        self.indexes: list[int] = []
+
+
+def read(engine: Engine, lanes: Sequence[Lane], shapes: Sequence[Shape]) -> list[Any]:
+    """The value of each lane, a Failure where it failed.  The shapes have one key."""
+    if isinstance(lanes[0][0], Attr) and shapes[0].steps:
+        found = related.read(engine, lanes)
+        return found if found is not None else [engine.single(*lane) for lane in lanes]
+    results: list[Any] = [None] * len(lanes)
+    groups = _grouped(engine, lanes, shapes, results)
+    for group, value in zip(groups, _answers(engine, groups, shapes[0]), strict=True):
+        for index in group.indexes:
+            results[index] = value
+    return results
+
+
+def _grouped(engine: Engine, lanes: Sequence[Lane], shapes: Sequence[Shape], results: list[Any]) -> list[Group]:
+    """The lanes by what they ask; those of which a value could not be had get their failure at once."""
+    groups: dict[Hashable, Group] = {}
+    constant = all(lane[0] is lanes[0][0] for lane in lanes)
+    for index, (lane, shape) in enumerate(zip(lanes, shapes, strict=True)):
+        engine.cells.frame, engine.cells.row = lane[1], lane[2]
+        try:
+            relation = None if isinstance(shape.anchor, Source) else engine.cells[shape.anchor]
+            values = [_value(engine, leaf.value, constant) for leaf in shape.leaves]
+        except Failed as failed:
+            results[index] = failed.failure
+            continue
+        except Exception as error:  # noqa: BLE001 - of a value: it is this lane's
+            results[index] = Failure(error, engine.place[lane[0]])
+            continue
+        token = (_token(relation), *[_token(value) for value in values])
+        group = groups.get(token)
+        if group is None:
+            group = groups[token] = Group(lane, values, relation)
+        group.indexes.append(index)
+    return list(groups.values())
+
+
+def _value(engine: Engine, value: Any, constant: bool) -> Any:
+    if isinstance(value, Node):
+        return engine.cells[value]
+    return _ABSENT if constant else value
+
+
+def _token(value: Any) -> Hashable:
+    kind = type(value)
+    if kind in ATOMS:
+        return kind, repr(value) if kind is float else value, getattr(value, "tzinfo", None)
+    if isinstance(value, Model):
+        return kind, value.pk
+    if isinstance(value, Relation):
+        return kind, value.field, type(value.instance), value.instance.pk
+    if kind is Instance:
+        return kind, value.model, repr(value.values)
+    return id(value)
+
+
+def _answers(engine: Engine, groups: list[Group], shape: Shape) -> list[Any]:
+    if len(groups) > 1:
+        try:
+            return _keyed(engine, groups, shape)
+        except NoKey as reason:
+            logger.debug("Asked one by one, or by a subquery: %s", reason)
+        found = outer.read(engine, groups, shape)
+        if found is not None:
+            return found
+    return [_alone(engine, group) for group in groups]
+
+
+def _alone(engine: Engine, group: Group) -> Any:
+    node, frame, row = group.lane
+    return engine.single(node, frame, row) if is_asked(node) else asked.as_list(engine, *group.lane)
+
+
+def _keyed(engine: Engine, groups: list[Group], shape: Shape) -> list[Any]:
+    """Raises NoKey where the rows of one cannot be told from those of another."""
+    varying = [
+        position
+        for position in range(len(shape.leaves))
+        if len({_token(group.values[position]) for group in groups}) > 1
+    ]
+    if shape.steps:
+        reason = obstacle(shape, varying)
+        if reason is not None:
+            raise NoKey(reason)
+    builder = _Builder(engine, groups, shape, varying)
+    keys = [builder.key(group) for group in groups]
+    answers: list[Any] = [_ABSENT] * len(groups)
+    for start in _chunks(builder, keys):
+        members = [index for index in start if keys[index] is not None]
+        wanted = {index: keys[index] for index in members}
+        if members:
+            found = _attempt(engine, builder, [wanted[index] for index in members], groups[members[0]])
+            for index in members if found is not None else ():
+                answers[index] = found(wanted[index], groups[index])
+    for index, group in enumerate(groups):
+        if answers[index] is _ABSENT:
+            answers[index] = _alone(engine, group)
+    return answers
+
+
+def _attempt(engine: Engine, builder: _Builder, keys: list[Any], group: Group) -> Any:
+    """The answers by key; None where asking for all at once failed, so that each gets its own error."""
+    try:
+        return builder.answers(keys, group)
+    except NoKey:
+        raise
+    except Exception:  # in a transaction, after an error of the database, nothing can be asked again
+        if engine.ev.writes:
+            raise
+        return None
+
+
+def _chunks(builder: _Builder, keys: list[Any]) -> list[range]:
+    size = max(1, _room(builder.using) // max(1, builder.width))
+    return [range(start, min(start + size, len(keys))) for start in range(0, len(keys), size)]
+
+
+def _room(using: str) -> int:
+    """How many values one statement may hold."""
+    connection = connections[using]
+    connection.ensure_connection()
+    own_limit = getattr(connection.connection, "getlimit", None)  # of SQLite, whose features name its oldest limit
+    if own_limit is not None:
+        return min(_CHUNK, own_limit(9) - 500)
+    return min(_CHUNK, connection.features.max_query_params or _CHUNK)
+
+
+class _Builder:
+    """Builds the one query of all groups, and asks it."""
+
+    def __init__(self, engine: Engine, groups: list[Group], shape: Shape, varying: list[int]) -> None:
+        self.engine, self.ev, self.shape = engine, engine.ev, shape
+        self.relation = groups[0].relation
+        if self.relation is not None and not isinstance(self.relation, Relation):
+            raise NoKey("it stands on something that is no relation")
+        if any(type(group.relation) is not type(self.relation) for group in groups):
+            raise NoKey("some stand on something that is no relation")
+        if self.relation is not None and any(group.relation.field is not self.relation.field for group in groups):
+            raise NoKey("they are different relations")
+        self.model = self.relation.model if self.relation is not None else self.ev.policy.model(shape.anchor.model)  # type: ignore[attr-defined]
+        self.varying = varying
+        self.keys: list[Key] = []
+        if self.relation is not None:
+            self.keys.append(related.key_of_relation(self.ev, self.relation))
+        for position in varying:
+            leaf = shape.leaves[position]
+            self.keys.append(key_of(self.ev, self.model, leaf.lookup or ""))
+        if not self.keys:
+            raise NoKey("nothing tells them apart")
+        self.width = len(self.keys)
+        self.using = self.ev.objects(self.model).db
+
+    def key(self, group: Group) -> tuple[Any, ...] | None:
+        """The values by which this group's rows are known; None where it has to be asked by itself."""
+        given = [] if self.relation is None else [group.relation.instance]
+        given += [group.values[position] for position in self.varying]
+        found = [key.of(value) for key, value in zip(self.keys, given, strict=True)]
+        return None if any(value is None for value in found) else tuple(found)
+
+    def answers(self, keys: list[tuple[Any, ...]], group: Group) -> Any:
+        node, frame, row = group.lane
+        engine = self.engine
+        engine.cells.frame, engine.cells.row = frame, row
+        queryset, names = self._base(), []
+        columns = [list(dict.fromkeys(values)) for values in zip(*keys, strict=True)]
+        pending = dict(zip(self.varying, self.keys[self.width - len(self.varying) :], strict=True))
+        if self.relation is not None:
+            queryset = self.keys[0].narrowed(queryset._next_is_sticky(), columns[0])
+            queryset, name = self._named(queryset, self.keys[0], 0)
+            queryset.query.filter_is_sticky = True  # the client's own next filter is on the very same related rows
+            names.append(name)
+        steps = list(self.shape.steps)
+        last = steps[-1] if steps and is_asked(steps[-1]) else None
+        for position, step in enumerate(steps):
+            here = {leaf: key for leaf, key in pending.items() if self.shape.leaves[leaf].step == position}
+            queryset = self._step(queryset, step, set(here), step is last)
+            for leaf, key in here.items():
+                number = self.varying.index(leaf) + self.width - len(self.varying)
+                queryset = key.narrowed(queryset, columns[number])
+                queryset, name = self._named(queryset, key, number)
+                names.append(name)
+        engine.ev.position = engine.place[node]
+        return asked.ask(engine, queryset, tuple(names), last, self.keys)
+
+    def _base(self) -> Any:
+        return self.ev.objects(self.model)
+
+    def _named(self, queryset: Any, key: Key, number: int) -> tuple[Any, str]:
+        if key.column is not None:
+            return queryset, key.column
+        name = f"rpc_key{number}"
+        return queryset.annotate(**{name: F(key.path)}), name
+
+    def _step(self, queryset: Any, step: Node, taken: set[int], is_last: bool) -> Any:
+        """One step of the client's, without the lookups that tell the groups apart."""
+        engine = self.engine
+        if queryset.query.is_sliced and not is_last:
+            raise NoKey("a step after a slice")
+        engine.ev.position = engine.place.get(step, engine.ev.position)
+        if isinstance(step, Item) and not is_last:
+            return queryset[self.ev.resolve(step.key)]
+        if not isinstance(step, Method):
+            return queryset
+        lookups = {self.shape.leaves[leaf].lookup for leaf in taken}
+        name = step.name
+        if is_last:
+            if name != "get":
+                return queryset
+            name = "filter"
+            if queryset.query.is_sliced and (step.args or step.kwargs):
+                raise NoKey("get() of a slice")
+        args = [_without(value, lookups) for value in step.args]
+        kwargs = {key: value for key, value in step.kwargs.items() if key not in lookups}
+        if name in ("filter", "filter_reuse") and not any(args) and not kwargs:
+            return queryset
+        from django_rpc.server.evaluate.methods import QUERY_METHODS
+
+        given, named = self.ev.resolve.args(tuple(args)), self.ev.resolve.kwargs(kwargs)
+        return QUERY_METHODS[name](self.ev, self.ev.as_client(queryset), given, named)
+
+
+def _without(value: Any, lookups: set[Any]) -> Any:
+    """A condition without the pairs of these lookups, which stand in conjunctions alone."""
+    if not isinstance(value, Condition) or value.connector != "AND" or value.negated or not lookups:
+        return value
+    children = [
+        _without(child, lookups) if isinstance(child, Condition) else child
+        for child in value.children
+        if not (isinstance(child, tuple) and child[0] in lookups)
+    ]
+    return Condition(tuple(child for child in children if not (isinstance(child, Condition) and not child.children)))

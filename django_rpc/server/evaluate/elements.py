@@ -1,0 +1,231 @@
+"""The kinds that work on elements: a map, a filter, a fold and a cond, for all rows of a frame at once."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Model, QuerySet
+
+from django_rpc.graph.elements import Cond, Fold, Map, Where
+from django_rpc.graph.node import Literal, Node
+from django_rpc.graph.shapes import is_step
+from django_rpc.graph.values import ATOMS, RowSet
+from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
+from django_rpc.server.evaluate.frames import Failure, Frame
+from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.loaded import loaded_by, remember
+
+if TYPE_CHECKING:
+    from django_rpc.server.evaluate.engine import Engine
+
+__all__ = ["SPECIAL", "alone"]
+
+_LISTS = (list, tuple, set, frozenset)
+
+
+class _Spans:
+    """The elements of each row, one after the other: ``ends`` says where each row's end."""
+
+    def __init__(self, engine: Engine, node: Map | Where, frame: Frame, rows: list[int]) -> None:
+        self.failures: dict[int, Failure] = {}
+        self.ends: list[int] = []
+        elements: list[Any] = []
+        owner: list[int] = []
+        position = engine.place[node]
+        for index, (row, value) in enumerate(zip(rows, engine.pull(node.parent, frame, rows), strict=True)):
+            found: list[Any] = []
+            if type(value) is Failure:
+                self.failures[index] = value
+            elif (listed := _elements(engine, value)) is None:
+                error = TypeError(f"'{type(value).__name__}' object is neither a query nor a list: it has no elements")
+                self.failures[index] = Failure(error, position)
+            else:
+                found = listed
+            engine.count_elements(len(found))
+            elements += found
+            owner += [row] * len(found)
+            self.ends.append(len(elements))
+        self.frame = Frame(node.param, _real(engine, elements, position), owner, frame)  # type: ignore[arg-type]
+
+    def bodies(self, engine: Engine, node: Map | Where) -> list[list[Any]]:
+        """What the body is for each element, by row."""
+        values = engine.pull(node.body, self.frame, range(len(self.frame.elements)))
+        count_rows(engine, values)
+        starts = [0, *self.ends[:-1]] if self.ends else []
+        return [values[start:end] for start, end in zip(starts, self.ends, strict=True)]
+
+    def elements(self) -> list[list[Any]]:
+        starts = [0, *self.ends[:-1]] if self.ends else []
+        return [self.frame.elements[start:end] for start, end in zip(starts, self.ends, strict=True)]
+
+
+def _elements(engine: Engine, value: Any) -> list[Any] | None:
+    """The elements of a query or list, not many more than the limit of them; None for anything else."""
+    ev = engine.ev
+    if isinstance(value, Relation):
+        value = value.queryset(ev)
+    if isinstance(value, QuerySet):
+        value = ev.as_client(value) if value._fields is None else value
+        loaded = loaded_by(value)
+        left = engine.elements_left + 1
+        query = value.query
+        high = left if query.high_mark is None else min(left, query.high_mark - query.low_mark)
+        limited = ev.complete(value) if value._result_cache is not None else ev.complete(value)[:high]
+        return [remember(item, loaded) for item in limited]
+    if isinstance(value, RowSet):
+        return list(value.rows)
+    return list(value) if isinstance(value, _LISTS) else None
+
+
+def count_rows(engine: Engine, values: list[Any]) -> None:
+    """Note the rows that elements bring along: the same list for each of many is as long an answer as many lists."""
+    engine.count_elements(sum(len(value) for value in values if isinstance(value, list)))
+
+
+def _real(engine: Engine, elements: list[Any], position: int) -> list[Any]:
+    """Instances that the client only claims, replaced by their rows: one statement a model."""
+    claimed: dict[type[Model], set[Any]] = {}
+    for item in elements:
+        if isinstance(item, Model) and is_claimed(item):
+            claimed.setdefault(type(item), set()).add(item.pk)
+    if not claimed:
+        return elements
+    found: dict[tuple[type[Model], Any], Model] = {}
+    for model, keys in claimed.items():
+        queryset = engine.ev.objects(model).order_by().filter(pk__in=list(keys))
+        queryset.query.all_columns = True
+        found.update({(model, instance.pk): instance for instance in queryset})
+    real = []
+    for item in elements:
+        if isinstance(item, Model) and is_claimed(item):
+            missing = type(item).DoesNotExist(f"{type(item).__name__} matching query does not exist.")
+            item = found.get((type(item), item.pk)) or Failure(missing, position)
+        real.append(item)
+    return real
+
+
+def _map(engine: Engine, node: Map, frame: Frame, rows: list[int]) -> list[Any]:
+    spans = _Spans(engine, node, frame, rows)
+    results = []
+    for index, values in enumerate(spans.bodies(engine, node)):
+        failed = spans.failures.get(index)
+        if failed is None and not node.errors:
+            failed = _first_failure(values)
+        results.append(failed if failed is not None else values)
+    return results
+
+
+def _first_failure(values: list[Any]) -> Failure | None:
+    return next((value for value in values if type(value) is Failure), None)
+
+
+def _where(engine: Engine, node: Where, frame: Frame, rows: list[int]) -> list[Any]:
+    spans = _Spans(engine, node, frame, rows)
+    results: list[Any] = []
+    for index, (values, elements) in enumerate(zip(spans.bodies(engine, node), spans.elements(), strict=True)):
+        failed = spans.failures.get(index) or _first_failure(values)
+        kept = [item for item, value in zip(elements, values, strict=True) if failed is None and _truth(value)]
+        results.append(kept if failed is None else failed)
+    return results
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, QuerySet):
+        return value.exists()
+    return bool(value)
+
+
+def _cond(engine: Engine, node: Cond, frame: Frame, rows: list[int]) -> list[Any]:
+    tests = engine.pull(node.test, frame, rows)
+    chosen: dict[Node, list[int]] = {node.then: [], node.otherwise: []}
+    results: dict[int, Any] = {}
+    for row, test in zip(rows, tests, strict=True):
+        if type(test) is Failure:
+            results[row] = test
+        elif node.then is node.otherwise or _truth(test):
+            chosen[node.then].append(row)
+        else:
+            chosen[node.otherwise].append(row)
+    for branch, members in chosen.items():
+        results.update(zip(members, engine.pull(branch, frame, members), strict=True))
+    return [results[row] for row in rows]
+
+
+def _literal(engine: Engine, node: Literal, frame: Frame, rows: list[int]) -> list[Any]:
+    """A container; the queries in it are read together for all rows."""
+    inputs = list(node.inputs())
+    if not inputs:
+        return [engine.single(node, frame, row) for row in rows]
+    read = {one: engine.pull(one, frame, rows) for one in inputs if frame.outer is not None or is_step(one)}
+    for values in read.values():
+        count_rows(engine, values)
+    results = []
+    for index, row in enumerate(rows):
+        instead = {one: values[index] for one, values in read.items()}
+        failed = _first_failure(list(instead.values()))
+        if failed is None:
+            engine.cells.instead = instead
+            try:
+                results.append(engine.single(node, frame, row))
+            finally:
+                engine.cells.instead = {}
+        else:
+            results.append(failed)
+    return results
+
+
+def _fold(engine: Engine, node: Fold, frame: Frame, rows: list[int]) -> list[Any]:
+    results = []
+    for value in engine.pull(node.parent, frame, rows):
+        failed = value if type(value) is Failure else None
+        elements = None if failed is not None else _elements(engine, value)
+        if elements is not None:
+            failed = _first_failure(elements)
+        if failed is None:
+            try:
+                if elements is None:
+                    raise TypeError(f"'{type(value).__name__}' object is no list: it cannot be folded")
+                failed = _FOLDS[node.name](elements)
+            except Exception as error:  # noqa: BLE001 - of this row
+                failed = Failure(error, engine.place[node])
+        results.append(failed)
+    return results
+
+
+def _sum(values: list[Any]) -> Any:
+    """The sum of numbers or durations; 0 of nothing."""
+    for value in values:
+        if type(value) not in ATOMS or isinstance(value, str | bytes):
+            raise TypeError(f"sum() is of numbers and durations, and not of '{type(value).__name__}'")
+    return reduce(operator.add, values) if values else 0
+
+
+def _least(choose: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
+    return lambda values: choose(values) if values else None
+
+
+_FOLDS: dict[str, Callable[[list[Any]], Any]] = {
+    "sum": _sum,
+    "min": _least(min),
+    "max": _least(max),
+    "any": lambda values: any(map(_truth, values)),
+    "all": lambda values: all(map(_truth, values)),
+    "len": len,
+}
+
+#: The kinds that are evaluated for many rows at once, in `engine`.
+SPECIAL: dict[type[Node], Callable[[Any, Any, Frame, list[int]], list[Any]]] = {
+    Map: _map,
+    Where: _where,
+    Cond: _cond,
+    Fold: _fold,
+    Literal: _literal,
+}
+
+
+def alone(ev: Evaluator, node: Any) -> Any:
+    """The visitor of a kind that has no meaning by itself: the engine evaluates it."""
+    raise TypeError(f"A {type(node).__name__} is evaluated along with its elements.")

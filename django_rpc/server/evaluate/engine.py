@@ -1,0 +1,355 @@
+"""Evaluates a graph by columns: a node for all the elements of a map at once, and nodes of one shape together.
+
+What can be read by one statement for many is (`batches`); everything else is done one by one, by the same visitors.
+Queries are not evaluated by themselves: what asks them for something builds them, each with its own values or one
+for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.db.models import QuerySet
+
+from django_rpc.graph.elements import MAX_DEPTH, Cond, Map, Param, Where, free_params
+from django_rpc.graph.node import Attr, Literal, Node, Operator
+from django_rpc.graph.shapes import Shape, is_asked, is_step, shape_of
+from django_rpc.server.conf import settings
+from django_rpc.server.evaluate import asked, batches
+from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.evaluate.frames import Cells, Failed, Failure, Frame, home
+from django_rpc.server.evaluate.relations import Relation
+from django_rpc.wire.errors import BadValue, TooManyNodes
+
+__all__ = ["Engine", "Lane", "is_read"]
+
+Lane = tuple[Node, Frame, int]
+
+
+class Engine:
+    """One evaluation.  ``visitors`` do one node for one row; ``special`` those kinds that work on whole frames."""
+
+    def __init__(
+        self,
+        ev: Evaluator,
+        visitors: dict[type[Node], Callable[[Evaluator, Any], Any]],
+        special: dict[type[Node], Callable[[Engine, Any, Frame, list[int]], list[Any]]],
+    ) -> None:
+        self.ev = ev
+        self.visitors = visitors
+        self.special = special
+        self.nodes = ev.request.nodes
+        self.place = {node: position for position, node in enumerate(self.nodes)}
+        self.free = free_params(self.nodes)
+        self.used = {one for node in self.nodes for one in node.inputs()}
+        self.root = Frame()
+        self.limits = settings.limits
+        self.elements = 0
+        self.steps = 0
+        self._recipes: dict[tuple[Node, Param | None], list[Node]] = {}
+        self._shapes: dict[Node, Any] = {}
+        self._writing: dict[Node, bool] = {}
+        self.cells = Cells(self.free, self.root, self._missing)
+        ev.values = self.cells  # type: ignore[assignment]
+        ev.resolve.values = self.cells  # type: ignore[assignment]
+
+    # What is evaluated
+
+    def run(self) -> None:
+        """Evaluate everything that depends on no element; raises WireError for what no message of ours says."""
+        ends = [node for node in self.nodes if node not in self.used]
+        ends += [self.nodes[position] for position in self.ev.request.outputs]
+        for node in ends:
+            if self.free[node]:
+                raise BadValue("An output depends on a param, which has a value only within its map.")
+        self._check_scopes()
+        self._run(self._whole(ends), self.root, [0])
+
+    def _check_scopes(self) -> None:
+        for node in self.nodes:
+            if len(self.free[node]) > MAX_DEPTH:
+                raise TooManyNodes(f"Maps are nested at most {MAX_DEPTH} deep.", node=self.place[node])
+            if isinstance(node, Map) and node.errors and self.writes_within(node):
+                raise BadValue(
+                    "A map that writes is done as a whole or not at all: it cannot go on after an element that fails.",
+                    node=self.place[node],
+                )
+
+    def _whole(self, ends: Iterable[Node]) -> list[Node]:
+        """Of all below ``ends`` but the branches of a cond, what depends on no element: evaluated once, first."""
+        seen: set[Node] = set(ends)
+        stack = list(seen)
+        while stack:
+            node = stack.pop()
+            for one in (node.test,) if isinstance(node, Cond) else node.inputs():
+                if one not in seen:
+                    seen.add(one)
+                    stack.append(one)
+        return sorted((node for node in seen if not self.free[node]), key=self.place.__getitem__)
+
+    def recipe(self, node: Node, frame: Frame) -> list[Node]:
+        """``node`` and what it needs in any case that has its values in this frame, inputs first."""
+        key = (node, frame.param)
+        found = self._recipes.get(key)
+        if found is None:
+            seen, stack = {node}, [node]
+            while stack:
+                for one in self._needed(stack.pop()):
+                    if one not in seen and self._is_here(one, frame):
+                        seen.add(one)
+                        stack.append(one)
+            self.count(len(seen))
+            found = self._recipes[key] = sorted(seen, key=self.place.__getitem__)
+        return found
+
+    def _is_here(self, node: Node, frame: Frame) -> bool:
+        if isinstance(node, Param):
+            return False
+        return frame.param in self.free[node] if frame.param is not None else not self.free[node]
+
+    @staticmethod
+    def _needed(node: Node) -> Iterable[Node]:
+        if isinstance(node, Cond):
+            return (node.test,)
+        if isinstance(node, Map | Where):
+            return (node.parent,)
+        return node.inputs()
+
+    def pull(self, node: Node, frame: Frame, rows: Sequence[int]) -> list[Any]:
+        """The values of ``node`` for these rows, as data: of a query its rows.  A Failure where it failed.
+
+        What is not there yet is evaluated, for all rows at once.
+        """
+        there, lead = home(frame, self.free[node])
+        found = list(rows)
+        if lead is not None:
+            found = lead(found)
+        if isinstance(node, Param):
+            column = dict(enumerate(there.elements))
+        else:
+            column = self._column(node, there, list(dict.fromkeys(found)))
+        lists = there.lists.get(node, {})
+        if frame is not self.root and there is self.root and isinstance(lists.get(0), QuerySet):
+            lists[0] = asked.rows_of(self, lists[0], self.place[node])  # once for all elements
+        return [lists[row] if row in lists else column[row] for row in found]
+
+    def _column(self, node: Node, there: Frame, rows: list[int]) -> dict[int, Any]:
+        """The values of a node in its own frame, evaluated for all ``rows``."""
+        query = is_step(node)
+        column = (there.lists if query else there.columns).setdefault(node, {})
+        todo = [row for row in rows if row not in column]
+        if todo and self.writes_within(node):
+            for row in todo:  # as a loop would: one element after the other
+                self._run(self.recipe(node, there), there, [row])
+        elif todo:
+            self._run(self.recipe(node, there), there, todo)
+        if not query:
+            lists = there.lists.get(node, {})
+            todo = [row for row in rows if isinstance(column[row], Relation) and row not in lists]
+        if todo and (query or isinstance(column[todo[0]], Relation)):
+            self.read_queries([(node, there, row) for row in todo])
+        return column
+
+    def value(self, node: Node, frame: Frame, row: int) -> Any:
+        """The value of ``node`` as one row sees it, a query as a query; a Failure where it failed."""
+        self.cells.frame, self.cells.row = frame, row
+        try:
+            return self.cells[node]
+        except Failed as failed:
+            return failed.failure
+
+    def count(self, steps: int) -> None:
+        """Note work; raises TooManyNodes beyond the limit."""
+        self.steps += steps
+        if self.steps > self.limits.steps:
+            raise TooManyNodes(
+                f"The maps of the request take more than {self.limits.steps:,} steps (limit 'steps'). Filter the "
+                "query that they go over, or ask for it in parts."
+            )
+
+    def count_elements(self, number: int) -> None:
+        """Note elements; raises TooManyNodes beyond the limit."""
+        self.elements += number
+        if self.elements > self.limits.elements:
+            raise TooManyNodes(
+                f"The maps of the request go over more than {self.limits.elements:,} elements (limit 'elements'; maps "
+                "within each other multiply). Filter the query that they go over, or ask for it in parts."
+            )
+
+    @property
+    def elements_left(self) -> int:
+        return self.limits.elements - self.elements
+
+    # In which order
+
+    def _run(self, recipe: list[Node], frame: Frame, rows: list[int]) -> None:
+        """Evaluate ``recipe`` for ``rows``: nodes between two writes by levels, and those of one shape together."""
+        segment: list[Node] = []
+        for node in recipe:
+            if is_step(node) or isinstance(node, Param):
+                continue
+            if self.writes_within(node):
+                self._run_reads(segment, frame, rows)
+                segment = []
+                self._group([node], frame, rows)
+            else:
+                segment.append(node)
+        self._run_reads(segment, frame, rows)
+
+    def _run_reads(self, segment: list[Node], frame: Frame, rows: list[int]) -> None:
+        level: dict[Node, int] = {}
+        waves: dict[int, dict[Any, list[Node]]] = {}
+        for node in segment:
+            number = level[node] = 1 + max((level.get(one, 0) for one in self._values_below(node)), default=0)
+            key = self._shape(node).key if is_read(node) else None
+            waves.setdefault(number, {}).setdefault((type(node), key, None if key else node), []).append(node)
+        for number in sorted(waves):
+            for group in waves[number].values():
+                self._group(group, frame, rows)
+
+    def _values_below(self, node: Node) -> Iterable[Node]:
+        """The nodes whose values ``node`` needs, through the queries between."""
+        if isinstance(node, Map | Where | Cond):
+            return self._below(node) - {node}
+        stack, found = list(self._needed(node)), []
+        while stack:
+            one = stack.pop()
+            if is_step(one):
+                stack.extend(one.inputs())
+            else:
+                found.append(one)
+        return found
+
+    def _shape(self, node: Node) -> Any:
+        found = self._shapes.get(node)
+        if found is None:
+            found = self._shapes[node] = shape_of(node)
+        return found
+
+    def writes_within(self, node: Node) -> bool:
+        """Whether evaluating ``node``, or the body of the map that it is, writes."""
+        if not self.ev.writes:
+            return False
+        if node.writes or not isinstance(node, Map | Where | Cond | Literal | Operator):
+            return node.writes
+        found = self._writing.get(node)
+        if found is None:
+            own = isinstance(node, Cond)
+            found = self._writing[node] = any(one.writes and (own or self.free[one]) for one in self._below(node))
+        return found
+
+    def _below(self, node: Node) -> set[Node]:
+        seen, stack = {node}, [node]
+        while stack:
+            for one in stack.pop().inputs():
+                if one not in seen:
+                    seen.add(one)
+                    stack.append(one)
+        self.count(len(seen))
+        return seen
+
+    # One node, or several of one shape, for all rows
+
+    def _group(self, group: list[Node], frame: Frame, rows: list[int]) -> None:
+        lanes = []
+        for node in group:
+            column = frame.columns.setdefault(node, {})
+            lanes += [(node, frame, row) for row in rows if row not in column]
+        if not lanes:
+            return
+        self.count(len(lanes) if frame.param is not None else 0)
+        special = self.special.get(type(group[0]))
+        if special is not None:
+            for node in group:
+                todo = [row for one, _, row in lanes if one is node]
+                self._at(node, frame, todo[0])
+                self._store([(node, frame, row) for row in todo], special(self, node, frame, todo))
+            return
+        values = None
+        if len(lanes) > 1 and is_read(group[0]):
+            values = batches.read(self, lanes, [self._shape(node) for node, _, _ in lanes])
+        self._store(lanes, values if values is not None else [self.single(*lane) for lane in lanes])
+
+    def _store(self, lanes: list[Lane], values: list[Any]) -> None:
+        for (node, frame, row), value in zip(lanes, values, strict=True):
+            if type(value) is Failure and self._is_fatal(value, frame):
+                self.ev.position = value.position
+                raise value.error
+            frame.columns.setdefault(node, {})[row] = value
+
+    def _is_fatal(self, failure: Failure, frame: Frame) -> bool:
+        """Whether nothing else may go on: a transaction is all or nothing."""
+        return self.ev.writes and (frame is self.root or isinstance(failure.error, DatabaseError))
+
+    def single(self, node: Node, frame: Frame, row: int) -> Any:
+        """The value of one node for one row, by its visitor; a Failure where it raises."""
+        self._at(node, frame, row)
+        try:
+            return self.visitors[type(node)](self.ev, node)
+        except Failed as failed:
+            return failed.failure
+        except (BadValue, TooManyNodes):
+            raise
+        except Exception as error:  # noqa: BLE001 - it is the value of this row, and of nothing else
+            return Failure(error, self.ev.position)
+
+    def _at(self, node: Node, frame: Frame, row: int) -> None:
+        self.cells.frame, self.cells.row = frame, row
+        self.ev.position = self.place[node]
+        self.ev.is_leaf = frame is self.root and node not in self.used
+
+    def _missing(self, node: Node, frame: Frame, row: int) -> Any:
+        """A value that is asked for before its turn: a query, which is built step by step from the first that is."""
+        before = self.cells.frame, self.cells.row, self.ev.position
+        column = frame.columns.setdefault(node, {})
+        try:
+            if not is_step(node):
+                return self.pull(node, frame, [row])[0]
+            todo = [node]
+            parent = getattr(node, "parent", None)
+            while parent is not None and is_step(parent) and self._is_here(parent, frame):
+                if row in frame.columns.setdefault(parent, {}):
+                    break
+                todo.append(parent)
+                parent = getattr(parent, "parent", None)
+            for step in reversed(todo):
+                value = self.single(step, frame, row)
+                frame.columns.setdefault(step, {})[row] = value
+                if type(value) is Failure:
+                    column[row] = value
+                    break
+            return column[row]
+        finally:
+            self.cells.frame, self.cells.row, self.ev.position = before
+
+    def read_queries(self, lanes: list[Lane]) -> None:
+        """The rows of queries of one shape, as data: read together where that can be."""
+        shapes = [self._shape(node) if is_step(node) else Shape(("relation",), node, ()) for node, _, _ in lanes]
+        if len(lanes) > 1:
+            values = batches.read(self, lanes, shapes)
+        else:
+            values = [asked.as_list(self, *lanes[0])]
+        for (node, frame, row), value in zip(lanes, values, strict=True):
+            frame.lists.setdefault(node, {})[row] = value
+
+    def read_outputs(self) -> None:
+        """The queries among the outputs of which there are several of one shape."""
+        groups: dict[Any, dict[Node, None]] = {}
+        for position in self.ev.request.outputs:
+            node = self.nodes[position]
+            if is_step(node):
+                groups.setdefault(self._shape(node).key, {})[node] = None
+        for group in groups.values():
+            if len(group) > 1:
+                self.read_queries([(node, self.root, 0) for node in group])
+
+    def output(self, node: Node) -> Any:
+        """The value of an output, a query as a query unless its rows were read with those of others."""
+        lists = self.root.lists.get(node)
+        return lists[0] if lists else self.value(node, self.root, 0)
+
+
+def is_read(node: Node) -> bool:
+    return isinstance(node, Attr) or is_asked(node)

@@ -1,0 +1,110 @@
+"""Relations of many instances at once: ``order.customer`` of each order, ``customer.orders`` of each customer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model
+
+from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
+from django_rpc.server.evaluate.frames import Failed, Failure
+from django_rpc.server.evaluate.keys import Key, NoKey, made
+from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.loaded import loaded_with
+from django_rpc.server.policy import relation_named
+
+if TYPE_CHECKING:
+    from django_rpc.server.evaluate.engine import Engine, Lane
+
+__all__ = ["key_of_relation", "read"]
+
+
+def key_of_relation(ev: Evaluator, relation: Relation) -> Key:
+    """The key by which the rows of a relation to many are known; raises NoKey for one that has none."""
+    field = relation.field
+    if relation.is_generic:
+        raise NoKey("a generic relation")
+    if field.one_to_many:
+        foreign = field.remote_field
+        if len(foreign.foreign_related_fields) != 1:
+            raise NoKey("a foreign key of several columns")
+        return made(relation.model, foreign.name, foreign)
+    manager = relation.manager
+    targets = manager.source_field.foreign_related_fields
+    owner = targets[0].model
+    if len(targets) != 1 or not targets[0].primary_key:
+        raise NoKey("a relation by something else than keys")
+    key = made(owner, manager.query_field_name, targets[0])
+    return Key(key.path, key.field, owner, targets[0].attname)
+
+
+def read(engine: Engine, lanes: Sequence[Lane]) -> list[Any] | None:
+    """``parent.name`` of each lane, where that is one related row; None where it is anything else."""
+    node = lanes[0][0]
+    parents, results = _parents(engine, lanes)
+    models = {type(parent) for parent in parents.values()}
+    if len(models) != 1 or not issubclass(model := models.pop(), Model):
+        return None
+    field = _relation_to_one(engine.ev, model, node.name)  # type: ignore[attr-defined]
+    if field is None:
+        return None
+    engine.ev.position = engine.place[node]
+    wanted: dict[int, Any] = {}
+    forward = not (field.auto_created and not field.concrete)
+    source, target = field.related_fields[0] if forward else field.remote_field.related_fields[0]
+    for index, parent in parents.items():
+        if node.name in loaded_with(parent).relations or is_claimed(parent):  # type: ignore[attr-defined]
+            results[index] = engine.single(*lanes[index])
+        elif forward:
+            wanted[index] = getattr(parent, source.attname)
+        else:
+            wanted[index] = getattr(parent, target.attname)
+    path = target.attname if forward else field.remote_field.attname
+    found = _fetch(engine.ev, field.related_model, path, set(wanted.values()) - {None})
+    for index, value in wanted.items():
+        if value in found:
+            results[index] = found[value]
+        elif value is not None or not forward:
+            name = field.related_model._meta.object_name
+            error = field.related_model.DoesNotExist(f"{name} matching query does not exist.")
+            results[index] = Failure(error, engine.place[lanes[index][0]])
+    return results
+
+
+def _parents(engine: Engine, lanes: Sequence[Lane]) -> tuple[dict[int, Any], list[Any]]:
+    results: list[Any] = [None] * len(lanes)
+    parents = {}
+    for index, (node, frame, row) in enumerate(lanes):
+        engine.cells.frame, engine.cells.row = frame, row
+        try:
+            parents[index] = engine.cells[node.parent]  # type: ignore[attr-defined]
+        except Failed as failed:
+            results[index] = failed.failure
+    return parents, results
+
+
+def _relation_to_one(ev: Evaluator, model: type[Model], name: str) -> Any:
+    """The field by which instances of ``model`` have one row under ``name``; None for all other attributes."""
+    view = ev.policy.view(model)
+    if view is None or name in view.computed or name in view.by_attname or name == "pk":
+        return None
+    try:
+        field = relation_named(ev.policy, model, name)
+    except FieldDoesNotExist:
+        return None
+    if field.many_to_many or field.one_to_many:
+        return None
+    pairs = field.related_fields if field.concrete else field.remote_field.related_fields
+    return field if len(pairs) == 1 else None
+
+
+def _fetch(ev: Evaluator, model: type[Model], attname: str, values: set[Any]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    ordered = list(values)
+    for start in range(0, len(ordered), 5_000):
+        queryset = ev.objects(model).filter(**{f"{attname}__in": ordered[start : start + 5_000]}).order_by()
+        queryset.query.all_columns = True
+        found.update({getattr(instance, attname): instance for instance in queryset})
+    return found

@@ -1,0 +1,29 @@
+"""A value that could not be had, among others that could."""
+
+from __future__ import annotations
+
+import logging
+
+from django_rpc.server.errors import report
+from django_rpc.wire.messages import ErrorReport
+
+__all__ = ["Failure"]
+
+logger = logging.getLogger("django_rpc.server")
+
+
+class Failure:
+    """In place of a value that could not be had: the error, and the index of the node at which it came."""
+
+    __slots__ = ("error", "position")
+
+    def __init__(self, error: Exception, position: int | None) -> None:
+        self.error = error
+        self.position = position
+
+    def report(self) -> ErrorReport:
+        """What the client is told in place of the value."""
+        made = report(self.error, self.position)
+        if made.code == "Remote":
+            logger.error("A value could not be had: %s", made.remote_name, exc_info=self.error)
+        return made
