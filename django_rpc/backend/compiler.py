@@ -18,6 +18,7 @@ from django.db.models.sql import compiler
 from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, NO_RESULTS, SINGLE
 from django.db.utils import NotSupportedError
 
+from django_rpc.backend import plain
 from django_rpc.graph.node import Rows
 
 __all__ = [
@@ -60,6 +61,8 @@ def _local_alias(query: Any, using: str) -> str | None:
 class SQLCompiler(_LocalModels, compiler.SQLCompiler):
     """A SELECT: the rows come from the service, in the positions that the local query has worked out."""
 
+    _converters: dict[int, Any] | None = None
+
     def compile(self, node: Any) -> tuple[str, tuple[()]]:
         """Nothing is compiled here; the service compiles its own query."""
         return "", ()
@@ -81,11 +84,10 @@ class SQLCompiler(_LocalModels, compiler.SQLCompiler):
         if result_type == CURSOR:
             raise NotSupportedError("A remote query has no cursor.")
         node = recorded_node(self.query)
-        self.setup_query()
+        columns = self.set_up()
         if self.query.is_known_empty():
             rows: Sequence[Any] = ()
         else:
-            columns = column_names(self)
             rowset = self.query.answer.rowset if self.query.answer is not None else None
             if rowset is None:
                 rowset = self.connection.compute(Rows(node, columns, where=node.where), self.query.options)
@@ -95,6 +97,23 @@ class SQLCompiler(_LocalModels, compiler.SQLCompiler):
         if result_type == NO_RESULTS:
             return None
         return [rows]
+
+    def set_up(self) -> tuple[str, ...]:
+        """Do what ``setup_query()`` does, and return the columns' names."""
+        known = plain.kept(self.query)
+        if known is None:
+            self.setup_query()
+            columns = column_names(self)
+            expressions = [selected[0] for selected in self.select]
+            converters = super().get_converters(expressions)
+            known = plain.Selection(self.select, self.klass_info, self.annotation_col_map, columns, converters)
+            plain.keep(self.query, known)
+        self.select, self.klass_info, self.annotation_col_map, columns, self._converters = known
+        self.col_count = len(self.select)
+        return columns
+
+    def get_converters(self, expressions: Any) -> Any:
+        return super().get_converters(expressions) if self._converters is None else self._converters
 
     def has_results(self) -> bool:
         return bool(self.query.has_results(self.using))
