@@ -27,6 +27,7 @@ from django_rpc.models import prefetch
 from django_rpc.models.asynchronous import AsyncMethods
 from django_rpc.models.expressions import localise, prepared_value, settle
 from django_rpc.models.instances import as_model, deleted_labels
+from django_rpc.models.iterable import MirrorIterable
 from django_rpc.models.lambdas import recorded_in_lambdas
 from django_rpc.models.later import delayed_terminal
 from django_rpc.models.options import database_of, options_of
@@ -82,6 +83,7 @@ class RpcQuerySet(AsyncMethods, QuerySet):
 
     def __init__(self, model: Any = None, query: Any = None, using: Any = None, hints: Any = None) -> None:
         super().__init__(model, query if query is not None else RpcQuery(model), using, hints)
+        self._iterable_class = MirrorIterable
 
     # Methods that return a queryset
 

@@ -1,0 +1,67 @@
+"""Instances made by the short way are those that Django makes, and it is left where somebody has a part in them."""
+
+from __future__ import annotations
+
+import pytest
+from django.db.models.query import ModelIterable
+from django.db.models.signals import post_init
+
+from django_rpc.models.iterable import MirrorIterable
+
+pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
+
+
+def both(queryset):
+    """The instances of a queryset, made by us and made by Django."""
+    other = queryset._chain()
+    other._iterable_class = ModelIterable
+    return list(queryset), list(other)
+
+
+@pytest.mark.parametrize("names", [(), ("name", "credit")])
+def test_same_instances(remote, shop_data, names):
+    queryset = remote.Customer.objects.order_by("id")
+    ours, djangos = both(queryset.only(*names) if names else queryset)
+    assert len(ours) == 40
+    for one, other in zip(ours, djangos, strict=True):
+        assert {**one.__dict__, "_state": None} == {**other.__dict__, "_state": None}
+        assert list(one.__dict__) == list(other.__dict__)
+        assert {"fields_cache": {}, **vars(one._state)} == {"fields_cache": {}, **vars(other._state)}
+        assert one.get_deferred_fields() == other.get_deferred_fields()
+
+
+def test_a_receiver_of_post_init_hears_every_instance(remote, shop_data):
+    heard = []
+
+    def listen(instance, **kwargs):
+        heard.append(instance.pk)
+
+    post_init.connect(listen, sender=remote.Tag)
+    try:
+        tags = list(remote.Tag.objects.all())
+    finally:
+        post_init.disconnect(listen, sender=remote.Tag)
+    assert heard == [tag.pk for tag in tags]
+
+
+def test_an_init_of_the_models_own_is_called(remote, shop_data):
+    class Loud(remote.Tag):
+        class Meta:
+            proxy = True
+            app_label = "iterable_tests"
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.loud = self.name.upper()
+
+    first = Loud.objects.order_by("id")[0]
+    assert first.loud == first.name.upper()
+
+
+def test_the_short_way_is_taken(remote, shop_data, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("the long way was taken")
+
+    monkeypatch.setattr(ModelIterable, "__iter__", refuse)
+    assert remote.Customer.objects.all()._iterable_class is MirrorIterable
+    assert len(remote.Customer.objects.all()) == 40
