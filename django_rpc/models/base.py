@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar
 
 from django.apps import apps
@@ -18,6 +17,8 @@ from django_rpc.models.instances import deleted_labels
 from django_rpc.models.manager import RpcManager, record_managers
 from django_rpc.models.options import RpcOptions, database_of, options_of, register
 from django_rpc.models.own_fields import note_own_fields, stored_value
+from django_rpc.models.redefine import redefining
+from django_rpc.models.registry import registry
 from django_rpc.models.relations import RpcManyToManyDescriptor
 from django_rpc.models.saving import begin_save
 
@@ -34,13 +35,20 @@ class RpcModelBase(ModelBase):
         configure_databases()
         meta = attrs["Meta"] = _meta_class(attrs, bases, parents)
         abstract = meta.abstract
-        with warnings.catch_warnings():
-            if attrs.get("__module__") == "__main__":  # a notebook's cell is run again and again
-                warnings.filterwarnings("ignore", message="Model .* was already registered", category=RuntimeWarning)
+        if attrs.get("__module__") != "__main__" or abstract:
             model = super().__new__(mcs, name, bases, attrs, **kwargs)
+        else:  # a notebook's cell is run again and again
+            with redefining(getattr(meta, "app_label", ""), name, "__main__") as made:
+                model = super().__new__(mcs, name, bases, attrs, **kwargs)
+                made.append(model)
         if abstract and "Rpc" in attrs:
             model._rpc = _options(model)
         return model
+
+    def add_to_class(cls, name: str, value: Any) -> None:
+        if isinstance(value, models.ForeignKey | models.ManyToManyField) and not cls._meta.abstract:
+            _name_as_there(cls, value)
+        super().add_to_class(name, value)
 
     def __setattr__(cls, name: str, value: Any) -> None:
         """Django sets the descriptor of a many-to-many field on both of its models; a mirror's is our own."""
@@ -63,6 +71,16 @@ class RpcModelBase(ModelBase):
         super()._prepare()
 
 
+def _name_as_there(model: Any, field: Any) -> None:
+    """Lookups follow a relation backwards by the service's name for it, where that is made of its model's name."""
+    rel = field.remote_field
+    if rel.related_name or rel.related_query_name or model._meta.default_related_name or rel.symmetrical:
+        return
+    name = _options(model).label.rpartition(".")[2].lower()
+    if name != model._meta.model_name:
+        rel.related_query_name = name
+
+
 def _options(model: Any) -> RpcOptions:
     inherited = next((base._rpc for base in model.__mro__[1:] if getattr(base, "_rpc", None) is not None), None)
     declared = model.__dict__.get("Rpc")
@@ -79,6 +97,9 @@ def _meta_class(attrs: dict[str, Any], bases: tuple[type, ...], parents: list[An
     if not hasattr(base, "app_label") and apps.get_containing_app_config(attrs["__module__"]) is None:
         inherited = next((p._rpc.label.partition(".")[0] for p in parents if getattr(p, "_rpc", None)), "rpc")
         values["app_label"] = getattr(attrs.get("Rpc"), "app_label", None) or inherited
+    label = values.get("app_label") or getattr(base, "app_label", None)
+    if label is not None and label not in apps.app_configs and not hasattr(base, "apps"):
+        values["apps"] = registry
     return type("Meta", (base,), values)
 
 

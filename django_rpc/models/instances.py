@@ -26,8 +26,12 @@ class MirrorResults:
         self.mirrors = mirrors or {}
 
     def of(self, nodes: Iterable[Node]) -> MirrorResults:
-        """Where a model has several mirrors, those that the request was written with."""
-        mirrors = {node.model.lower(): node.mirror for node in nodes if type(node) is Source and node.mirror}
+        """Where a model has several mirrors, those that the request was written with, and that these relate to."""
+        written = {node.model.lower(): node.mirror for node in nodes if type(node) is Source and node.mirror}
+        mirrors = dict(written)
+        for mirror in written.values():
+            for related in related_mirrors(mirror):
+                mirrors.setdefault(options_of(related).label.lower(), related)  # type: ignore[union-attr]
         if all(mirror_for(self.alias, label) is mirror for label, mirror in mirrors.items()):
             return self
         return MirrorResults(self.alias, mirrors)

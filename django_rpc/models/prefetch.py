@@ -26,6 +26,7 @@ from django_rpc.graph.node import Column, Literal, Method, Rows, callsite
 from django_rpc.graph.values import RowSet
 from django_rpc.models.options import options_of
 from django_rpc.models.query import hidden_path
+from django_rpc.models.registry import registry
 
 __all__ = ["Answer", "can_travel_together", "output_for", "through_columns"]
 
@@ -174,24 +175,32 @@ def through_columns(select: Any) -> dict[str, Any] | None:
     for name, text in select.items():
         table, _, column = text.replace('"', "").partition(".")
         attname = name.removeprefix(_VALUE_PREFIX)
-        label = _through_label(table, attname, column)
-        if label is None:
+        named = _through_column(table, attname, column)
+        if named is None:
             return None
-        found[attname] = (label, attname)
+        found[attname] = named
     return found
 
 
-def _through_label(table: str, attname: str, column: str) -> str | None:
-    from django.apps import apps
-
-    for model in apps.get_models(include_auto_created=True):
+def _through_column(table: str, attname: str, column: str) -> tuple[str, str] | None:
+    for model in registry.get_models(include_auto_created=True):
         if model._meta.db_table != table:
             continue
         options = options_of(model)
-        names = {f.attname: f.column for f in model._meta.concrete_fields}
-        if options is not None and names.get(attname) == column:
-            return options.label
+        for key in model._meta.concrete_fields:
+            if options is not None and (key.attname, key.column) == (attname, column):
+                return options.label, _attname_there(model, key)
     return None
+
+
+def _attname_there(through: Any, key: Any) -> str:
+    """The service's name for a foreign key of a through model: an automatic one has the names of both models."""
+    target = options_of(key.related_model) if key.is_relation else None
+    if not through._meta.auto_created or target is None:
+        return str(key.attname)
+    ends = {f.related_model for f in through._meta.concrete_fields if f.is_relation}
+    prefix = "" if len(ends) > 1 else "from_" if key.name.startswith("from_") else "to_"
+    return f"{prefix}{target.label.rpartition('.')[2].lower()}_id"
 
 
 def _refuse_local(related_model: Any, queryset: Any) -> None:
