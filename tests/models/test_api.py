@@ -58,13 +58,16 @@ CASES = {
     "all": lambda m: list(m.Customer.objects.order_by("id").all()),
     "annotate": lambda m: list(customers(m).annotate(n=Count("orders"))),
     "bulk_create": lambda m: changed(
-        m, m.Customer.objects.bulk_create([m.Customer(email=f"{i}@example.org", **CUSTOMER) for i in range(3)])
+        m,
+        m.Customer.objects.bulk_create(
+            [m.Customer(pk=5000 + i, email=f"{i}@example.org", **CUSTOMER) for i in range(3)]
+        ),
     ),
     "bulk_update": lambda m: bulk_updated(m, m.Customer.objects.bulk_update),
     "complex_filter": lambda m: list(customers(m).complex_filter(Q(tier="vip"))),
     "contains": lambda m: m.Customer.objects.contains(customers(m).first()),
     "count": lambda m: m.Customer.objects.count(),
-    "create": lambda m: changed(m, m.Customer.objects.create(email="x@example.org", **CUSTOMER)),
+    "create": lambda m: changed(m, m.Customer.objects.create(id=5000, email="x@example.org", **CUSTOMER)),
     "dates": lambda m: list(m.Customer.objects.dates("joined", "year")),
     "datetimes": lambda m: list(m.Order.objects.datetimes("created", "month", order="DESC")),
     "db_manager": lambda m: m.Customer.objects.db_manager(m.Customer.objects.db).count(),
@@ -82,7 +85,9 @@ CASES = {
     "filter": lambda m: list(customers(m).filter(tier="vip")),
     "first": lambda m: m.Customer.objects.first(),
     "get": lambda m: m.Customer.objects.get(pk=1),
-    "get_or_create": lambda m: changed(m, m.Customer.objects.get_or_create(email="x@example.org", defaults=CUSTOMER)),
+    "get_or_create": lambda m: changed(
+        m, m.Customer.objects.get_or_create(id=5000, email="x@example.org", defaults=CUSTOMER)
+    ),
     "get_queryset": lambda m: list(m.Customer.objects.get_queryset().order_by("id")),
     "in_bulk": lambda m: m.Customer.objects.in_bulk([3, 1]),
     "intersection": lambda m: list(m.Tag.objects.all().intersection(m.Tag.objects.filter(id__lt=4)).order_by("id")),
@@ -109,18 +114,18 @@ CASES = {
 
 ASYNC_CASES = {
     "aaggregate": lambda m: m.Customer.objects.aaggregate(n=Count("id")),
-    "abulk_create": lambda m: m.Tag.objects.abulk_create([m.Tag(name="a"), m.Tag(name="b")]),
+    "abulk_create": lambda m: m.Tag.objects.abulk_create([m.Tag(pk=50, name="a"), m.Tag(pk=51, name="b")]),
     "abulk_update": lambda m: m.Tag.objects.abulk_update([m.Tag(pk=1, name="a"), m.Tag(pk=2, name="b")], ["name"]),
     "acontains": lambda m: m.Tag.objects.acontains(m.Tag(pk=1)),
     "acount": lambda m: m.Customer.objects.acount(),
-    "acreate": lambda m: m.Customer.objects.acreate(email="x@example.org", **CUSTOMER),
+    "acreate": lambda m: m.Customer.objects.acreate(id=5000, email="x@example.org", **CUSTOMER),
     "adelete": lambda m: m.Line.objects.filter(quantity=1).adelete(),
     "aearliest": lambda m: m.Customer.objects.aearliest("joined", "id"),
     "aexists": lambda m: m.Customer.objects.filter(tier="vip").aexists(),
     "aexplain": lambda m: kind_of(m.Customer.objects.aexplain()),
     "afirst": lambda m: m.Customer.objects.afirst(),
     "aget": lambda m: m.Customer.objects.aget(pk=2),
-    "aget_or_create": lambda m: m.Customer.objects.aget_or_create(email="x@example.org", defaults=CUSTOMER),
+    "aget_or_create": lambda m: m.Customer.objects.aget_or_create(id=5000, email="x@example.org", defaults=CUSTOMER),
     "ain_bulk": lambda m: m.Customer.objects.ain_bulk([1, 5]),
     "aiterator": lambda m: collected(customers(m).prefetch_related("orders").aiterator(chunk_size=5)),
     "alast": lambda m: m.Customer.objects.alast(),

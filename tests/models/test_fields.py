@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import models
+from django.db import connection, models
 from django.db.models import F, Value
 from django.db.models.fields.files import FieldFile, ImageFieldFile
 from django.utils import timezone
@@ -96,25 +96,30 @@ def write_in_all_ways(remote, name, value):
 
 @pytest.mark.parametrize(("name", "value"), [case for case in CASES if LOOKED_UP(*case)])
 def test_filters_find_what_was_stored(name, value, local, remote):
-    other = remote.Everything.objects.create()
+    remote.Everything.objects.create()
     made = remote.Everything.objects.create(**{name: value})
-    for condition in (
-        {name: value},
-        {f"{name}__in": [value]},
-        {f"{name}__gte": value, f"{name}__lte": value, "pk": made.pk},
-    ):
-        if name == "json" and not any("__" not in key for key in condition):
-            continue
-        if name in ("boolean", "nullable_boolean") and "pk" in condition:
-            continue
+    conditions = [{name: value}, {f"{name}__in": [value]}]
+    if name not in ("json", "boolean", "nullable_boolean"):
+        conditions.append({f"{name}__gte": value, f"{name}__lte": value, "pk": made.pk})
+    for condition in conditions:
         keys = list(local.Everything.objects.filter(**condition).values_list("pk", flat=True))
-        assert made.pk in keys
         assert list(remote.Everything.objects.filter(**condition).values_list("pk", flat=True)) == keys
-    assert other.pk not in [row.pk for row in remote.Everything.objects.filter(pk=made.pk)]
+        assert made.pk in keys or (name == "json" and connection.vendor == "mysql")  # which compares no JSON texts
+
+
+@pytest.mark.parametrize(("name", "value"), [case for case in CASES if LOOKED_UP(*case)])
+def test_values_in_expressions(name, value, local, remote):
     field = remote.Everything._meta.get_field(name)
-    if field.get_internal_type() not in ("JSONField", "FileField", "FilePathField"):
-        annotated = remote.Everything.objects.filter(pk=made.pk).annotate(v=Value(value, output_field=field.clone()))
-        same(annotated.get().v, local.Everything.objects.annotate(v=Value(value, output_field=field.clone()))[0].v)
+    if isinstance(field, models.JSONField | models.FileField):
+        pytest.skip("no output field")
+    if connection.vendor == "mysql" and name == "datetime":
+        pytest.skip("Django does not read it back there")
+    remote.Everything.objects.create()
+    values = [
+        model.Everything.objects.annotate(v=Value(value, output_field=field.clone())).get().v
+        for model in (local, remote)
+    ]
+    same(values[1], values[0])
 
 
 def test_json_null_is_not_none(local, remote):

@@ -1,0 +1,1 @@
+"""An app of a service that shows less of the shop than the example does, and has a method that fails."""
