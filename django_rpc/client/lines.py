@@ -8,7 +8,7 @@ from celery import Celery
 from kombu import Connection, Producer
 from kombu.exceptions import OperationalError
 
-__all__ = ["Line", "failures_of", "open_connection", "reach"]
+__all__ = ["Line", "failures_of", "keep_client", "open_connection", "reach"]
 
 
 class Line:
@@ -28,7 +28,7 @@ class Line:
         """Connect, and declare the queue, where that was not done: messages for a worker yet to come are kept."""
         if queue.name not in self.declared:
             reach(self.connection, self.seconds)
-            _keep_client(self.producer.channel)
+            keep_client(self.producer.channel)
             self.producer.maybe_declare(queue)
             self.declared.add(queue.name)
 
@@ -61,7 +61,7 @@ def failures_of(connection: Connection) -> tuple[type[BaseException], ...]:
     return (*connection.connection_errors, *connection.channel_errors, OperationalError, OSError)
 
 
-def _keep_client(channel: Any) -> None:
+def keep_client(channel: Any) -> None:
     """Let a Redis channel of kombu use one client object; it makes a new one for each message (80 us of 470).
 
     The client holds no connection: those are in the channel's pool.

@@ -16,6 +16,7 @@ from django.db.models.fields.related import RelatedField
 from django.db.models.sql.datastructures import BaseTable, Join
 
 from django_rpc.server.policy import ClientFieldError, unknown_keyword
+from django_rpc.server.selections import Selection, key_of, selections_of
 
 __all__ = ["TrustedCol", "audited"]
 
@@ -38,6 +39,7 @@ class AuditedCompiler:
 
     scoped = False
     _all_columns = False
+    _selection: Selection | None = None
     _join_columns: frozenset[tuple[str, str]] = frozenset()
 
     def compile(self, node: Any) -> Any:
@@ -84,9 +86,39 @@ class AuditedCompiler:
         except FieldError:
             return []
 
+    def get_select(self, with_col_aliases: bool = False) -> Any:
+        key = None if with_col_aliases else key_of(self.query, self._all_columns)
+        if key is None:
+            return super().get_select(with_col_aliases)
+        kept = selections_of(self.connection)
+        selection = kept.get(key)
+        if selection is None:
+            select, klass_info, annotations = super().get_select()
+            columns = _own_columns(self.query.model, select)
+            if columns is None:
+                return select, klass_info, annotations
+            selection = kept[key] = Selection(select, klass_info, annotations, columns, {})
+        elif not self._all_columns and not self._may_select(selection):
+            return super().get_select()  # which refuses it, or leaves out what is hidden
+        self._selection = selection
+        return list(selection.select), selection.klass_info, selection.annotations
+
+    def _may_select(self, selection: Selection) -> bool:
+        allowed = self.query.policy.columns(self.query.model._meta.db_table)
+        return allowed is not None and allowed >= selection.columns
+
     def get_converters(self, expressions: Any) -> Any:
+        raw = bool(getattr(self.query, "raw_rows", False))
+        selection = self._selection
+        if selection is None or len(expressions) != len(selection.select):
+            return self._converters(expressions, raw)
+        if raw not in selection.converters:
+            selection.converters[raw] = self._converters(expressions, raw)
+        return selection.converters[raw]
+
+    def _converters(self, expressions: Any, raw: bool) -> Any:
         converters = super().get_converters(expressions)
-        if not getattr(self.query, "raw_rows", False):
+        if not raw:
             return converters
         kept = {}
         for position, (functions, expression) in converters.items():
@@ -128,6 +160,21 @@ class AuditedCompiler:
             cache[key] = sql, tuple(params)
         sql, params = cache[key]
         return f"({sql}) {self.quote_name_unless_alias(alias)}", params
+
+
+def _own_columns(model: Any, select: list[Any]) -> frozenset[str] | None:
+    """The columns of a selection; None if not all are columns of the model's own table."""
+    table = model._meta.db_table
+    columns = set()
+    for expression, _, _ in select:
+        if (
+            not isinstance(expression, Col)
+            or expression.alias != table
+            or expression.target.model._meta.db_table != table
+        ):
+            return None
+        columns.add(expression.target.column)
+    return frozenset(columns)
 
 
 def _trust(column: Col) -> TrustedCol:

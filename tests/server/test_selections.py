@@ -1,0 +1,48 @@
+"""Selections that a connection keeps let nobody see what another client may see."""
+
+from __future__ import annotations
+
+from django.db import connections
+
+from django_rpc.demo.server.shop.models import Customer
+from django_rpc.graph.node import Rows
+from django_rpc.graph.values import Record
+from django_rpc.server.selections import selections_of
+
+from .conftest import method, source
+
+WIDE = ("id", "name", "secret_note")
+
+
+def rows(*columns):
+    return Rows(parent=method(source("shop.Customer"), "filter", pk=1), columns=columns)
+
+
+def test_columns_that_were_selected_for_one_are_refused_for_another(ask, shop_data, registered):
+    registered(Customer, fields=WIDE)
+    kept = len(selections_of(connections["default"]))
+    assert ask(rows("name", "secret_note")).error is None
+    assert ask(rows("name", "secret_note")).error is None
+    assert len(selections_of(connections["default"])) > kept
+    registered(Customer, fields=("id", "name"))
+    refused = ask(rows("name", "secret_note"))
+    assert refused.error.code == "FieldError"
+    assert refused.queries == []
+    assert ask(rows("name", "id")).error is None
+
+
+def test_instances_bring_what_each_may_see(ask, shop_data, registered):
+    first = method(method(source("shop.Customer"), "order_by", "id"), "first")
+    for fields in (WIDE, ("id", "name"), WIDE):
+        registered(Customer, fields=fields)
+        record = ask(first).output
+        assert isinstance(record, Record)
+        assert set(record.fields) == set(fields)
+
+
+def test_the_rows_of_a_kept_selection_are_those_of_a_new_one(ask, shop_data):
+    query = rows("id", "joined", "credit", "active")
+    selections_of(connections["default"]).clear()
+    new = ask(query).output
+    assert selections_of(connections["default"])
+    assert ask(query).output == new
