@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.figures import bulk, encoding, graphs, round_trip, steps
+from benchmarks.figures import bulk, encoding, graphs, many, round_trip, steps
 from benchmarks.harness import QUICK, Effort, Row, Skipped
 from benchmarks.stack import Stack
 
@@ -23,6 +23,7 @@ FIGURES: dict[str, Figure] = {
     "rabbitmq": round_trip.on_rabbitmq,
     "pools": round_trip.pools,
     "steps": steps.steps,
+    "many": many.many,
     "bulk": bulk.beside_orm,
     "peer": bulk.beside_peer,
     "encoding": encoding.encoding,

@@ -13,10 +13,13 @@ django.setup()
 from django.db import models  # noqa: E402
 
 from benchmarks.serve import serve  # noqa: E402
-from django_rpc.demo.client.shop.models import Customer  # noqa: E402
+from django_rpc import compute  # noqa: E402
+from django_rpc.demo.client.shop.models import Customer, Order  # noqa: E402
 from django_rpc.models import RpcModel  # noqa: E402
 
 STEPS = 10
+#: The keys of a hundred customers.
+MANY = range(1, 101)
 
 
 class Client(RpcModel):
@@ -65,9 +68,41 @@ def graph() -> Callable[[], Any]:
     return run
 
 
+def gets() -> Callable[[], Any]:
+    """A hundred rows by their keys, as a loop of calls."""
+    return lambda: [Customer.objects.get(pk=key).pk for key in MANY]
+
+
+def gets_together() -> Callable[[], Any]:
+    """The same loop, computed at its end."""
+    return lambda: [row.pk for row in compute(*[Customer.objects.delayed().get(pk=key) for key in MANY])]
+
+
+def counts() -> Callable[[], Any]:
+    """How many orders each of a hundred customers has, as a loop of calls."""
+    return lambda: [Order.objects.filter(customer=key).count() for key in MANY]
+
+
+def counts_mapped() -> Callable[[], Any]:
+    """The same, as a map next to the data."""
+    some = Customer.objects.filter(pk__lte=len(MANY)).order_by("pk")
+    return lambda: some.map(lambda c: Order.objects.filter(customer=c).count()).compute()
+
+
 def rows(count: int) -> Callable[[], Any]:
     return lambda: list(Client.objects.order_by("id")[:count])
 
 
 if __name__ == "__main__":
-    serve({"get": get, "calls": calls, "graph": graph, "rows": rows})
+    serve(
+        {
+            "get": get,
+            "calls": calls,
+            "graph": graph,
+            "rows": rows,
+            "gets": gets,
+            "gets_together": gets_together,
+            "counts": counts,
+            "counts_mapped": counts_mapped,
+        }
+    )

@@ -7,7 +7,7 @@ has one value, as ever, so the body may use what was built outside of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django_rpc.graph.node import KINDS, Node
@@ -90,8 +90,12 @@ def scoped(node: Node) -> Param | None:
     return node.param if isinstance(node, _Scope) else None  # type: ignore[return-value]
 
 
-def free_params(nodes: Iterable[Node]) -> dict[Node, frozenset[Param]]:
+def free_params(
+    nodes: Iterable[Node], inputs: Mapping[Node, Iterable[Node]] | None = None
+) -> dict[Node, frozenset[Param]]:
     """For each node of a topological list, the params that it depends on and that nothing at or below it binds.
+
+    ``inputs`` are those of each node, if somebody has asked for them already.
 
     >>> from django_rpc.graph.node import Attr, Source
     >>> row = Param()
@@ -110,7 +114,7 @@ def free_params(nodes: Iterable[Node]) -> dict[Node, frozenset[Param]]:
             found[node] = found[node.parent] | (within - {node.param} if node.param in within else within)
         else:
             own = _NONE
-            for one in node.inputs():
+            for one in node.inputs() if inputs is None else inputs[node]:
                 theirs = found[one]
                 if theirs and theirs is not own:
                     own = own | theirs if own else theirs

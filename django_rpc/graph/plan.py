@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from django_rpc.graph.content import substitute
 from django_rpc.graph.describe import describe
 from django_rpc.graph.node import Apply, Literal, Node
+from django_rpc.graph.singly import asked_singly
 from django_rpc.graph.values import freeze
 
 __all__ = ["Given", "Plan", "Stage"]
@@ -127,6 +128,8 @@ class Plan(NamedTuple):
         lines += _some("needs", "values of other stages", [self._boundary(one) for one in stage.given])
         lines += _some("calls", "calls", [describe(node, 100) for node in calls])
         lines += _some("writes", "writes", [describe(node, 100) for node in writes])
+        alone = [] if stage.service is None else asked_singly(stage.nodes)
+        lines += _some("asks one by one", "such reads", [f"{describe(one, 100)}: {why}" for one, why in alone])
         return lines + _some("returns", "outputs", [describe(stage.nodes[index], 100) for index in stage.outputs])
 
     def _boundary(self, given: Given) -> str:

@@ -22,10 +22,12 @@ from django_rpc.graph import vocabulary
 from django_rpc.graph.node import Attr, Item, Method, Node, Rows, Source
 from django_rpc.graph.values import ATOMS, Condition, Expr, Instance
 
-__all__ = ["TERMINALS", "Leaf", "Shape", "differing", "is_asked", "is_step", "obstacle", "shape_of"]
+__all__ = ["NESTED", "TERMINALS", "Leaf", "Shape", "differing", "is_asked", "is_step", "obstacle", "shape_of"]
 
 #: The methods that ask a query for something, of which many can be asked at once.
 TERMINALS = frozenset("get first last earliest latest count exists aggregate".split())
+#: Those of them that can be a subquery in a statement about the elements.
+NESTED = frozenset("first last count exists aggregate".split())
 #: Steps with which the rows of one value cannot be told from those of another afterwards, or not simply.
 _OPAQUE = frozenset("union intersection difference and_ or_ xor none dates datetimes select_for_update".split())
 #: Methods whose keywords are lookups of which the rows can be told apart by a column.

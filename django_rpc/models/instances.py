@@ -112,13 +112,12 @@ def _attname(model: Any, name: str) -> str:
 
 def _instance(results: MirrorResults, model: Any, fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
     """An instance of ``model``; what is no field of it becomes an attribute, a relation its cache."""
-    attnames = {field.attname: field for field in model._meta.concrete_fields}
-    given = dict(zip(fields, values, strict=True))
-    names = [name for name in attnames if name in given]
+    names, loads, others = _reading(model, fields)
     connection = connections[results.alias]
-    loaded = [loaded_value(attnames[name], given.pop(name), connection) for name in names]
+    loaded = [loaded_value(field, values[place], connection) for field, place in loads]
     instance = model.from_db(results.alias, names, loaded)
-    for name, value in given.items():
+    for name, place in others:
+        value = values[place]
         if isinstance(value, Record):
             _cache(model, instance, name, results.record(value))
         elif isinstance(value, Table):
@@ -126,6 +125,16 @@ def _instance(results: MirrorResults, model: Any, fields: tuple[str, ...], value
         else:
             setattr(instance, name, value)
     return instance
+
+
+@functools.lru_cache(maxsize=1024)
+def _reading(model: Any, fields: tuple[str, ...]) -> tuple[list[str], list[tuple[Any, int]], list[tuple[str, int]]]:
+    """Where an instance of ``model`` finds its values under a header: its own fields in their order, and the rest."""
+    places = {name: place for place, name in enumerate(fields)}
+    own = [field for field in model._meta.concrete_fields if field.attname in places]
+    names = [field.attname for field in own]
+    others = [(name, place) for name, place in places.items() if name not in names]
+    return names, [(field, places[field.attname]) for field in own], others
 
 
 def _cache(model: Any, instance: Any, name: str, value: Any) -> None:

@@ -15,6 +15,9 @@ from django_rpc.server.policy import ClientFieldError, Policy, relation_named, u
 
 __all__ = ["Instances", "Results"]
 
+#: Lists, tuples and dicts in an answer: one that holds the same one twice, and so on 30 times, would fill the memory.
+MAX_CONTAINERS = 1_000_000
+
 
 class Instances(list[Any]):
     """Instances of one model, as a query would bring them: with what was loaded with them."""
@@ -52,6 +55,7 @@ class Results:
         self.policy = policy
         self.asked = {label.lower(): names for label, names in shapes.items()}
         self._shapes: dict[type[Model], _Shape] = {}
+        self._containers = 0
 
     def __call__(self, value: Any) -> Any:
         """``value`` as the codec can write it; raises TypeError for what cannot cross the wire."""
@@ -68,6 +72,10 @@ class Results:
             return self._table(value, value.model, value.loaded)
         if kind is Failure:
             return value.report()
+        if isinstance(value, list | tuple | dict):
+            self._containers += 1
+            if self._containers > MAX_CONTAINERS:
+                raise ValueError(f"The answer would hold more than {MAX_CONTAINERS:,} lists.")
         if isinstance(value, list):
             return [item if type(item) in ATOMS else self(item) for item in value]
         if isinstance(value, tuple):

@@ -20,7 +20,7 @@ def test_every_figure_has_a_reference(tmp_path):
 
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(path.read_text())
-    assert {"round-trip", "steps", "bulk", "encoding", "growth"} <= set(found["figures"])
+    assert {"round-trip", "steps", "many", "bulk", "encoding", "growth"} <= set(found["figures"])
     for rows in found["figures"].values():
         assert rows
         for row in rows:

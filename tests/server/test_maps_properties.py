@@ -174,6 +174,13 @@ def of_customer(draw):
                 lambda ns, c: end(step(ns.Order.filter(total__gt=c.credit))),
                 lambda ns, c: end(step(ns.Order.filter(customer=c, total__lt=c.credit))),
                 lambda ns, c: end(step(ns.Order.filter(customer__tier=c.tier).filter(customer__city=c.city))),
+                lambda ns, c: end(step(ns.Order.filter(customer__in=ns.Customer.filter(city=c.city)))),
+                lambda ns, c: end(step(ns.Order.filter(total__gt=c.credit, customer__in=ns.Customer.filter(pk=c.pk)))),
+                lambda ns, c: ns.Customer.filter(referred_by=c.referred_by_id, credit__gte=c.credit).count(),
+                lambda ns, c: ns.Customer.exclude(referred_by=c.referred_by_id, city=c.city).exists(),
+                lambda ns, c: ns.Customer.filter(notes__contains=c.notes).order_by("pk").first(),
+                lambda ns, c: ns.Customer.filter(notes=c.notes).order_by("pk").last(),
+                lambda ns, c: ns.Customer.filter(name__startswith=c.name, joined__gte=c.joined).count(),
                 lambda ns, c: (c.name.upper(), end(step(c.orders))),
                 lambda ns, c: ns.cond(c.referred_by_id == None, lambda: "-", lambda: c.referred_by.name),  # noqa: E711
                 lambda ns, c: ns.cond(c.orders.count() > 1, lambda: end(step(c.orders)), lambda: c.profile.bio),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_rpc.graph.content import key, substitute
-from django_rpc.graph.node import Node
+from django_rpc.graph.node import Method, Node, Source
 from django_rpc.graph.rewrites.draft import Draft
 
 __all__ = ["merge_reads"]
@@ -42,7 +42,8 @@ def merge_reads(draft: Draft) -> Draft:
         if not node.writes:
             # A cheap likeness first: contents are compared only where it is not enough to tell two nodes apart.
             moment = 0 if node.is_query else last_write
-            first = _first(alike, (type(node), getattr(node, "name", None), moment, *sorted(map(id, inputs))), new)
+            likeness = (type(node), getattr(node, "name", None), moment, _values(new), *sorted(map(id, inputs)))
+            first = _first(alike, likeness, new)
         elif node.digest is not None:
             first = _first(alike, node.digest, new)  # it was pickled, so a copy of it may be here
         else:
@@ -58,12 +59,28 @@ def merge_reads(draft: Draft) -> Draft:
     return Draft(tuple(nodes), tuple([replaced.get(output, output) for output in draft.outputs]))
 
 
+def _values(node: Node) -> Any:
+    """Something equal for equal arguments, where that is quickly had: most reads of one shape differ in a value."""
+    if isinstance(node, Source):
+        return node.model, node.service
+    if not isinstance(node, Method):
+        return None
+    values = (node.args, tuple(node.kwargs.items()))
+    try:
+        hash(values)
+    except TypeError:
+        return None
+    return values
+
+
 def _first(alike: dict[Any, Node | dict[Any, Node]], likeness: Any, new: Node) -> Node:
     """The kept node that has the content of ``new``; ``new`` itself, which is kept then, where there is none."""
     bucket = alike.get(likeness)
     if bucket is None:
         alike[likeness] = new
         return new
+    if type(bucket) is Source:
+        return bucket  # its likeness is its content
     if isinstance(bucket, Node):
         bucket = {key(bucket): bucket}
         alike[likeness] = bucket

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
 from django.db.models import F, Model
 
 from django_rpc.graph.node import Attr, Item, Method, Node, Source
@@ -19,7 +18,7 @@ from django_rpc.graph.shapes import Shape, is_asked, obstacle
 from django_rpc.graph.values import ATOMS, Condition, Instance
 from django_rpc.server.evaluate import asked, outer, related
 from django_rpc.server.evaluate.frames import Failed, Failure
-from django_rpc.server.evaluate.keys import Key, NoKey, key_of
+from django_rpc.server.evaluate.keys import Key, NoKey, key_of, room
 from django_rpc.server.evaluate.relations import Relation
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ __all__ = ["Group", "read"]
 
 logger = logging.getLogger("django_rpc.server")
 
-_CHUNK = 5_000
 _ABSENT: Any = object()
 
 
@@ -108,7 +106,10 @@ def _answers(engine: Engine, groups: list[Group], shape: Shape) -> list[Any]:
             logger.debug("Asked one by one, or by a subquery: %s", reason)
         found = outer.read(engine, groups, shape)
         if found is not None:
-            return found
+            return [
+                _alone(engine, group) if value is outer.ALONE else value
+                for group, value in zip(groups, found, strict=True)
+            ]
     return [_alone(engine, group) for group in groups]
 
 
@@ -157,18 +158,8 @@ def _attempt(engine: Engine, builder: _Builder, keys: list[Any], group: Group) -
 
 
 def _chunks(builder: _Builder, keys: list[Any]) -> list[range]:
-    size = max(1, _room(builder.using) // max(1, builder.width))
+    size = max(1, room(builder.using) // max(1, builder.width))
     return [range(start, min(start + size, len(keys))) for start in range(0, len(keys), size)]
-
-
-def _room(using: str) -> int:
-    """How many values one statement may hold."""
-    connection = connections[using]
-    connection.ensure_connection()
-    own_limit = getattr(connection.connection, "getlimit", None)  # of SQLite, whose features name its oldest limit
-    if own_limit is not None:
-        return min(_CHUNK, own_limit(9) - 500)
-    return min(_CHUNK, connection.features.max_query_params or _CHUNK)
 
 
 class _Builder:

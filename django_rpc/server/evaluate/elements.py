@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["SPECIAL", "alone"]
 
 _LISTS = (list, tuple, set, frozenset)
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 class _Spans:
@@ -81,8 +82,19 @@ def _elements(engine: Engine, value: Any) -> list[Any] | None:
 
 
 def count_rows(engine: Engine, values: list[Any]) -> None:
-    """Note the rows that elements bring along: the same list for each of many is as long an answer as many lists."""
-    engine.count_elements(sum(len(value) for value in values if isinstance(value, list)))
+    """Note what elements bring along: the same list for each of many is as long an answer as many lists."""
+    known: dict[int, int] = {}
+    engine.count_elements(sum(_size(value, known) for value in values if isinstance(value, _CONTAINERS)))
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """The number of items in a container, at any depth; ``known`` holds the sizes of those seen before."""
+    found = known.get(id(value))
+    if found is None:
+        items = value.values() if isinstance(value, dict) else value
+        found = len(value) + sum(_size(item, known) for item in items if isinstance(item, _CONTAINERS))
+        known[id(value)] = found
+    return found
 
 
 def _real(engine: Engine, elements: list[Any], position: int) -> list[Any]:

@@ -42,8 +42,9 @@ class Engine:
         self.special = special
         self.nodes = ev.request.nodes
         self.place = {node: position for position, node in enumerate(self.nodes)}
-        self.free = free_params(self.nodes)
-        self.used = {one for node in self.nodes for one in node.inputs()}
+        self.inputs = {node: tuple(node.inputs()) for node in self.nodes}
+        self.free = free_params(self.nodes, self.inputs)
+        self.used = {one for inputs in self.inputs.values() for one in inputs}
         self.root = Frame()
         self.limits = settings.limits
         self.elements = 0
@@ -83,7 +84,7 @@ class Engine:
         stack = list(seen)
         while stack:
             node = stack.pop()
-            for one in (node.test,) if isinstance(node, Cond) else node.inputs():
+            for one in (node.test,) if isinstance(node, Cond) else self.inputs[node]:
                 if one not in seen:
                     seen.add(one)
                     stack.append(one)
@@ -109,13 +110,12 @@ class Engine:
             return False
         return frame.param in self.free[node] if frame.param is not None else not self.free[node]
 
-    @staticmethod
-    def _needed(node: Node) -> Iterable[Node]:
+    def _needed(self, node: Node) -> Iterable[Node]:
         if isinstance(node, Cond):
             return (node.test,)
         if isinstance(node, Map | Where):
             return (node.parent,)
-        return node.inputs()
+        return self.inputs[node]
 
     def pull(self, node: Node, frame: Frame, rows: Sequence[int]) -> list[Any]:
         """The values of ``node`` for these rows, as data: of a query its rows.  A Failure where it failed.
@@ -217,7 +217,7 @@ class Engine:
         while stack:
             one = stack.pop()
             if is_step(one):
-                stack.extend(one.inputs())
+                stack.extend(self.inputs[one])
             else:
                 found.append(one)
         return found
@@ -243,7 +243,7 @@ class Engine:
     def _below(self, node: Node) -> set[Node]:
         seen, stack = {node}, [node]
         while stack:
-            for one in stack.pop().inputs():
+            for one in self.inputs[stack.pop()]:
                 if one not in seen:
                     seen.add(one)
                     stack.append(one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -10,7 +11,10 @@ from django.db.models import Model
 
 from django_rpc.server.evaluate.evaluator import Evaluator
 
-__all__ = ["Key", "NoKey", "key_of"]
+__all__ = ["Key", "NoKey", "key_of", "made", "room"]
+
+#: Keys in one statement, at most, and room for the values that the client wrote into it itself.
+_CHUNK, _OTHERS = 5_000, 500
 
 
 class NoKey(Exception):
@@ -77,6 +81,16 @@ class Key:
 
     def narrowed(self, queryset: Any, values: list[Any]) -> Any:
         return queryset.filter(**{f"{self.path}__in": values})
+
+
+def room(using: str) -> int:
+    """How many values one statement on this database may hold."""
+    connection = connections[using]
+    connection.ensure_connection()
+    own_limit = getattr(connection.connection, "getlimit", None)  # of SQLite, whose features name its oldest limit
+    if own_limit is not None:
+        return min(_CHUNK, own_limit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - _OTHERS)
+    return min(_CHUNK, connection.features.max_query_params or _CHUNK)
 
 
 def key_of(ev: Evaluator, model: type[Model], lookup: str) -> Key:

@@ -6,16 +6,17 @@ What a lambda takes from its element (``row.credit``) becomes an ``OuterRef``, w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, Exists, Model, OuterRef, Subquery, Value
 
 from django_rpc.graph.elements import Param
 from django_rpc.graph.node import Attr, Method, Node, Source
-from django_rpc.graph.shapes import Shape, is_step
+from django_rpc.graph.shapes import NESTED, Shape, is_step, shape_of
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.frames import Failure
-from django_rpc.server.evaluate.keys import NoKey
+from django_rpc.server.evaluate.keys import NoKey, room
 from django_rpc.server.evaluate.related import key_of_relation
 from django_rpc.server.evaluate.relations import Relation
 
@@ -23,126 +24,146 @@ if TYPE_CHECKING:
     from django_rpc.server.evaluate.batches import Group
     from django_rpc.server.evaluate.engine import Engine
 
-__all__ = ["read"]
+__all__ = ["ALONE", "read"]
 
-_CHUNK = 500
+#: In place of a value that has to be asked by itself.
+ALONE: Any = object()
 
 
 def read(engine: Engine, groups: list[Group], shape: Shape) -> list[Any] | None:
-    """The values of the groups, or None where they are not about the elements of one query."""
+    """The values of the groups, None for one that has to be asked by itself; None where no subquery can be made."""
     node, frame, _ = groups[0].lane
     last = shape.steps[-1] if shape.steps else None
     if engine.ev.writes or frame.param is None or not isinstance(last, Method) or last.name not in _EXPRESSIONS:
         return None
     if any(group.lane[0] is not node for group in groups):
         return None
-    elements = [frame.elements[group.lane[2]] for group in groups]
-    models = {type(element) for element in elements}
+    models = {type(frame.elements[group.lane[2]]) for group in groups}
     if len(models) != 1 or not issubclass(model := models.pop(), Model):
         return None
+    places = [place for place, leaf in enumerate(shape.leaves) if _differs(engine, leaf.value, frame.param)]
+    names = _references(engine, [shape.leaves[place].value for place in places], shape.anchor, frame.param, model)
+    if names is None:
+        return None
+    # Python's None is no value that something is compared with, and SQL's null is not equal to itself.
+    known = [group for group in groups if all(_is_known(group.values[place], model) for place in places)]
     try:
-        references = _references(engine, shape, groups, frame.param, model)
-        if references is None:
-            return None
-        return _Outer(engine, groups, shape, references, model, elements).answers(last)
-    except NoKey:
+        found = dict(zip(map(id, known), _Outer(engine, known, shape, names, model).answers(last), strict=True))
+    except Exception:  # noqa: BLE001 - NoKey, or an error: each gets its own, when it is asked by itself
         return None
-    except Exception:  # each gets its own error, when it is asked by itself
-        if engine.ev.writes:
-            raise
-        return None
+    return [found.get(id(group), ALONE) for group in groups]
+
+
+def _differs(engine: Engine, value: Any, param: Param) -> bool:
+    return isinstance(value, Node) and param in engine.free[value]
+
+
+def _is_known(value: Any, model: type[Model]) -> bool:
+    return value is not None and (not isinstance(value, Model) or isinstance(value, model))
 
 
 def _references(
-    engine: Engine, shape: Shape, groups: list[Group], param: Param, model: type[Model]
-) -> dict[Node, Any] | None:
-    """What stands for each node that differs between the elements; None where SQL has no word for one."""
+    engine: Engine, nodes: list[Node], anchor: Node, param: Param, model: type[Model]
+) -> dict[Node, str] | None:
+    """The name in SQL of each node that differs between the elements; None where SQL has no word for one."""
     view = engine.ev.policy.view(model)
-    found: dict[Node, Any] = {}
-    for position, leaf in enumerate(shape.leaves):
-        node = leaf.value
-        if not isinstance(node, Node) or param not in engine.free[node]:
+    found: dict[Node, str] = {}
+    for node in nodes:
+        if node is param and model._meta.pk.remote_field is None:
+            found[node] = "pk"
+        elif node is anchor:
             continue
-        if node is param:
-            found[node] = OuterRef("pk")
-        elif isinstance(node, Attr) and node.parent is param and node is not shape.anchor:
-            if view is None or (node.name not in view.by_attname and node.name != "pk"):
-                return None
-            found[node] = OuterRef(node.name)
-        elif node is not shape.anchor:
+        elif (
+            not isinstance(node, Attr)
+            or node.parent is not param
+            or view is None
+            or (node.name not in view.by_attname and node.name != "pk")
+        ):
             return None
-        if node is param and not _is_key(groups, position, model):
-            return None
+        else:
+            found[node] = node.name
     return found
 
 
-def _is_key(groups: list[Group], position: int, model: type[Model]) -> bool:
-    return all(isinstance(group.values[position], model) for group in groups) and model._meta.pk.remote_field is None
-
-
 class _Outer:
+    """The statement over the elements.  ``names`` are those of the nodes that differ between them."""
+
     def __init__(
-        self,
-        engine: Engine,
-        groups: list[Group],
-        shape: Shape,
-        references: dict[Node, Any],
-        model: type[Model],
-        elements: list[Any],
+        self, engine: Engine, groups: list[Group], shape: Shape, names: dict[Node, str], model: type[Model]
     ) -> None:
         self.engine, self.ev = engine, engine.ev
-        self.groups, self.shape, self.references = groups, shape, references
-        self.model, self.elements = model, elements
+        self.groups, self.shape, self.names, self.model = groups, shape, names, model
+        self.frame = groups[0].lane[1]
+        self.elements = [self.frame.elements[group.lane[2]] for group in groups]
 
     def answers(self, last: Method) -> list[Any]:
         engine = self.engine
-        engine.cells.frame, engine.cells.row = self.groups[0].lane[1], self.groups[0].lane[2]
-        engine.cells.instead = self.references
-        try:
-            inner = self._inner(last)
-            expressions, finish = _EXPRESSIONS[last.name](
-                self.ev, inner, self.ev.resolve.args(last.args), self.ev.resolve.kwargs(last.kwargs)
-            )
-        finally:
-            engine.cells.instead = {}
+        engine.cells.frame, engine.cells.row = self.frame, self.groups[0].lane[2]
+        inner = self._inner(last)
+        expressions, finish = _EXPRESSIONS[last.name](self.ev, inner, *self._arguments(last, 1))
         engine.ev.position = engine.place[last]
         named = {f"rpc_value{number}": expression for number, expression in enumerate(expressions)}
         found: dict[Any, tuple[Any, ...]] = {}
         keys = list(dict.fromkeys(element.pk for element in self.elements))
-        for start in range(0, len(keys), _CHUNK):
-            rows = self.ev.objects(self.model).order_by().filter(pk__in=keys[start : start + _CHUNK]).annotate(**named)
+        elements = self.ev.objects(self.model).order_by().annotate(**named)
+        size = room(elements.db)
+        for start in range(0, len(keys), size):
+            rows = elements.filter(pk__in=keys[start : start + size])
             found.update({row[0]: row[1:] for row in rows.values_list("pk", *named)})
         gone = Failure(self.model.DoesNotExist(f"{self.model.__name__} matching query does not exist."), None)
         answers = [found.get(element.pk) for element in self.elements]
         return finish([gone if values is None else values for values in answers])
 
     def _inner(self, last: Method) -> Any:
-        from django_rpc.server.evaluate.methods import QUERY_METHODS
-
-        shape, ev = self.shape, self.ev
-        if isinstance(shape.anchor, Source):
-            queryset = ev.objects(ev.policy.model(shape.anchor.model))
-        else:
-            relation = self.groups[0].relation
-            if not isinstance(relation, Relation) or not self._is_of_element(shape.anchor):
-                raise NoKey("it stands on something else than a relation of the element")
-            key = key_of_relation(ev, relation)
-            queryset = ev.objects(relation.model)._next_is_sticky().filter(**{key.path: OuterRef(key.attname)})
-        for step in shape.steps[:-1]:
-            if not isinstance(step, Method):
-                raise NoKey("a slice")
-            self.engine.ev.position = self.engine.place[step]
-            queryset = QUERY_METHODS[step.name](
-                ev, ev.as_client(queryset), ev.resolve.args(step.args), ev.resolve.kwargs(step.kwargs)
-            )
+        """The subquery: the client's own query, with references to the element in place of its values."""
+        queryset = self._query(self.shape.anchor, self.shape.steps[:-1], 1)
         query = queryset.query
         if query.is_sliced or query.distinct or query.combinator or query.group_by is not None or queryset._fields:
             raise NoKey("distinct, grouped or sliced rows")
         return queryset.order_by() if last.name not in ("first", "last") else queryset
 
-    def _is_of_element(self, anchor: Node) -> bool:
-        frame = self.groups[0].lane[1]
-        return isinstance(anchor, Attr) and anchor.parent is frame.param and not is_step(anchor)
+    def _query(self, anchor: Node, steps: Sequence[Node], level: int) -> Any:
+        """A query ``level`` subqueries away from the elements."""
+        from django_rpc.server.evaluate.methods import QUERY_METHODS
+
+        ev = self.ev
+        if isinstance(anchor, Source):
+            queryset = ev.objects(ev.policy.model(anchor.model))
+        else:
+            relation = self.groups[0].relation
+            own = isinstance(anchor, Attr) and anchor.parent is self.frame.param
+            if not isinstance(relation, Relation) or not own or anchor is not self.shape.anchor:
+                raise NoKey("it stands on something else than a relation of the element")
+            key = key_of_relation(ev, relation)
+            queryset = ev.objects(relation.model)._next_is_sticky().filter(**{key.path: _reference(key.attname, level)})
+        for step in steps:
+            if not isinstance(step, Method):
+                raise NoKey("a slice")
+            self.engine.ev.position = self.engine.place[step]
+            queryset = QUERY_METHODS[step.name](ev, ev.as_client(queryset), *self._arguments(step, level))
+        return queryset
+
+    def _arguments(self, step: Method, level: int) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of a step, with references to the element, and queries that hold some, one level deeper."""
+        cells, param = self.engine.cells, self.frame.param
+        instead: dict[Node, Any] = {node: _reference(name, level) for node, name in self.names.items()}
+        for node in self.engine.inputs[step]:
+            if node is not step.parent and is_step(node) and param in self.engine.free[node]:
+                shape = shape_of(node)
+                instead[node] = self._query(shape.anchor, shape.steps, level + 1)
+        cells.instead = instead
+        try:
+            return self.ev.resolve.args(step.args), self.ev.resolve.kwargs(step.kwargs)
+        finally:
+            cells.instead = {}
+
+
+def _reference(name: str, level: int) -> Any:
+    """A column of the element, from so many subqueries within."""
+    found: Any = OuterRef(name)
+    for _ in range(level - 1):
+        found = OuterRef(found)
+    return found
 
 
 def _count(ev: Evaluator, inner: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -197,3 +218,5 @@ _EXPRESSIONS: dict[str, Any] = {
     "first": _end(False),
     "last": _end(True),
 }
+if missing := NESTED ^ _EXPRESSIONS.keys():
+    raise ImportError(f"graph.shapes and the server differ in {missing}.")
