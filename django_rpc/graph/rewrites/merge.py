@@ -37,8 +37,9 @@ def merge_reads(draft: Draft) -> Draft:
     nodes: list[Node] = []
     last_write = 0
     for node in draft.nodes:
-        inputs = [replaced.get(one, one) for one in node.inputs()]
-        new = substitute(node, replaced) if replaced else node
+        before = tuple(node.inputs())
+        inputs = tuple([replaced.get(one, one) for one in before]) if replaced else before
+        new = substitute(node, replaced) if inputs != before else node
         if not node.writes:
             # A cheap likeness first: contents are compared only where it is not enough to tell two nodes apart.
             moment = 0 if node.is_query else last_write

@@ -59,9 +59,15 @@ def rows_of(engine: Engine, value: Any, position: int) -> Any:
 
 
 class _Asked:
-    """One question: ``names`` are the annotations that hold the key, ``unique`` whether a key has one row at most."""
+    """One question: ``names`` are the columns that hold the key, ``unique`` whether a key has one row at most.
 
-    def __init__(self, engine: Engine, queryset: QuerySet, names: tuple[str, ...], last: Any, keys: list[Key]) -> None:
+    ``leaf``: nothing but the answer needs the values.
+    """
+
+    def __init__(
+        self, engine: Engine, queryset: QuerySet, names: tuple[str, ...], last: Any, keys: list[Key], leaf: bool
+    ) -> None:
+        self.leaf = leaf
         self.engine, self.ev = engine, engine.ev
         self.queryset, self.names, self.last = queryset, names, last
         self.joined = [name for name in names if name in queryset.query.annotations]
@@ -104,9 +110,14 @@ class _Asked:
     # Its rows
 
     def instances(self, queryset: QuerySet) -> dict[tuple[Any, ...], list[Any]]:
-        """The instances of each key, in their order."""
+        """The instances of each key, in their order: their records, where nobody needs more."""
         if queryset._iterable_class is not ModelIterable:
             raise NoKey("it brings values, and no instances")
+        shape = self.ev.results.leaf_shape(queryset) if self.leaf else None
+        if shape is not None:
+            columns = tuple(dict.fromkeys((*shape.plain, *self.names)))
+            rows = _by_key(self, columns, queryset.values_list(*columns), len(shape.plain))
+            return {key: [self.ev.results.record_of_row(shape, row) for row in of_key] for key, of_key in rows.items()}
         loaded = self.loaded()
         found: dict[tuple[Any, ...], list[Any]] = {}
         for instance in self.ev.complete(queryset):
@@ -121,9 +132,17 @@ class _Asked:
         return Loaded(tuple(name for name in loaded.names if name not in self.joined), loaded.relations)
 
 
-def ask(engine: Engine, queryset: QuerySet, names: tuple[str, ...], last: Node | None, keys: list[Key]) -> Answer:
+def ask(
+    engine: Engine,
+    queryset: QuerySet,
+    names: tuple[str, ...],
+    last: Node | None,
+    keys: list[Key],
+    *,
+    leaf: bool = False,
+) -> Answer:
     """The answers to ``last`` (None: the rows themselves) by key, in one statement.  Raises NoKey where it cannot."""
-    asked = _Asked(engine, queryset, names, last, keys)
+    asked = _Asked(engine, queryset, names, last, keys, leaf and last is not None)
     if last is None:
         return _list(asked)
     name = last.name if isinstance(last, Method) else "item" if isinstance(last, Item) else "rows"

@@ -176,6 +176,7 @@ class _Builder:
             raise NoKey("they are different relations")
         self.model = self.relation.model if self.relation is not None else self.ev.policy.model(shape.anchor.model)  # type: ignore[attr-defined]
         self.varying = varying
+        self.leaf = all(group.lane[1] is engine.root and group.lane[0] not in engine.used for group in groups)
         self.keys: list[Key] = []
         if self.relation is not None:
             self.keys.append(related.key_of_relation(self.ev, self.relation))
@@ -217,7 +218,7 @@ class _Builder:
                 queryset, name = self._named(queryset, key, number)
                 names.append(name)
         engine.ev.position = engine.place[node]
-        return asked.ask(engine, queryset, tuple(names), last, self.keys)
+        return asked.ask(engine, queryset, tuple(names), last, self.keys, leaf=self.leaf)
 
     def _base(self) -> Any:
         return self.ev.objects(self.model)
