@@ -6,6 +6,7 @@ instances are then read by these keys, and what is computed is put into the rows
 
 from __future__ import annotations
 
+import functools
 from operator import itemgetter
 from typing import Any
 
@@ -51,7 +52,7 @@ def visit_column(ev: Evaluator, node: Column) -> list[Any]:
 def read_rows(queryset: QuerySet, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
     """The rows of ``queryset`` as tuples in the order of ``columns``, before the fields' ``from_db_value``."""
     if queryset._fields is None:
-        query = queryset.values_list(*columns).query
+        query = _of_own_columns(queryset, columns) or queryset.values_list(*columns).query
     else:
         query = queryset.query.chain()
     names = selected_names(query)
@@ -65,6 +66,38 @@ def read_rows(queryset: QuerySet, columns: tuple[str, ...]) -> list[tuple[Any, .
         return [pick(row) for row in rows]
     # What a query only orders or filters by may stand behind what it selects.
     return rows if not rows or len(rows[0]) == len(names) else [tuple(row[: len(names)]) for row in rows]
+
+
+def _of_own_columns(queryset: QuerySet, columns: tuple[str, ...]) -> Any:
+    """What ``values_list(*columns).query`` is for columns of the model's own table; None where there are others.
+
+    ``values_list()`` resolves each name as a path, which takes a tenth of the time of a query for one row.
+    """
+    query, model = queryset.query, queryset.model
+    if query.annotations or query.extra or query.combinator or query.group_by is not None:
+        return None
+    if query.get_initial_alias() != model._meta.db_table:
+        return None
+    selected = _own_columns(model, columns)
+    if selected is None:
+        return None
+    query = query.chain()
+    query.select_related = False
+    query.clear_deferred_loading()
+    query.clear_select_fields()
+    query.default_cols = False
+    query.select, query.values_select = selected, columns
+    if hasattr(query, "selected"):  # since Django 5.2
+        query.selected = {name: position for position, name in enumerate(columns)}
+    return query
+
+
+@functools.lru_cache(maxsize=500)
+def _own_columns(model: type[Model], columns: tuple[str, ...]) -> tuple[Any, ...] | None:
+    fields = {field.attname: field for field in model._meta.local_concrete_fields}
+    if not fields.keys() >= set(columns):
+        return None
+    return tuple([fields[name].get_col(model._meta.db_table) for name in columns])
 
 
 def selected_names(query: Any) -> tuple[str, ...]:
