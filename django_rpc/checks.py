@@ -1,23 +1,31 @@
-"""System checks of the client: mistakes that would only show at the first call."""
+"""System checks of the client: mistakes that would only show at the first call, by ids of docs/reference/checks.md."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core import checks
-from django.db import connections
+from django.core import checks, mail
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.db import DatabaseError, connections
 
+from django_rpc.client.errors import RpcError
+from django_rpc.models.compare import Difference, differences
+from django_rpc.models.mirror import exposed_models
 from django_rpc.models.options import options_of
 
-__all__ = ["check_databases", "check_router"]
+__all__ = ["check_databases", "check_router", "check_services"]
 
 ROUTER = "django_rpc.routers.RpcRouter"
+#: How long a check waits for a service, in seconds, where its TIMEOUT is longer.
+LONGEST = 10.0
 
 
-def _mirrors() -> list[Any]:
-    return [model for model in apps.get_models() if options_of(model) is not None]
+def _mirrors(app_configs: Any = None) -> list[Any]:
+    models = [model for model in apps.get_models() if options_of(model) is not None]
+    return models if app_configs is None else [m for m in models if m._meta.app_config in list(app_configs)]
 
 
 @checks.register(checks.Tags.models)
@@ -54,3 +62,57 @@ def check_router(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
             id="django_rpc.W001",
         )
     ]
+
+
+@checks.register(checks.Tags.database)
+def check_services(
+    app_configs: Any = None, databases: Iterable[str] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """E010 to E016 and W011 to W015: the mirrors of the named databases beside what the services expose.
+
+    Runs where a service is named: ``manage.py check --database rpc``.
+    """
+    found: list[checks.CheckMessage] = []
+    for alias in databases or ():
+        if connections[alias].vendor != "rpc" or not _may_ask(alias):
+            continue
+        mirrors = [model for model in _mirrors(app_configs) if options_of(model).database == alias]  # type: ignore[union-attr]
+        if mirrors:
+            found += _check_service(alias, mirrors)
+    return found
+
+
+def _may_ask(alias: str) -> bool:
+    """A test runner checks the databases that tests name; it must not wait for a service, or call a real one."""
+    in_a_test_run = hasattr(mail, "outbox")  # what setup_test_environment() leaves
+    return not in_a_test_run or bool(connections[alias].session.runs_here)
+
+
+def _check_service(alias: str, mirrors: list[Any]) -> list[checks.CheckMessage]:
+    try:
+        timeout = min(connections[alias].session.timeout or LONGEST, LONGEST)
+        described = exposed_models(alias, timeout=timeout)
+        missing = [label for label in map(_label, mirrors) if label.lower() not in map(str.lower, described)]
+        if missing:  # a model may be seen without being registered (an automatic through model)
+            described = {**exposed_models(alias, *missing, timeout=timeout), **described}
+    except (RpcError, DatabaseError, ValueError, PermissionDenied, ImproperlyConfigured) as error:
+        return [
+            checks.Error(
+                f"The service {alias!r} could not be asked what it exposes: {error}",
+                hint="The mirrors of this service were not checked.",
+                obj=f"DATABASES[{alias!r}]",
+                id="django_rpc.E010",
+            )
+        ]
+    return [_message(item) for model in mirrors for item in differences(model, described)]
+
+
+def _label(model: Any) -> str:
+    options = options_of(model)
+    assert options is not None
+    return options.label
+
+
+def _message(item: Difference) -> checks.CheckMessage:
+    kind = checks.Error if item.id.startswith("E") else checks.Warning
+    return kind(item.message, hint=item.hint, obj=item.obj, id=f"django_rpc.{item.id}")

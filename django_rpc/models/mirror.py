@@ -24,16 +24,18 @@ _made: dict[tuple[str, str], Any] = {}
 _lock = threading.RLock()
 
 
-def exposed_models(using: str = "rpc", *labels: str) -> dict[str, ModelSchema]:
+def exposed_models(using: str = "rpc", *labels: str, timeout: float | None = None) -> dict[str, ModelSchema]:
     """What the service ``using`` exposes to this client: one message.
 
     ``labels`` name the models that are wanted, which come with all that they lead to; without any, all come.
+    ``timeout`` is in seconds; None is the service's own.
     Raises what a message raises, and ValueError where the answer cannot be read.
     """
     connection = connections[using]
     if connection.vendor != "rpc":
         raise ValueError(f"The database {using!r} is no service of django_rpc: it is of {connection.vendor!r}.")
-    return models_of(connection.compute(Schema(service=using, models=labels, where=callsite())))
+    node = Schema(service=using, models=labels, where=callsite())
+    return models_of(connection.compute(node, {"timeout": timeout}))
 
 
 def mirror(label: str, using: str = "rpc") -> Any:

@@ -1,0 +1,344 @@
+"""A mirror beside what the service exposes of its model: where the two differ, in words.
+
+`differences` is what ``manage.py check --database rpc`` prints; docs/reference/checks.md explains each id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from django.db.backends.base.operations import BaseDatabaseOperations
+from django.db.models import Field
+
+from django_rpc.graph.schema import FIELD_TYPES, RELATIONS, FieldSchema, ModelSchema
+from django_rpc.models.options import options_of
+
+__all__ = ["Difference", "ServedModel", "differences", "near_names"]
+
+#: Types whose values are of one Python type, and mean the same.
+_FAMILIES = {
+    "a whole number": "AutoField BigAutoField SmallAutoField IntegerField BigIntegerField SmallIntegerField "
+    "PositiveIntegerField PositiveBigIntegerField PositiveSmallIntegerField",
+    "text": "CharField TextField EmailField SlugField URLField FileField ImageField FilePathField "
+    "GenericIPAddressField",
+}
+_FAMILY = {name: family for family, names in _FAMILIES.items() for name in names.split()}
+_RANGES = BaseDatabaseOperations.integer_field_ranges
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One finding: the id of docs/reference/checks.md, the mirror or its field, what is wrong, and what to do."""
+
+    id: str
+    obj: Any
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What the service exposes of one model, with what it inherits.
+
+    ``fields`` has each field under its name, and a relation under that of its column, too.
+    """
+
+    label: str
+    fields: Mapping[str, FieldSchema]
+    computed: Mapping[str, str | None]
+    writable: bool
+
+    @classmethod
+    def of(cls, described: Mapping[str, ModelSchema], label: str) -> ServedModel | None:
+        """The model ``label`` of an answer, in whatever letters; None where it is not in it.
+
+        >>> tag = ModelSchema(model="shop.Tag", fields=[FieldSchema(name="id", type="AutoField", primary_key=True)])
+        >>> list(ServedModel.of({"shop.Tag": tag}, "shop.tag").fields)
+        ['id']
+        """
+        found = next((model for name, model in described.items() if name.lower() == label.lower()), None)
+        if found is None:
+            return None
+        fields: dict[str, FieldSchema] = {}
+        for model in _lineage(described, found):
+            for field in model.fields:
+                fields.setdefault(field.name, field)
+        columns = {
+            f"{name}_id": field for name, field in fields.items() if field.type in ("ForeignKey", "OneToOneField")
+        }
+        return cls(
+            label=found.model,
+            fields={**columns, **fields},
+            computed={item.name: item.type for model in _lineage(described, found) for item in model.computed},
+            writable=bool({"create", "update"} & set(found.operations)),
+        )
+
+    @property
+    def names(self) -> list[str]:
+        return [*{field.name: None for field in self.fields.values()}, *self.computed]
+
+    @property
+    def key(self) -> FieldSchema | None:
+        return next((field for field in self.fields.values() if field.primary_key), None)
+
+
+def _lineage(described: Mapping[str, ModelSchema], model: ModelSchema) -> Iterator[ModelSchema]:
+    yield model
+    for label in (*([model.proxy_of] if model.proxy_of else []), *model.parents):
+        if label in described:
+            yield from _lineage(described, described[label])
+
+
+def near_names(name: str, known: Iterable[str], what: str) -> str:
+    """A hint: the names like ``name``, or all that there are.
+
+    >>> near_names("titel", ["title", "price"], "It exposes")
+    "Did you mean 'title'?"
+    >>> near_names("colour", ["title", "price"], "It exposes")
+    'It exposes price, title.'
+    """
+    known = sorted(known)
+    near = get_close_matches(name, known, 3)
+    return f"Did you mean {' or '.join(map(repr, near))}?" if near else f"{what} {', '.join(known) or 'nothing'}."
+
+
+def differences(model: Any, described: Mapping[str, ModelSchema]) -> list[Difference]:
+    """Where the mirror ``model`` differs from what a service's answer, by labels, describes."""
+    options = options_of(model)
+    assert options is not None
+    served = ServedModel.of(described, options.label)
+    if served is None:
+        message = (
+            f"{model._meta.label} mirrors {options.label}, which {options.database!r} does not expose to this client."
+        )
+        same_name = [label for label in described if label.split(".")[1].lower() == options.label.split(".")[1].lower()]
+        hint = near_names(options.label, same_name or described, "It exposes")
+        hint = f"Did you mean {' or '.join(map(repr, same_name))}?" if same_name else hint
+        return [
+            Difference("E011", model, message, f"{hint} Name it in class Rpc, or register it in the service's rpc.py.")
+        ]
+    return list(_Comparison(model, served, described).run())
+
+
+class _Comparison:
+    """One mirror and its model."""
+
+    def __init__(self, model: Any, served: ServedModel, described: Mapping[str, ModelSchema]) -> None:
+        self.model = model
+        self.opts = model._meta
+        self.served = served
+        self.described = described
+
+    def run(self) -> Iterator[Difference]:
+        # What a parent or the original of a proxy declares is found there.
+        if not self.opts.proxy:
+            for field in (*self.opts.local_fields, *self.opts.local_many_to_many, *self.opts.private_fields):
+                if field.model is self.model and not self._is_link(field) and not _is_unresolved(field):
+                    yield from self._field(field)
+        yield from self._named_fields()
+
+    def _is_link(self, field: Any) -> bool:
+        remote = field.remote_field
+        return bool(remote and getattr(remote, "parent_link", False) and field.auto_created)
+
+    def _named_fields(self) -> Iterator[Difference]:
+        """The names in ``Rpc.fields`` that are no fields of the mirror: what the service computes."""
+        known = {name for field in self.opts.get_fields() for name in (field.name, getattr(field, "attname", ""))}
+        for name in self.model._rpc.fields or ():
+            if name not in known and name not in self.served.computed:
+                message = f"{self.opts.label}.Rpc.fields has {name!r}, which is no field of the mirror, and which "
+                message += f"{self.served.label} does not compute."
+                names = {*self.served.names, *known - {""}}
+                yield Difference("E016", self.model, message, near_names(name, names, "There are"))
+
+    def _field(self, field: Any) -> Iterator[Difference]:
+        found = self.served.fields.get(field.name) or self.served.fields.get(getattr(field, "attname", field.name))
+        if found is None:
+            if field.name in self.served.computed:
+                yield from self._computed(field, self.served.computed[field.name])
+            else:
+                yield self._missing(field)
+            return
+        if field.primary_key and not found.primary_key:
+            key = self.served.key
+            hint = f"The primary key of {self.served.label} is {key.name!r}: declare it so." if key else None
+            message = f"is the mirror's primary key, and not that of {self.served.label}."
+            yield self._difference("E015", field, message, hint)
+        wrong = self._relation(field, found) or self._type(field, found)
+        if wrong is not None:
+            yield wrong
+            return
+        if field.concrete and not field.many_to_many:
+            yield from self._nulls(field, found)
+            yield from self._sizes(field, found)
+        yield from self._readonly(field, found.readonly)
+
+    def _difference(self, id: str, field: Any, message: str, hint: str | None) -> Difference:
+        return Difference(id, field, f"{self.opts.label}.{field.name} {message}", hint)
+
+    def _missing(self, field: Any) -> Difference:
+        key = self.served.key
+        if field.primary_key and key is not None:
+            hint = f"The primary key there is {key.name!r}: declare it with primary_key=True."
+        else:
+            hint = near_names(field.name, self.served.names, "It exposes")
+        message = f"does not exist at the service: {self.served.label} does not expose it to this client."
+        return self._difference("E012", field, message, hint)
+
+    def _computed(self, field: Any, kind: str | None) -> Iterator[Difference]:
+        if kind is not None and _family(_type_of(field)) not in (None, _family(kind)):
+            message = f"is of {type(field).__name__}, and {self.served.label} computes a value of {kind}."
+            yield self._difference("E013", field, message, f"Declare it as {kind}.")
+        else:
+            yield from self._readonly(field, True)
+
+    def _relation(self, field: Any, found: FieldSchema) -> Difference | None:
+        """Both ends lead to the same model, by the same field."""
+        there = found.type if found.type in RELATIONS else None
+        kind = _relation_kind(field)
+        if kind != there and (_has_no_column(kind) or _has_no_column(there)):
+            message = f"is of {type(field).__name__}, and {self.served.label}.{found.name} of {found.type}."
+            return self._difference("E013", field, message, f"Declare it as {found.type}.")
+        target = options_of(field.related_model) if field.is_relation and field.related_model else None
+        if target is None or there is None or found.to is None:
+            return None  # a local model's key, or a column whose other end is hidden: the type says the rest
+        if target.label.lower() != found.to.lower():
+            message = f"leads to {target.label}, and {self.served.label}.{found.name} to {found.to}."
+            return self._difference("E014", field, message, f"Let it lead to a mirror of {found.to}.")
+        if kind in ("ForeignKey", "OneToOneField"):
+            return self._target(field, found)
+        return None
+
+    def _target(self, field: Any, found: FieldSchema) -> Difference | None:
+        key = self._key_of(found)
+        if key is None or key.name in (field.target_field.name, field.target_field.attname):
+            return None
+        if field.target_field.primary_key and key.primary_key:
+            return None  # the target's own check says that its key has another name
+        message = (
+            f"holds {found.to}.{field.target_field.name}, and {self.served.label}.{found.name} {found.to}.{key.name}."
+        )
+        return self._difference("E014", field, message, f'Declare it with to_field="{key.name}".')
+
+    def _key_of(self, found: FieldSchema) -> FieldSchema | None:
+        """The field of the other end that a foreign key holds."""
+        served = ServedModel.of(self.described, found.to or "")
+        if served is None:
+            return None
+        return served.fields.get(found.to_field) if found.to_field else served.key
+
+    def _type(self, field: Any, found: FieldSchema) -> Difference | None:
+        if not field.concrete or field.many_to_many:
+            return None
+        column, seen = found, 0
+        while column.type in ("ForeignKey", "OneToOneField") and seen < 10:  # a key may be a foreign key itself
+            following = self._key_of(column)
+            if following is None:
+                return None
+            column, seen = following, seen + 1
+        here, there = _type_of(field), column.type
+        if here is None or there is None or _family(here) == _family(there):
+            return None
+        held = "" if column is found else f" (the key of {found.to})"
+        message = f"is of {type(field).__name__}, and {self.served.label}.{found.name} of {there}{held}."
+        return self._difference("E013", field, message, f"Declare it as {found.type}.")
+
+    def _nulls(self, field: Any, found: FieldSchema) -> Iterator[Difference]:
+        output = _output(field)
+        if found.null and not output.null:
+            message = f"has null=False, and {self.served.label}.{found.name} may be None."
+            yield self._difference("W011", field, message, "Declare it with null=True.")
+        elif output.null and not found.null and self._writes(field, found):
+            message = f"has null=True, and the service refuses None for {self.served.label}.{found.name}."
+            yield self._difference("W012", field, message, "Declare it without null=True.")
+
+    def _sizes(self, field: Any, found: FieldSchema) -> Iterator[Difference]:
+        """Lengths, digits and ranges: what forms and full_clean() compare values with."""
+        if field.is_relation or field.primary_key:
+            return
+        for name, here, there in _limits(_output(field), found):
+            if _less(here, there):
+                message = f"has {name} {_shown(here)}, and {self.served.label}.{found.name} {_shown(there)}: "
+                message += "forms and full_clean() refuse values that the service has."
+                yield self._difference("W013", field, message, f"Declare it with the service's {name}.")
+            elif _less(there, here) and self._writes(field, found):
+                message = f"has {name} {_shown(here)}, and {self.served.label}.{found.name} {_shown(there)}: "
+                message += "the service refuses values that forms and full_clean() accept."
+                yield self._difference("W014", field, message, f"Declare it with the service's {name}.")
+
+    def _writes(self, field: Any, found: FieldSchema) -> bool:
+        return self.served.writable and field.editable and not found.readonly
+
+    def _readonly(self, field: Any, readonly: bool) -> Iterator[Difference]:
+        automatic = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+        editable = getattr(field, "editable", False) and not automatic and not field.primary_key
+        if readonly and editable and self.served.writable:
+            message = f"can be edited, and {self.served.label} does not let this client set it."
+            yield self._difference("W015", field, message, "Declare it with editable=False.")
+
+
+def _output(field: Any) -> Any:
+    return field.output_field if getattr(field, "generated", False) else field
+
+
+def _is_unresolved(field: Any) -> bool:
+    """Whether its target is a name that no model has, which Django's own check says."""
+    return bool(field.remote_field) and isinstance(field.remote_field.model, str)
+
+
+def _has_no_column(kind: str | None) -> bool:
+    return kind in ("ManyToManyField", "GenericForeignKey", "GenericRelation")
+
+
+def _relation_kind(field: Any) -> str:
+    for cls in type(field).__mro__:
+        if cls.__name__ in RELATIONS:
+            return cls.__name__
+    return ""
+
+
+def _type_of(field: Any) -> str | None:
+    """The nearest of Django's classes that the field stores its values as; None for a kind of its own."""
+    field = _output(field)
+    while field.is_relation and field.remote_field:
+        field = field.target_field
+    if not isinstance(field, Field):
+        return None
+    internal = field.get_internal_type()
+    for cls in type(field).__mro__:
+        if cls.__name__ in FIELD_TYPES and cls.__module__.startswith("django.db.models"):
+            return cls.__name__ if internal in FIELD_TYPES else None
+    return internal if internal in FIELD_TYPES else None
+
+
+def _family(kind: str | None) -> str | None:
+    return None if kind is None else _FAMILY.get(kind, kind)
+
+
+def _limits(field: Any, found: FieldSchema) -> Iterator[tuple[str, Any, Any]]:
+    """What is limited, by how much here, and by how much there (None: not at all)."""
+    if _family(_type_of(field)) == _family(found.type) == "text":
+        yield "max_length", getattr(field, "max_length", None), found.max_length
+    if found.type == "DecimalField":
+        here, there = (field.max_digits, field.decimal_places), (found.max_digits, found.decimal_places)
+        if None not in here and None not in there and here != there:
+            whole = here[0] - here[1], there[0] - there[1]
+            yield "max_digits - decimal_places", *whole
+            yield "decimal_places", here[1], there[1]
+    here, there = _RANGES.get(_type_of(field) or ""), _RANGES.get(found.type or "")
+    if here is not None and there is not None:
+        yield "a range of", here, there
+
+
+def _less(one: Any, other: Any) -> bool:
+    """Whether ``one`` allows less than ``other``."""
+    if isinstance(one, tuple):
+        return one[0] > other[0] or one[1] < other[1]
+    return one is not None and (other is None or one < other)
+
+
+def _shown(limit: Any) -> str:
+    return f"{limit[0]} to {limit[1]}" if isinstance(limit, tuple) else "no limit" if limit is None else str(limit)
