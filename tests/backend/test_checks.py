@@ -1,4 +1,4 @@
-"""``manage.py check --database rpc``: each difference has an id, a hint, and the message of docs/reference/checks.md."""
+"""``manage.py check --database rpc``: a difference has an id, a hint, and the message of docs/reference/checks.md."""
 
 from __future__ import annotations
 
