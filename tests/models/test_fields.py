@@ -107,11 +107,13 @@ def test_filters_find_what_was_stored(name, value, local, remote):
         assert made.pk in keys or (name == "json" and connection.vendor == "mysql")  # which compares no JSON texts
 
 
-@pytest.mark.parametrize(("name", "value"), [case for case in CASES if LOOKED_UP(*case)])
+#: Values that can stand in an expression: files and JSON have no output field of their own.
+EXPRESSED = [case for case in CASES if LOOKED_UP(*case) and case[0] not in ("json", "file", "image")]
+
+
+@pytest.mark.parametrize(("name", "value"), EXPRESSED)
 def test_values_in_expressions(name, value, local, remote):
     field = remote.Everything._meta.get_field(name)
-    if isinstance(field, models.JSONField | models.FileField):
-        pytest.skip("no output field")
     if connection.vendor == "mysql" and name == "datetime":
         pytest.skip("Django does not read it back there")
     remote.Everything.objects.create()
