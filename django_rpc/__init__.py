@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from django_rpc.client.waiting import agather, as_completed, gather, wait
     from django_rpc.graph.delayed import Delayed, compute, delayed
     from django_rpc.graph.recording import cond
+    from django_rpc.graph.registered import function
 
     def mirror(label: str, using: str = "rpc") -> Any:
         """The mirror of a service's model, made in memory: `django_rpc.models.mirror.mirror`."""
@@ -22,6 +23,7 @@ __all__ = [
     "compute",
     "cond",
     "delayed",
+    "function",
     "gather",
     "mirror",
     "wait",
@@ -34,6 +36,7 @@ _ROOMS = {
     **dict.fromkeys(("Delayed", "compute", "delayed"), "django_rpc.graph.delayed"),
     **dict.fromkeys(("agather", "as_completed", "gather", "wait"), "django_rpc.client.waiting"),
     "cond": "django_rpc.graph.recording",
+    "function": "django_rpc.graph.registered",
     "mirror": "django_rpc.models.mirror",
 }
 

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from django_rpc.graph import elements
+from django_rpc.graph import elements, registered
 from django_rpc.graph import node as kinds
 from django_rpc.graph.functions import Finish, MethodOf, function_name
 from django_rpc.graph.node import Node
@@ -291,6 +291,10 @@ def _schema(node: kinds.Schema, limit: int, depth: int) -> str:
     return f"schema({', '.join(map(repr, node.models))})"
 
 
+def _function(node: registered.Function, limit: int, depth: int) -> str:
+    return f"{node.name}({_arguments(node.args, node.kwargs, limit, depth)})"
+
+
 def _held(node: kinds.Held, limit: int, depth: int) -> str:
     return _value(node.value, limit, depth)
 
@@ -342,6 +346,7 @@ _STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
     elements.Where: _scope("filter_by"),
     elements.Fold: _fold,
     elements.Cond: _cond,
+    registered.Function: _function,
     kinds.Held: _held,
     kinds.Apply: _apply,
 }

@@ -29,6 +29,7 @@ from django_rpc.graph.node import (
     nodes_in,
 )
 from django_rpc.graph.plan import Stage
+from django_rpc.graph.registered import Function
 from django_rpc.graph.values import ATOMS
 
 __all__ = ["evaluate", "run_stage"]
@@ -110,6 +111,7 @@ EVALUATORS: dict[type[Node], Callable[[Any, _Values], Any]] = {
     Save: _refuse,
     Insert: _refuse,
     Schema: _refuse,
+    Function: _refuse,
     Rows: _refuse,
     Column: _refuse,
 }

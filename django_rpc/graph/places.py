@@ -30,6 +30,7 @@ from django_rpc.graph.node import (
     Schema,
     Source,
 )
+from django_rpc.graph.registered import Function
 from django_rpc.graph.rewrites import Draft
 
 __all__ = ["CLIENT", "Instance", "Timetable", "distance", "home", "homes", "timetable"]
@@ -56,7 +57,6 @@ def _with_inputs(node: Any, known: _Homes) -> frozenset[str]:
 
 
 def _here(node: Any, known: _Homes) -> frozenset[str]:
-    # A function that is registered at a service, or shipped to one, would say so here.
     return _AT_CLIENT
 
 
@@ -66,6 +66,7 @@ _HOMES: dict[type[Node], Callable[[Any, _Homes], frozenset[str]]] = {
     Save: _own_service,
     Insert: _own_service,
     Schema: _own_service,
+    Function: _own_service,
     Method: _with_parent,
     Call: _with_parent,
     Attr: _with_parent,

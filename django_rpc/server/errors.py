@@ -14,6 +14,7 @@ from django.core import exceptions
 from django.db import models, transaction, utils
 
 from django_rpc.server.conf import settings
+from django_rpc.server.functions import UnknownFunction
 from django_rpc.server.policy import ClientFieldError, UnknownModel
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport
@@ -23,6 +24,7 @@ __all__ = ["CODES", "report"]
 #: Classes by their code, the first that fits; exact classes of Django and Python that a client knows as well.
 CODES: dict[str, type[BaseException]] = {
     "UnknownModel": UnknownModel,
+    "UnknownFunction": UnknownFunction,
     "DoesNotExist": exceptions.ObjectDoesNotExist,
     "MultipleObjectsReturned": exceptions.MultipleObjectsReturned,
     "FieldDoesNotExist": exceptions.FieldDoesNotExist,

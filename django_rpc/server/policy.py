@@ -16,6 +16,7 @@ from django.core.exceptions import FieldDoesNotExist, FieldError, PermissionDeni
 from django.db.models import Model, QuerySet
 
 from django_rpc.server.exposure import Exposure
+from django_rpc.server.functions import ServerFunction, UnknownFunction
 from django_rpc.server.options import OPERATIONS, OpenModelRpc
 from django_rpc.server.request import RpcRequest
 from django_rpc.server.sites import RpcSite
@@ -123,6 +124,14 @@ class Policy:
         if not self.can(model, operation):
             raise PermissionDenied(f"This client may not {operation} {model._meta.label}.")
         return exposure
+
+    def function(self, name: str) -> ServerFunction:
+        """The function that a client calls ``name``; raises UnknownFunction, also where it may not call it."""
+        found = self.site.functions.get(name)
+        if found is None or not found.is_open_to(self.request):
+            known = [one.name for one in self.site.functions.values() if one.is_open_to(self.request)]
+            raise UnknownFunction(name, known)
+        return found
 
     # Names
 

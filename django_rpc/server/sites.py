@@ -7,29 +7,35 @@ class OrderRpc(ModelRpc):
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 from django.utils.module_loading import autodiscover_modules
 
 from django_rpc.server.conf import settings
 from django_rpc.server.exposure import Exposure, own_methods
+from django_rpc.server.functions import ServerFunction, server_function
 from django_rpc.server.options import ModelRpc, OpenModelRpc
+from django_rpc.server.request import RpcRequest
 
 __all__ = ["RpcSite", "autodiscover", "site"]
 
 
 class RpcSite:
-    """Models and what clients may do with each."""
+    """Models and what clients may do with each; functions that they may call."""
 
     def __init__(self) -> None:
         # Named so for autodiscover_modules, which restores it when an rpc.py fails to import.
         self._registry: dict[type[Model], ModelRpc] = {}
         self._exposures: dict[type[Model], Exposure] = {}
         self._open: dict[type[Model], Exposure] = {}
+        #: Functions by the names that clients call them by.
+        self.functions: dict[str, ServerFunction] = {}
         self._tables: dict[str, list[tuple[Exposure, frozenset[str]]]] | None = None
         self._tables_strict = True
 
@@ -61,6 +67,44 @@ class RpcSite:
         self._registry[model] = rpc
         self._tables = None
         return rpc_class
+
+    def function(
+        self,
+        call: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        permission: Callable[[RpcRequest], bool] | None = None,
+        reads_only: bool = False,
+        with_request: bool = False,
+        databases: str | Iterable[str] = DEFAULT_DB_ALIAS,
+    ) -> Any:
+        """Let clients call a function by its name (or ``name``); a decorator, with or without arguments.
+
+        ``permission(request)`` says whether a client may; a function that it may not call does not exist for it.
+        A call runs in a transaction on ``databases``, unless ``reads_only`` says that it changes nothing.
+        ``with_request`` gives the function the `RpcRequest` as its first argument.
+
+        Returns the function.  Raises ImproperlyConfigured for a mistake.
+        """
+        if call is None:
+            return functools.partial(
+                self.function,
+                name=name,
+                permission=permission,
+                reads_only=reads_only,
+                with_request=with_request,
+                databases=databases,
+            )
+        made = server_function(
+            call, name, databases, permission=permission, reads_only=reads_only, with_request=with_request
+        )
+        known = self.functions.get(made.name)
+        if known is not None and known.call is not call:
+            raise ImproperlyConfigured(
+                f"A function {made.name!r} is registered already: {known.call!r}. Use name='...'."
+            )
+        self.functions[made.name] = made
+        return call
 
     def unregister(self, model: type[Model]) -> None:
         """Forget a model; raises KeyError if it is not registered."""

@@ -29,6 +29,7 @@ from django_rpc.graph.node import (
     Schema,
     Source,
 )
+from django_rpc.graph.registered import Function
 from django_rpc.graph.vocabulary import check_identifier, check_path
 from django_rpc.wire.errors import BadValue
 from django_rpc.wire.rows import convert_rows, pack_rows
@@ -154,6 +155,13 @@ class SchemaForm(_Form, frozen=True, tag="schema"):
     models: tuple[str, ...]
 
 
+class FunctionForm(_Form, frozen=True, tag="function"):
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    reads_only: bool
+
+
 AnyForm = (
     SourceForm
     | MethodForm
@@ -172,6 +180,7 @@ AnyForm = (
     | FoldForm
     | CondForm
     | SchemaForm
+    | FunctionForm
 )
 
 
@@ -211,6 +220,7 @@ WRITERS: dict[type[Node], Callable[[Packer, Any], Any]] = {
     Fold: lambda pack, n: ("fold", n.name, pack.reference(n.parent)),
     Cond: lambda pack, n: ("cond", *map(pack.reference, (n.test, n.then, n.otherwise))),
     Schema: lambda pack, n: ("schema", n.models),
+    Function: lambda pack, n: ("function", n.name, pack.sequence(n.args), pack.mapping(n.kwargs), n.reads_only),
 }
 
 
@@ -227,6 +237,13 @@ def _read_call(unpack: Unpacker, form: CallForm) -> Call:
         check_path(keyword)  # a method of the server's own may take lookups
     args, kwargs = tuple([unpack(value) for value in form.args]), unpack.mapping(form.kwargs)
     return Call(parent=unpack.node(form.parent), name=form.name, args=args, kwargs=kwargs)
+
+
+def _read_function(unpack: Unpacker, form: FunctionForm) -> Function:
+    for keyword in form.kwargs:
+        check_path(keyword)
+    args, kwargs = tuple([unpack(value) for value in form.args]), unpack.mapping(form.kwargs)
+    return Function(service=_HERE, name=form.name, args=args, kwargs=kwargs, reads_only=form.reads_only)
 
 
 def _read_column(unpack: Unpacker, form: ColumnForm) -> Column:
@@ -305,6 +322,7 @@ READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
     WhereForm: _read_where,
     FoldForm: lambda unpack, form: Fold(name=form.name, parent=unpack.node(form.parent)),
     CondForm: _read_cond,
+    FunctionForm: _read_function,
     SchemaForm: lambda unpack, form: Schema(service=_HERE, models=form.models),
 }
 

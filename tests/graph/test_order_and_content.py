@@ -19,6 +19,7 @@ from django_rpc.graph.node import KINDS, Insert, Item, Literal, Method, Operator
 from django_rpc.graph.places import homes
 from django_rpc.graph.planner import plan
 from django_rpc.graph.recording import cond
+from django_rpc.graph.registered import function
 from django_rpc.graph.rewrites import REWRITES, Draft, merge_reads
 from django_rpc.graph.values import Condition, Expr, Instance
 
@@ -374,6 +375,7 @@ def test_every_kind_is_pickled():
         Save("shop.Order", "rpc", {"a": base}, adding=True, update_fields=("a",)),
         Insert("shop.Order", "rpc", ("a",), ((1,),)),
         KINDS["schema"]("rpc", ("shop.Order",)),
+        function("quote", using="rpc")(base, discount=5).node,
         Param(),
         Delayed(base).map(lambda row: row.total, return_exceptions=True).node,
         Delayed(base).filter_by(lambda row: row.total > 5).node,

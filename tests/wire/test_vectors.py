@@ -31,6 +31,7 @@ from django_rpc.graph.node import (
     Schema,
     Source,
 )
+from django_rpc.graph.registered import Function
 from django_rpc.graph.schema import ComputedSchema, ConstraintSchema, FieldSchema, ModelSchema, as_data, models_of
 from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
@@ -112,6 +113,7 @@ def every_kind():
     number = Fold(name="len", parent=few)
     maps = (row, dear.args[0], dear, size.then, size.otherwise, size, sizes, few, number)
     exposed = Schema(service="rpc", models=("shop.Line",))
+    quoted = Function(service="rpc", name="quote", args=(ids,), kwargs={"discount": 5}, reads_only=True)
     nodes = (
         orders,
         grouped,
@@ -128,6 +130,7 @@ def every_kind():
         both,
         *maps,
         exposed,
+        quoted,
     )
     assert {type(node) for node in nodes} == set(KINDS.values())
     return Request(id="kinds", nodes=nodes, outputs=(2, 7, 9, 12, 19, 21, 22))

@@ -25,6 +25,7 @@ from django_rpc.graph.node import (
     Schema,
     Source,
 )
+from django_rpc.graph.registered import Function
 from django_rpc.server.evaluate import calls, elements, methods, prefetch, rows, save, values
 from django_rpc.server.evaluate.engine import Engine, is_read
 from django_rpc.server.evaluate.evaluator import Evaluator
@@ -58,6 +59,7 @@ VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     Save: save.visit_save,
     Insert: save.visit_insert,
     **dict.fromkeys((Param, Map, Where, Fold, Cond), elements.alone),
+    Function: calls.visit_function,
     Schema: lambda ev, node: describe_models(ev.policy, node.models),
 }
 
@@ -157,10 +159,14 @@ def _locks(node: Node) -> bool:
 
 
 def _databases(request: Request, policy: Policy) -> list[str]:
-    """The databases that the models of the request are written to."""
+    """The databases that the models and functions of the request write to."""
     labels = {node.model for node in request.nodes if isinstance(node, Source | Save | Insert)}
     aliases = set()
     for label in labels:
         with contextlib.suppress(LookupError):  # said again, with its node, when that is evaluated
             aliases.add(router.db_for_write(policy.model(label)))
+    for name in {node.name for node in request.nodes if isinstance(node, Function)}:
+        with contextlib.suppress(LookupError):
+            found = policy.function(name)
+            aliases.update(() if found.reads_only else found.databases)
     return sorted(aliases)

@@ -1,4 +1,7 @@
-"""The visitor of ``Call``: methods that a ``ModelRpc`` registered by name.  They are the server's own code."""
+"""The visitors of ``Call`` and ``Function``: methods and functions that were registered by name.
+
+They are the server's own code.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 
 from django_rpc.graph.node import Call, Source
+from django_rpc.graph.registered import Function
+from django_rpc.graph.values import ATOMS
 from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.options import ModelRpc
 from django_rpc.server.query import trusted
 
-__all__ = ["visit"]
+__all__ = ["visit", "visit_function"]
 
 
 def visit(ev: Evaluator, node: Call) -> Any:
@@ -35,6 +40,17 @@ def visit(ev: Evaluator, node: Call) -> Any:
         if callable(method):
             return method(*args, **kwargs)
     raise _unknown(type(parent).__name__, node.name)
+
+
+def visit_function(ev: Evaluator, node: Function) -> Any:
+    found = ev.policy.function(node.name)
+    if node.reads_only and not found.reads_only:
+        raise PermissionDenied(f"{node.name}() may write at this service: call it without reads_only=True.")
+    args = [_own(ev, value) for value in ev.resolve.args(node.args)]
+    kwargs = {key: _own(ev, value) for key, value in ev.resolve.kwargs(node.kwargs).items()}
+    if found.with_request:
+        args.insert(0, ev.policy.request)
+    return found.call(*args, **kwargs)
 
 
 def _unknown(kind: str, name: str) -> AttributeError:
@@ -88,4 +104,8 @@ def _own(ev: Evaluator, value: Any) -> Any:
         return trusted(value.queryset(ev))
     if isinstance(value, Model) and is_claimed(value):
         return ev.real(value)
+    if type(value) in (list, tuple):
+        return type(value)([item if type(item) in ATOMS else _own(ev, item) for item in value])
+    if type(value) is dict:
+        return {key: _own(ev, item) for key, item in value.items()}
     return value
