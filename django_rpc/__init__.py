@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from django_rpc.graph.delayed import Delayed, compute, delayed
     from django_rpc.graph.recording import cond
     from django_rpc.graph.registered import function
+    from django_rpc.graph.visualize import visualize_error
 
     def mirror(label: str, using: str = "rpc") -> Any:
         """The mirror of a service's model, made in memory: `django_rpc.models.mirror.mirror`."""
@@ -26,6 +27,7 @@ __all__ = [
     "function",
     "gather",
     "mirror",
+    "visualize_error",
     "wait",
 ]
 
@@ -38,6 +40,7 @@ _ROOMS = {
     "cond": "django_rpc.graph.recording",
     "function": "django_rpc.graph.registered",
     "mirror": "django_rpc.models.mirror",
+    "visualize_error": "django_rpc.graph.visualize",
 }
 
 

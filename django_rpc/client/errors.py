@@ -10,6 +10,7 @@ import concurrent.futures
 from collections.abc import Callable
 from typing import Any
 
+from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.node import Node
 from django_rpc.wire.messages import ErrorReport
 
@@ -187,7 +188,13 @@ def remote_class(name: str) -> type[RemoteError]:
 
 
 def annotate(
-    error: BaseException, *, node: str | None, where: tuple[str, int] | None, request_id: str, traceback: str | None
+    error: BaseException,
+    *,
+    node: str | None,
+    where: tuple[str, int] | None,
+    request_id: str,
+    traceback: str | None,
+    graph: FailedGraph,
 ) -> None:
     """Tell an exception which node failed, at which line of the user, and in which request.
 
@@ -202,7 +209,12 @@ def annotate(
     error.add_note("\n".join(lines))
     if traceback is not None:
         error.add_note(f"the service's traceback:\n{traceback}")
-    facts: dict[str, Any] = {"rpc_node": node, "request_id": request_id, "remote_traceback": traceback}
+    facts: dict[str, Any] = {
+        "rpc_node": node,
+        "request_id": request_id,
+        "remote_traceback": traceback,
+        "rpc_graph": graph,
+    }
     for name, value in facts.items():
         try:
             setattr(error, name, value)

@@ -21,6 +21,7 @@ from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Re
 from django_rpc.client.thaw import Missing, thaw
 from django_rpc.client.transport import Options, Transport, transport_for
 from django_rpc.graph.describe import describe
+from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.plan import Stage
 from django_rpc.graph.runner import Output
 from django_rpc.wire.codec import decode_response, encode_request
@@ -223,7 +224,7 @@ class _Call:
 
     def failure(self, report: ErrorReport) -> Exception:
         """The exception for a report, with the node and the user's line told in it."""
-        nodes = self.request.nodes
+        nodes, outputs = self.request.nodes, self.request.outputs
         node = nodes[report.node] if report.node is not None and 0 <= report.node < len(nodes) else None
         error = self.session.results.of(nodes).error(report, node)
         errors.annotate(
@@ -232,6 +233,7 @@ class _Call:
             where=None if node is None else node.where,
             request_id=self.request.id,
             traceback=report.traceback,
+            graph=FailedGraph(tuple([nodes[index] for index in outputs]), node),
         )
         return error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -13,11 +14,12 @@ from django_rpc.graph.places import home, homes
 from django_rpc.graph.rewrites import Draft
 from django_rpc.graph.values import Condition
 
-__all__ = ["Box", "boxes_of"]
+__all__ = ["MANY", "Box", "box_of_node", "boxes_of"]
 
 _LINES = 8  # of a chain are shown
-_MANY = 24  # boxes: from here on, those that are alike are drawn once
+MANY = 24  # boxes: from here on, those that are alike are drawn once
 _ALIKE = 4  # boxes that are alike are too many
+_AROUND = 4  # edges away from a box, what is there is a part of its looks
 
 
 class Box(msgspec.Struct):
@@ -31,48 +33,70 @@ class Box(msgspec.Struct):
     output: bool = False
     where: str = ""
     count: int = 1
+    others: list[Node] = []  # the steps of the boxes that this one is drawn for
 
 
-def boxes_of(draft: Draft, collapse: bool = True) -> tuple[list[Box], dict[tuple[int, int], str]]:
+def boxes_of(
+    draft: Draft,
+    collapse: bool = True,
+    apart: Collection[Node] = (),
+    outside: Collection[Node] = (),
+    service: str | None = None,
+    many: int = MANY,
+) -> tuple[list[Box], dict[tuple[int, int], str]]:
     """The boxes of a graph, and the labelled edges between them by their numbers.
 
     With ``collapse``, a step joins the box of what it is called on, where nothing else uses that.  A write ends its
-    box, since what comes after it happens after it.
+    box, since what comes after it happens after it.  The nodes ``apart`` have a box of their own each.
+    In a part of a graph, all of which is at one ``service``, so have the values from ``outside``.  With more boxes than
+    ``many``, those that are alike are drawn once.
     """
+    apart = set(apart)
+    single = apart.union(outside)
     users: dict[Node, set[Node]] = {}
     for node in draft.nodes:
         for one in node.inputs():
             users.setdefault(one, set()).add(node)
     outputs = set(draft.outputs)
     # All rows of a model cost nothing, and nearly everything stands on them: each box says it for itself.
-    said = {node for node in draft.nodes if collapse and isinstance(node, Source) and _is_base(node, users, outputs)}
+    said = {
+        node
+        for node in draft.nodes
+        if collapse and isinstance(node, Source) and node not in single and _is_base(node, users, outputs)
+    }
     box_of: dict[Node, Box] = {}
     boxes: list[Box] = []
     for node in draft.nodes:
         before = _before(node)
         if node in said:
             continue
-        if collapse and before in box_of and _is_continued(node, before, users, outputs):
+        joins = collapse and before in box_of and not single & {node, before}
+        if joins and _is_continued(node, before, users, outputs):
             box_of[node] = box_of[before]
             box_of[node].nodes.append(node)
         else:
             box_of[node] = Box(len(boxes), [before, node] if before in said else [node])
             boxes.append(box_of[node])
-    known = homes(draft.nodes)
+    known = homes(draft.nodes) if service is None else dict.fromkeys(draft.nodes, frozenset([service]))
     for box in boxes:
         _dress(box, outputs, known)
     edges: dict[tuple[int, int], str] = {}
     for node in box_of:
         for one in node.inputs():
-            if one in said:
+            if one not in box_of:
                 continue
             start, end = box_of[one].number, box_of[node].number
             if start != end:
                 label = _role(node, one)
                 edges[start, end] = ", ".join(filter(None, dict.fromkeys([edges.get((start, end), ""), label])))
-    if collapse and len(boxes) > _MANY:
-        return _stacked(boxes, edges)
+    if collapse and len(boxes) > many:
+        return _stacked(boxes, edges, apart)
     return boxes, edges
+
+
+def box_of_node(boxes: Iterable[Box]) -> dict[Node, Box]:
+    """The box that shows each node, or one that is like it."""
+    return {node: box for box in boxes for node in (*box.nodes, *box.others)}
 
 
 def _before(node: Node) -> Node:
@@ -142,23 +166,59 @@ def _role(node: Node, one: Node) -> str:
     return next((str(name) for name, value in named if value is one), "")
 
 
-def _stacked(boxes: list[Box], edges: dict[tuple[int, int], str]) -> tuple[list[Box], dict[tuple[int, int], str]]:
-    """Boxes with the same steps between the same neighbours, drawn as one with a number."""
-    before: dict[int, set[int]] = {}
-    after: dict[int, set[int]] = {}
-    for start, end in edges:
-        before.setdefault(end, set()).add(start)
-        after.setdefault(start, set()).add(end)
+def _stacked(
+    boxes: list[Box], edges: dict[tuple[int, int], str], apart: set[Node]
+) -> tuple[list[Box], dict[tuple[int, int], str]]:
+    """Boxes with the same steps in the same surroundings, drawn as one with a number; so are branches of many boxes.
+
+    Surroundings are looked at as far as `_AROUND` edges: of a long row of like boxes, those in its middle are one.
+    """
     groups: dict[Any, list[Box]] = {}
-    for box in boxes:
-        shape = tuple([(type(node).__name__, getattr(node, "name", "")) for node in box.nodes])
-        around = (frozenset(before.get(box.number, ())), frozenset(after.get(box.number, ())))
-        groups.setdefault((shape, *around, box.output, box.service), []).append(box)
-    gone: set[int] = set()
+    for box, look in zip(boxes, _looks(boxes, edges, apart), strict=True):
+        groups.setdefault(look, []).append(box)
+    drawn = {box.number: box.number for box in boxes}
     for alike in groups.values():
         if len(alike) >= _ALIKE:
-            alike[0].count = len(alike)
-            alike[0].lines = [*alike[0].lines, f"… and {len(alike) - 1:,} more like this"]
-            gone |= {box.number for box in alike[1:]}
-    kept = [box for box in boxes if box.number not in gone]
-    return kept, {pair: label for pair, label in edges.items() if not gone & set(pair)}
+            first = alike[0]
+            first.count = len(alike)
+            first.lines = [*first.lines, f"… and {len(alike) - 1:,} more like this"]
+            first.others = [node for box in alike[1:] for node in box.nodes]
+            drawn |= {box.number: first.number for box in alike}
+    kept: dict[tuple[int, int], str] = {}
+    for (start, end), label in edges.items():
+        kept.setdefault((drawn[start], drawn[end]), label)
+    return [box for box in boxes if drawn[box.number] == box.number], kept
+
+
+def _looks(boxes: list[Box], edges: dict[tuple[int, int], str], apart: set[Node]) -> list[int]:
+    """For each box a number, the same for boxes that look the same as far as `_AROUND` edges away."""
+    before: dict[int, set[int]] = {box.number: set() for box in boxes}
+    after: dict[int, set[int]] = {box.number: set() for box in boxes}
+    for start, end in edges:
+        before[end].add(start)
+        after[start].add(end)
+    own = [
+        (
+            tuple([(type(node).__name__, getattr(node, "name", "")) for node in box.nodes]),
+            box.output,
+            box.service,
+            box.number if apart.intersection(box.nodes) else None,
+        )
+        for box in boxes
+    ]
+    found = _numbered(own)
+    for _ in range(_AROUND):
+        look = dict(zip(after, found, strict=True))
+        found = _numbered(
+            [
+                (look[number], *(frozenset(map(look.__getitem__, near[number])) for near in (before, after)))
+                for number in look
+            ]
+        )
+    return found
+
+
+def _numbered(keys: Iterable[Any]) -> list[int]:
+    """The same number for equal keys."""
+    numbers: dict[Any, int] = {}
+    return [numbers.setdefault(key, len(numbers)) for key in keys]

@@ -168,7 +168,10 @@ class Delayed(Operators, Refusals, DaskCollection):
         return values[0]
 
     def visualize(self, filename: str | None = "django_rpc", format: str | None = None, **options: Any) -> Any:
-        """Draws the graph into a file, as ``dask.visualize`` does; see `django_rpc.graph.visualize.visualize`."""
+        """Draws the graph into a file, as ``dask.visualize`` does; ``plan=True`` draws its plan.
+
+        All options are those of `django_rpc.graph.visualize.visualize`.
+        """
         from django_rpc.graph.visualize import visualize
 
         return visualize([self], filename=filename, format=format, **options)
@@ -206,6 +209,13 @@ class Delayed(Operators, Refusals, DaskCollection):
 
     def __repr__(self) -> str:
         return f"<Delayed {describe(self.node)}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What a notebook shows: the graph, drawn; its text where it is large, or nothing can draw it."""
+        from django_rpc.graph.visualize import notebook_svg
+
+        drawn = notebook_svg(self)
+        return {"text/plain": repr(self)} | ({} if drawn is None else {"image/svg+xml": drawn})
 
     def __dir__(self) -> list[str]:
         names = set(_OWN)

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["MissingExtra", "NoRunner", "NotSupported"]
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from django_rpc.graph.node import Node
+
+__all__ = ["FailedGraph", "MissingExtra", "NoRunner", "NotSupported"]
+
+
+class FailedGraph(NamedTuple):
+    """What was under way when an error arose, as its attribute ``rpc_graph``: `visualize_error` draws it."""
+
+    outputs: tuple[Node, ...]
+    node: Node | None  # the one that failed, where it is known
 
 
 class NotSupported(NotImplementedError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from django_rpc.graph.dag import topological
 from django_rpc.graph.describe import describe
 from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params
+from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.node import (
     ALL_KINDS,
     Apply,
@@ -144,10 +146,16 @@ def run_stage(stage: Stage, results: Mapping[int, Any]) -> list[Any]:
     """The outputs of a stage of the client, from the outputs of the stages before it."""
     values = _Frame({node: results[number][place] for node, number, place in stage.given})
     now = _evaluated_once(stage)
+    outputs = tuple([stage.nodes[index] for index in stage.outputs])
     for node in stage.nodes:  # in their order, so that a long chain does not recurse
         if node in now:
-            values[node] = evaluate(node, values)
-    return [values[stage.nodes[index]] for index in stage.outputs]
+            try:
+                values[node] = evaluate(node, values)
+            except Exception as error:
+                with contextlib.suppress(AttributeError):  # a class with __slots__
+                    error.rpc_graph = FailedGraph(outputs, node)  # type: ignore[attr-defined]
+                raise
+    return [values[node] for node in outputs]
 
 
 def _evaluated_once(stage: Stage) -> set[Node]:

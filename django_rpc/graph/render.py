@@ -29,8 +29,8 @@ def find_dot() -> list[str]:
     return list(dict.fromkeys(path for path in found if path is not None and Path(path).exists()))
 
 
-def render(dot: str, format: str = "png") -> bytes:
-    """The picture that ``dot`` describes.
+def render(dot: str, format: str = "png", seconds: float = _SECONDS) -> bytes:
+    """The picture that ``dot`` describes, drawn within so many seconds.
 
     >>> render("digraph { a -> b }", "svg").lstrip()[:5] == b"<?xml"   # doctest: +SKIP
     True
@@ -50,24 +50,24 @@ def render(dot: str, format: str = "png") -> bytes:
     complaints = []
     for program in programs:  # a system's dot may lack the plugin for a format; the wheel's has its own
         try:
-            return _pdf(program, dot) if format == "pdf" else _run(program, dot, "-T" + format)
+            return _pdf(program, dot, seconds) if format == "pdf" else _run(program, dot, seconds, "-T" + format)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             complaints.append(f"{Path(program).name}: {error}")
     raise ValueError("The graph could not be drawn: " + "; ".join(complaints))
 
 
-def _run(program: str, dot: str, *flags: str) -> bytes:
-    done = subprocess.run([program, *flags], input=dot.encode(), capture_output=True, timeout=_SECONDS, check=False)
+def _run(program: str, dot: str, seconds: float, *flags: str) -> bytes:
+    done = subprocess.run([program, *flags], input=dot.encode(), capture_output=True, timeout=seconds, check=False)
     if done.returncode or not done.stdout:
         raise ValueError(done.stderr.decode(errors="replace").strip() or f"it ended with {done.returncode}")
     return done.stdout
 
 
-def _pdf(program: str, dot: str) -> bytes:
+def _pdf(program: str, dot: str, seconds: float) -> bytes:
     if not Path(program).stem.startswith("graphviz-pure"):
-        return _run(program, dot, "-Tpdf")
+        return _run(program, dot, seconds, "-Tpdf")
     # graphviz-pure writes no PDF yet; a page that holds its picture is one.
-    return pdf_page(_run(program, dot, "-Tjpeg", f"-Gdpi={_DPI}"), _DPI)
+    return pdf_page(_run(program, dot, seconds, "-Tjpeg", f"-Gdpi={_DPI}"), _DPI)
 
 
 _DPI = 200

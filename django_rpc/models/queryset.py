@@ -30,6 +30,7 @@ from django_rpc.models.instances import as_model, deleted_labels
 from django_rpc.models.iterable import MirrorIterable
 from django_rpc.models.lambdas import recorded_in_lambdas
 from django_rpc.models.later import delayed_terminal
+from django_rpc.models.notebook import NotebookTable
 from django_rpc.models.options import database_of, options_of
 from django_rpc.models.own_fields import has_own_fields, loaded_value, prepared_lookups, stored_value
 from django_rpc.models.query import RpcQuery
@@ -75,7 +76,7 @@ def _refused(name: str, reason: str) -> Callable[..., Any]:
 
 
 @recorded_in_lambdas
-class RpcQuerySet(AsyncMethods, QuerySet):
+class RpcQuerySet(AsyncMethods, NotebookTable, QuerySet):
     """``QuerySet`` of a mirror.  What it adds to Django's: `future`, `submit`, `delayed`, `call`, `getset`,
     `with_options`."""
 

@@ -1,6 +1,7 @@
 """Pictures: what is in them, and that they are drawn."""
 
 import importlib.metadata
+import re
 import sys
 import types
 
@@ -10,9 +11,9 @@ from django_rpc.graph import render as rendering
 from django_rpc.graph.boxes import boxes_of
 from django_rpc.graph.delayed import delayed
 from django_rpc.graph.errors import MissingExtra
-from django_rpc.graph.planner import collect
+from django_rpc.graph.planner import collect, plan
 from django_rpc.graph.render import find_dot, pdf_page, render
-from django_rpc.graph.visualize import Picture, to_dot, visualize
+from django_rpc.graph.visualize import Picture, to_dot, visualize, visualize_error
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF-", "jpeg": b"\xff\xd8", "dot": b"digraph"}
 
@@ -159,6 +160,106 @@ def test_inside_ipython_its_own_object_is_returned(orders, monkeypatch):
     assert isinstance(orders.visualize(None, format="dot"), Picture)
     ipython.get_ipython = lambda: None
     assert isinstance(orders.visualize(None), Picture)
+
+
+@delayed
+def half(number):
+    return number // 2
+
+
+def test_branches_of_many_boxes_are_drawn_once(orders):
+    branches = [(orders.filter(pk__gt=n).count(), half(half(n))) for n in range(30)]
+    found, edges = boxes(*[(count + half(number)) * count for (count, number) in branches])
+    assert [box.count for box in found] == [30] * 5
+    assert len(edges) == 4
+    row = orders.first()
+    for _ in range(100):
+        row = half(row)
+    found, edges = boxes(row)
+    assert len(found) == 10  # both ends, and one for the middle, which leads to itself
+    assert any(start == end for start, end in edges)
+
+
+def test_a_plan_has_a_frame_for_each_stage(orders, products):
+    count = orders.filter(a=1).count()
+    d = half(count) + products.filter(size=half(count)).count()
+    text = to_plan_dot(d)
+    stages = plan([d]).stages
+    for number, stage in enumerate(stages, 1):
+        assert f'label="stage {number}: ' + (f"service {stage.service}" if stage.service else "here") in text
+    assert [text.count(f"round trip {number}") for number in (1, 2, 3)] == [1, 1, 0]
+    assert "round trip 2, size" in text
+    assert text.count("peripheries=2") == 2  # the result, and the word "results"
+    assert len(re.findall(r"cluster_\d+ {", text)) == len(stages)
+    fills = re.findall(r'label="stage \d+: (service \w+|here).*fillcolor="(#\w+)"', text)
+    assert len(set(fills)) == len({service for service, _ in fills}) == 3  # one colour a service
+
+
+def to_plan_dot(d, **options):
+    return d.visualize(None, format="dot", plan=True, **options).data.decode()
+
+
+def test_a_plan_is_drawn_whatever_its_size(orders, products, tmp_path):
+    parts = [
+        products.filter(sku__in=orders.filter(n=half(orders.filter(n=i).count())).values("sku")) for i in range(50)
+    ]
+    d = delayed(sum)([part.count() for part in parts])
+    text = to_plan_dot(d)
+    assert text.count("49 more like this") == 4
+    assert len(to_plan_dot(d, collapse=False)) > 10 * len(text)
+    for format in MAGIC:
+        assert d.visualize(tmp_path / f"plan.{format}", plan=True).data.startswith(MAGIC[format])
+
+
+def test_a_query_of_another_service_is_carried_by_its_column(orders, products):
+    text = to_plan_dot(products.filter(sku__in=orders.filter(a=1).values("sku")).count())
+    assert "sku__in" in text
+    assert text.count("subgraph") == 2
+
+
+def test_a_graph_that_failed_shows_the_node_and_the_line(tmp_path):
+    @delayed
+    def fail(number):
+        raise ValueError("too few")
+
+    d = half(fail(delayed([1])) + half(8))
+    with pytest.raises(ValueError, match="too few") as caught:
+        d.compute()
+    text = visualize_error(caught.value, format="dot").data.decode()
+    red = [line for line in text.splitlines() if "#f8c9c9" in line]
+    assert len(red) == 1
+    assert "fail(…)" in red[0]
+    assert "d = half(fail(delayed([1])) + half(8))" in red[0]
+    assert "test_visualize.py:" in red[0]
+    assert 'label="ValueError: too few"' in text
+    assert "half(8)" in text  # all that was under way is there
+    assert visualize_error(caught.value, tmp_path / "failed.png").data.startswith(MAGIC["png"])
+    assert visualize_error(caught.value).format == "svg"
+
+
+def test_an_error_without_a_graph_says_so():
+    with pytest.raises(ValueError, match="KeyError has no graph"):
+        visualize_error(KeyError("x"))
+
+
+def test_a_failed_node_stands_alone_among_many(orders):
+    gets = [orders.get(pk=number).total for number in range(100)]
+    failed = gets[40].node.parent
+    text = to_dot(gets, failed=failed)
+    assert "get(pk=40)" in text
+    assert "98 more like this" in text
+
+
+def test_a_notebook_shows_the_graph(orders, monkeypatch):
+    shown = orders.count()._repr_mimebundle_()
+    assert shown["text/plain"] == "<Delayed Order.objects.count()>"
+    assert "Order.objects.count()" in shown["image/svg+xml"]
+    total = 0
+    for _ in range(5_001):
+        total = total + orders.count()
+    assert set(total._repr_mimebundle_()) == {"text/plain"}
+    monkeypatch.setattr(rendering, "find_dot", lambda: [])
+    assert set(orders.count()._repr_mimebundle_()) == {"text/plain"}
 
 
 def test_containers_are_drawn(orders):

@@ -1,0 +1,143 @@
+"""A plan in Graphviz's language: its stages as frames, one colour a service, round trips as edges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django_rpc.graph.boxes import MANY, Box, box_of_node, boxes_of
+from django_rpc.graph.dot import drawn, edge, header, legend, quoted
+from django_rpc.graph.node import Node
+from django_rpc.graph.plan import Plan, Stage
+from django_rpc.graph.rewrites import Draft
+
+__all__ = ["Notes", "plan_to_dot"]
+
+#: By the number of a stage and a node: what is told of it below its box.
+Notes = Mapping[tuple[int, Node], str]
+
+_FRAMES = ("#e8f1fb", "#fdf3e0", "#f3e8fb", "#e3f6f3", "#fbe8ee", "#eef0d8")  # of services, in the order of their names
+_CLIENT = "#f0f5ec"
+_TRIP = {"penwidth": 2, "color": "#274c77", "fontcolor": "#274c77"}
+
+
+def plan_to_dot(
+    plan: Plan, *, collapse: bool = True, rankdir: str = "TB", title: str = "", notes: Notes | None = None
+) -> str:
+    """The stages of ``plan`` in Graphviz's language, from the client's first message to the results.
+
+    A thick edge is a way between the client and a service: a message with the values that it takes along, or the
+    answer.  ``notes`` stand below the boxes of their nodes.
+
+    >>> from django_rpc.graph.node import Method, Source
+    >>> from django_rpc.graph.planner import plan
+    >>> text = plan_to_dot(plan([Method(Source("shop.Order", "rpc"), "count")]))
+    >>> "round trip 1" in text, "stage 1: service rpc" in text
+    (True, True)
+    """
+    drawing = _Drawing(plan, collapse, notes or {})
+    label = title or f"{legend(drawing.all_boxes())}; thick: between the client and a service"
+    return "\n".join([*header(rankdir, label), *drawing.lines(), "}", ""])
+
+
+class _Drawing:
+    def __init__(self, plan: Plan, collapse: bool, notes: Notes) -> None:
+        self.plan = plan
+        self.notes = notes
+        services = sorted({stage.service for stage in plan.messages if stage.service is not None})
+        self.fills = {name: _FRAMES[index % len(_FRAMES)] for index, name in enumerate(services)}
+        trips = [number for number, stage in enumerate(plan.stages) if stage.service is not None]
+        self.trip = {number: count for count, number in enumerate(trips, 1)}
+        self.parts = [_Part(number, stage, collapse, MANY) for number, stage in enumerate(plan.stages)]
+        if len(self.all_boxes()) > MANY:  # in all of the picture
+            self.parts = [_Part(number, stage, collapse, 0) for number, stage in enumerate(plan.stages)]
+        for number, place in plan.outputs:
+            stage = plan.stages[number]
+            self.parts[number].box_of[stage.nodes[stage.outputs[place]]].output = True
+
+    def all_boxes(self) -> list[Box]:
+        return [box for part in self.parts for box in part.boxes]
+
+    def lines(self) -> list[str]:
+        lines = ['  client [label="client" shape=ellipse style=filled fillcolor="#ffffff"];']
+        lines.append('  results [label="results" shape=ellipse style=filled fillcolor="#ffffff" peripheries=2];')
+        for part in self.parts:
+            lines += self._frame(part)
+        for part in self.parts:
+            lines += self._ways_in(part)
+        ends = dict.fromkeys((stage, self._leaving(stage, place)) for stage, place in self.plan.outputs)
+        for stage, name in ends:
+            lines.append(edge(name, "results", self._way(stage, None)))
+        return lines
+
+    def _frame(self, part: _Part) -> list[str]:
+        """A stage: its boxes, and the edges between them."""
+        service = part.stage.service
+        what = "here, in the client" if service is None else f"service {service}"
+        fill = _CLIENT if service is None else self.fills[service]
+        lines = [
+            f"  subgraph cluster_{part.number} {{",
+            f"    label={quoted(f'stage {part.number + 1}: {what}')} labelloc=t labeljust=l "
+            f"style={quoted('rounded,filled')} fillcolor={quoted(fill)} color={quoted('#9aa5b1')};",
+        ]
+        for box in part.boxes:
+            found = (self.notes.get((part.number, node)) for node in (*box.nodes, *box.others))
+            lines.append("    " + drawn(box, part.prefix, [note for note in found if note]))
+        inside = [pair for pair in part.edges if not part.outside.keys() & set(pair)]
+        lines += [
+            "  " + edge(f"{part.prefix}{start}", f"{part.prefix}{end}", _labelled(part.edges[start, end]))
+            for start, end in inside
+        ]
+        return [*lines, "  }"]
+
+    def _ways_in(self, part: _Part) -> list[str]:
+        """The edges to a stage: from the stages whose values it needs; from the client where it needs none."""
+        lines = []
+        pairs = {
+            (part.outside[start], end): label for (start, end), label in part.edges.items() if start in part.outside
+        }
+        for (giver, end), label in pairs.items():
+            way = self._way(giver[0], part.number)
+            name = self._leaving(*giver)
+            texts = [text for text in (way.get("label", "").strip(), label) if text]
+            lines.append(edge(name, f"{part.prefix}{end}", {**way, **_labelled(", ".join(texts))}))
+        if not pairs and part.stage.service is not None and part.boxes:
+            attributes = {**self._way(None, part.number), "lhead": f"cluster_{part.number}"}
+            lines.append(edge("client", f"{part.prefix}{part.boxes[0].number}", attributes))
+        return lines
+
+    def _leaving(self, stage: int, place: int) -> str:
+        """The name of the box that shows an output of a stage."""
+        part = self.parts[stage]
+        node = part.stage.nodes[part.stage.outputs[place]]
+        return f"{part.prefix}{part.box_of[node].number}"
+
+    def _way(self, start: int | None, end: int | None) -> dict[str, Any]:
+        """How an edge between two stages looks (None: the client before and after them)."""
+        services = [None if number is None else self.plan.stages[number].service for number in (start, end)]
+        if services == [None, None]:
+            return {}
+        trip = self.trip.get(end) if end is not None else None
+        return {**_TRIP, **_labelled(f"round trip {trip}" if trip else "")}
+
+
+class _Part:
+    """One stage: its boxes, the edges between them, and the boxes that stand for values of other stages."""
+
+    def __init__(self, number: int, stage: Stage, collapse: bool, many: int) -> None:
+        self.number = number
+        self.stage = stage
+        self.prefix = f"s{number}b"
+        given = {one.node: (one.stage, one.place) for one in stage.given}
+        draft = Draft((*given, *stage.nodes), tuple([stage.nodes[index] for index in stage.outputs]))
+        boxes, self.edges = boxes_of(draft, collapse=collapse, outside=given, service=stage.service or "", many=many)
+        for box in boxes:
+            box.output = False  # of the stage; the plan has others
+        self.box_of = box_of_node(boxes)
+        #: By the number of a box that stands for a value of another stage: that stage, and the place of its output.
+        self.outside = {self.box_of[node].number: address for node, address in given.items()}
+        self.boxes = [box for box in boxes if box.number not in self.outside]
+
+
+def _labelled(text: str) -> dict[str, str]:
+    return {"label": f" {text}"} if text else {}

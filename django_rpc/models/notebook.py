@@ -1,0 +1,99 @@
+"""What a notebook shows of a query: a table of its first rows, by one bounded query."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db.models import Model
+
+from django_rpc.graph.describe import describe, shorten
+
+__all__ = ["NotebookTable"]
+
+ROWS = 20  # are shown, as in Django's own repr
+_WIDTH = 60  # characters of a value
+_STYLE = "text-align:left; vertical-align:top"
+
+
+class NotebookTable:
+    """Mixed into the querysets of mirrors."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """The first rows as a table of HTML and of text; what went wrong, in words, where there are none.
+
+        Rows that are here already are shown; else one query for a few more than are shown is sent.  Values are those
+        that came: a foreign key is its key, so that no row asks for anything more.
+        """
+        queryset: Any = self
+        try:
+            title = describe(queryset.query.recorded(), 100)
+            names, rows, more = _first_rows(queryset)
+        except Exception as error:  # noqa: BLE001 - said: a notebook would show a traceback of its own machinery
+            return {"text/plain": f"<{type(self).__name__} that has no rows to show: {type(error).__name__}: {error}>"}
+        return {"text/plain": _as_text(title, names, rows, more), "text/html": _as_html(title, names, rows, more)}
+
+
+def _first_rows(queryset: Any) -> tuple[list[str], list[list[str]], bool]:
+    """The names of the columns, the first rows as text, and whether there are more."""
+    if queryset._result_cache is not None:
+        found = queryset._result_cache[: ROWS + 1]
+    else:
+        plain = queryset._chain()
+        plain._future = False
+        found = list(plain[: ROWS + 1])
+    shown = found[:ROWS]
+    names = _names(queryset, shown)
+    return names, [[_text(value) for value in _values(item, names)] for item in shown], len(found) > ROWS
+
+
+def _names(queryset: Any, found: Sequence[Any]) -> list[str]:
+    query = queryset.query
+    first = found[0] if found else None
+    if isinstance(first, Model) or (first is None and queryset._fields is None):
+        deferred = first.get_deferred_fields() if first is not None else ()
+        own = [field.attname for field in queryset.model._meta.concrete_fields if field.attname not in deferred]
+        return [*own, *query.annotation_select]
+    if isinstance(first, dict):
+        return list(first)
+    names = [*query.values_select, *query.annotation_select]
+    if hasattr(first, "_fields"):
+        return list(first._fields)
+    width = len(first) if isinstance(first, tuple) else 1
+    if len(names) == width or first is None:
+        return names
+    return list(queryset._fields or ()) if len(queryset._fields or ()) == width else [str(n) for n in range(width)]
+
+
+def _values(item: Any, names: Sequence[str]) -> Iterable[Any]:
+    if isinstance(item, Model):
+        return [item.__dict__.get(name) for name in names]  # never an attribute that would ask for more
+    if isinstance(item, dict):
+        return [item.get(name) for name in names]
+    return item if isinstance(item, tuple) else (item,)
+
+
+def _text(value: Any) -> str:
+    return shorten(str(value) if value is not None else "", _WIDTH)
+
+
+def _as_text(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], more: bool) -> str:
+    flat = [[" ".join(cell.split()) for cell in row] for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(names, *flat, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [names, *flat]]
+    return "\n".join([title, *[line.rstrip() for line in lines], *([_more(rows)] if more else [])])
+
+
+def _as_html(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], more: bool) -> str:
+    head = "".join(f'<th style="{_STYLE}">{html.escape(name)}</th>' for name in names)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_STYLE}">{html.escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
+    )
+    foot = f"<p>{_more(rows)}</p>" if more else ""
+    caption = f'<caption style="{_STYLE}"><code>{html.escape(title)}</code></caption>'
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{foot}"
+
+
+def _more(rows: Sequence[Any]) -> str:
+    return f"… the first {len(rows)} rows; there are more"
