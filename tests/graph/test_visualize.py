@@ -176,7 +176,7 @@ def test_branches_of_many_boxes_are_drawn_once(orders):
     for _ in range(100):
         row = half(row)
     found, edges = boxes(row)
-    assert len(found) == 10  # both ends, and one for the middle, which leads to itself
+    assert len(found) == 11  # both ends, and one for the middle, which leads to itself
     assert any(start == end for start, end in edges)
 
 
