@@ -13,6 +13,7 @@ import django
 from celery import Celery, signals
 from django.apps import apps
 from django.conf import settings
+from django.core.checks import ERROR
 from django.db import connections
 from kombu import Exchange, Queue
 
@@ -71,12 +72,14 @@ def _on_redis(config: Config) -> bool:
 if not apps.ready:
     django.setup()
 
+from django_rpc.server.checks import check_clients  # noqa: E402 - needs the app registry
+
 app = celery = make_app(getattr(settings, "DJANGO_RPC", {}))
 
 
 @signals.worker_init.connect(weak=False)
 def _begin(sender: Any = None, **kwargs: Any) -> None:
-    """Before the pool starts: refuse to serve without a broker or with other formats than JSON."""
+    """Before the pool starts: refuse to serve without a broker, with other formats than JSON, or a wrong CLIENTS."""
     if sender is None or sender.app is not app:
         return
     if not app.conf.broker_url:
@@ -84,5 +87,8 @@ def _begin(sender: Any = None, **kwargs: Any) -> None:
     for name, fixed in JSON_ONLY.items():
         if list(app.conf[name]) != list(fixed):
             raise SystemExit(f"{name} is {app.conf[name]!r}: only JSON is spoken by django_rpc. Leave it out.")
+    mistakes = [found for found in check_clients() if found.level >= ERROR]
+    if mistakes:  # nobody else runs the checks of a worker, and a service that is open by mistake is worse than none
+        raise SystemExit("\n".join(map(str, mistakes)))
     # Children of the pool must not share a connection that the start-up opened.
     connections.close_all()

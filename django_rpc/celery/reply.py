@@ -52,7 +52,7 @@ class ReplyLists:
     def _push(self, key: str, answer: bytes) -> None:
         connection = self._connections.take()
         try:
-            commands = [("LPUSH", key, answer), ("EXPIRE", key, EXPIRE_SECONDS)]
+            commands = [("RPUSH", key, answer), ("EXPIRE", key, EXPIRE_SECONDS)]
             connection.send_packed_command(connection.pack_commands(commands))
             for _ in commands:
                 connection.read_response()

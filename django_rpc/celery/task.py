@@ -47,8 +47,8 @@ def register(app: Celery, *, reply_url: str | None = None) -> Any:
     """
     lists = _Lists(app, reply_url)
 
-    def call(task: Any, text: str, reply_to: str | None = None) -> str | None:
-        return _call(task, text, reply_to, lists)
+    def call(task: Any, text: str, reply_to: str | None = None, token: str | None = None) -> str | None:
+        return _call(task, text, reply_to, token, lists)
 
     task = app.task(
         call,
@@ -95,13 +95,13 @@ class _Lists:
         return True
 
 
-def _call(task: Any, text: str, reply_to: str | None, lists: _Lists) -> str | None:
+def _call(task: Any, text: str, reply_to: str | None, token: str | None, lists: _Lists) -> str | None:
     request = task.request
     if request.is_eager:  # in the caller's thread and transaction: its connections are its own
-        return _answer(request, text).decode()
+        return _answer(request, text, token).decode()
     close_old_connections()
     try:
-        answer = _answer(request, text)
+        answer = _answer(request, text, token)
         if reply_to is None:
             return answer.decode()
         lists.push(request.id, reply_to, answer)
@@ -110,19 +110,21 @@ def _call(task: Any, text: str, reply_to: str | None, lists: _Lists) -> str | No
         close_old_connections()  # when the client has its answer already
 
 
-def _answer(request: Any, text: str) -> bytes:
-    from django_rpc.server import handle  # needs the app registry, which is not there when Celery imports us
+def _answer(request: Any, text: str, token: str | None) -> bytes:
+    from django_rpc.server import handle, seal  # needs the app registry, which is not there when Celery imports us
 
     foreign = [name for name in _FOREIGN if getattr(request, name, None)]
     if foreign:
         for name in _FOREIGN:
             setattr(request, name, None)  # Celery looks there when the task has returned
-        return _refusal(request, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
+        told = _refusal(request, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
+        return seal(told, text.encode(), token, request.id or "")
     try:
-        answer: bytes = handle(text.encode())
+        answer: bytes = handle(text.encode(), token, request.id or "")
     except Exception:  # a defect of ours: the client shall know, and not wait for its time-out
         logger.exception("Request %s could not be answered.", request.id)
-        return _refusal(request, "Remote", "The service failed in a way that it did not foresee; its log says how.")
+        told = _refusal(request, "Remote", "The service failed in a way that it did not foresee; its log says how.")
+        return seal(told, text.encode(), token, request.id or "")
     return answer
 
 
@@ -131,7 +133,7 @@ def _refusal(request: Any, code: str, message: str) -> bytes:
 
 
 def _answer_for_the_lost(
-    sender: Any = None, task_id: str = "", exception: Any = None, kwargs: Any = None, **_: Any
+    sender: Any = None, task_id: str = "", exception: Any = None, args: Any = None, kwargs: Any = None, **_: Any
 ) -> None:
     """In the main process: tell the client that the process which worked on its request is gone."""
     if getattr(sender, "name", None) != TASK_NAME or type(exception).__name__ not in _LOST:
@@ -141,4 +143,11 @@ def _answer_for_the_lost(
         return  # Celery has stored the failure in its result backend
     message = f"The process that worked on the request is gone ({exception}). Whether it wrote anything is not known."
     report = ErrorReport(code="WorkerLost", message=message)
-    sender.reply_lists.push(task_id, reply_to, encode_response(Response(id=task_id, error=report)))
+    answer = encode_response(Response(id=task_id, error=report))
+    sender.reply_lists.push(task_id, reply_to, _sealed(answer, args, kwargs, task_id))
+
+
+def _sealed(answer: bytes, args: Any, kwargs: dict[str, Any], task_id: str) -> bytes:
+    from django_rpc.server import seal
+
+    return seal(answer, str(args[0]).encode(), kwargs.get("token"), task_id)

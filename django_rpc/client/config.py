@@ -21,12 +21,17 @@ _OWN = {
     "PRIORITY_QUEUE_NAME": "priority_queue",
     "TIMEOUT": "timeout",
     "CELERY": "celery",
+    "CLIENT": "client",
+    "KEY": "key",
+    "KEY_ID": "key_id",
+    "SERVICE": "service",
+    "SERVICE_KEY": "service_key",
 }
 _KEYS = {attribute: key for key, attribute in _OWN.items()}
 #: Keys that stand in the same dict and are somebody else's: Django's, and those of the server half (DJANGO_RPC).
 _OTHER = frozenset(
     "ENGINE NAME USER PASSWORD HOST PORT OPTIONS TIME_ZONE TEST ATOMIC_REQUESTS AUTOCOMMIT CONN_MAX_AGE "
-    "CONN_HEALTH_CHECKS DISABLE_SERVER_SIDE_CURSORS STRICT LIMITS CLIENTS SHOW_SQL SHOW_TRACEBACK".split()
+    "CONN_HEALTH_CHECKS DISABLE_SERVER_SIDE_CURSORS STRICT LIMITS CLIENTS CACHE SHOW_SQL SHOW_TRACEBACK".split()
 )
 #: How alike an unknown key must be to one of ours to be taken for a slip of the finger.
 _TYPO = 0.8
@@ -43,6 +48,12 @@ class Config:
     priority_queue: str = "django_rpc_priority"
     timeout: float | None = 30.0  # seconds; None waits for ever
     celery: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    # Who calls whom, and the keys that prove it; see client/signing.py.
+    client: str | None = None
+    key: str | None = field(default=None, repr=False)
+    key_id: str = "default"
+    service: str | None = None
+    service_key: Any = field(default=None, hash=False)  # one public key, or a dict of them by id
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any], alias: str = "rpc", name: str | None = None) -> Config:
@@ -61,9 +72,18 @@ class Config:
         values = {_OWN[key]: value for key, value in settings.items() if key in _OWN}
         if "timeout" in values:
             values["timeout"] = check_timeout(values["timeout"], f"{name}['TIMEOUT']")
-        for key in ("broker_url", "result_backend", "default_queue", "priority_queue"):
+        for key in (
+            "broker_url",
+            "result_backend",
+            "default_queue",
+            "priority_queue",
+            "client",
+            "key",
+            "key_id",
+            "service",
+        ):
             if key in values and not isinstance(values[key], str | None):
-                raise ImproperSettings(f"{name}: {_KEYS[key]} must be text, not {values[key]!r}.")
+                raise ImproperSettings(f"{name}: {_KEYS[key]} must be text, not {type(values[key]).__name__}.")
         celery = values.get("celery") or {}
         if not isinstance(celery, Mapping):
             raise ImproperSettings(
@@ -71,8 +91,8 @@ class Config:
                 f"{{'task_always_eager': True}}, not {celery!r}."
             )
         values["celery"] = dict(celery)
-        # A queue that is None or "" is one that was not set.
-        for key in ("default_queue", "priority_queue"):
+        # A name that is None or "" is one that was not set.
+        for key in ("default_queue", "priority_queue", "key_id"):
             if not values.get(key, True):
                 del values[key]
         return cls(alias=alias, **values)
@@ -108,6 +128,6 @@ def _refuse_typos(settings: Mapping[str, Any], name: str) -> None:
     for key in settings:
         if key in _OWN or key in _OTHER:
             continue
-        near = difflib.get_close_matches(str(key).upper(), _OWN, n=1, cutoff=_TYPO)
+        near = difflib.get_close_matches(str(key).upper(), [*_OWN, "CLIENTS"], n=1, cutoff=_TYPO)
         if near:
             raise ImproperSettings(f"{name} has no {key!r}; did you mean {near[0]!r}?")

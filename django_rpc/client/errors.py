@@ -22,6 +22,7 @@ __all__ = [
     "BrokerUnavailable",
     "Builder",
     "CallCancelled",
+    "ForgedResponse",
     "ForwardReference",
     "ImproperSettings",
     "MessageTooDeep",
@@ -29,6 +30,7 @@ __all__ = [
     "PermissionDenied",
     "RemoteError",
     "RequestExpired",
+    "RequestRefused",
     "ResultBackendUnavailable",
     "RpcError",
     "RpcTimeout",
@@ -84,8 +86,16 @@ class BadResponse(RpcError):
     """The answer is not one that this client can read."""
 
 
+class ForgedResponse(BadResponse):
+    """The request was signed, and the answer is not what the service gave to it: somebody changed it, or made it."""
+
+
 class PermissionDenied(RpcError):
     """The server does not expose this to this client."""
+
+
+class RequestRefused(PermissionDenied):
+    """The service does not take the request: it is not signed, or its token is not good there and now."""
 
 
 class VersionMismatch(RpcError):
@@ -235,6 +245,7 @@ for _kind in (
     MessageTooLarge,
     PermissionDenied,
     RequestExpired,
+    RequestRefused,
     TooManyNodes,
     UnknownNode,
     UnknownTag,

@@ -20,7 +20,7 @@ from django_rpc.client.errors import BrokerUnavailable
 from django_rpc.client.forks import Pool
 from django_rpc.client.lines import Line, open_connection
 from django_rpc.client.transport import Options
-from django_rpc.wire.names import TASK_NAME
+from django_rpc.wire.names import TASK_NAME, task_keywords
 
 __all__ = ["Publisher"]
 
@@ -57,11 +57,12 @@ class Publisher:
         repeatable: bool,
         reply_list: str | None = None,
         reply_queue: str = "",
+        token: str | None = None,
     ) -> None:
         """Send the task message for ``request``; raises BrokerUnavailable, within ``options.timeout``."""
         deadline = None if options.timeout is None else time.monotonic() + options.timeout
         headers = self._headers_of(request_id, options.timeout)
-        body = ((request.decode(),), {"reply_to": reply_list}, self._embed)
+        body = ((request.decode(),), task_keywords(reply_list, token), self._embed)
         queue = self.config.queue(priority=options.priority)
         properties = {"correlation_id": request_id, "reply_to": reply_queue}
         for attempt, pause in enumerate(_PAUSES):

@@ -67,9 +67,11 @@ class RedisReplyTransport:
         connection.connect()
         return connection
 
-    def send(self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False) -> Reply:
+    def send(
+        self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False, token: str | None = None
+    ) -> Reply:
         key = reply_key(request_id)
-        self.publisher.publish(request, request_id, options, repeatable=repeatable, reply_list=key)
+        self.publisher.publish(request, request_id, options, repeatable=repeatable, reply_list=key, token=token)
         return _RedisReply(self, request_id, key, options)
 
 

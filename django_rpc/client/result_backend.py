@@ -34,8 +34,10 @@ class ResultBackendTransport:
         except Exception as error:
             raise ImproperSettings(f"The RESULT_BACKEND of {config.alias!r} cannot be used: {error}") from error
 
-    def send(self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False) -> Reply:
-        self.publisher.publish(request, request_id, options, repeatable=repeatable)
+    def send(
+        self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False, token: str | None = None
+    ) -> Reply:
+        self.publisher.publish(request, request_id, options, repeatable=repeatable, token=token)
         return _StoredReply(self, request_id, options)
 
 

@@ -32,7 +32,9 @@ class RpcReplyTransport:
         self.publisher = Publisher(config)
         self.mailbox = Mailbox(self.publisher.app)
 
-    def send(self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False) -> Reply:
+    def send(
+        self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False, token: str | None = None
+    ) -> Reply:
         started = time.monotonic()
         try:
             # An answer to a queue that is not there is lost: the queue comes first.
@@ -42,7 +44,9 @@ class RpcReplyTransport:
         if options.timeout is not None:
             remaining = options.timeout - (time.monotonic() - started)
             options = Options(max(remaining, 0.1), options.priority)
-        self.publisher.publish(request, request_id, options, repeatable=repeatable, reply_queue=self.mailbox.name)
+        self.publisher.publish(
+            request, request_id, options, repeatable=repeatable, reply_queue=self.mailbox.name, token=token
+        )
         return _MailedReply(self, request_id, options)
 
 

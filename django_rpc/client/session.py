@@ -18,6 +18,7 @@ from django_rpc.client import errors, run
 from django_rpc.client.config import Config, check_timeout
 from django_rpc.client.futures import Future, PendingCall
 from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Results
+from django_rpc.client.signing import signer_of
 from django_rpc.client.thaw import Missing, thaw
 from django_rpc.client.transport import Options, Transport, transport_for
 from django_rpc.graph.describe import describe
@@ -62,6 +63,7 @@ class Session:
         self, settings: Mapping[str, Any] | Config, results: Results | None = None, *, alias: str = "rpc"
     ) -> None:
         self.config = settings if isinstance(settings, Config) else Config.from_dict(settings, alias)
+        self.signer = signer_of(self.config)
         self.results: Results = PlainResults() if results is None else results
         self.listeners: list[Listener] = []
 
@@ -144,7 +146,8 @@ class Session:
         call = _Call(self, request, started)
         try:
             call.data = encode_request(request)
-            reply = self.transport.send(call.data, request.id, options, repeatable=not stage.writes)
+            token = None if self.signer is None else self.signer.sign(call.data, request.id, options.timeout)
+            reply = self.transport.send(call.data, request.id, options, repeatable=not stage.writes, token=token)
         except WireError as error:
             report = ErrorReport(code=error.code, message=str(error), node=error.node)
             failure = call.failure(report)
@@ -212,6 +215,8 @@ class _Call:
         ]
 
     def _decode(self, answer: bytes) -> Response:
+        if self.session.signer is not None:
+            answer = self.session.signer.open(answer, self.request.id, self.data)
         try:
             response = decode_response(answer)
         except WireError as error:

@@ -11,7 +11,7 @@ from kombu.utils.imports import symbol_by_name
 from django_rpc.client.config import Config
 from django_rpc.client.errors import ImproperSettings
 from django_rpc.client.forks import forget_after_fork
-from django_rpc.wire.names import TASK_NAME
+from django_rpc.wire.names import TASK_NAME, task_keywords
 
 __all__ = ["EagerTransport", "Options", "Reply", "Transport", "transport_for"]
 
@@ -46,10 +46,13 @@ class Reply(Protocol):
 class Transport(Protocol):
     """The way to one service."""
 
-    def send(self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False) -> Reply:
+    def send(
+        self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False, token: str | None = None
+    ) -> Reply:
         """Hand the request to the broker within the time-out; raises BrokerUnavailable.
 
         ``repeatable``: the request only reads, so that one that may have been sent can be sent again.
+        ``token``: what says who made the request; it goes beside it.
         """
 
 
@@ -76,10 +79,13 @@ class EagerTransport:
         self.config = config
         self._task: Any = None
 
-    def send(self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False) -> Reply:
+    def send(
+        self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False, token: str | None = None
+    ) -> Reply:
         if self._task is None:
             self._task = symbol_by_name(_WORKER_APP).tasks[TASK_NAME]
-        result = self._task.apply(args=(request.decode(),), kwargs={"reply_to": None}, task_id=request_id, throw=True)
+        keywords = task_keywords(None, token)
+        result = self._task.apply(args=(request.decode(),), kwargs=keywords, task_id=request_id, throw=True)
         return _Answered(result.result.encode())
 
 

@@ -8,7 +8,6 @@ from django_rpc.demo.client.site.settings import MIDDLEWARE, ROOT_URLCONF, STATI
 from django_rpc.demo.server import settings as server
 from django_rpc.demo.server.settings import (  # noqa: F401 (settings are read by name)
     DEFAULT_AUTO_FIELD,
-    DJANGO_RPC,
     LOGGING,
     SECRET_KEY,
     TIME_ZONE,
@@ -16,6 +15,9 @@ from django_rpc.demo.server.settings import (  # noqa: F401 (settings are read b
 )
 
 INSTALLED_APPS = list(dict.fromkeys([*server.INSTALLED_APPS, *site.INSTALLED_APPS]))
+
+#: Everybody may call, and says so.
+DJANGO_RPC = {**server.DJANGO_RPC, "CLIENTS": {"anonymous": {}}}
 
 MIGRATION_MODULES = {**server.MIGRATION_MODULES, **site.MIGRATION_MODULES}
 

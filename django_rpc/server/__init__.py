@@ -9,13 +9,13 @@ from django_rpc.server.options import ModelRpc
 from django_rpc.server.request import RpcRequest
 from django_rpc.server.sites import RpcSite, autodiscover, site
 
-__all__ = ["ModelRpc", "RpcRequest", "RpcSite", "autodiscover", "handle", "site"]
+__all__ = ["ModelRpc", "RpcRequest", "RpcSite", "autodiscover", "handle", "seal", "site"]
 
 
 def __getattr__(name: str) -> Any:
     # Late: an rpc.py imports this package while the apps are still being loaded.
-    if name == "handle":
-        from django_rpc.server.handler import handle
+    if name in ("handle", "seal"):
+        from django_rpc.server import handler
 
-        return handle
+        return getattr(handler, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,13 +10,17 @@ They are live: a test that overrides ``DJANGO_RPC`` sees the change, and so does
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from django_rpc.server.clients import ANONYMOUS, Client, read_clients, read_service_key
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from django_rpc.wire.signing import Key
 
 __all__ = ["DEFAULTS", "Settings", "settings"]
 
@@ -32,6 +36,14 @@ DEFAULTS: dict[str, Any] = {
     "SHOW_TRACEBACK": False,
     # Fields of ``wire.limits.Limits`` that differ from their defaults.
     "LIMITS": {},
+    # Who may call, by name: {"shop": {"keys": {...}, "user": "rpc-shop"}}; none: everybody, as "anonymous".
+    "CLIENTS": {},
+    # The name of this service, for which clients sign; its private Ed25519 key, for answers to clients with such keys.
+    "SERVICE": "",
+    "KEY": "",
+    "KEY_ID": "default",
+    # The entry of CACHES in which used tokens are remembered.
+    "CACHE": "default",
     # The names of both ends, as in DATABASES of a client.
     "BROKER_URL": "",
     "RESULT_BACKEND": "",
@@ -81,6 +93,26 @@ class Settings:
                     )
             self._cache["limits"] = dataclasses.replace(REQUEST_LIMITS, **self.LIMITS)
         return self._cache["limits"]
+
+    @property
+    def clients(self) -> dict[str, Client]:
+        """``CLIENTS`` by name; only ``anonymous`` where there are none."""
+        if "clients" not in self._cache:
+            clients = read_clients(self.CLIENTS)
+            if not self.SERVICE and set(clients) != {ANONYMOUS}:
+                raise ImproperlyConfigured(
+                    f"{NAME} has CLIENTS and no SERVICE: name the service, so that a request that was signed for "
+                    "another one is refused. Clients give the same name as SERVICE in DATABASES."
+                )
+            self._cache["clients"] = clients
+        return self._cache["clients"]
+
+    @property
+    def service_key(self) -> Key | None:
+        """``KEY``, read; None where there is none."""
+        if "service_key" not in self._cache:
+            self._cache["service_key"] = read_service_key(self.KEY, self.KEY_ID)
+        return self._cache["service_key"]
 
 
 settings = Settings()

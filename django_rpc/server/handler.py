@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import re
 import time
 from typing import Any
 
 from django.db import connections
 
+from django_rpc.server.authenticate import REFUSAL, Caller, Refused, authenticate, identify
+from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import settings
 from django_rpc.server.errors import report
 from django_rpc.server.evaluate import EvaluationError, evaluate
@@ -21,25 +24,50 @@ from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport, Request, Response, TraceEntry
 
-__all__ = ["answer", "handle"]
+__all__ = ["answer", "handle", "seal"]
 
 logger = logging.getLogger("django_rpc.server")
 
 #: Instances that an error carries are told apart by a person, who reads no more than this.
 MAX_RECORDS = 100
 _UNKNOWN_ID = "unknown"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LOG_LENGTH = 200
 
 
-def handle(message: bytes) -> bytes:
-    """The answer to ``message``; never raises for anything that a client can send."""
+def handle(message: bytes, token: str | None = None, request_id: str = "") -> bytes:
+    """The answer to ``message``; never raises for anything that a client can send.
+
+    ``token`` says who made it (wire/signing.py); ``request_id`` is the id on the envelope that brought it.
+    """
+    try:
+        caller = authenticate(message, token, request_id)
+    except Refused as reason:
+        logger.warning("A request was refused: %s", reason, extra={"rpc_request": _harmless(request_id)})
+        return encode_response(Response(id=_addressed(request_id), error=REFUSAL))
+    sealed = caller.seal(_handle(message, caller, request_id))
+    caller.finish()
+    return sealed
+
+
+def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "") -> bytes:
+    """An ``answer`` that was made elsewhere, signed as `handle` would; as it is where the token is not good."""
+    try:
+        return identify(message, token, request_id).seal(answer)
+    except Refused:
+        return answer
+
+
+def _handle(message: bytes, caller: Caller, request_id: str) -> bytes:
     try:
         request = decode_request(message, settings.limits)
     except WireError as error:
         logger.warning("A message was refused: %s", error.code, extra={"rpc_request": error.request_id or ""})
-        return encode_response(Response(id=error.request_id or _UNKNOWN_ID, error=report(error)))
+        return encode_response(Response(id=_addressed(error.request_id or request_id), error=report(error)))
+    if not _is_first(request, caller):
+        return encode_response(Response(id=request.id, error=REFUSAL))
     try:
-        response = answer(request)
+        response = answer(request, caller.client)
     except Exception as error:
         logger.exception("The request could not be answered", extra=_extra(request))
         failed = ErrorReport(code="Remote", message="The service failed.", remote_name=type(error).__name__)
@@ -52,14 +80,33 @@ def handle(message: bytes) -> bytes:
         return encode_response(Response(id=request.id, error=said))
 
 
-def answer(request: Request) -> Response:
-    """The answer to a decoded request; never raises for anything that a client can ask for."""
+def _is_first(request: Request, caller: Caller) -> bool:
+    """Whether a signed request is the one that its token names, and does not write what may be written already."""
+    claims = caller.claims
+    if claims is None:
+        return True
+    if claims.request_id != request.id:
+        logger.warning("A request was refused: its token has the id of another one", extra=_extra(request))
+        return False
+    if caller.again and any(node.writes for node in request.nodes):
+        logger.warning("A request was refused: it writes, and was begun before", extra=_extra(request))
+        return False
+    return True
+
+
+def _addressed(request_id: str) -> str:
+    """The id for an answer: as the envelope has it, where it is one."""
+    return request_id if _REQUEST_ID.fullmatch(request_id) else _UNKNOWN_ID
+
+
+def answer(request: Request, client: Client | None = None) -> Response:
+    """The answer to a decoded request of ``client``; never raises for anything that a client can ask for."""
     started = time.monotonic()
     if request.expires is not None and request.expires < time.time():
         logger.warning("The request came too late", extra=_extra(request))
         late = ErrorReport(code="RequestExpired", message="The request reached the service after its time-out.")
         return Response(id=request.id, error=late)
-    policy = Policy(site, RpcRequest(id=request.id, info=request.client))
+    policy = Policy(site, RpcRequest(request.id, ANONYMOUS if client is None else client.name, request.client))
     trace: list[TraceEntry] = []
     with _traced(trace) if request.trace and settings.SHOW_SQL else contextlib.nullcontext():
         try:

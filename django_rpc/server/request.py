@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from django_rpc.server.clients import ANONYMOUS
 from django_rpc.wire.messages import ClientInfo
 
 __all__ = ["ANONYMOUS", "RpcRequest"]
-
-#: The client of a request that nobody signed.
-ANONYMOUS = "anonymous"
 
 
 @dataclasses.dataclass(slots=True)

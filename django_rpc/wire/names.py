@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-__all__ = ["REPLY_PREFIX", "TASK_NAME", "is_redis", "redis_url", "reply_key"]
+__all__ = ["REPLY_PREFIX", "TASK_NAME", "is_redis", "redis_url", "reply_key", "task_keywords"]
 
 #: The one Celery task of the protocol.
 TASK_NAME = "django_rpc.call"
@@ -21,6 +22,15 @@ def reply_key(request_id: str) -> str:
     'django_rpc:reply:7f'
     """
     return REPLY_PREFIX + request_id
+
+
+def task_keywords(reply_to: str | None, token: str | None) -> dict[str, Any]:
+    """The keywords of the task: a message without a token is as it was before there were any.
+
+    >>> task_keywords(None, None)
+    {'reply_to': None}
+    """
+    return {"reply_to": reply_to} if token is None else {"reply_to": reply_to, "token": token}
 
 
 def is_redis(url: str | None) -> bool:

@@ -61,7 +61,7 @@ def handle(monkeypatch):
         monkeypatch.setattr(
             django_rpc.server,
             "handle",
-            lambda message: encode_response(function(decode_request(message))),
+            lambda message, *beside: encode_response(function(decode_request(message))),
             raising=False,
         )
 
@@ -95,7 +95,7 @@ def test_an_error_of_the_server_in_eager_mode(handle):
 
 
 def test_a_defect_of_the_server_is_an_answer_and_tells_nothing(monkeypatch, caplog):
-    def defect(message):
+    def defect(message, *beside):
         raise RuntimeError("the password is 1234")
 
     monkeypatch.setattr(django_rpc.server, "handle", defect, raising=False)

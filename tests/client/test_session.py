@@ -54,7 +54,7 @@ class FakeTransport:
         self.here = True
         self.answer = lambda request: Response(id=request.id, outputs=tuple(range(len(request.outputs))))
 
-    def send(self, data, request_id, options, *, repeatable=False):
+    def send(self, data, request_id, options, *, repeatable=False, token=None):
         request = decode_request(data)
         assert request.id == request_id
         self.requests.append(request)

@@ -1,0 +1,117 @@
+"""Signs the requests of a client that has a key, and checks that answers are of the service and to the request."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+from django_rpc.client.config import Config
+from django_rpc.client.errors import ForgedResponse, ImproperSettings
+from django_rpc.wire.codec import decode_response
+from django_rpc.wire.errors import WireError
+
+# PyJWT is imported by what signs only: most calls of most projects are made without a key.
+
+__all__ = ["Signer", "signer_of"]
+
+#: The answer of a service that does not know who asks, and so cannot sign for anybody.
+_REFUSAL = "RequestRefused"
+
+
+class Signer:
+    """What one client needs to call one service.  Made by `signer_of`."""
+
+    def __init__(self, config: Config) -> None:
+        from django_rpc.wire import signing
+
+        self._signing = signing
+        self.alias = config.alias
+        self.client, self.service = _named(config, "client"), _named(config, "service")
+        try:
+            self.key = signing.read_key(config.key, config.key_id)
+        except ValueError as error:
+            raise ImproperSettings(f"DATABASES['{config.alias}']['KEY'] {error}") from None
+        self.keys = {self.key.id: self.key} if self.key.algorithm == "HS256" else self._of_service(config)
+
+    def _of_service(self, config: Config) -> Mapping[str, object]:
+        where = f"DATABASES['{config.alias}']"
+        if not self.key.signs:
+            raise ImproperSettings(f"{where}['KEY'] is a public key; requests are signed with the private one.")
+        if config.service_key is None:
+            raise ImproperSettings(
+                f"{where} has an Ed25519 KEY and no SERVICE_KEY: name the service's public key, by which its "
+                "answers are checked. (With an HS256 secret both ends sign with it.)"
+            )
+        try:
+            return self._signing.read_keys(config.service_key)
+        except ValueError as error:
+            raise ImproperSettings(f"{where}['SERVICE_KEY'] {error}") from None
+
+    def sign(self, data: bytes, request_id: str, timeout: float | None) -> str:
+        """The token that goes beside the request."""
+        longest = self._signing.LIFETIME
+        return self._signing.sign_request(
+            data,
+            self.key,
+            client=self.client,
+            service=self.service,
+            request_id=request_id,
+            lifetime=longest if timeout is None else min(timeout, longest),
+        )
+
+    def open(self, answer: bytes, request_id: str, request: bytes) -> bytes:
+        """The response in ``answer``; raises ForgedResponse unless the service made it for this request."""
+        token, data = self._signing.parted(answer)
+        if token is None:
+            if _is_refusal(data, request_id):
+                return data
+            raise ForgedResponse(f"The answer to request {request_id} is not signed. {self._advice()}")
+        try:
+            self._signing.open_response(
+                token,
+                data,
+                self.keys,  # type: ignore[arg-type]
+                client=self.client,
+                service=self.service,
+                request_id=request_id,
+                request=request,
+            )
+        except self._signing.NotAuthentic as error:
+            raise ForgedResponse(
+                f"The answer to request {request_id} is not of the service {self.service!r}: {error} {self._advice()}"
+            ) from error
+        return data
+
+    def _advice(self) -> str:
+        return (
+            "Somebody may have changed it on its way, and what the service did is not known. "
+            f"Check who can write to the RESULT_BACKEND of {self.alias!r}."
+        )
+
+
+def _is_refusal(data: bytes, request_id: str) -> bool:
+    try:
+        response = decode_response(data)
+    except WireError:
+        return False
+    return response.id == request_id and response.error is not None and response.error.code == _REFUSAL
+
+
+def _named(config: Config, attribute: str) -> str:
+    value: str | None = getattr(config, attribute)
+    if not value:
+        raise ImproperSettings(
+            f"DATABASES['{config.alias}'] has a KEY and no {attribute.upper()}: to sign, give CLIENT (the name "
+            "by which the service knows this client), KEY, and SERVICE (the name in its DJANGO_RPC['SERVICE'])."
+        )
+    return value
+
+
+@functools.lru_cache(maxsize=64)
+def signer_of(config: Config) -> Signer | None:
+    """The signer for these settings; None where they name no client.  Raises ImproperSettings for a mistake."""
+    if config.client is None and config.key is None:
+        return None
+    if config.key is None:
+        raise ImproperSettings(f"DATABASES['{config.alias}'] has a CLIENT and no KEY to sign its requests with.")
+    return Signer(config)

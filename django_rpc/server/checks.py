@@ -1,0 +1,67 @@
+"""System checks of a service: who can call it, and whether what its settings promise holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core import checks
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.exceptions import ImproperlyConfigured
+
+from django_rpc.server import replays
+from django_rpc.server.clients import ANONYMOUS
+from django_rpc.server.conf import NAME, settings
+from django_rpc.server.sites import site
+
+__all__ = ["check_clients"]
+
+
+@checks.register(checks.Tags.security)
+def check_clients(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """W020: everybody may call.  E020 to E022: a mistake in CLIENTS, no KEY, a cache that does not remember."""
+    if not getattr(django_settings, NAME, None) or not (list(site) or site.functions or not settings.STRICT):
+        return []  # a client, or nothing is exposed
+    try:
+        clients, service_key = settings.clients, settings.service_key
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), id="django_rpc.E020")]
+    if not settings.CLIENTS:
+        return [
+            checks.Warning(
+                "DJANGO_RPC names no CLIENTS: whoever can write to the broker may do what the registered models allow.",
+                hint='Give each client a key: "CLIENTS": {"shop": {"keys": {"2026-01": "..."}}}. If everybody may '
+                f'call, say so: "CLIENTS": {{"{ANONYMOUS}": {{}}}}.',
+                id="django_rpc.W020",
+            )
+        ]
+    keys = [key for client in clients.values() for key in client.keys.values()]
+    found: list[checks.CheckMessage] = []
+    if service_key is None and any(key.algorithm == "EdDSA" for key in keys):
+        found.append(
+            checks.Error(
+                "DJANGO_RPC has clients with Ed25519 keys, and no KEY of its own to sign the answers to them.",
+                hint="Set DJANGO_RPC['KEY'] to a private Ed25519 key (openssl genpkey -algorithm ed25519), and "
+                "SERVICE_KEY of these clients to its public key.",
+                id="django_rpc.E021",
+            )
+        )
+    return [*found, *_check_cache()] if keys else found
+
+
+def _check_cache() -> list[checks.CheckMessage]:
+    try:
+        cache = replays.cache()
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), id="django_rpc.E020")]
+    if not isinstance(cache, DummyCache | LocMemCache):
+        return []
+    return [
+        checks.Error(
+            f"Used tokens are remembered in the cache {settings.CACHE!r}, a {type(cache).__name__}, which the "
+            "processes of a worker do not share: a message that was recorded could be sent again.",
+            hint="Let DJANGO_RPC['CACHE'] name an entry of CACHES that all workers share: Redis, Memcached, a table.",
+            id="django_rpc.E022",
+        )
+    ]

@@ -1,0 +1,95 @@
+"""Who may call: ``DJANGO_RPC["CLIENTS"]``, read once.
+
+``{"shop": {"keys": {"2026-01": "..."}, "user": "rpc-shop"}}``; the name is what `RpcRequest.client` holds.  Where there
+are no CLIENTS, everybody is ``anonymous``; where there are some, nobody is, unless ``anonymous`` is one of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from django_rpc.wire.signing import Key
+
+__all__ = ["ANONYMOUS", "Client", "read_clients", "read_service_key"]
+
+#: The client of a request that nobody signed.
+ANONYMOUS = "anonymous"
+_OPTIONS = ("keys", "user")
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client: its keys by their ids, and the name of the Django user whose permissions it has."""
+
+    name: str
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    user: str | None = None
+
+
+def read_clients(given: Mapping[str, Any]) -> dict[str, Client]:
+    """The clients by name; raises ImproperlyConfigured for a mistake, without a key in its text."""
+    if not given:
+        return {ANONYMOUS: Client(ANONYMOUS)}
+    return {name: _read_client(name, options) for name, options in given.items()}
+
+
+def _read_client(name: Any, options: Any) -> Client:
+    where = f"DJANGO_RPC['CLIENTS'][{name!r}]"
+    if not isinstance(name, str) or not name:
+        raise ImproperlyConfigured(f"{where}: the name of a client is a text.")
+    if not isinstance(options, Mapping):
+        raise ImproperlyConfigured(f"{where} has to be a dict with {', '.join(_OPTIONS)}.")
+    for option in options:
+        if option not in _OPTIONS:
+            near = difflib.get_close_matches(str(option), _OPTIONS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_OPTIONS)}."
+            raise ImproperlyConfigured(f"{where} has no {option!r}; {hint}")
+    user = options.get("user")
+    if user is not None and not isinstance(user, str):
+        raise ImproperlyConfigured(f"{where}['user'] is the name of a user, a text.")
+    return Client(name, _read_keys(where, name, options.get("keys")), user)
+
+
+def _read_keys(where: str, name: str, given: Any) -> Mapping[str, Key]:
+    if name == ANONYMOUS:
+        if given:
+            raise ImproperlyConfigured(f"{where} has keys: {ANONYMOUS!r} is who does not sign.")
+        return {}
+    # PyJWT is imported where there are keys, and not by every worker.
+    from django_rpc.wire.signing import read_keys
+
+    try:
+        keys = read_keys(given)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{where}['keys'] {error}") from None
+    for key in keys.values():
+        if key.algorithm == "EdDSA" and key.signs:
+            raise ImproperlyConfigured(
+                f"{where}['keys'][{key.id!r}] is the client's private key: only the client should have it. Give its "
+                "public key (openssl pkey -in private.pem -pubout)."
+            )
+    return keys
+
+
+def read_service_key(text: str, key_id: str) -> Key | None:
+    """The service's own key; None where it has none.  Raises ImproperlyConfigured."""
+    if not text:
+        return None
+    from django_rpc.wire.signing import read_key
+
+    try:
+        key = read_key(text, key_id)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"DJANGO_RPC['KEY'] {error}") from None
+    if key.algorithm != "EdDSA" or not key.signs:
+        raise ImproperlyConfigured(
+            "DJANGO_RPC['KEY'] signs the answers to clients with Ed25519 keys: it has to be a private Ed25519 key. "
+            "(Answers to a client with a secret are signed with that secret.)"
+        )
+    return key

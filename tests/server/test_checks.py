@@ -1,0 +1,55 @@
+"""System checks of a service, and the worker that refuses to start with mistakes in CLIENTS."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from django_rpc.celery import app as worker
+from django_rpc.server.checks import check_clients
+
+SECRET = "s" * 32
+PUBLIC = (
+    Ed25519PrivateKey.generate()
+    .public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
+
+
+@pytest.fixture
+def checked(settings_of_server, settings):
+    def check(caches=None, **given):
+        settings.CACHES = {
+            "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+            "shared": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "rpc_tokens"},
+        }
+        settings_of_server(**given)
+        return [message.id.partition(".")[2] for message in check_clients()]
+
+    return check
+
+
+def test_who_may_call(checked):
+    known = {"SERVICE": "stock", "CACHE": "shared"}
+    assert checked() == ["W020"]
+    assert checked(CLIENTS={"anonymous": {}}) == []
+    assert checked(CLIENTS={"shop": {"keys": SECRET}}, **known) == []
+    assert checked(CLIENTS={"shop": {"keys": SECRET}}) == ["E020"]
+    assert checked(CLIENTS={"shop": {"keys": "short"}}, **known) == ["E020"]
+    assert checked(CLIENTS={"shop": {"keys": PUBLIC}}, **known) == ["E021"]
+    assert checked(CLIENTS={"shop": {"keys": SECRET}}, SERVICE="stock") == ["E022"]
+    assert checked(CLIENTS={"shop": {"keys": SECRET}}, SERVICE="stock", CACHE="nowhere") == ["E020"]
+    assert checked(CLIENTS={"shop": {"keys": SECRET}}, KEY="short", **known) == ["E020"]
+    assert checked(CLIENTS={"shop": {"keys": SECRET}}, KEY=SECRET, **known) == ["E020"]
+
+
+def test_a_worker_does_not_start_with_a_mistake(checked, settings):
+    checked(CLIENTS={"shop": {"keys": SECRET}}, SERVICE="stock")
+
+    class Sender:
+        app = worker.app
+
+    with pytest.raises(SystemExit, match="E022"):
+        worker._begin(sender=Sender)

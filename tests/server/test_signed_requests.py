@@ -1,0 +1,353 @@
+"""Raw bytes and tokens at the server's door: who is let in, and that nobody else learns or does anything.
+
+``taken_out`` tests each defence twice: with it, where the message is refused, and without, where it is answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import jwt
+import pytest
+from django.core.cache import cache
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_rpc.demo.server.shop.models import Customer
+from django_rpc.graph.node import Literal
+from django_rpc.server import ModelRpc, authenticate, handler, replays
+from django_rpc.server.conf import settings as server_settings
+from django_rpc.wire import signing
+from django_rpc.wire.codec import decode_response, encode_request
+
+from .conftest import call, method, request_for, source
+
+SECRET, OLD, OTHER = "s" * 32, "o" * 32, "w" * 32
+CUSTOMERS = source("shop.Customer")
+COUNT = method(CUSTOMERS, "count")
+REFUSED = "RequestRefused"
+
+
+@pytest.fixture(autouse=True)
+def empty_cache():
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def clients(settings_of_server, db):
+    """``clients(shop=..., ...)``: the server knows these."""
+
+    def known(**given):
+        shop = {"keys": {"new": SECRET, "old": OLD}}
+        settings_of_server(SERVICE="stock", CLIENTS=given or {"shop": shop, "billing": {"keys": {"k": OTHER}}})
+
+    known()
+    return known
+
+
+def message(node=COUNT):
+    return encode_request(request_for(node))
+
+
+def token(data, *, key=SECRET, kid="new", client="shop", service="stock", header=None, **changes):
+    """The token of a client that is honest but for ``changes``."""
+    now = time.time()
+    claims = {"iss": client, "aud": service, "iat": now, "exp": now + 30, "jti": "t-1", "hash": signing.digest(data)}
+    names = {"kid": kid, "typ": "rpc-request+jwt", **(header or {})}
+    return jwt.encode({**claims, **changes}, key, algorithm="HS256", headers=names)
+
+
+def sent(data, *beside):
+    """(response, whether it was signed, the SQL that ran)"""
+    with CaptureQueriesContext(connection) as captured:
+        answer = handler.handle(data, *beside)
+    made, body = signing.parted(answer)
+    return decode_response(body), made is not None, [query["sql"] for query in captured]
+
+
+def code(data, *beside):
+    response, _, _ = sent(data, *beside)
+    return response.error.code if response.error else "answered"
+
+
+@pytest.mark.parametrize(("key", "kid"), [(SECRET, "new"), (OLD, "old")])
+def test_each_key_of_a_client(clients, key, kid):
+    response, signed, _ = sent(message(), token(message(), key=key, kid=kid), "t-1")
+    assert response.outputs == (0,)
+    assert signed
+
+
+def test_who_called_is_known(clients, registered):
+    class AskingRpc(ModelRpc):
+        fields = ["id"]
+        methods = ["who"]
+
+        def who(self, request, queryset):
+            return request.client
+
+    registered(Customer, AskingRpc)
+    who = message(call(CUSTOMERS, "who"))
+    assert sent(who, token(who))[0].outputs == ("shop",)
+    assert sent(who, token(who, client="billing", key=OTHER, kid="k"))[0].outputs == ("billing",)
+
+
+STALE = time.time() - 10_000
+DATA = message()
+ATTACKS = {
+    "unsigned": lambda: (DATA,),
+    "no token": lambda: (DATA, ""),
+    "no text": lambda: (DATA, {"alg": "none"}),
+    "forged": lambda: (DATA, token(DATA, key=OTHER)),
+    "by another client's key": lambda: (DATA, token(DATA, key=OTHER, kid="k")),
+    "in another client's name": lambda: (DATA, token(DATA, client="billing", kid="k")),
+    "unknown client": lambda: (DATA, token(DATA, client="nobody")),
+    "unknown key": lambda: (DATA, token(DATA, kid="newest")),
+    "altered": lambda: (DATA.replace(b"count", b"first"), token(DATA)),
+    "one more space": lambda: (DATA + b" ", token(DATA)),
+    "expired": lambda: (DATA, token(DATA, iat=STALE, exp=STALE + 30)),
+    "from the future": lambda: (DATA, token(DATA, iat=time.time() + 9_000, exp=time.time() + 9_030)),
+    "good for ever": lambda: (DATA, token(DATA, exp=time.time() + 10**9)),
+    "for another service": lambda: (DATA, token(DATA, service="billing")),
+    "for two services": lambda: (DATA, token(DATA, aud=["stock", "billing"])),
+    "an answer's token": lambda: (DATA, token(DATA, header={"typ": "rpc-response+jwt"})),
+    "another envelope": lambda: (DATA, token(DATA), "t-2"),
+    "no JSON, unsigned": lambda: (b"[" * 100_000,),
+    "no JSON, forged": lambda: (b"nonsense", token(b"nonsense", key=OTHER)),
+    "an unknown node, unsigned": lambda: (b'{"v":1,"id":"t-1","nodes":[["nope"]],"outputs":[0]}',),
+    "another version, unsigned": lambda: (b'{"v":99,"id":"t-1","nodes":[],"outputs":[]}',),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_one_answer_to_all(clients, attack, monkeypatch):
+    """The same bytes come back, and nothing was decoded or run."""
+    monkeypatch.setattr(handler, "decode_request", lambda *args: pytest.fail("the graph was decoded"))
+    expected = handler.handle(DATA)
+    given = ATTACKS[attack]()
+    response, signed, queries = sent(*given)
+    assert response.error.code == REFUSED
+    assert (signed, queries) == (False, [])
+    assert handler.handle(*given) == expected or len(given) == 3
+
+
+def test_the_log_says_why(clients, caplog):
+    handler.handle(DATA, token(DATA, service="billing"), "t-1")
+    (record,) = caplog.records
+    assert "Audience" in record.getMessage()
+    assert record.rpc_request == "t-1"
+
+
+def test_a_replay(clients, registered):
+    made = token(DATA)
+    assert code(DATA, made) == "answered"
+    assert [code(DATA, made), code(DATA, made)] == [REFUSED, REFUSED]
+    assert code(DATA, token(DATA, iat=time.time() - 1)) == "answered", "the client itself may send it again"
+
+
+def test_a_replayed_write_is_one_write(clients, shop_data, registered):
+    registered(Customer, fields=["id", "name", "credit"], operations={"read", "update"})
+    more = message(method(method(CUSTOMERS, "filter", pk=1), "update", name="once"))
+    made = token(more)
+    assert code(more, made) == "answered"
+    Customer.objects.update(name="since then")
+    assert code(more, made) == REFUSED
+    assert not Customer.objects.filter(name="once").exists()
+
+
+@contextlib.contextmanager
+def killed(monkeypatch):
+    """A worker that is killed before the end of a request: it has begun the token, and not used it up."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*args):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(handler, "_handle", die)
+        with pytest.raises(Killed):
+            yield
+
+
+def test_a_read_whose_worker_was_killed_is_begun_again_but_not_for_ever(clients, monkeypatch):
+    made = token(DATA)
+    with killed(monkeypatch):
+        handler.handle(DATA, made)
+    assert code(DATA, made) == "answered"
+    assert code(DATA, made) == REFUSED
+    made = token(DATA, jti="t-1", iat=time.time() - 2)
+    for _ in range(replays.MAX_BEGINS):
+        with killed(monkeypatch):
+            handler.handle(DATA, made)
+    assert code(DATA, made) == REFUSED
+
+
+def test_a_write_whose_worker_was_killed_is_not_done_again(clients, monkeypatch, shop_data, registered):
+    registered(Customer, fields=["id", "name"], operations={"read", "update"})
+    more = message(method(CUSTOMERS, "update", name="twice"))
+    made = token(more)
+    with killed(monkeypatch):
+        handler.handle(more, made)
+    assert code(more, made) == REFUSED
+    assert not Customer.objects.filter(name="twice").exists()
+
+
+def test_a_token_of_one_request_for_another(clients):
+    """A client that signs one id and sends another would get by the memory of ids."""
+    assert code(DATA, token(DATA, jti="t-2"), "t-2") == REFUSED
+
+
+def test_a_cache_that_is_broken_lets_nobody_in(clients, monkeypatch):
+    def broken(*args):
+        raise ConnectionError("no cache")
+
+    monkeypatch.setattr(replays, "begin", broken)
+    with pytest.raises(ConnectionError):
+        handler.handle(DATA, token(DATA))
+
+
+def test_an_answer_is_not_lost_with_the_cache(clients, monkeypatch, caplog):
+    def broken(*args):
+        raise ConnectionError("no cache")
+
+    monkeypatch.setattr(replays, "end", broken)
+    assert code(DATA, token(DATA)) == "answered"
+    assert "could not be noted" in caplog.text
+
+
+# Who is let in by the settings
+
+
+def test_without_clients_everybody_is_anonymous(settings_of_server, db):
+    settings_of_server()
+    response, signed, _ = sent(DATA)
+    assert (response.outputs, signed) == ((0,), False)
+    assert code(DATA, token(DATA)) == REFUSED, "there is no key to check it by"
+
+
+def test_with_clients_anonymous_has_to_be_listed(clients):
+    assert code(DATA) == REFUSED
+    clients(shop={"keys": {"new": SECRET}}, anonymous={})
+    assert code(DATA) == "answered"
+    assert code(DATA, token(DATA)) == "answered"
+    assert code(DATA, token(DATA, key=OTHER)) == REFUSED, "a bad token is not as none"
+    assert code(DATA, "") == REFUSED
+    assert code(DATA, token(DATA, client="anonymous")) == REFUSED
+
+
+def test_a_key_that_was_taken_away(clients):
+    clients(shop={"keys": {"new": SECRET}})
+    assert code(DATA, token(DATA, key=OLD, kid="old")) == REFUSED
+    assert code(DATA, token(DATA)) == "answered"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"shop": {"keys": {"new": "short"}}}, r"\['shop'\]\['keys'\] \['new'\] is a secret of 5 bytes"),
+        ({"shop": {"keys": {}}}, "has to be a dict of keys"),
+        ({"shop": {}}, "has to be a dict of keys"),
+        ({"shop": {"key": SECRET}}, "has no 'key'; did you mean 'keys'"),
+        ({"shop": {"keys": SECRET, "user": 5}}, "the name of a user"),
+        ({"shop": SECRET}, "has to be a dict"),
+        ({"": {"keys": SECRET}}, "is a text"),
+        ({"anonymous": {"keys": SECRET}}, "who does not sign"),
+    ],
+)
+def test_mistakes_in_clients(settings_of_server, given, said):
+    settings_of_server(SERVICE="stock", CLIENTS=given)
+    with pytest.raises(ImproperlyConfigured, match=said) as caught:
+        _ = server_settings.clients
+    assert SECRET not in str(caught.value)
+
+
+def test_clients_need_the_name_of_the_service(settings_of_server):
+    settings_of_server(CLIENTS={"shop": {"keys": SECRET}})
+    with pytest.raises(ImproperlyConfigured, match="no SERVICE"):
+        _ = server_settings.clients
+    settings_of_server(CLIENTS={"anonymous": {}})
+    assert list(server_settings.clients) == ["anonymous"]
+
+
+# Each defence taken out
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """``passes("module.name", value)``: with this defence replaced; for one block."""
+
+    @contextlib.contextmanager
+    def without(owner, name, value):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, value)
+            yield
+
+    return without
+
+
+def test_each_defence_taken_out(clients, passes, monkeypatch):
+    altered = DATA.replace(b"count", b"exists")
+    checked = signing._checked
+
+    def unchecked_signature(text, key, *args, **kwargs):
+        return jwt.decode(text, options={"verify_signature": False})
+
+    def any_service(text, key, required, *, audience, typ):
+        said = jwt.decode(text, options={"verify_signature": False})
+        return checked(text, key, required, audience=said["aud"], typ=typ)
+
+    for name, attack, owner, attribute, value in (
+        ("signature", (DATA, token(DATA, key=OTHER)), signing, "_checked", unchecked_signature),
+        ("audience", (DATA, token(DATA, service="billing")), signing, "_checked", any_service),
+        ("bytes", (altered, token(DATA)), signing, "digest", lambda data: signing.hashlib.sha256(b"").hexdigest()),
+        ("expiry", (DATA, token(DATA, iat=STALE, exp=STALE + 30)), signing, "CLOCK_SKEW", 20_000),
+        ("lifetime", (DATA, token(DATA, exp=time.time() + 10**6)), signing, "LIFETIME", 10**7),
+        ("replay", (DATA, token(DATA)), replays, "begin", lambda claims: False),
+    ):
+        cache.clear()
+        if name == "replay":
+            handler.handle(*attack)
+        assert code(*attack) == REFUSED, name
+        with passes(owner, attribute, value):
+            if name == "bytes":
+                attack = (altered, token(DATA))
+            assert code(*attack) == "answered", name
+    assert code(altered, token(DATA)) == REFUSED
+    with passes(authenticate, "ANONYMOUS", "shop"):
+        assert code(DATA) == "answered", "unsigned requests taken for those of a client"
+
+
+def test_a_message_that_is_signed_is_read_as_ever(clients):
+    """Signed nonsense is nonsense, said to its sender."""
+    nonsense = b"nonsense"
+    response, signed, _ = sent(nonsense, token(nonsense), "t-1")
+    assert (response.error.code, response.id, signed) == ("BadMessage", "t-1", True)
+    literal = message(Literal(value=1))
+    assert sent(literal, token(literal))[0].outputs == (1,)
+
+
+def test_what_the_task_itself_answers_is_signed_too(clients):
+    """That the worker process was lost, and that a message carries Celery's callbacks."""
+    from django_rpc.celery import task
+
+    class Sender:
+        name = "django_rpc.call"
+
+        class reply_lists:
+            push = staticmethod(lambda *args: pushed.append(args))
+
+    pushed = []
+    made = token(DATA)
+    kwargs = {"reply_to": "django_rpc:reply:t-1", "token": made}
+    lost = type("WorkerLostError", (Exception,), {})()
+    task._answer_for_the_lost(Sender, "t-1", lost, (DATA.decode(),), kwargs)
+    task._answer_for_the_lost(Sender, "t-1", lost, (DATA.decode(),), {**kwargs, "token": None})
+    (signed, body), (nothing, _) = (signing.parted(args[2]) for args in pushed)
+    assert (decode_response(body).error.code, nothing) == ("WorkerLost", None)
+    keys = server_settings.clients["shop"].keys
+    signing.open_response(signed, body, keys, client="shop", service="stock", request_id="t-1", request=DATA)
