@@ -20,7 +20,7 @@ from django_rpc.client.futures import Future, PendingCall
 from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Results
 from django_rpc.client.signing import signer_of
 from django_rpc.client.thaw import Missing, thaw
-from django_rpc.client.transport import Options, Transport, transport_for
+from django_rpc.client.transport import Options, Transport, placed, transport_for
 from django_rpc.graph.describe import describe
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.plan import Stage
@@ -63,7 +63,7 @@ class Session:
         self, settings: Mapping[str, Any] | Config, results: Results | None = None, *, alias: str = "rpc"
     ) -> None:
         self.config = settings if isinstance(settings, Config) else Config.from_dict(settings, alias)
-        self.signer = signer_of(self.config)
+        self._signer = signer_of(self.config)
         self.results: Results = PlainResults() if results is None else results
         self.listeners: list[Listener] = []
 
@@ -73,6 +73,11 @@ class Session:
     @property
     def transport(self) -> Transport:
         return transport_for(self.config)
+
+    @property
+    def signer(self) -> Any:
+        """What signs requests and opens answers; None where the settings name no client, or nothing leaves a test."""
+        return self._signer if getattr(placed(self.config.alias), "signed", True) else None
 
     @property
     def service(self) -> str:
@@ -95,7 +100,8 @@ class Session:
     @property
     def runs_here(self) -> bool:
         """Whether sending is evaluating, in the thread that sends."""
-        return self.config.eager
+        transport = placed(self.config.alias)
+        return self.config.eager if transport is None else bool(getattr(transport, "runs_here", False))
 
     def compute(
         self,

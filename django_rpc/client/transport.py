@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +15,7 @@ from django_rpc.client.errors import ImproperSettings
 from django_rpc.client.forks import forget_after_fork
 from django_rpc.wire.names import TASK_NAME, task_keywords
 
-__all__ = ["EagerTransport", "Options", "Reply", "Transport", "transport_for"]
+__all__ = ["Answered", "EagerTransport", "Options", "Reply", "Transport", "placed", "put_in_place", "transport_for"]
 
 #: Where the server half keeps its application, by name: client/ does not import it.
 _WORKER_APP = "django_rpc.celery.app:app"
@@ -56,7 +58,7 @@ class Transport(Protocol):
         """
 
 
-class _Answered:
+class Answered:
     """A reply that is here already."""
 
     def __init__(self, answer: bytes) -> None:
@@ -86,7 +88,34 @@ class EagerTransport:
             self._task = symbol_by_name(_WORKER_APP).tasks[TASK_NAME]
         keywords = task_keywords(None, token)
         result = self._task.apply(args=(request.decode(),), kwargs=keywords, task_id=request_id, throw=True)
-        return _Answered(result.result.encode())
+        return Answered(result.result.encode())
+
+
+#: Alias -> the transport that stands in the place of what its settings say.
+_placed: dict[str, Transport] = {}
+
+
+@contextlib.contextmanager
+def put_in_place(alias: str, transport: Transport) -> Iterator[None]:
+    """Within the block, messages of ``alias`` go to ``transport``, whatever its settings say: for tests.
+
+    In all threads.  A transport that evaluates in the thread that sends has an attribute ``runs_here = True``, and one
+    to which nobody has to prove anything ``signed = False``.
+    """
+    before = _placed.get(alias)
+    _placed[alias] = transport
+    try:
+        yield
+    finally:
+        if before is None:
+            del _placed[alias]
+        else:
+            _placed[alias] = before
+
+
+def placed(alias: str) -> Transport | None:
+    """The transport that `put_in_place` put there."""
+    return _placed.get(alias)
 
 
 class _Transports:
@@ -120,6 +149,8 @@ def transport_for(config: Config) -> Transport:
 
     Raises ImproperSettings where the settings name no broker.
     """
+    if config.alias in _placed:
+        return _placed[config.alias]
     return _transports.get(config)
 
 

@@ -1,0 +1,61 @@
+"""Mixins for Django's test cases."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, ClassVar
+
+from django_rpc.test.answers import Answers, canned_answers
+from django_rpc.test.messages import call_or_block
+from django_rpc.test.service import in_process
+
+__all__ = ["CannedAnswersMixin", "InProcessMixin"]
+
+
+class _Messages:
+    #: The alias in DATABASES of the service that the tests of this class work with.
+    rpc_database: ClassVar[str] = "rpc"
+
+    def assertNumMessages(self, num: int, func: Any = None, *args: Any, using: str | None = None, **kwargs: Any) -> Any:
+        """After ``assertNumQueries``: ``with self.assertNumMessages(1): ...``, or around a call of ``func``."""
+        return call_or_block(num, func, args, kwargs, using or self.rpc_database)
+
+
+class InProcessMixin(_Messages):
+    """The service is evaluated in the process of the tests, in the transaction of each.
+
+    >>> class OrderTests(InProcessMixin, TestCase):             # doctest: +SKIP
+    ...     databases = {"default", "rpc"}
+    ...
+    ...     def test_totals(self):
+    ...         Order.objects.create(number="1", total=5)
+    ...         with self.assertNumMessages(1):
+    ...             self.assertEqual(total_of_today(), 5)
+    """
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        # Before Django's, which calls setUpTestData().
+        stack = contextlib.ExitStack()
+        stack.enter_context(in_process(cls.rpc_database))
+        cls.addClassCleanup(stack.close)  # type: ignore[attr-defined]
+        super().setUpClass()  # type: ignore[misc]
+
+
+class CannedAnswersMixin(_Messages):
+    """The service's answers are given by the test: ``self.answers``, an `Answers`; any other message fails the test.
+
+    >>> class OrderTests(CannedAnswersMixin, SimpleTestCase):   # doctest: +SKIP
+    ...     def test_totals(self):
+    ...         self.answers.rows(Order.objects.filter(status="paid"), [Order(id=1, total=5), Order(id=2, total=7)])
+    ...         self.assertEqual(total_of_paid(), 12)
+    """
+
+    answers: Answers
+
+    def run(self, result: Any = None) -> Any:
+        """Around setUp(), the test and tearDown(), so that no ``super().setUp()`` can be forgotten."""
+        stack = contextlib.ExitStack()
+        self.answers = stack.enter_context(canned_answers(self.rpc_database))
+        self.addCleanup(stack.close)  # type: ignore[attr-defined]
+        return super().run(result)  # type: ignore[misc]
