@@ -21,12 +21,13 @@ from django_rpc.client.plan_call import PlanCall
 from django_rpc.client.replay import current
 from django_rpc.client.thaw import had
 from django_rpc.client.threads import LOCAL, SENDING, in_callers_thread
+from django_rpc.client.watch import Watch, watching
 from django_rpc.graph.evaluate import run_stage
 from django_rpc.graph.plan import Plan
 from django_rpc.graph.planner import plan
 from django_rpc.graph.runner import Output, Runner, resolve
 
-__all__ = ["NO_LIMIT", "Run", "acompute", "compute", "submit"]
+__all__ = ["NO_LIMIT", "Run", "acompute", "compute", "finished", "submit"]
 
 #: A timeout of a call that waits for ever, where None means what the settings say.
 NO_LIMIT = math.inf
@@ -51,10 +52,10 @@ def compute(
     if replay is None:
         run = Run(outputs, runners, timeout, priority)
         run.execute()
-        return _finished(outputs, run.values())
+        return finished(outputs, run.values())
     known = list(runners)
     ask = partial(_values, outputs, known, timeout, priority)
-    return _finished(outputs, replay.values([one.node for one in outputs], ask))
+    return finished(outputs, replay.values([one.node for one in outputs], ask))
 
 
 def submit(
@@ -86,7 +87,7 @@ async def acompute(
     priority: bool = False,
 ) -> list[Any]:
     """`compute`, without blocking the event loop: local functions run in a few shared threads."""
-    return _finished(outputs, await _values(outputs, runners, timeout, priority))
+    return finished(outputs, await _values(outputs, runners, timeout, priority))
 
 
 async def _values(
@@ -97,7 +98,7 @@ async def _values(
     return run.values()
 
 
-def _finished(outputs: Sequence[Output], values: Sequence[Any]) -> list[Any]:
+def finished(outputs: Sequence[Output], values: Sequence[Any]) -> list[Any]:
     """The outputs' values, as the client wants them."""
     return [
         value if output.finish is None else output.finish(value) for output, value in zip(outputs, values, strict=True)
@@ -108,9 +109,16 @@ class Run:
     """One execution of a plan."""
 
     def __init__(
-        self, outputs: Sequence[Output], runners: Iterable[Runner], timeout: float | None, priority: bool
+        self,
+        outputs: Sequence[Output],
+        runners: Iterable[Runner],
+        timeout: float | None,
+        priority: bool,
+        watch: Watch | None = None,
     ) -> None:
         self.outputs = outputs
+        self.watch = watch  # of this run alone; it may ask services for more than values
+        self.watches = watching.get() if watch is None else (*watching.get(), watch)
         self.plan: Plan = plan(outputs)
         self.priority = priority
         self.results: dict[int, Any] = {}
@@ -158,16 +166,40 @@ class Run:
             yield numbers
 
     def execute(self) -> None:
+        try:
+            self._execute()
+        finally:
+            self._tell("closed")
+
+    def _execute(self) -> None:
         for numbers in self.ticks():
+            for number in numbers:
+                self._tell("began", number)
             here = [number for number in numbers if self.plan.stages[number].service is None]
             calls = {number: self.send(number) for number in numbers if number not in here}
             self.under_way = list(calls.values())
             for number in here:
-                self.results[number] = run_stage(self.plan.stages[number], self.results)
+                self.results[number] = self._run_here(number)
+                self._tell("ended", number)
             for number, call in calls.items():
                 self.results[number] = had(call.wait())
+                self._tell("ended", number)
+
+    def _tell(self, what: str, *args: Any) -> None:
+        for watch in self.watches:
+            getattr(watch, what)(self, *args)
+
+    def _run_here(self, number: int) -> list[Any]:
+        told = None if self.watch is None else self.watch.timer(number)
+        return run_stage(self.plan.stages[number], self.results, told)
 
     async def aexecute(self) -> None:
+        try:
+            await self._aexecute()
+        finally:
+            self._tell("closed")
+
+    async def _aexecute(self) -> None:
         for numbers in self.ticks():
             work = [asyncio.ensure_future(self._perform(number)) for number in numbers]
             try:
@@ -178,9 +210,15 @@ class Run:
             self.results.update(zip(numbers, values, strict=True))
 
     async def _perform(self, number: int) -> Any:
+        self._tell("began", number)
+        values = await self._performed(number)
+        self._tell("ended", number)
+        return values
+
+    async def _performed(self, number: int) -> Any:
         stage = self.plan.stages[number]
         if stage.service is None:
-            return await LOCAL.run(run_stage, stage, self.results)
+            return await LOCAL.run(self._run_here, number)
         if getattr(self._runners[stage.service], "runs_here", False):
             call = await in_callers_thread(self.send, number)
         else:
@@ -196,7 +234,9 @@ class Run:
         if self._deadline is not None:
             left = max(self._deadline - time.monotonic(), 0.001)
             timeout = left if runner.timeout is None or self.timeout is not None else min(left, runner.timeout)
-        return runner.send(stage.filled(self.results), timeout=timeout, priority=self.priority)
+        asking = None if self.watch is None else self.watch.asking(number)
+        more = {} if asking is None else {"asking": asking}
+        return runner.send(stage.filled(self.results), timeout=timeout, priority=self.priority, **more)
 
     def values(self) -> list[Any]:
         """The outputs' values, as they came."""

@@ -11,7 +11,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django_rpc.client import errors, run
@@ -24,7 +24,7 @@ from django_rpc.client.transport import Options, Transport, placed, transport_fo
 from django_rpc.graph.describe import describe
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.plan import Stage
-from django_rpc.graph.runner import Output
+from django_rpc.graph.runner import Asking, Output
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ClientInfo, ErrorReport, Request, Response
@@ -129,11 +129,15 @@ class Session:
         """Send one message and return a future for each output at once.  Raises what sending raises."""
         return run.submit(outputs, [self], **_given(options, timeout, priority)) if outputs else []
 
-    def send(self, stage: Stage, *, timeout: float | None = None, priority: bool = False) -> PendingCall:
-        """Send the message of one stage.  ``timeout`` None means the settings' own, `run.NO_LIMIT` none."""
-        if timeout == run.NO_LIMIT:
-            return self._send(stage, Options(None, priority))
-        return self._send(stage, self.options(timeout, priority))
+    def send(
+        self, stage: Stage, *, timeout: float | None = None, priority: bool = False, asking: Asking | None = None
+    ) -> PendingCall:
+        """Send the message of one stage.  ``timeout`` None means the settings' own, `run.NO_LIMIT` none.
+
+        ``asking`` is what is asked for beside the values, and who is told the response with it.
+        """
+        options = Options(None, priority) if timeout == run.NO_LIMIT else self.options(timeout, priority)
+        return self._send(stage, options, asking)
 
     def gather(self, items: Sequence[Output | Future[Any]], options: Options | None = None) -> list[Any]:
         """The values of all ``items`` in their order: futures are awaited, all that is unsent goes in one message.
@@ -146,10 +150,10 @@ class Session:
 
     # -- one call -----------------------------------------------------------------------------------
 
-    def _send(self, stage: Stage, options: Options) -> PendingCall:
+    def _send(self, stage: Stage, options: Options, asking: Asking | None = None) -> PendingCall:
         started = time.perf_counter()
-        request = self._request(stage, options)
-        call = _Call(self, request, started)
+        request = self._request(stage, options, "" if asking is None else asking.what)
+        call = _Call(self, request, started, None if asking is None else asking.told)
         try:
             call.data = encode_request(request)
             token = None if self.signer is None else self.signer.sign(call.data, request.id, options.timeout)
@@ -172,7 +176,7 @@ class Session:
             if sent is not None:
                 sent(request_id)
 
-    def _request(self, stage: Stage, options: Options) -> Request:
+    def _request(self, stage: Stage, options: Options, asking: Any) -> Request:
         now = time.time()
         return Request(
             id=secrets.token_hex(16),
@@ -182,6 +186,7 @@ class Session:
             expires=None if options.timeout is None else now + options.timeout,
             shapes=dict(self.results.shapes(stage.nodes)),
             trace=bool(self.active_listeners()),
+            asking=asking,
         )
 
 
@@ -194,9 +199,12 @@ def _given(options: Options | None, timeout: float | None, priority: bool) -> di
 class _Call:
     """What is known of one message between its sending and its end."""
 
-    __slots__ = ("data", "request", "session", "started", "trace")
+    __slots__ = ("data", "request", "session", "started", "told", "trace")
 
-    def __init__(self, session: Session, request: Request, started: float) -> None:
+    def __init__(
+        self, session: Session, request: Request, started: float, told: Callable[[Response], object] | None
+    ) -> None:
+        self.told = told
         self.session = session
         self.request = request
         self.started = started
@@ -207,6 +215,8 @@ class _Call:
         """The outputs' values, of which some may be `Missing`; raises the call's error."""
         response = self._decode(answer)
         self.trace = response.trace
+        if self.told is not None:
+            self.told(response)
         if response.error is not None:
             raise self.failure(response.error)
         wanted = len(self.request.outputs)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import networkx
 
     from django_rpc.graph.plan import Plan
+    from django_rpc.graph.profiling import Profiling
 
 __all__ = ["Delayed", "DelayedFunction", "Output", "Runner", "attribute", "compute", "delayed"]
 
@@ -166,6 +167,18 @@ class Delayed(Operators, Refusals, DaskCollection):
     def __await__(self) -> Generator[Any, None, Any]:
         values = yield from engine().acompute([Output(self.node, self.finish)], members(self.runner)).__await__()
         return values[0]
+
+    @property
+    def profile(self) -> Profiling:
+        """``d.profile()`` computes the value, and returns a `Profile`: ``result``, and what each node cost.
+
+        ``print(profile)`` is a table of time, rows and SQL (its text only where the service's SHOW_SQL is on),
+        ``profile.visualize()`` a picture.  Not called, it is the attribute: ``customer.profile.bio``, since many a
+        model has a relation of that name.
+        """
+        from django_rpc.graph.profiling import Profiling
+
+        return Profiling(Attr(self.node, "profile", where=callsite()), self)
 
     def visualize(self, filename: str | None = "django_rpc", format: str | None = None, **options: Any) -> Any:
         """Draws the graph into a file, as ``dask.visualize`` does; ``plan=True`` draws its plan.

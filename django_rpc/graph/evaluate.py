@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import operator
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -142,19 +143,24 @@ def explain(error: BaseException, node: Node) -> None:
     error.add_note(f"failed in the client: {describe(node)}{where}")
 
 
-def run_stage(stage: Stage, results: Mapping[int, Any]) -> list[Any]:
-    """The outputs of a stage of the client, from the outputs of the stages before it."""
+def run_stage(
+    stage: Stage, results: Mapping[int, Any], told: Callable[[Node, float, Any], object] | None = None
+) -> list[Any]:
+    """The outputs of a stage of the client, from those of the stages before it.  Each node's seconds are ``told``."""
     values = _Frame({node: results[number][place] for node, number, place in stage.given})
     now = _evaluated_once(stage)
     outputs = tuple([stage.nodes[index] for index in stage.outputs])
     for node in stage.nodes:  # in their order, so that a long chain does not recurse
         if node in now:
+            begun = time.perf_counter() if told is not None else 0.0
             try:
                 values[node] = evaluate(node, values)
             except Exception as error:
                 with contextlib.suppress(AttributeError):  # a class with __slots__
                     error.rpc_graph = FailedGraph(outputs, node)  # type: ignore[attr-defined]
                 raise
+            if told is not None:
+                told(node, time.perf_counter() - begun, values[node])
     return [values[node] for node in outputs]
 
 

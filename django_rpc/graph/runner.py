@@ -10,7 +10,19 @@ from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.node import Node
 from django_rpc.graph.plan import Stage
 
-__all__ = ["Engine", "Output", "Runner", "Runners", "ServiceRunner", "engine", "joined", "resolve", "resolvers"]
+__all__ = [
+    "Asking",
+    "Engine",
+    "Output",
+    "Runner",
+    "Runners",
+    "ServiceRunner",
+    "engine",
+    "joined",
+    "profiler",
+    "resolve",
+    "resolvers",
+]
 
 
 class Output(NamedTuple):
@@ -23,6 +35,13 @@ class Output(NamedTuple):
         return self.node
 
 
+class Asking(NamedTuple):
+    """What a message asks for beside its values, by the wire's word for it, and who is told the answer."""
+
+    what: Any
+    told: Callable[[Any], object]
+
+
 @runtime_checkable
 class Runner(Protocol):
     """What sends a stage to one service: its session.
@@ -30,6 +49,7 @@ class Runner(Protocol):
     ``service`` is the name that `Source` nodes carry (its alias in DATABASES); ``timeout`` is what its settings
     allow a message, in seconds (None: no limit).  ``send`` sends ONE message and returns what waits for its answer
     (``wait(timeout)``, ``await arrive(timeout)``: the values of the stage's outputs; ``done()``, ``cancel()``).
+    A profile sends with the keyword ``asking``.
     """
 
     @property
@@ -66,6 +86,11 @@ def engine() -> Engine:
     return cast(Engine, importlib.import_module(_ENGINE))
 
 
+def profiler() -> Any:
+    """What profiles: ``django_rpc.client.profile``."""
+    return importlib.import_module("django_rpc.client.profile")
+
+
 #: Functions from a service's name to its runner, or None; asked in order.  The rooms that hold settings add theirs.
 resolvers: list[Callable[[str], Runner | None]] = []
 
@@ -91,8 +116,8 @@ class ServiceRunner:
     def timeout(self) -> float | None:
         return resolve(self.service).timeout
 
-    def send(self, stage: Stage, *, timeout: float | None = None, priority: bool = False) -> Any:
-        return resolve(self.service).send(stage, timeout=timeout, priority=priority)
+    def send(self, stage: Stage, *, timeout: float | None = None, priority: bool = False, **asking: Any) -> Any:
+        return resolve(self.service).send(stage, timeout=timeout, priority=priority, **asking)
 
     def __repr__(self) -> str:
         return f"ServiceRunner({self.service!r})"

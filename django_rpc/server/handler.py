@@ -9,13 +9,14 @@ import re
 import time
 from typing import Any
 
+import msgspec
 from django.db import connections
 
 from django_rpc.server.authenticate import REFUSAL, Caller, Refused, authenticate, identify
 from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import settings
 from django_rpc.server.errors import report
-from django_rpc.server.evaluate import EvaluationError, evaluate
+from django_rpc.server.evaluate import EvaluationError, Meter, evaluate
 from django_rpc.server.policy import CURRENT, Policy
 from django_rpc.server.request import RpcRequest
 from django_rpc.server.results import Results
@@ -108,13 +109,16 @@ def answer(request: Request, client: Client | None = None) -> Response:
         return Response(id=request.id, error=late)
     policy = Policy(site, RpcRequest(request.id, ANONYMOUS if client is None else client.name, request.client))
     trace: list[TraceEntry] = []
-    with _traced(trace) if request.trace and settings.SHOW_SQL else contextlib.nullcontext():
+    meter = Meter() if request.asking == "profile" else None
+    is_shown = settings.SHOW_SQL and (request.trace or meter is not None)
+    with _traced(trace if is_shown else None, meter) if is_shown or meter is not None else contextlib.nullcontext():
         try:
-            response = Response(id=request.id, outputs=evaluate(request, policy))
+            outputs, costs = evaluate(request, policy, meter)
+            response = Response(id=request.id, outputs=outputs, costs=costs)
         except EvaluationError as error:
             response = Response(id=request.id, error=_reported(error, policy, request))
     if trace:
-        response = Response(id=response.id, outputs=response.outputs, error=response.error, trace=tuple(trace))
+        response = msgspec.structs.replace(response, trace=tuple(trace))
     if logger.isEnabledFor(logging.INFO):
         extra = {**_extra(request), "rpc_seconds": time.monotonic() - started}
         logger.info("The request was answered", extra=extra)
@@ -164,15 +168,20 @@ def _harmless(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _traced(trace: list[TraceEntry]) -> Any:
-    """Note each SQL statement that runs, on every database, with its time."""
+def _traced(trace: list[TraceEntry] | None, meter: Meter | None) -> Any:
+    """Note each SQL statement that runs, on every database, with its time; with a meter, the node that it is of."""
 
     def wrapper(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
         begun = time.perf_counter()
         try:
             return execute(sql, params, many, context)
         finally:
-            trace.append(TraceEntry(_shown(sql, params, context), time.perf_counter() - begun))
+            seconds = time.perf_counter() - begun
+            position = None if meter is None else meter.position
+            if meter is not None:
+                meter.statements[position] += 1
+            if trace is not None:
+                trace.append(TraceEntry(_shown(sql, params, context), seconds, position))
 
     with contextlib.ExitStack() as stack:
         for connection in connections.all():

@@ -32,7 +32,7 @@ from django_rpc.wire.errors import (
     WireError,
 )
 from django_rpc.wire.limits import REQUEST_LIMITS, RESPONSE_LIMITS, Limits, check_depth, check_size, too_deep
-from django_rpc.wire.messages import PROTOCOL_VERSION, ClientInfo, Request, Response, TraceEntry
+from django_rpc.wire.messages import PROTOCOL_VERSION, Asking, ClientInfo, NodeCost, Request, Response, TraceEntry
 from django_rpc.wire.nodes import READERS, WRITERS, AnyForm
 from django_rpc.wire.rows import decode_rows
 from django_rpc.wire.tags import ErrorForm, Unpacker, read_error
@@ -56,6 +56,7 @@ class _RequestForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     outputs: list[int]
     shapes: dict[str, tuple[str, ...]] = {}
     trace: bool = False
+    asking: Asking = ""
 
 
 class _ResponseForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +64,8 @@ class _ResponseForm(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     outputs: list[msgspec.Raw] = []
     error: ErrorForm | None = None
-    trace: list[tuple[str, float]] = []
+    trace: tuple[TraceEntry, ...] = ()
+    costs: tuple[NodeCost, ...] = ()
 
 
 class _RowsForm(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -143,6 +145,8 @@ def encode_request(request: Request, limits: Limits = REQUEST_LIMITS) -> bytes:
         message["shapes"] = request.shapes
     if request.trace:
         message["trace"] = True
+    if request.asking:
+        message["asking"] = request.asking
     data = _encode(message)
     check_size(data, limits)
     check_depth(data, limits)
@@ -210,6 +214,7 @@ def _request(form: _RequestForm, limits: Limits) -> Request:
         expires=form.expires,
         shapes=form.shapes,
         trace=form.trace,
+        asking=form.asking,
     )
 
 
@@ -303,7 +308,12 @@ def encode_response(response: Response, limits: Limits = RESPONSE_LIMITS) -> byt
     except UnicodeEncodeError as error:
         raise _lone_surrogate(error) from None
     if response.trace:
-        message["trace"] = [(entry.sql, entry.seconds) for entry in response.trace]
+        message["trace"] = [
+            (entry.sql, entry.seconds) if entry.node is None else (entry.sql, entry.seconds, entry.node)
+            for entry in response.trace
+        ]
+    if response.costs:
+        message["costs"] = response.costs
     data = _encode(message)
     check_size(data, limits)
     return data
@@ -324,8 +334,7 @@ def decode_response(data: bytes, limits: Limits = RESPONSE_LIMITS) -> Response:
         raise too_deep(limits) from None
     except _VALUE_ERRORS as error:
         raise BadValue(f"The response holds a value that cannot be read: {error}") from None
-    trace = tuple([TraceEntry(sql, seconds) for sql, seconds in form.trace])
-    return Response(id=form.id, outputs=outputs, error=report, trace=trace)
+    return Response(id=form.id, outputs=outputs, error=report, trace=form.trace, costs=form.costs)
 
 
 def _output(raw: msgspec.Raw, unpack: Unpacker, limits: Limits) -> Any:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from django_rpc.graph.node import Node
 
-__all__ = ["PROTOCOL_VERSION", "ClientInfo", "ErrorReport", "Request", "Response", "TraceEntry"]
+__all__ = ["PROTOCOL_VERSION", "ClientInfo", "ErrorReport", "NodeCost", "Request", "Response", "TraceEntry"]
 
 PROTOCOL_VERSION = 1
 
 
 #: A claim goes into every line of the log: a decoder refuses a longer one.
 _Claim = Annotated[str, msgspec.Meta(max_length=255)]
+
+
+#: What a request asks for beside, or in place of, its values.
+Asking = Literal["", "profile"]
 
 
 class ClientInfo(msgspec.Struct, frozen=True):
@@ -41,13 +45,28 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     expires: float | None = None  # seconds since the epoch; later than that, nobody waits for the answer
     shapes: dict[str, tuple[str, ...]] = {}
     trace: bool = False  # ask for the SQL that ran; the server's SHOW_SQL decides
+    asking: Asking = ""  # what else is asked for than the values
 
 
-class TraceEntry(msgspec.Struct, frozen=True):
-    """One SQL statement that the server ran for this request."""
+class TraceEntry(msgspec.Struct, frozen=True, array_like=True):
+    """One SQL statement that the server ran for this request; ``node`` is the index of the node at work."""
 
     sql: str
     seconds: float
+    node: int | None = None
+
+
+class NodeCost(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What one node cost: how many values it had, the time at work on it, the rows in its values, its statements.
+
+    What several nodes were read by together is told of the first of them.
+    """
+
+    node: int
+    times: int
+    seconds: float
+    rows: int
+    statements: int
 
 
 class ErrorReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,3 +94,4 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[Any, ...] = ()
     error: ErrorReport | None = None
     trace: tuple[TraceEntry, ...] = ()
+    costs: tuple[NodeCost, ...] = ()

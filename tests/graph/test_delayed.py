@@ -318,7 +318,7 @@ class _Named:
 def test_everything_public_is_reserved_knowingly():
     public = {name for name in dir(Delayed) if not name.startswith("_")}
     assert public == set(
-        "call compute dask explain filter_by finish graph key map node plan runner submit visualize".split()
+        "call compute dask explain filter_by finish graph key map node plan profile runner submit visualize".split()
     )
     exported = {"Delayed", "DelayedFunction", "Output", "Runner", "attribute", "compute", "delayed"}
     assert set(module.__all__) == exported

@@ -37,7 +37,7 @@ from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, T
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import CODES
 from django_rpc.wire.limits import Limits
-from django_rpc.wire.messages import ClientInfo, ErrorReport, Request, Response, TraceEntry
+from django_rpc.wire.messages import ClientInfo, ErrorReport, NodeCost, Request, Response, TraceEntry
 from django_rpc.wire.tags import TAGS
 
 ROOT = Path(__file__).parents[2]
@@ -169,6 +169,16 @@ def rows_answer():
     return Response(id="3f2a", outputs=(RowSet(columns, rows),), trace=(TraceEntry("SELECT 1", 0.25),))
 
 
+def a_profiled():
+    orders = source()
+    return Request(id="p1", nodes=(orders, Method(parent=orders, name="count")), outputs=(1,), asking="profile")
+
+
+def profile_answer():
+    trace = (TraceEntry('SELECT COUNT(*) FROM "order"', 0.25, 1), TraceEntry("SELECT 1", 0.5))
+    return Response(id="p1", outputs=(3,), trace=trace, costs=(NodeCost(1, 1, 0.5, 0, 1),))
+
+
 def records_answer():
     client = Record("shop.Client", ("id", "name"), (7, "Ann"))
     lines = Table("shop.Line", ("id", "price"), [(1, Decimal("9.90")), (2, None)])
@@ -229,10 +239,12 @@ REQUESTS = {
     "request_query": a_query,
     "request_kinds": every_kind,
     "request_values": every_value,
+    "request_profile": a_profiled,
 }
 RESPONSES = {
     "response_rows": rows_answer,
     "response_records": records_answer,
+    "response_profile": profile_answer,
     "response_schema": schema_answer,
     "response_error": an_error,
     "response_remote_error": a_remote_error,

@@ -29,13 +29,16 @@ from django_rpc.graph.registered import Function
 from django_rpc.server.evaluate import calls, elements, methods, prefetch, rows, save, values
 from django_rpc.server.evaluate.engine import Engine, is_read
 from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.evaluate.metered import Meter, MeteredEvaluator
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.failure import Failure
 from django_rpc.server.policy import CURRENT, Policy
 from django_rpc.server.schema import describe_models
-from django_rpc.wire.messages import Request
+from django_rpc.wire.messages import NodeCost, Request
 
-__all__ = ["VISITORS", "EvaluationError", "evaluate"]
+__all__ = ["VISITORS", "EvaluationError", "Meter", "evaluate"]
+
+Costs = tuple[NodeCost, ...]
 
 
 class EvaluationError(Exception):
@@ -70,20 +73,24 @@ if set(VISITORS) != set(KINDS.values()):
     raise ImportError(f"Kinds of nodes and visitors of the server differ in {', '.join(sorted(missing))}.")
 
 
-def evaluate(request: Request, policy: Policy) -> tuple[Any, ...]:
-    """The outputs of ``request`` as values that the codec can write; raises EvaluationError.
+def evaluate(request: Request, policy: Policy, meter: Meter | None = None) -> tuple[tuple[Any, ...], Costs]:
+    """The outputs of ``request`` as values that the codec can write, and what a ``meter`` says they cost.
+
+    Raises EvaluationError.
 
     A request with a writing node runs in one transaction on each database concerned; one that only reads opens none.
     """
     writes = any(node.writes for node in request.nodes)
-    evaluator = Evaluator(request, policy, writes, {"Prefetch": prefetch.make})
+    given = (request, policy, writes, {"Prefetch": prefetch.make})
+    evaluator = Evaluator(*given) if meter is None else MeteredEvaluator(meter, *given)
     token = CURRENT.set(policy)
     try:
         with contextlib.ExitStack() as stack:
             if writes or any(_locks(node) for node in request.nodes):
                 for alias in _databases(request, policy):
                     stack.enter_context(transaction.atomic(using=alias))
-            return _run_together(evaluator) if _has_many(request) else _run(evaluator)
+            outputs = _run_together(evaluator) if _has_many(request) else _run(evaluator)
+            return outputs, () if meter is None else meter.costs(evaluator, outputs)
     except EvaluationError:
         raise
     except Exception as error:

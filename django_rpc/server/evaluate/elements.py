@@ -49,7 +49,8 @@ class _Spans:
             elements += found
             owner += [row] * len(found)
             self.ends.append(len(elements))
-        self.frame = Frame(node.param, _real(engine, elements, position), owner, frame)  # type: ignore[arg-type]
+        made = Frame(node.param, _real(engine, elements, position), owner, frame)  # type: ignore[arg-type]
+        self.frame: Frame = engine.ev.noted(made)
 
     def bodies(self, engine: Engine, node: Map | Where) -> list[list[Any]]:
         """What the body is for each element, by row."""

@@ -45,7 +45,7 @@ class Engine:
         self.inputs = {node: tuple(node.inputs()) for node in self.nodes}
         self.free = free_params(self.nodes, self.inputs)
         self.used = {one for inputs in self.inputs.values() for one in inputs}
-        self.root = Frame()
+        self.root = ev.noted(Frame())
         self.limits = settings.limits
         self.elements = 0
         self.steps = 0

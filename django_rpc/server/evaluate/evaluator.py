@@ -57,6 +57,10 @@ class Evaluator:
             queryset._db = router.db_for_write(model)
         return queryset
 
+    def noted(self, frame: Any) -> Any:
+        """A frame of values that was made; a profile counts them."""
+        return frame
+
     def complete(self, queryset: QuerySet) -> QuerySet:
         """``queryset`` set to load complete instances, since the server's own code may work on them."""
         view = self.policy.view(queryset.model)

@@ -1,0 +1,95 @@
+"""What each node of a request costs the server: for ``asking: "profile"``.
+
+The evaluator says all the time which node it is at work on (``position``); here a clock runs with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from typing import Any
+
+from django.db.models import Model, QuerySet
+
+from django_rpc.graph.node import Node
+from django_rpc.graph.values import Record, RowSet, Table
+from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.evaluate.frames import Frame
+from django_rpc.wire.messages import NodeCost
+
+__all__ = ["Meter", "MeteredEvaluator"]
+
+
+class Meter:
+    """The costs of one request, by the indices of its nodes; None is what no node is to blame for."""
+
+    def __init__(self) -> None:
+        self.position: int | None = None
+        self.seconds: dict[int | None, float] = defaultdict(float)
+        self.statements: Counter[int | None] = Counter()
+        self.frames: list[Frame] = []
+        self._since = time.perf_counter()
+
+    def move(self, position: int | None) -> None:
+        """From now on, it is this node that takes the time."""
+        now = time.perf_counter()
+        self.seconds[self.position] += now - self._since
+        self._since = now
+        self.position = position
+
+    def costs(self, evaluator: Evaluator, outputs: tuple[Any, ...]) -> tuple[NodeCost, ...]:
+        """What each node cost that had any."""
+        self.move(None)
+        times: Counter[Node] = Counter()
+        rows: Counter[Node] = Counter()
+        for columns, lists in [(frame.columns, frame.lists) for frame in self.frames] or [_plain(evaluator)]:
+            for node in columns.keys() | lists.keys():
+                values = {**columns.get(node, {}), **lists.get(node, {})}
+                times[node] += len(values)
+                rows[node] += sum(map(_rows, values.values()))
+        nodes = evaluator.request.nodes
+        for position, value in zip(evaluator.request.outputs, outputs, strict=True):
+            rows[nodes[position]] = max(rows[nodes[position]], _rows(value))
+        return tuple(
+            [
+                NodeCost(position, times[node], self.seconds[position], rows[node], self.statements[position])
+                for position, node in enumerate(nodes)
+                if position in self.seconds
+            ]
+        )
+
+
+class MeteredEvaluator(Evaluator):
+    """An evaluator whose work is measured."""
+
+    def __init__(self, meter: Meter, *args: Any) -> None:
+        self.meter = meter
+        super().__init__(*args)
+
+    @property
+    def position(self) -> int | None:  # type: ignore[override]
+        return self.meter.position
+
+    @position.setter
+    def position(self, position: int | None) -> None:
+        self.meter.move(position)
+
+    def noted(self, frame: Frame) -> Frame:
+        self.meter.frames.append(frame)
+        return frame
+
+
+def _plain(evaluator: Evaluator) -> tuple[dict[Node, dict[int, Any]], dict[Node, dict[int, Any]]]:
+    """The values of a request that has one for each node."""
+    return {node: {0: value} for node, value in evaluator.values.items()}, {}
+
+
+def _rows(value: Any) -> int:
+    """How many rows or elements are in a value that is here; none in one that is still a query, or no list."""
+    if isinstance(value, QuerySet):
+        return len(value._result_cache or ())
+    if isinstance(value, RowSet | Table):
+        return len(value.rows)
+    if isinstance(value, list | tuple | set | frozenset):
+        return len(value)
+    return int(isinstance(value, Model | Record))
