@@ -6,10 +6,11 @@
 from typing import Any
 
 from django_rpc.server.options import ModelRpc
+from django_rpc.server.permissions import DjangoModelPermissions
 from django_rpc.server.request import RpcRequest
 from django_rpc.server.sites import RpcSite, autodiscover, site
 
-__all__ = ["ModelRpc", "RpcRequest", "RpcSite", "autodiscover", "handle", "seal", "site"]
+__all__ = ["DjangoModelPermissions", "ModelRpc", "RpcRequest", "RpcSite", "autodiscover", "handle", "seal", "site"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ from django_rpc.server.policy import CURRENT, Policy
 from django_rpc.server.request import RpcRequest
 from django_rpc.server.results import Results
 from django_rpc.server.sites import site
+from django_rpc.server.users import user_of
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport, Request, Response, TraceEntry
@@ -31,6 +32,7 @@ logger = logging.getLogger("django_rpc.server")
 
 #: Instances that an error carries are told apart by a person, who reads no more than this.
 MAX_RECORDS = 100
+_NOBODY = Client(ANONYMOUS)
 _UNKNOWN_ID = "unknown"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LOG_LENGTH = 200
@@ -100,14 +102,17 @@ def _addressed(request_id: str) -> str:
     return request_id if _REQUEST_ID.fullmatch(request_id) else _UNKNOWN_ID
 
 
-def answer(request: Request, client: Client | None = None) -> Response:
+def answer(request: Request, client: Client = _NOBODY) -> Response:
     """The answer to a decoded request of ``client``; never raises for anything that a client can ask for."""
     started = time.monotonic()
     if request.expires is not None and request.expires < time.time():
         logger.warning("The request came too late", extra=_extra(request))
         late = ErrorReport(code="RequestExpired", message="The request reached the service after its time-out.")
         return Response(id=request.id, error=late)
-    policy = Policy(site, RpcRequest(request.id, ANONYMOUS if client is None else client.name, request.client))
+    policy = Policy(site, RpcRequest(request.id, client.name, request.client, user_of(client)))
+    if client.user is not None and site.asks_users:
+        # At once, and not at the first model that wants to know: a denied model must not differ from an unknown one.
+        policy.request.user.get_all_permissions()
     trace: list[TraceEntry] = []
     meter = Meter() if request.asking == "profile" else None
     is_shown = settings.SHOW_SQL and (request.trace or meter is not None)
@@ -120,7 +125,7 @@ def answer(request: Request, client: Client | None = None) -> Response:
     if trace:
         response = msgspec.structs.replace(response, trace=tuple(trace))
     if logger.isEnabledFor(logging.INFO):
-        extra = {**_extra(request), "rpc_seconds": time.monotonic() - started}
+        extra = {**_extra(request), "rpc_client": client.name, "rpc_seconds": time.monotonic() - started}
         logger.info("The request was answered", extra=extra)
     return response
 

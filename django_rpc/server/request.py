@@ -16,6 +16,7 @@ class RpcRequest:
     """One call.
 
     ``client`` is the name of the caller that the server has checked, ``"anonymous"`` for an unsigned request.
+    ``user`` is its Django user, AnonymousUser where it has none (None without ``django.contrib.auth``).
     ``info`` is what the caller claims of itself (host, process, time): for logs, never for a decision.
     """
 

@@ -21,6 +21,7 @@ from django_rpc.server.conf import settings
 from django_rpc.server.exposure import Exposure, own_methods
 from django_rpc.server.functions import ServerFunction, server_function
 from django_rpc.server.options import ModelRpc, OpenModelRpc
+from django_rpc.server.permissions import DjangoModelPermissions
 from django_rpc.server.request import RpcRequest
 
 __all__ = ["RpcSite", "autodiscover", "site"]
@@ -105,6 +106,11 @@ class RpcSite:
             )
         self.functions[made.name] = made
         return call
+
+    @property
+    def asks_users(self) -> bool:
+        """Whether a registered class goes by the permissions of Django users."""
+        return any(isinstance(rpc, DjangoModelPermissions) for rpc in self._registry.values())
 
     def unregister(self, model: type[Model]) -> None:
         """Forget a model; raises KeyError if it is not registered."""

@@ -1,0 +1,82 @@
+"""``manage.py rpc_policy [client]``: what each client of this service may do, as a table."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+
+from django_rpc.server import site
+from django_rpc.server.conf import settings
+from django_rpc.server.overview import ModelRow, functions_of, models_of, policy_of
+
+#: Widest cell of a plain table; longer ones go on in the next line.
+_WIDTH = 40
+_HEAD = ("model", "may", "reads", "sets", "methods", "rows")
+
+
+class Command(BaseCommand):
+    help = "Prints what each client of this service may do, or one client."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("client", nargs="?", help="A name in DJANGO_RPC['CLIENTS']; by default all.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            clients = settings.clients
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        wanted = options["client"]
+        if wanted is not None and wanted not in clients:
+            raise CommandError(f"There is no client {wanted!r}; the clients are: {', '.join(clients)}.")
+        for name in [wanted] if wanted is not None else clients:
+            self._print(clients[name])
+
+    def _print(self, client: Any) -> None:
+        policy = policy_of(site, client)
+        keys = ", ".join(f"{key.id} ({key.algorithm})" for key in client.keys.values()) or "none: does not sign"
+        self.stdout.write(f"client {client.name}    user: {client.user or 'none'}    keys: {keys}")
+        rows = [_HEAD]
+        for row in models_of(policy):
+            cells = row.operations, row.fields, _sets(row), row.methods
+            rows.append((row.model, *map(_words, cells), row.rows))
+        self._table(rows)
+        self.stdout.write(f"functions: {_words(functions_of(policy))}\n")
+        if not settings.STRICT:
+            self.stdout.write("STRICT is False: every other model is open too, with all that it has.\n")
+
+    def _table(self, rows: Sequence[Sequence[str]]) -> None:
+        if self.stdout.isatty():
+            try:
+                from rich.console import Console
+                from rich.table import Table
+            except ImportError:
+                pass
+            else:
+                table = Table(*rows[0])
+                for row in rows[1:]:
+                    table.add_row(*row)
+                Console(file=self.stdout._out).print(table)
+                return
+        wrapped = [[textwrap.wrap(cell, _WIDTH) for cell in row] for row in rows]
+        widths = [max(len(line) for row in wrapped for line in row[column]) for column in range(len(_HEAD))]
+        for row in wrapped:
+            for lines in itertools.zip_longest(*row, fillvalue=""):
+                self.stdout.write("  ".join(map(str.ljust, lines, widths)).rstrip())
+
+
+def _sets(row: ModelRow) -> Sequence[str]:
+    """What may be set, in the fewest words."""
+    others = [name for name in row.fields if name not in row.writable]
+    if not others:
+        return ("all",)
+    return ("all", "but", *others) if len(others) < len(row.writable) else row.writable
+
+
+def _words(names: Sequence[str]) -> str:
+    return " ".join(names) or "-"

@@ -1,0 +1,41 @@
+"""Ready-made permissions of a ``ModelRpc``, by the names that Django REST framework gave them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django_rpc.server.options import ModelRpc
+from django_rpc.server.request import RpcRequest
+
+__all__ = ["DjangoModelPermissions"]
+
+
+class DjangoModelPermissions(ModelRpc):
+    """What the client's Django user may do by ``user.has_perm``: view, add, change and delete of the model.
+
+    @site.register(Order)
+    class OrderRpc(DjangoModelPermissions):
+        fields = ["id", "number"]
+        operations = {"read", "create"}  # at most these, and of these what the user may do
+
+    ``perms_map`` says which permissions an operation or a registered method needs; a method that is not in it needs
+    those of ``update``.  A client without a user may do nothing.
+    """
+
+    perms_map: ClassVar[dict[str, list[str]]] = {
+        "read": ["%(app_label)s.view_%(model_name)s"],
+        "create": ["%(app_label)s.add_%(model_name)s"],
+        "update": ["%(app_label)s.change_%(model_name)s"],
+        "delete": ["%(app_label)s.delete_%(model_name)s"],
+    }
+
+    def get_required_permissions(self, operation: str) -> list[str]:
+        """The permissions that ``operation`` needs, as ``user.has_perms`` takes them."""
+        names = {"app_label": self.model._meta.app_label, "model_name": self.model._meta.model_name}
+        needed = self.perms_map.get(operation, self.perms_map["update"])
+        return [permission % names for permission in needed]
+
+    def has_permission(self, request: RpcRequest, operation: str) -> bool:
+        if not super().has_permission(request, operation) or request.user is None:
+            return False
+        return bool(request.user.has_perms(self.get_required_permissions(operation)))
