@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from django_rpc.client.progress import ProgressBar
     from django_rpc.client.waiting import agather, as_completed, gather, wait
     from django_rpc.graph.delayed import Delayed, compute, delayed
     from django_rpc.graph.recording import cond
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Delayed",
+    "ProgressBar",
     "__version__",
     "agather",
     "as_completed",
@@ -37,6 +39,7 @@ __version__ = "0.1.0"
 _ROOMS = {
     **dict.fromkeys(("Delayed", "compute", "delayed"), "django_rpc.graph.delayed"),
     **dict.fromkeys(("agather", "as_completed", "gather", "wait"), "django_rpc.client.waiting"),
+    "ProgressBar": "django_rpc.client.progress",
     "cond": "django_rpc.graph.recording",
     "function": "django_rpc.graph.registered",
     "mirror": "django_rpc.models.mirror",

@@ -1,0 +1,189 @@
+"""``with ProgressBar():`` shows how far the plans within it have come, in terminals and notebooks."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import sys
+import threading
+import time
+from contextvars import Token
+from typing import TYPE_CHECKING, Any, TextIO
+
+from django_rpc.client.watch import Watch, watching
+
+if TYPE_CHECKING:
+    from django_rpc.client.run import Run
+
+__all__ = ["ProgressBar"]
+
+_WIDTH = 30  # of the bar, in characters
+
+
+class ProgressBar(Watch):
+    """Shows the stages of all plans that are computed, awaited or submitted within it, after dask's.
+
+        with django_rpc.ProgressBar():
+            report.compute()
+
+    ``minimum`` is how many seconds a plan may take before it is shown, ``every`` how often its clock moves on.  In a
+    notebook the bar is a part of the cell's output; elsewhere it is a line of ``file`` (the standard error output).
+    """
+
+    def __init__(self, minimum: float = 0.0, every: float = 0.1, file: TextIO | None = None) -> None:
+        self.minimum = minimum
+        self.every = every
+        self._file = file
+        self._lines: dict[int, _Line] = {}
+        self._token: Token[tuple[Watch, ...]] | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> ProgressBar:
+        self._token = watching.set((*watching.get(), self))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._token is not None:
+            watching.reset(self._token)
+            self._token = None
+
+    # What a run tells
+
+    def began(self, run: Run, number: int) -> None:
+        with self._lock:
+            line = self._lines.get(id(run))
+            if line is None:
+                line = self._lines[id(run)] = _Line(run, self.minimum, self.every, _screen(self._file))
+        line.began(number)
+
+    def ended(self, run: Run, number: int) -> None:
+        line = self._lines.get(id(run))
+        if line is not None:
+            line.ended(number)
+
+    def closed(self, run: Run) -> None:
+        with self._lock:
+            line = self._lines.pop(id(run), None)
+        if line is not None:
+            line.close()
+
+
+class _Line:
+    """The line of one run: drawn when a stage begins or ends, and now and then between."""
+
+    def __init__(self, run: Run, minimum: float, every: float, screen: _Screen) -> None:
+        self._stages = run.plan.stages
+        self._started = time.monotonic()
+        self._minimum = minimum
+        self._screen = screen
+        self._done: set[int] = set()
+        self._working: dict[int, None] = {}
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._clock = threading.Thread(target=self._tick, args=(every,), name="rpc-progress", daemon=True)
+        self._clock.start()
+
+    def began(self, number: int) -> None:
+        with self._lock:
+            self._working[number] = None
+            self._show()
+
+    def ended(self, number: int) -> None:
+        with self._lock:
+            self._working.pop(number, None)
+            self._done.add(number)
+            self._show()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._clock.join()
+        with self._lock:
+            self._show()
+            self._screen.end()
+
+    def _tick(self, every: float) -> None:
+        while not self._closing.wait(every):
+            with self._lock:
+                self._show()
+
+    def _show(self) -> None:
+        seconds = time.monotonic() - self._started
+        if seconds >= self._minimum:
+            self._screen.draw(len(self._done), len(self._stages), self._at(), seconds)
+
+    def _at(self) -> str:
+        """What is at work: ``stage 2: here``."""
+        if self._closing.is_set() and self._working:
+            return f"failed at stage {min(self._working) + 1}"
+        names = [f"stage {number + 1}: {self._stages[number].service or 'here'}" for number in sorted(self._working)]
+        return ", ".join(names)
+
+
+class _Screen:
+    """Where a bar is drawn, over itself."""
+
+    def draw(self, done: int, total: int, at: str, seconds: float) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """The bar stays as it is."""
+
+
+class _Terminal(_Screen):
+    """A line of a terminal, in colours where rich is installed; of another file only its last state."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._is_live = file.isatty()
+        self._console = _rich_console(file) if self._is_live else None
+        self._last = ""
+
+    def draw(self, done: int, total: int, at: str, seconds: float) -> None:
+        full = _WIDTH * done // total
+        bar = f"{'#' * full}{' ' * (_WIDTH - full)}"
+        text = f"[{bar}] {done}/{total} stages  {seconds:5.1f} s  {at}"
+        padding = " " * max(0, len(self._last) - len(text))
+        self._last = text
+        if self._console is not None:
+            whole = f"[green]{'━' * full}[/green][dim]{'━' * (_WIDTH - full)}[/dim]"
+            self._console.print(f"\r{whole} {done}/{total} stages  {seconds:5.1f} s  {at}{padding}", end="")
+        elif self._is_live:
+            self._file.write(f"\r{text}{padding}")
+        self._file.flush()
+
+    def end(self) -> None:
+        if self._last:
+            self._file.write("\n" if self._is_live else self._last.rstrip() + "\n")
+            self._file.flush()
+
+
+class _Notebook(_Screen):
+    """An output of a cell, which is written anew."""
+
+    def __init__(self, display: Any) -> None:
+        self._display = display
+        self._handle: Any = None
+
+    def draw(self, done: int, total: int, at: str, seconds: float) -> None:
+        text = html.escape(f"{done}/{total} stages, {seconds:.1f} s {at}")
+        shown = self._display.HTML(f'<progress max="{total}" value="{done}"></progress> {text}')
+        if self._handle is None:
+            self._handle = self._display.display(shown, display_id=True)
+        else:
+            self._handle.update(shown)
+
+
+def _rich_console(file: TextIO) -> Any:
+    try:
+        console = importlib.import_module("rich.console")
+    except ImportError:
+        return None
+    return console.Console(file=file, highlight=False, soft_wrap=True)
+
+
+def _screen(file: TextIO | None) -> _Screen:
+    if file is None and "ipykernel" in sys.modules and "IPython" in sys.modules:
+        shell = importlib.import_module("IPython").get_ipython()
+        if shell is not None and hasattr(shell, "kernel"):
+            return _Notebook(importlib.import_module("IPython.display"))
+    return _Terminal(file if file is not None else sys.stderr)
