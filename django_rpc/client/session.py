@@ -97,6 +97,9 @@ class Session:
         """How long a message may take by the settings, in seconds; None: for ever."""
         return self.config.timeout
 
+    #: Whether ``send`` takes ``asking``, by which a service tells what a stage would do.
+    can_explain = True
+
     @property
     def runs_here(self) -> bool:
         """Whether sending is evaluating, in the thread that sends."""
@@ -219,7 +222,7 @@ class _Call:
             self.told(response)
         if response.error is not None:
             raise self.failure(response.error)
-        wanted = len(self.request.outputs)
+        wanted = 0 if self.request.asking == "explain" else len(self.request.outputs)
         if len(response.outputs) != wanted:
             raise errors.BadResponse(
                 f"Request {self.request.id} was answered with {len(response.outputs)} values instead of {wanted}."

@@ -211,9 +211,13 @@ class Delayed(Operators, Refusals, DaskCollection):
 
         return plan([self.node])
 
-    def explain(self) -> str:
-        """The plan in words: services, round trips, nodes, transactions."""
-        return self.plan().explain()
+    def explain(self, ask: bool = True) -> str:
+        """What computing this will cost, in words: services, round trips, nodes, transactions, and the SQL.
+
+        The services are asked for the SQL, and for what they would refuse; they build it and run nothing, and show it
+        only where their SHOW_SQL is on.  With ``ask=False`` nothing is sent.
+        """
+        return self.plan().explain(ask, members(self.runner))
 
     # -- protocols -------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from django_rpc.graph.content import substitute
@@ -11,7 +12,7 @@ from django_rpc.graph.node import Apply, Literal, Node
 from django_rpc.graph.singly import asked_singly
 from django_rpc.graph.values import freeze
 
-__all__ = ["Given", "Plan", "Stage"]
+__all__ = ["Given", "Plan", "Stage", "some"]
 
 
 class Given(NamedTuple):
@@ -91,8 +92,9 @@ class Plan(NamedTuple):
         """How many times the client waits: messages to several services are under way at the same time."""
         return len({stage.tick for stage in self.messages})
 
-    def explain(self) -> str:
-        """The plan in words.
+    def explain(self, ask: bool = False, runners: Iterable[Any] = ()) -> str:
+        """The plan in words.  With ``ask``, also its SQL, and what would be refused: the services are asked for it,
+        which build the statements and run none (``runners`` are known ones, others are looked up by name).
 
         >>> from django_rpc.graph.node import Method, Source
         >>> from django_rpc.graph.planner import plan
@@ -106,8 +108,9 @@ class Plan(NamedTuple):
         if self.rounds < self.round_trips:
             trips += f" (in {_count(self.rounds, 'round')})"
         lines = [f"{trips}, {_count(nodes, 'node')}, {_count(len(self.outputs), 'output')}."]
-        for number, stage in enumerate(self.stages, 1):
-            lines += self._explain_stage(number, stage)
+        said = explainer().said_by_services(self, runners) if ask else {}
+        for number, stage in enumerate(self.stages):
+            lines += [*self._explain_stage(number + 1, stage), *said.get(number, ())]
         return "\n".join(lines)
 
     def values(self, results: Any) -> list[Any]:
@@ -125,12 +128,12 @@ class Plan(NamedTuple):
         else:
             lines = [f"Stage {number}: service {stage.service!r}, {count}, reads only (no transaction)."]
         calls = [node for node in stage.nodes if isinstance(node, Apply) and stage.service is None]
-        lines += _some("needs", "values of other stages", [self._boundary(one) for one in stage.given])
-        lines += _some("calls", "calls", [describe(node, 100) for node in calls])
-        lines += _some("writes", "writes", [describe(node, 100) for node in writes])
+        lines += some("needs", "values of other stages", [self._boundary(one) for one in stage.given])
+        lines += some("calls", "calls", [describe(node, 100) for node in calls])
+        lines += some("writes", "writes", [describe(node, 100) for node in writes])
         alone = [] if stage.service is None else asked_singly(stage.nodes)
-        lines += _some("asks one by one", "such reads", [f"{describe(one, 100)}: {why}" for one, why in alone])
-        return lines + _some("returns", "outputs", [describe(stage.nodes[index], 100) for index in stage.outputs])
+        lines += some("asks one by one", "such reads", [f"{describe(one, 100)}: {why}" for one, why in alone])
+        return lines + some("returns", "outputs", [describe(stage.nodes[index], 100) for index in stage.outputs])
 
     def _boundary(self, given: Given) -> str:
         """What a stage waits for, and why that is not a part of it."""
@@ -139,10 +142,16 @@ class Plan(NamedTuple):
         return f"{describe(given.node, 100)}, which {why} (stage {given.stage + 1})"
 
 
+def explainer() -> Any:
+    """What asks services: ``django_rpc.client.explain``."""
+    return importlib.import_module("django_rpc.client.explain")
+
+
 _SHOWN = 5  # writes and outputs of a stage are named
 
 
-def _some(word: str, noun: str, texts: list[str]) -> list[str]:
+def some(word: str, noun: str, texts: list[str]) -> list[str]:
+    """A line for each of the first few texts, and how many there are where there are more."""
     lines = [f"  {word} {text}" for text in texts[:_SHOWN]]
     return [*lines, f"  … {len(texts)} {noun} in all"] if len(texts) > _SHOWN else lines
 

@@ -49,7 +49,7 @@ class Runner(Protocol):
     ``service`` is the name that `Source` nodes carry (its alias in DATABASES); ``timeout`` is what its settings
     allow a message, in seconds (None: no limit).  ``send`` sends ONE message and returns what waits for its answer
     (``wait(timeout)``, ``await arrive(timeout)``: the values of the stage's outputs; ``done()``, ``cancel()``).
-    A profile sends with the keyword ``asking``.
+    A profile sends with the keyword ``asking``, and so does ``explain()`` where there is a true ``can_explain``.
     """
 
     @property
@@ -115,6 +115,10 @@ class ServiceRunner:
     @property
     def timeout(self) -> float | None:
         return resolve(self.service).timeout
+
+    @property
+    def can_explain(self) -> bool:
+        return bool(getattr(resolve(self.service), "can_explain", False))
 
     def send(self, stage: Stage, *, timeout: float | None = None, priority: bool = False, **asking: Any) -> Any:
         return resolve(self.service).send(stage, timeout=timeout, priority=priority, **asking)

@@ -16,7 +16,7 @@ from django_rpc.server.authenticate import REFUSAL, Caller, Refused, authenticat
 from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import settings
 from django_rpc.server.errors import report
-from django_rpc.server.evaluate import EvaluationError, Meter, evaluate
+from django_rpc.server.evaluate import EvaluationError, Meter, evaluate, explain
 from django_rpc.server.policy import CURRENT, Policy
 from django_rpc.server.request import RpcRequest
 from django_rpc.server.results import Results
@@ -113,6 +113,8 @@ def answer(request: Request, client: Client = _NOBODY) -> Response:
     if client.user is not None and site.asks_users:
         # At once, and not at the first model that wants to know: a denied model must not differ from an unknown one.
         policy.request.user.get_all_permissions()
+    if request.asking == "explain":
+        return explain(request, policy, _shown if settings.SHOW_SQL else None)
     trace: list[TraceEntry] = []
     meter = Meter() if request.asking == "profile" else None
     is_shown = settings.SHOW_SQL and (request.trace or meter is not None)

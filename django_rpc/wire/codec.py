@@ -66,6 +66,8 @@ class _ResponseForm(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorForm | None = None
     trace: tuple[TraceEntry, ...] = ()
     costs: tuple[NodeCost, ...] = ()
+    refused: list[ErrorForm] = []
+    later: tuple[int, ...] = ()
 
 
 class _RowsForm(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -303,6 +305,7 @@ def encode_response(response: Response, limits: Limits = RESPONSE_LIMITS) -> byt
         message["outputs"] = [pack(value) for value in response.outputs]
         if response.error is not None:
             message["error"] = error_form(pack, response.error)
+        refused = [error_form(pack, one) for one in response.refused]
     except RecursionError:
         raise too_deep(limits) from None
     except UnicodeEncodeError as error:
@@ -314,6 +317,10 @@ def encode_response(response: Response, limits: Limits = RESPONSE_LIMITS) -> byt
         ]
     if response.costs:
         message["costs"] = response.costs
+    if refused:
+        message["refused"] = refused
+    if response.later:
+        message["later"] = response.later
     data = _encode(message)
     check_size(data, limits)
     return data
@@ -328,13 +335,22 @@ def decode_response(data: bytes, limits: Limits = RESPONSE_LIMITS) -> Response:
         _check_version(form.v)
         outputs = tuple([_output(raw, unpack, limits) for raw in form.outputs])
         report = None if form.error is None else read_error(unpack, form.error)
+        refused = tuple([read_error(unpack, one) for one in form.refused])
     except _PARSER_ERRORS as error:
         raise _diagnose(data, error) from None
     except RecursionError:
         raise too_deep(limits) from None
     except _VALUE_ERRORS as error:
         raise BadValue(f"The response holds a value that cannot be read: {error}") from None
-    return Response(id=form.id, outputs=outputs, error=report, trace=form.trace, costs=form.costs)
+    return Response(
+        id=form.id,
+        outputs=outputs,
+        error=report,
+        trace=form.trace,
+        costs=form.costs,
+        refused=refused,
+        later=form.later,
+    )
 
 
 def _output(raw: msgspec.Raw, unpack: Unpacker, limits: Limits) -> Any:

@@ -18,7 +18,7 @@ _Claim = Annotated[str, msgspec.Meta(max_length=255)]
 
 
 #: What a request asks for beside, or in place of, its values.
-Asking = Literal["", "profile"]
+Asking = Literal["", "profile", "explain"]
 
 
 class ClientInfo(msgspec.Struct, frozen=True):
@@ -95,3 +95,5 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorReport | None = None
     trace: tuple[TraceEntry, ...] = ()
     costs: tuple[NodeCost, ...] = ()
+    refused: tuple[ErrorReport, ...] = ()
+    later: tuple[int, ...] = ()

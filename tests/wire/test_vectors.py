@@ -179,6 +179,19 @@ def profile_answer():
     return Response(id="p1", outputs=(3,), trace=trace, costs=(NodeCost(1, 1, 0.5, 0, 1),))
 
 
+def an_explained():
+    orders = source()
+    count = Method(parent=orders, name="count")
+    made = Method(parent=orders, name="create", kwargs={"total": count})
+    return Request(id="e1", nodes=(orders, count, made), outputs=(2,), asking="explain")
+
+
+def explain_answer():
+    refused = ErrorReport(code="PermissionDenied", message="This client may not create shop.Order.", node=3)
+    built = TraceEntry('SELECT COUNT(*) FROM "order"', 0.0, 1)
+    return Response(id="e1", trace=(built,), costs=(NodeCost(1, 1, 0.0, 0, 1),), refused=(refused,), later=(2,))
+
+
 def records_answer():
     client = Record("shop.Client", ("id", "name"), (7, "Ann"))
     lines = Table("shop.Line", ("id", "price"), [(1, Decimal("9.90")), (2, None)])
@@ -240,11 +253,13 @@ REQUESTS = {
     "request_kinds": every_kind,
     "request_values": every_value,
     "request_profile": a_profiled,
+    "request_explain": an_explained,
 }
 RESPONSES = {
     "response_rows": rows_answer,
     "response_records": records_answer,
     "response_profile": profile_answer,
+    "response_explain": explain_answer,
     "response_schema": schema_answer,
     "response_error": an_error,
     "response_remote_error": a_remote_error,

@@ -30,13 +30,14 @@ from django_rpc.server.evaluate import calls, elements, methods, prefetch, rows,
 from django_rpc.server.evaluate.engine import Engine, is_read
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.metered import Meter, MeteredEvaluator
+from django_rpc.server.evaluate.rehearsal import rehearse
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.failure import Failure
 from django_rpc.server.policy import CURRENT, Policy
 from django_rpc.server.schema import describe_models
-from django_rpc.wire.messages import NodeCost, Request
+from django_rpc.wire.messages import NodeCost, Request, Response
 
-__all__ = ["VISITORS", "EvaluationError", "Meter", "evaluate"]
+__all__ = ["VISITORS", "EvaluationError", "Meter", "evaluate", "explain"]
 
 Costs = tuple[NodeCost, ...]
 
@@ -98,6 +99,12 @@ def evaluate(request: Request, policy: Policy, meter: Meter | None = None) -> tu
         raise EvaluationError(None) from error
     finally:
         CURRENT.reset(token)
+
+
+def explain(request: Request, policy: Policy, shown: Callable[[Any, Any, dict[str, Any]], str] | None) -> Response:
+    """What ``request`` would do, and be refused; nothing is run (`rehearsal`)."""
+    locked = _databases(request, policy) if any(_locks(node) for node in request.nodes) else []
+    return rehearse(request, policy, (VISITORS, elements.SPECIAL), locked, shown)
 
 
 def _run(evaluator: Evaluator) -> tuple[Any, ...]:

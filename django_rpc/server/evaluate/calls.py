@@ -19,7 +19,7 @@ from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.options import ModelRpc
 from django_rpc.server.query import trusted
 
-__all__ = ["visit", "visit_function"]
+__all__ = ["registered", "visit", "visit_function"]
 
 
 def visit(ev: Evaluator, node: Call) -> Any:
@@ -32,7 +32,7 @@ def visit(ev: Evaluator, node: Call) -> Any:
         return _on_query(ev, parent, node, bare=isinstance(node.parent, Source))(*args, **kwargs)
     if isinstance(parent, Model):
         instance = ev.real(parent)
-        rpc = _registered(ev, type(instance), node.name)
+        rpc = registered(ev, type(instance), node.name)
         own = _of_class(rpc, node.name)
         if own is not None:
             return own(ev.policy.request, instance, *args, **kwargs)
@@ -57,7 +57,8 @@ def _unknown(kind: str, name: str) -> AttributeError:
     return AttributeError(f"'{kind}' has no method '{name}' that can be called from afar.")
 
 
-def _registered(ev: Evaluator, model: type[Model], name: str) -> ModelRpc:
+def registered(ev: Evaluator, model: type[Model], name: str) -> ModelRpc:
+    """What registered a method by this name; raises where this client may not call it."""
     exposure = ev.policy.exposure(model)
     if exposure is None or name not in exposure.methods:
         raise _unknown(model.__name__, name)
@@ -72,7 +73,7 @@ def _of_class(rpc: ModelRpc, name: str) -> Any:
 
 
 def _on_query(ev: Evaluator, queryset: QuerySet, node: Call, bare: bool) -> Callable[..., Any]:
-    rpc = _registered(ev, queryset.model, node.name)
+    rpc = registered(ev, queryset.model, node.name)
     own = _of_class(rpc, node.name)
     if own is not None:
         return lambda *args, **kwargs: own(ev.policy.request, _rows(ev, queryset, bare), *args, **kwargs)

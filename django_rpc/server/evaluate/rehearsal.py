@@ -1,0 +1,205 @@
+"""What a request would do, for ``asking: "explain"``: its SQL is built and not run, and what is refused is said.
+
+The engine evaluates as ever, with every database connection guarded: a statement that is about to run is noted, and
+its value is `Unknown` from then on, and so is all that is made of it.  Nothing that writes is called, nor any code
+that the service registered; only whether this client may do it is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.models import Model, QuerySet
+
+from django_rpc.graph.node import Call, Insert, Method, Node, Save
+from django_rpc.graph.registered import Function
+from django_rpc.graph.shapes import is_asked
+from django_rpc.server.evaluate import calls, prefetch
+from django_rpc.server.evaluate.engine import Engine, Lane
+from django_rpc.server.evaluate.frames import Failure, Frame
+from django_rpc.server.evaluate.metered import Meter, MeteredEvaluator
+from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.policy import CURRENT, Policy
+from django_rpc.wire.messages import NodeCost, Request, Response, TraceEntry
+
+__all__ = ["rehearse"]
+
+Shown = Callable[[Any, Any, dict[str, Any]], str]
+
+
+class NotRun(BaseException):
+    """In place of a statement's rows.  No Exception: nobody between the database and the engine shall handle it."""
+
+
+class Unknown(Exception):
+    """A value that there is only when the request runs."""
+
+
+#: The operation of the methods that write; what is not here is asked for when it runs.
+_OPERATIONS = {
+    **dict.fromkeys(("create", "get_or_create", "update_or_create"), "create"),
+    **dict.fromkeys(("update", "bulk_update", "getset"), "update"),
+    "delete": "delete",
+}
+
+
+def rehearse(request: Request, policy: Policy, tables: Any, locked: list[str], shown: Shown | None) -> Response:
+    """The answer to a request that asks for an explanation.
+
+    ``tables`` are the engine's visitors and special kinds; ``locked`` the databases on which a query locks rows;
+    ``shown`` makes the text of a statement, None where this service does not show any.
+    """
+    meter = Meter()
+    trace: list[TraceEntry] = []
+    given = (request, policy, any(node.writes for node in request.nodes), {"Prefetch": prefetch.make})
+    evaluator = MeteredEvaluator(meter, *given)
+    token = CURRENT.set(policy)
+    try:
+        with contextlib.ExitStack() as stack:
+            for alias in locked:  # Django asks for a transaction before it builds such a query
+                stack.enter_context(transaction.atomic(using=alias))
+            stack.enter_context(_guarded(meter, trace, shown))
+            engine = _Rehearsal(evaluator, *tables)
+            failures = _go_through(engine)
+    finally:
+        CURRENT.reset(token)
+    for frame in meter.frames:
+        for columns in (*frame.columns.values(), *frame.lists.values()):
+            failures += [value for value in columns.values() if type(value) is Failure]
+    refused = {id(one.error): one for one in failures if type(one.error) is not Unknown}
+    statements = meter.statements
+    places = sorted(number for number in statements if number is not None)
+    return Response(
+        id=request.id,
+        trace=tuple(trace),
+        costs=tuple([NodeCost(number, 1, 0.0, 0, statements[number]) for number in places]),
+        refused=tuple([one.report() for one in refused.values()]),
+        later=_later(request, meter, {*statements, *engine.asked, *[one.position for one in refused.values()]}),
+    )
+
+
+class _Rehearsal(Engine):
+    """The engine, for which no statement has rows.  ``asked`` are the places of what was asked together with others."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked: set[int] = set()
+
+    def single(self, node: Node, frame: Frame, row: int) -> Any:
+        if not node.writes and not isinstance(node, Call | Function):
+            try:
+                return super().single(node, frame, row)
+            except NotRun:
+                return Failure(Unknown(), self.ev.position)
+        self._at(node, frame, row)
+        try:
+            _check(self.ev, node)
+        except NotRun:
+            pass
+        except Exception as error:  # noqa: BLE001 - it is what would be refused
+            return getattr(error, "failure", None) or Failure(error, self.place[node])
+        return Failure(Unknown(), self.place[node])
+
+    def _group(self, group: list[Node], frame: Frame, rows: list[int]) -> None:
+        try:
+            super()._group(group, frame, rows)
+        except NotRun:
+            self.asked |= {self.place[node] for node in group}
+            for node in group:
+                column = frame.columns.setdefault(node, {})
+                for row in rows:
+                    column.setdefault(row, Failure(Unknown(), self.place[node]))
+
+    def read_queries(self, lanes: list[Lane]) -> None:
+        try:
+            super().read_queries(lanes)
+        except NotRun:
+            self.asked |= {self.place[node] for node, _, _ in lanes}
+            for node, frame, row in lanes:
+                frame.lists.setdefault(node, {})[row] = Failure(Unknown(), self.place[node])
+
+    def _is_fatal(self, failure: Failure, frame: Frame) -> bool:
+        return False
+
+
+def _go_through(engine: _Rehearsal) -> list[Failure]:
+    """Evaluate everything, and read the outputs; the failures that are nobody's value."""
+    evaluator = engine.ev
+    failures: list[Failure] = []
+
+    def tried(step: Callable[[], object]) -> None:
+        try:
+            step()
+        except NotRun:
+            pass
+        except Exception as error:  # noqa: BLE001 - it is what would be refused
+            failures.append(Failure(error, evaluator.position))
+
+    def read(position: int) -> None:
+        evaluator.position = position
+        value = engine.output(evaluator.request.nodes[position])
+        evaluator.position = position
+        if isinstance(value, QuerySet | Relation):
+            evaluator.results(value.queryset(evaluator) if isinstance(value, Relation) else value)
+
+    tried(engine.run)
+    tried(engine.read_outputs)
+    for position in evaluator.request.outputs:
+        tried(lambda position=position: read(position))  # type: ignore[misc]
+    return failures
+
+
+def _check(ev: Any, node: Node) -> None:
+    """Raises what refuses this client a write or a call."""
+    if isinstance(node, Function):
+        ev.policy.function(node.name)
+    elif isinstance(node, Save):
+        ev.policy.require(ev.policy.model(node.model), "create" if node.adding else "update")
+    elif isinstance(node, Insert):
+        ev.policy.require(ev.policy.model(node.model), "create")
+    elif isinstance(node, Call | Method):
+        parent = ev.values[node.parent]
+        model = type(parent) if isinstance(parent, Model) else getattr(parent, "model", None)
+        if model is not None and isinstance(node, Call):
+            calls.registered(ev, model, node.name)
+        elif model is not None and node.name in _OPERATIONS:
+            ev.policy.require(model, _OPERATIONS[node.name])
+
+
+def _later(request: Request, meter: Meter, told: set[int | None]) -> tuple[int, ...]:
+    """The nodes that ask or do something, of which nothing was ``told``: only the run itself will tell what."""
+    known: set[Node] = set()
+    for frame in meter.frames:
+        for node, column in frame.columns.items():
+            if column and all(type(value) is not Failure for value in column.values()):
+                known.add(node)
+    return tuple(
+        [
+            position
+            for position, node in enumerate(request.nodes)
+            if (node.writes or is_asked(node) or isinstance(node, Call | Function))
+            and node not in known
+            and position not in told
+        ]
+    )
+
+
+@contextlib.contextmanager
+def _guarded(meter: Meter, trace: list[TraceEntry], shown: Shown | None) -> Iterator[None]:
+    """No statement runs on any database: it is noted, and `NotRun`."""
+
+    def wrapper(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        meter.statements[meter.position] += 1
+        if shown is not None:
+            text = shown(sql, params, context)
+            trace.append(TraceEntry(text if text != "None" else f"{sql} with {params!r}", 0.0, meter.position))
+        raise NotRun
+
+    with contextlib.ExitStack() as stack:
+        for connection in connections.all():
+            if hasattr(connection, "execute_wrapper"):
+                stack.enter_context(connection.execute_wrapper(wrapper))
+        yield
