@@ -22,8 +22,13 @@ from django_rpc.celery.task import register
 from django_rpc.client.app import JSON_ONLY
 from django_rpc.client.config import Config
 from django_rpc.client.errors import ImproperSettings
+from django_rpc.wire.names import PRUNE_TASK_NAME
 
 __all__ = ["app", "celery", "make_app"]
+
+
+#: How often the ledger is pruned.
+PRUNE_SECONDS = 3600.0
 
 
 def make_app(options: dict[str, Any]) -> Celery:
@@ -60,6 +65,14 @@ def _defaults(config: Config) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         "broker_connection_retry_on_startup": True,
         "worker_consumer": f"{Consumer.__module__}:{Consumer.__qualname__}",
+        # Where somebody runs beat: `celery -A django_rpc.celery.app beat`, or the worker's option -B.
+        "beat_schedule": {
+            PRUNE_TASK_NAME: {
+                "task": PRUNE_TASK_NAME,
+                "schedule": PRUNE_SECONDS,
+                "options": {"queue": config.default_queue, "expires": PRUNE_SECONDS},
+            }
+        },
         "timezone": settings.TIME_ZONE or "UTC",
         "enable_utc": True,
     }

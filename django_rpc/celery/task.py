@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, signals
@@ -13,7 +14,7 @@ from django.db import close_old_connections
 from django_rpc.celery.reply import ReplyLists
 from django_rpc.wire.codec import encode_response
 from django_rpc.wire.messages import ErrorReport, Response
-from django_rpc.wire.names import TASK_NAME, is_redis, reply_key
+from django_rpc.wire.names import PRUNE_TASK_NAME, TASK_NAME, is_redis, reply_key, request_of
 
 __all__ = ["register"]
 
@@ -37,7 +38,7 @@ class Request(WorkerRequest):
 
 
 def register(app: Celery, *, reply_url: str | None = None) -> Any:
-    """Put the task on ``app``, so that its workers answer calls; returns the task.
+    """Put the task on ``app``, so that its workers answer calls (and ``django_rpc.prune``, for beat); returns the task.
 
     Answers go to reply lists where the app's result backend is Redis (or ``reply_url`` names one), and by the
     app's result backend otherwise.  The queues are those that the app's workers consume; clients name them.
@@ -63,8 +64,20 @@ def register(app: Celery, *, reply_url: str | None = None) -> Any:
         Request=f"{Request.__module__}:{Request.__qualname__}",
         reply_lists=lists,
     )
+    app.task(_prune, name=PRUNE_TASK_NAME, shared=False, ignore_result=True, serializer="json")
     signals.task_failure.connect(_answer_for_the_lost, weak=False, dispatch_uid="django_rpc.worker_lost")
     return task
+
+
+def _prune() -> dict[str, int]:
+    """Delete old entries of the ledger, as ``manage.py rpc_prune`` does: for Celery beat."""
+    from django_rpc.server.pruning import prune
+
+    close_old_connections()
+    try:
+        return prune()
+    finally:
+        close_old_connections()
 
 
 class _Lists:
@@ -98,38 +111,45 @@ class _Lists:
 def _call(task: Any, text: str, reply_to: str | None, token: str | None, lists: _Lists) -> str | None:
     request = task.request
     if request.is_eager:  # in the caller's thread and transaction: its connections are its own
-        return _answer(request, text, token).decode()
+        answer, finish = _answer(request, text, token)
+        finish()
+        return answer.decode()
     close_old_connections()
     try:
-        answer = _answer(request, text, token)
-        if reply_to is None:
-            return answer.decode()
-        lists.push(request.id, reply_to, answer)
-        return None
+        answer, finish = _answer(request, text, token)
+        if reply_to is not None:
+            lists.push(request.id, reply_to, answer)
+        finish()
+        return answer.decode() if reply_to is None else None
     finally:
         close_old_connections()  # when the client has its answer already
 
 
-def _answer(request: Any, text: str, token: str | None) -> bytes:
-    from django_rpc.server import handle, seal  # needs the app registry, which is not there when Celery imports us
+def _answer(request: Any, text: str, token: str | None) -> tuple[bytes, Callable[[], None]]:
+    """The answer, and what to call when it has been sent."""
+    from django_rpc.server import seal, serve  # needs the app registry, which is not there when Celery imports us
 
     foreign = [name for name in _FOREIGN if getattr(request, name, None)]
     if foreign:
         for name in _FOREIGN:
             setattr(request, name, None)  # Celery looks there when the task has returned
         told = _refusal(request, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
-        return seal(told, text.encode(), token, request.id or "")
+        return seal(told, text.encode(), token, request.id or ""), _nothing
     try:
-        answer: bytes = handle(text.encode(), token, request.id or "")
+        served: tuple[bytes, Callable[[], None]] = serve(text.encode(), token, request.id or "")
     except Exception:  # a defect of ours: the client shall know, and not wait for its time-out
         logger.exception("Request %s could not be answered.", request.id)
         told = _refusal(request, "Remote", "The service failed in a way that it did not foresee; its log says how.")
-        return seal(told, text.encode(), token, request.id or "")
-    return answer
+        return seal(told, text.encode(), token, request.id or ""), _nothing
+    return served
+
+
+def _nothing() -> None:
+    """There is nothing to do."""
 
 
 def _refusal(request: Any, code: str, message: str) -> bytes:
-    return encode_response(Response(id=request.id or "", error=ErrorReport(code=code, message=message)))
+    return encode_response(Response(id=request_of(request.id or ""), error=ErrorReport(code=code, message=message)))
 
 
 def _answer_for_the_lost(
@@ -143,7 +163,7 @@ def _answer_for_the_lost(
         return  # Celery has stored the failure in its result backend
     message = f"The process that worked on the request is gone ({exception}). Whether it wrote anything is not known."
     report = ErrorReport(code="WorkerLost", message=message)
-    answer = encode_response(Response(id=task_id, error=report))
+    answer = encode_response(Response(id=request_of(task_id), error=report))
     sender.reply_lists.push(task_id, reply_to, _sealed(answer, args, kwargs, task_id))
 
 

@@ -31,7 +31,8 @@ _KEYS = {attribute: key for key, attribute in _OWN.items()}
 #: Keys that stand in the same dict and are somebody else's: Django's, and those of the server half (DJANGO_RPC).
 _OTHER = frozenset(
     "ENGINE NAME USER PASSWORD HOST PORT OPTIONS TIME_ZONE TEST ATOMIC_REQUESTS AUTOCOMMIT CONN_MAX_AGE "
-    "CONN_HEALTH_CHECKS DISABLE_SERVER_SIDE_CURSORS STRICT LIMITS CLIENTS CACHE SHOW_SQL SHOW_TRACEBACK".split()
+    "CONN_HEALTH_CHECKS DISABLE_SERVER_SIDE_CURSORS STRICT LIMITS LEDGER_DAYS CLIENTS CACHE SHOW_SQL "
+    "SHOW_TRACEBACK".split()
 )
 #: How alike an unknown key must be to one of ours to be taken for a slip of the finger.
 _TYPO = 0.8

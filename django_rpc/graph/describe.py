@@ -295,6 +295,10 @@ def _function(node: registered.Function, limit: int, depth: int) -> str:
     return f"{node.name}({_arguments(node.args, node.kwargs, limit, depth)})"
 
 
+def _outcome(node: kinds.Outcome, limit: int, depth: int) -> str:
+    return f"outcome({node.request!r}{', settle=True' if node.settle else ''})"
+
+
 def _held(node: kinds.Held, limit: int, depth: int) -> str:
     return _value(node.value, limit, depth)
 
@@ -341,6 +345,7 @@ _STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
     kinds.Save: _save,
     kinds.Insert: _insert,
     kinds.Schema: _schema,
+    kinds.Outcome: _outcome,
     elements.Param: _param,
     elements.Map: _scope("map"),
     elements.Where: _scope("filter_by"),

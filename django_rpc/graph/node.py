@@ -42,6 +42,7 @@ __all__ = [
     "Method",
     "Node",
     "Operator",
+    "Outcome",
     "Rows",
     "Save",
     "Schema",
@@ -341,6 +342,22 @@ class Schema(Node, frozen=True, eq=False):
             vocabulary.check_model(label)
 
 
+class Outcome(Node, frozen=True, eq=False):
+    """What became of an earlier request of this client, by its id.
+
+    With ``settle``, one that has not been done will not be done any more.  The value is a dict: ``state`` is "done",
+    "refused", "withdrawn", "partly" or "unknown"; where there is a trace of it, ``at`` is when, and ``answer`` the text
+    of the response.
+    """
+
+    service: str
+    request: str
+    settle: bool = False
+
+    def __post_init__(self) -> None:
+        vocabulary.check_request_id(self.request)
+
+
 class Held(Node, frozen=True, eq=False):
     """A Python object of the client that is no plain data; what it holds in containers may be nodes.
 
@@ -389,6 +406,7 @@ KINDS: dict[str, type[Node]] = {
     "save": Save,
     "insert": Insert,
     "schema": Schema,
+    "outcome": Outcome,
 }
 
 #: The kinds that never cross the wire, since they run in the client.

@@ -21,6 +21,7 @@ __all__ = [
     "check_model",
     "check_operator",
     "check_path",
+    "check_request_id",
 ]
 
 
@@ -208,6 +209,7 @@ FIELDS: dict[str, frozenset[str]] = dict.fromkeys(
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _MODEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}(\.[A-Za-z_][A-Za-z0-9_]{0,99}){1,2}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _PATH = re.compile(r"[A-Za-z0-9_]{1,255}")
 #: Paths that start with Django's own field ``_order``, or with the name that Django gives a hidden relation.
 _UNDERSCORED = re.compile(r"_order(__[A-Za-z0-9_]{1,200})?|_?[A-Za-z0-9][A-Za-z0-9_]{0,199}_\+(__[A-Za-z0-9_]{1,200})?")
@@ -241,6 +243,12 @@ def check_path(path: object) -> None:
         if _UNDERSCORED.fullmatch(path):
             return
     raise ValueError(f"{path!r} is not a valid lookup path.")
+
+
+def check_request_id(request_id: object) -> None:
+    """``request_id`` may be the id of a request."""
+    if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
+        raise ValueError(f"{request_id!r} cannot be a request's id: use letters, digits and . _ : - , at most 128.")
 
 
 def check_model(label: object) -> None:

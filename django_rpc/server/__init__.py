@@ -10,12 +10,22 @@ from django_rpc.server.permissions import DjangoModelPermissions
 from django_rpc.server.request import RpcRequest
 from django_rpc.server.sites import RpcSite, autodiscover, site
 
-__all__ = ["DjangoModelPermissions", "ModelRpc", "RpcRequest", "RpcSite", "autodiscover", "handle", "seal", "site"]
+__all__ = [
+    "DjangoModelPermissions",
+    "ModelRpc",
+    "RpcRequest",
+    "RpcSite",
+    "autodiscover",
+    "handle",
+    "seal",
+    "serve",
+    "site",
+]
 
 
 def __getattr__(name: str) -> Any:
     # Late: an rpc.py imports this package while the apps are still being loaded.
-    if name in ("handle", "seal"):
+    if name in ("handle", "seal", "serve"):
         from django_rpc.server import handler
 
         return getattr(handler, name)

@@ -15,6 +15,7 @@ from django_rpc.server import replays
 from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import settings
 from django_rpc.wire.messages import ErrorReport
+from django_rpc.wire.names import request_of
 
 if TYPE_CHECKING:
     from django_rpc.wire.signing import Claims
@@ -86,7 +87,7 @@ def identify(message: bytes, token: Any, request_id: str = "") -> Caller:
         raise Refused(str(error)) from error
     if claims.hash != digest(message):
         raise Refused("it is not the message that was signed.")
-    if request_id and request_id != claims.request_id:
+    if request_id and request_of(request_id) != claims.request_id:
         raise Refused("its envelope has the id of another request.")
     return Caller(clients[claims.client], claims)
 

@@ -44,6 +44,8 @@ DEFAULTS: dict[str, Any] = {
     "KEY_ID": "default",
     # The entry of CACHES in which used tokens are remembered.
     "CACHE": "default",
+    # How long the ledger knows a request that wrote; longer than any message can be under way.
+    "LEDGER_DAYS": 7,
     # The names of both ends, as in DATABASES of a client.
     "BROKER_URL": "",
     "RESULT_BACKEND": "",

@@ -15,6 +15,7 @@ from django.db import models, transaction, utils
 
 from django_rpc.server.conf import settings
 from django_rpc.server.functions import UnknownFunction
+from django_rpc.server.ledger import LedgerError
 from django_rpc.server.policy import ClientFieldError, UnknownModel
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport
@@ -75,6 +76,8 @@ def report(error: BaseException, node: int | None = None, records: Any = None) -
     """The report of ``error``.  ``records`` makes the records of the instances that an error carries."""
     if isinstance(error, WireError):
         return ErrorReport(code=error.code, message=str(error), node=error.node)
+    if isinstance(error, LedgerError):
+        return error.report()
     code, remote_name = _code(error)
     return ErrorReport(
         code=code,

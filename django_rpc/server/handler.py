@@ -7,11 +7,13 @@ import itertools
 import logging
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from django.db import connections
 
+from django_rpc.server import ledger
 from django_rpc.server.authenticate import REFUSAL, Caller, Refused, authenticate, identify
 from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import settings
@@ -25,8 +27,9 @@ from django_rpc.server.users import user_of
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport, Request, Response, TraceEntry
+from django_rpc.wire.names import request_of
 
-__all__ = ["answer", "handle", "seal"]
+__all__ = ["answer", "handle", "seal", "serve"]
 
 logger = logging.getLogger("django_rpc.server")
 
@@ -43,14 +46,23 @@ def handle(message: bytes, token: str | None = None, request_id: str = "") -> by
 
     ``token`` says who made it (wire/signing.py); ``request_id`` is the id on the envelope that brought it.
     """
+    made, finish = serve(message, token, request_id)
+    finish()
+    return made
+
+
+def serve(message: bytes, token: str | None = None, request_id: str = "") -> tuple[bytes, Callable[[], None]]:
+    """`handle` in two steps: the answer, and what to call when it has been sent.
+
+    After that the same message is not taken again.  If the worker dies before, the message comes again, and its
+    sender, who may have no answer yet, must not be told that it is refused.
+    """
     try:
         caller = authenticate(message, token, request_id)
     except Refused as reason:
         logger.warning("A request was refused: %s", reason, extra={"rpc_request": _harmless(request_id)})
-        return encode_response(Response(id=_addressed(request_id), error=REFUSAL))
-    sealed = caller.seal(_handle(message, caller, request_id))
-    caller.finish()
-    return sealed
+        return encode_response(Response(id=_addressed(request_id), error=REFUSAL)), lambda: None
+    return caller.seal(_handle(message, caller, request_id)), caller.finish
 
 
 def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "") -> bytes:
@@ -67,48 +79,46 @@ def _handle(message: bytes, caller: Caller, request_id: str) -> bytes:
     except WireError as error:
         logger.warning("A message was refused: %s", error.code, extra={"rpc_request": error.request_id or ""})
         return encode_response(Response(id=_addressed(error.request_id or request_id), error=report(error)))
-    if not _is_first(request, caller):
+    if not _is_of_token(request, caller):
         return encode_response(Response(id=request.id, error=REFUSAL))
+    entry = ledger.entry_for(message, request, insists=caller.again)
+    response: Response | bytes
     try:
-        response = answer(request, caller.client)
+        response = answer(request, caller.client, entry)
     except Exception as error:
         logger.exception("The request could not be answered", extra=_extra(request))
         failed = ErrorReport(code="Remote", message="The service failed.", remote_name=type(error).__name__)
-        response = Response(id=request.id, error=failed)
+        response = _refused(Response(id=request.id, error=failed), entry, error)
+    if isinstance(response, bytes):
+        return response
     try:
-        return encode_response(response)
-    except (WireError, RecursionError) as error:
+        return ledger.sendable(response)
+    except TypeError as error:
         logger.warning("An answer could not be encoded: %s", error, extra=_extra(request))
-        said = report(TypeError(f"The answer cannot be sent: {error}"))
-        return encode_response(Response(id=request.id, error=said))
+        return encode_response(Response(id=request.id, error=report(error)))
 
 
-def _is_first(request: Request, caller: Caller) -> bool:
-    """Whether a signed request is the one that its token names, and does not write what may be written already."""
-    claims = caller.claims
-    if claims is None:
+def _is_of_token(request: Request, caller: Caller) -> bool:
+    """Whether a signed request is the one that its token names."""
+    if caller.claims is None or caller.claims.request_id == request.id:
         return True
-    if claims.request_id != request.id:
-        logger.warning("A request was refused: its token has the id of another one", extra=_extra(request))
-        return False
-    if caller.again and any(node.writes for node in request.nodes):
-        logger.warning("A request was refused: it writes, and was begun before", extra=_extra(request))
-        return False
-    return True
+    logger.warning("A request was refused: its token has the id of another one", extra=_extra(request))
+    return False
 
 
 def _addressed(request_id: str) -> str:
     """The id for an answer: as the envelope has it, where it is one."""
-    return request_id if _REQUEST_ID.fullmatch(request_id) else _UNKNOWN_ID
+    return request_of(request_id) if _REQUEST_ID.fullmatch(request_id) else _UNKNOWN_ID
 
 
-def answer(request: Request, client: Client = _NOBODY) -> Response:
-    """The answer to a decoded request of ``client``; never raises for anything that a client can ask for."""
+def answer(request: Request, client: Client = _NOBODY, entry: ledger.Entry | None = None) -> Response | bytes:
+    """The answer to a decoded request of ``client``; never raises for anything that a client can ask for.
+
+    ``entry`` is that of a request that writes.  Bytes are an answer as the ledger keeps it.
+    """
     started = time.monotonic()
     if request.expires is not None and request.expires < time.time():
-        logger.warning("The request came too late", extra=_extra(request))
-        late = ErrorReport(code="RequestExpired", message="The request reached the service after its time-out.")
-        return Response(id=request.id, error=late)
+        return _late(request, entry, client.name)
     policy = Policy(site, RpcRequest(request.id, client.name, request.client, user_of(client)))
     if client.user is not None and site.asks_users:
         # At once, and not at the first model that wants to know: a denied model must not differ from an unknown one.
@@ -120,16 +130,40 @@ def answer(request: Request, client: Client = _NOBODY) -> Response:
     is_shown = settings.SHOW_SQL and (request.trace or meter is not None)
     with _traced(trace if is_shown else None, meter) if is_shown or meter is not None else contextlib.nullcontext():
         try:
-            outputs, costs = evaluate(request, policy, meter)
+            outputs, costs = evaluate(request, policy, meter, entry)
             response = Response(id=request.id, outputs=outputs, costs=costs)
         except EvaluationError as error:
-            response = Response(id=request.id, error=_reported(error, policy, request))
+            said = Response(id=request.id, error=_reported(error, policy, request))
+            refused = _refused(said, entry, error.__cause__)
+            if isinstance(refused, bytes):
+                return refused
+            response = refused
+        except ledger.Duplicate:
+            logger.info("The request came again", extra=_extra(request))
+            return entry.first()
     if trace:
         response = msgspec.structs.replace(response, trace=tuple(trace))
     if logger.isEnabledFor(logging.INFO):
         extra = {**_extra(request), "rpc_client": client.name, "rpc_seconds": time.monotonic() - started}
         logger.info("The request was answered", extra=extra)
+    if entry is not None and entry.answer is not None and response.error is None and not (trace or response.costs):
+        return entry.answer
     return response
+
+
+def _late(request: Request, entry: ledger.Entry | None, client: str) -> Response | bytes:
+    """The answer to a request that came after its time-out: it is not done now."""
+    logger.warning("The request came too late", extra=_extra(request))
+    kept = entry.earlier(client) if entry is not None else None
+    late = ErrorReport(code="RequestExpired", message="The request reached the service after its time-out.")
+    return kept or Response(id=request.id, error=late)
+
+
+def _refused(response: Response, entry: ledger.Entry | None, cause: BaseException | None) -> Response | bytes:
+    """An answer that says no: noted in the ledger, or what the ledger says instead."""
+    if entry is None:
+        return response
+    return entry.refuse(response, cause) or response
 
 
 def _reported(error: EvaluationError, policy: Policy, request: Request) -> ErrorReport:

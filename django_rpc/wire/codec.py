@@ -38,7 +38,7 @@ from django_rpc.wire.rows import decode_rows
 from django_rpc.wire.tags import ErrorForm, Unpacker, read_error
 from django_rpc.wire.values import Packer, error_form
 
-__all__ = ["decode_request", "decode_response", "encode_request", "encode_response"]
+__all__ = ["decode_request", "decode_response", "encode_request", "encode_response", "request_content"]
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: What msgspec raises for bytes that are no text, no JSON, or not of the form.
@@ -57,6 +57,15 @@ class _RequestForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     shapes: dict[str, tuple[str, ...]] = {}
     trace: bool = False
     asking: Asking = ""
+    once: bool = False
+
+
+class _ContentForm(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request asks for, as it was written: what two deliveries of one request have in common."""
+
+    nodes: msgspec.Raw
+    outputs: msgspec.Raw
+    shapes: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class _ResponseForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +106,7 @@ class _Format:
 
     encode: Callable[[Any], bytes]
     request: Callable[[bytes], _RequestForm]
+    content: Callable[[bytes], _ContentForm]
     response: Callable[[bytes], _ResponseForm]
     rows: Callable[[msgspec.Raw], _RowsOutput]
     table: Callable[[msgspec.Raw], _TableOutput]
@@ -106,6 +116,7 @@ class _Format:
 _JSON = _Format(
     encode=msgspec.json.Encoder().encode,
     request=msgspec.json.Decoder(_RequestForm).decode,
+    content=msgspec.json.Decoder(_ContentForm).decode,
     response=msgspec.json.Decoder(_ResponseForm).decode,
     rows=msgspec.json.Decoder(_RowsOutput).decode,
     table=msgspec.json.Decoder(_TableOutput).decode,
@@ -149,6 +160,8 @@ def encode_request(request: Request, limits: Limits = REQUEST_LIMITS) -> bytes:
         message["trace"] = True
     if request.asking:
         message["asking"] = request.asking
+    if request.once:
+        message["once"] = True
     data = _encode(message)
     check_size(data, limits)
     check_depth(data, limits)
@@ -217,7 +230,20 @@ def _request(form: _RequestForm, limits: Limits) -> Request:
         shapes=form.shapes,
         trace=form.trace,
         asking=form.asking,
+        once=form.once,
     )
+
+
+def request_content(data: bytes) -> bytes:
+    """What a request asks for, without who asks and when: equal for two sendings of one request.
+
+    ``data`` is a message that `decode_request` has read.
+
+    >>> request_content(b'{"v":1,"id":"r1","expires":5,"nodes":[["source","shop.Order"]],"outputs":[0]}')
+    b'[["source","shop.Order"]][0]{}'
+    """
+    form = _JSON.content(data)
+    return b"".join(map(bytes, (form.nodes, form.outputs, form.shapes)))
 
 
 def _nodes(forms: list[Any], limits: Limits) -> tuple[Node, ...]:

@@ -46,6 +46,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     shapes: dict[str, tuple[str, ...]] = {}
     trace: bool = False  # ask for the SQL that ran; the server's SHOW_SQL decides
     asking: Asking = ""  # what else is asked for than the values
+    once: bool = False  # refuse it rather than do it where no ledger holds that it is done once
 
 
 class TraceEntry(msgspec.Struct, frozen=True, array_like=True):

@@ -5,13 +5,26 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["REPLY_PREFIX", "TASK_NAME", "is_redis", "redis_url", "reply_key", "task_keywords"]
+__all__ = [
+    "PRUNE_TASK_NAME",
+    "REPLY_PREFIX",
+    "TASK_NAME",
+    "is_redis",
+    "redis_url",
+    "reply_key",
+    "request_of",
+    "sending_of",
+    "task_keywords",
+]
 
 #: The one Celery task of the protocol.
 TASK_NAME = "django_rpc.call"
+#: What Celery beat calls at the service, to prune its ledger.
+PRUNE_TASK_NAME = "django_rpc.prune"
 #: Keys of reply lists begin with this; the request's id follows.
 REPLY_PREFIX = "django_rpc:reply:"
 
+_SENDING = "::"
 _CELERY_CERT_REQS = re.compile(r"(?<=ssl_cert_reqs=)CERT_(\w+)")
 
 
@@ -31,6 +44,24 @@ def task_keywords(reply_to: str | None, token: str | None) -> dict[str, Any]:
     {'reply_to': None}
     """
     return {"reply_to": reply_to} if token is None else {"reply_to": reply_to, "token": token}
+
+
+def sending_of(request_id: str, number: str) -> str:
+    """The id of one message of several that bring the same request: each has a way back of its own.
+
+    >>> sending_of("order-4711", "a1")
+    'order-4711::a1'
+    """
+    return f"{request_id}{_SENDING}{number}"
+
+
+def request_of(message_id: str) -> str:
+    """The id of the request that a message brings.
+
+    >>> request_of("order-4711::a1"), request_of("7f")
+    ('order-4711', '7f')
+    """
+    return message_id.partition(_SENDING)[0]
 
 
 def is_redis(url: str | None) -> bool:

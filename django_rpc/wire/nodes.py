@@ -24,6 +24,7 @@ from django_rpc.graph.node import (
     Method,
     Node,
     Operator,
+    Outcome,
     Rows,
     Save,
     Schema,
@@ -162,6 +163,11 @@ class FunctionForm(_Form, frozen=True, tag="function"):
     reads_only: bool
 
 
+class OutcomeForm(_Form, frozen=True, tag="outcome"):
+    request: str
+    settle: bool
+
+
 AnyForm = (
     SourceForm
     | MethodForm
@@ -181,6 +187,7 @@ AnyForm = (
     | CondForm
     | SchemaForm
     | FunctionForm
+    | OutcomeForm
 )
 
 
@@ -221,6 +228,7 @@ WRITERS: dict[type[Node], Callable[[Packer, Any], Any]] = {
     Cond: lambda pack, n: ("cond", *map(pack.reference, (n.test, n.then, n.otherwise))),
     Schema: lambda pack, n: ("schema", n.models),
     Function: lambda pack, n: ("function", n.name, pack.sequence(n.args), pack.mapping(n.kwargs), n.reads_only),
+    Outcome: lambda pack, n: ("outcome", n.request, n.settle),
 }
 
 
@@ -324,6 +332,7 @@ READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
     CondForm: _read_cond,
     FunctionForm: _read_function,
     SchemaForm: lambda unpack, form: Schema(service=_HERE, models=form.models),
+    OutcomeForm: lambda unpack, form: Outcome(service=_HERE, request=form.request, settle=form.settle),
 }
 
 _FORM_KINDS = {form.__struct_config__.tag for form in _Form.__subclasses__()}

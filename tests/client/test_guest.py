@@ -60,8 +60,8 @@ def handle(monkeypatch):
     def use(function):
         monkeypatch.setattr(
             django_rpc.server,
-            "handle",
-            lambda message, *beside: encode_response(function(decode_request(message))),
+            "serve",
+            lambda message, *beside: (encode_response(function(decode_request(message))), lambda: None),
             raising=False,
         )
 
@@ -98,7 +98,7 @@ def test_a_defect_of_the_server_is_an_answer_and_tells_nothing(monkeypatch, capl
     def defect(message, *beside):
         raise RuntimeError("the password is 1234")
 
-    monkeypatch.setattr(django_rpc.server, "handle", defect, raising=False)
+    monkeypatch.setattr(django_rpc.server, "serve", defect, raising=False)
     with pytest.raises(errors.RemoteError) as caught:
         Session(EAGER).compute([COUNT])
     assert "1234" not in str(caught.value)

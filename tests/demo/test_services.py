@@ -222,7 +222,8 @@ def test_worker_that_does_not_start_says_why(tmp_path):
 
 def dump(path):
     with sqlite3.connect(path) as connection:
-        return list(connection.iterdump())
+        # When a migration ran is not data.
+        return [line for line in connection.iterdump() if '"django_migrations"' not in line]
 
 
 def test_data_are_the_same_in_every_database(tmp_path):

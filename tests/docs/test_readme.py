@@ -60,12 +60,17 @@ def test_quick_start(tmp_path, redis_url):
     service, client = tmp_path / "service", tmp_path / "client"
     assert "python -m django migrate --run-syncdb" in commands
     assert "celery -A django_rpc.celery.app worker" in commands
-    run("python -m django migrate --run-syncdb", service, {**env, "PYTHONPATH": str(service)})
+    run("python -m django migrate --run-syncdb", service, {**env, **path_to(service)})
     settings = service / "settings.py"
     settings.write_text(settings.read_text().replace("library.sqlite3", str(service / "library.sqlite3")))
-    with worker("settings", {"PYTHONPATH": str(service)}):
-        found = run("python read.py", client, {**env, "PYTHONPATH": str(client)})
+    with worker("settings", path_to(service)):
+        found = run("python read.py", client, {**env, **path_to(client)})
     assert found == commands["DJANGO_SETTINGS_MODULE=settings python read.py"]
+
+
+def path_to(folder):
+    """The project first, and then what this process finds its own modules by."""
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 def run(command, folder, env):

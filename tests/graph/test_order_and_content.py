@@ -376,6 +376,7 @@ def test_every_kind_is_pickled():
         Insert("shop.Order", "rpc", ("a",), ((1,),)),
         KINDS["schema"]("rpc", ("shop.Order",)),
         function("quote", using="rpc")(base, discount=5).node,
+        KINDS["outcome"]("rpc", "r1", True),
         Param(),
         Delayed(base).map(lambda row: row.total, return_exceptions=True).node,
         Delayed(base).filter_by(lambda row: row.total > 5).node,

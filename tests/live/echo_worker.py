@@ -36,7 +36,11 @@ def handle(message):
     return encode_response(Response(id=request.id, outputs=tuple(obey(node.kwargs["value"]) for node in nodes)))
 
 
-django_rpc.server.handle = handle
+def serve(message, token=None, request_id=""):
+    return handle(message), lambda: None
+
+
+django_rpc.server.serve = serve
 
 from django_rpc.celery.app import app  # noqa: E402
 

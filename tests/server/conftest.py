@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 
 import pytest
 from django.db import connection
@@ -13,6 +14,8 @@ from django_rpc.server import ModelRpc, site
 from django_rpc.server.handler import handle
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.messages import Request
+
+_numbers = itertools.count(1)
 
 
 def source(label):
@@ -27,7 +30,7 @@ def call(parent, name_, /, *args, **kwargs):
     return Call(parent=parent, name=name_, args=args, kwargs=kwargs)
 
 
-def request_for(*outputs, **options):
+def request_for(*outputs, request_id=None, **options):
     found = {}
     todo = list(outputs)
     while todo:
@@ -36,7 +39,8 @@ def request_for(*outputs, **options):
             found[id(node)] = node
             todo.extend(node.inputs())
     nodes = sorted(found.values(), key=lambda node: node.order)
-    return Request(id="t-1", nodes=tuple(nodes), outputs=tuple(nodes.index(o) for o in outputs), **options)
+    indices = tuple(nodes.index(output) for output in outputs)
+    return Request(id=request_id or f"t-{next(_numbers)}", nodes=tuple(nodes), outputs=indices, **options)
 
 
 class Answered:

@@ -128,7 +128,7 @@ def test_the_trace(ask, settings_of_server, shop_data):
 def test_the_log_says_who_called_in_harmless_words(db, caplog):
     client = ClientInfo(host="evil\n2026 INFO fake\x1b[31m" + "x" * 1000, process=7, name="shop", called_at=1.5)
     with caplog.at_level(logging.INFO, logger="django_rpc.server"):
-        answer(request_for(method(CUSTOMERS, "count"), client=client))
+        answer(request_for(method(CUSTOMERS, "count"), client=client, request_id="t-1"))
     (record,) = caplog.records
     assert (record.rpc_request, record.rpc_client_process, record.rpc_called_at) == ("t-1", 7, 1.5)
     assert record.rpc_client_host.startswith("evil\\n2026 INFO fake\\x1b[31mx")

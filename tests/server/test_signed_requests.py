@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_rpc.demo.server.shop.models import Customer
 from django_rpc.graph.node import Literal
-from django_rpc.server import ModelRpc, authenticate, handler, replays
+from django_rpc.server import ModelRpc, authenticate, handler, ledger, replays
 from django_rpc.server.conf import settings as server_settings
 from django_rpc.wire import signing
 from django_rpc.wire.codec import decode_response, encode_request
@@ -50,7 +50,7 @@ def clients(settings_of_server, db):
 
 
 def message(node=COUNT):
-    return encode_request(request_for(node))
+    return encode_request(request_for(node, request_id="t-1"))
 
 
 def token(data, *, key=SECRET, kid="new", client="shop", service="stock", header=None, **changes):
@@ -187,14 +187,47 @@ def test_a_read_whose_worker_was_killed_is_begun_again_but_not_for_ever(clients,
     assert code(DATA, made) == REFUSED
 
 
-def test_a_write_whose_worker_was_killed_is_not_done_again(clients, monkeypatch, shop_data, registered):
+def test_a_write_whose_worker_was_killed_is_done_once(clients, monkeypatch, shop_data, registered):
     registered(Customer, fields=["id", "name"], operations={"read", "update"})
     more = message(method(CUSTOMERS, "update", name="twice"))
     made = token(more)
     with killed(monkeypatch):
         handler.handle(more, made)
-    assert code(more, made) == REFUSED
+    assert code(more, made) == "answered"
+    Customer.objects.update(name="since then")
+    with killed(monkeypatch):
+        handler.handle(more, token(more, iat=time.time() - 1))
+    assert code(more, token(more, iat=time.time() - 1)) == "answered", "the first answer, from the ledger"
     assert not Customer.objects.filter(name="twice").exists()
+
+
+def test_a_write_whose_worker_was_killed_is_not_done_again_without_a_ledger(
+    clients, monkeypatch, shop_data, registered, settings
+):
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != ledger.APP]
+    registered(Customer, fields=["id", "name"], operations={"read", "update"})
+    more = message(method(CUSTOMERS, "update", name="twice"))
+    made = token(more)
+    with killed(monkeypatch):
+        handler.handle(more, made)
+    assert code(more, made) == "NoLedger"
+    assert not Customer.objects.filter(name="twice").exists()
+
+
+def test_the_message_of_a_worker_that_died_before_it_had_sent_its_answer_is_taken_again(clients, shop_data, registered):
+    registered(Customer, fields=["id", "name"], operations={"read", "update"})
+    more = message(method(CUSTOMERS, "update", name="once"))
+    made = token(more)
+    first, _ = handler.serve(more, made)
+    second, finish = handler.serve(more, made)
+    assert signing.parted(first)[1] == signing.parted(second)[1]
+    finish()
+    assert code(more, made) == REFUSED
+
+
+def test_a_sending_of_its_own_is_one_of_its_request(clients):
+    assert code(DATA, token(DATA), "t-1::2") == "answered"
+    assert code(DATA, token(DATA, iat=time.time() - 1), "t-1:2") == REFUSED
 
 
 def test_a_token_of_one_request_for_another(clients):

@@ -26,6 +26,7 @@ from django_rpc.graph.node import (
     Literal,
     Method,
     Operator,
+    Outcome,
     Rows,
     Save,
     Schema,
@@ -131,6 +132,7 @@ def every_kind():
         *maps,
         exposed,
         quoted,
+        Outcome(service="rpc", request="order-4711", settle=True),
     )
     assert {type(node) for node in nodes} == set(KINDS.values())
     return Request(id="kinds", nodes=nodes, outputs=(2, 7, 9, 12, 19, 21, 22))

@@ -14,6 +14,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
     "django_rpc",
+    "django_rpc.server",
     "django_rpc.demo.server.shop",
     "django_rpc.demo.server.rpc_server",
     "django_rpc.demo.server.zoo",

@@ -20,6 +20,7 @@ from django_rpc.graph.node import (
     Method,
     Node,
     Operator,
+    Outcome,
     Rows,
     Save,
     Schema,
@@ -33,6 +34,7 @@ from django_rpc.server.evaluate.metered import Meter, MeteredEvaluator
 from django_rpc.server.evaluate.rehearsal import rehearse
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.failure import Failure
+from django_rpc.server.ledger import Duplicate, Entry, became_of
 from django_rpc.server.policy import CURRENT, Policy
 from django_rpc.server.schema import describe_models
 from django_rpc.wire.messages import NodeCost, Request, Response
@@ -64,6 +66,7 @@ VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     Insert: save.visit_insert,
     **dict.fromkeys((Param, Map, Where, Fold, Cond), elements.alone),
     Function: calls.visit_function,
+    Outcome: lambda ev, node: became_of(ev.policy.request.client, node.request, settle=node.settle),
     Schema: lambda ev, node: describe_models(ev.policy, node.models),
 }
 
@@ -74,12 +77,15 @@ if set(VISITORS) != set(KINDS.values()):
     raise ImportError(f"Kinds of nodes and visitors of the server differ in {', '.join(sorted(missing))}.")
 
 
-def evaluate(request: Request, policy: Policy, meter: Meter | None = None) -> tuple[tuple[Any, ...], Costs]:
+def evaluate(
+    request: Request, policy: Policy, meter: Meter | None = None, entry: Entry | None = None
+) -> tuple[tuple[Any, ...], Costs]:
     """The outputs of ``request`` as values that the codec can write, and what a ``meter`` says they cost.
 
     Raises EvaluationError.
 
     A request with a writing node runs in one transaction on each database concerned; one that only reads opens none.
+    What writes is entered in the ledger, in the same transaction; raises Duplicate where it is there already.
     """
     writes = any(node.writes for node in request.nodes)
     given = (request, policy, writes, {"Prefetch": prefetch.make})
@@ -88,11 +94,21 @@ def evaluate(request: Request, policy: Policy, meter: Meter | None = None) -> tu
     try:
         with contextlib.ExitStack() as stack:
             if writes or any(_locks(node) for node in request.nodes):
-                for alias in _databases(request, policy):
+                databases = _databases(request, policy)
+                if entry is not None:
+                    entry.place(databases, policy.request.client)
+                for alias in databases:
                     stack.enter_context(transaction.atomic(using=alias))
+                if entry is not None:
+                    stack.enter_context(entry.guarding())
+                    evaluator.before_own_code = entry.make
             outputs = _run_together(evaluator) if _has_many(request) else _run(evaluator)
+            if entry is not None:
+                entry.keep(outputs)
             return outputs, () if meter is None else meter.costs(evaluator, outputs)
-    except EvaluationError:
+    except (EvaluationError, Duplicate):
+        if entry is not None:
+            entry.check()
         raise
     except Exception as error:
         # A constraint that the database checks when the transaction ends.

@@ -50,6 +50,7 @@ def visit_function(ev: Evaluator, node: Function) -> Any:
     kwargs = {key: _own(ev, value) for key, value in ev.resolve.kwargs(node.kwargs).items()}
     if found.with_request:
         args.insert(0, ev.policy.request)
+    ev.before_own_code()
     return found.call(*args, **kwargs)
 
 
@@ -64,6 +65,7 @@ def registered(ev: Evaluator, model: type[Model], name: str) -> ModelRpc:
         raise _unknown(model.__name__, name)
     if not ev.policy.can(model, name):
         raise PermissionDenied(f"This client may not call {name} of {exposure.label}.")
+    ev.before_own_code()
     return exposure.rpc
 
 

@@ -47,6 +47,8 @@ class Evaluator:
         self.results = Results(policy, request.shapes)
         #: Whether nothing but the answer needs the value of the node at work.
         self.is_leaf = False
+        #: Called before code of the service's own, which may do what no transaction takes back.
+        self.before_own_code: Callable[[], None] = lambda: None
         self.resolve = Resolver(self.values, self.claimed, {k: partial(v, self) for k, v in special.items()})
 
     def objects(self, model: type[Model]) -> QuerySet:

@@ -1,0 +1,14 @@
+"""The app of a service: it brings the table of the ledger, which a pure client has no use for."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+__all__ = ["ServerConfig"]
+
+
+class ServerConfig(AppConfig):
+    name = "django_rpc.server"
+    label = "django_rpc_server"
+    verbose_name = "Django RPC server"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,300 @@
+"""Writes are done once: deliveries again, other requests under one id, refusals, outcomes, several databases."""
+
+from __future__ import annotations
+
+import datetime
+import time
+
+import msgspec
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_rpc.demo.server.shop.models import Customer, Tag
+from django_rpc.graph.node import Outcome
+from django_rpc.server import ModelRpc, handle, ledger, site
+from django_rpc.server.ledger_checks import check_ledger
+from django_rpc.server.models import LedgerEntry
+from django_rpc.wire.codec import decode_response, encode_request
+from django_rpc.wire.messages import ClientInfo
+
+from .conftest import call, method, request_for, source
+
+TAGS = source("shop.Tag")
+CUSTOMERS = source("shop.Customer")
+
+
+def create(name="red"):
+    return method(TAGS, "create", name=name)
+
+
+def send(*outputs, **options):
+    return handle(encode_request(request_for(*outputs, **options)))
+
+
+def code(answer):
+    error = decode_response(answer).error
+    return None if error is None else error.code
+
+
+def outcome(request_id, settle=False):
+    (value,) = decode_response(send(Outcome("rpc", request_id, settle))).outputs
+    return value
+
+
+@pytest.fixture
+def without_ledger(settings):
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != ledger.APP]
+
+
+def test_a_message_that_comes_twice_is_done_once_and_gets_the_same_bytes(db):
+    message = encode_request(request_for(create()))
+    first, second = handle(message), handle(message)
+    assert code(first) is None
+    assert second == first
+    assert Tag.objects.count() == 1
+    assert LedgerEntry.objects.count() == 1
+
+
+def test_what_is_sent_again_later_by_another_process_is_the_same_request(db):
+    first = send(create(), request_id="order-1", expires=time.time() + 5, client=ClientInfo(host="a", called_at=1.0))
+    second = send(create(), request_id="order-1", expires=time.time() + 9, client=ClientInfo(host="b", called_at=2.0))
+    assert second == first
+    assert Tag.objects.count() == 1
+
+
+def test_an_increment_is_not_done_twice(shop_data):
+    from django_rpc.graph.values import Expr
+
+    more = Expr("CombinedExpression", (Expr("F", ("credit",)), "+", Expr("Value", (1,))))
+    before = Customer.objects.get(pk=1).credit
+    message = encode_request(request_for(method(method(CUSTOMERS, "filter", pk=1), "update", credit=more)))
+    assert handle(message) == handle(message) == handle(message)
+    assert Customer.objects.get(pk=1).credit == before + 1
+
+
+def test_another_request_under_the_same_id_is_a_conflict(db):
+    send(create("red"), request_id="one")
+    answer = send(create("blue"), request_id="one")
+    assert code(answer) == "RequestConflict"
+    assert list(Tag.objects.values_list("name", flat=True)) == ["red"]
+
+
+def test_ids_are_told_apart_as_they_are_written(db):
+    assert code(send(create("a"), request_id="key")) is None
+    assert code(send(create("b"), request_id="KEY")) is None
+
+
+def test_reads_have_no_entry_and_are_done_again(db):
+    message = encode_request(request_for(method(TAGS, "count")))
+    handle(message)
+    Tag.objects.create(name="later")
+    assert decode_response(handle(message)).outputs == (1,)
+    assert not LedgerEntry.objects.exists()
+
+
+def test_a_refusal_is_kept_so_that_a_later_delivery_is_not_done(shop_data):
+    get = method(CUSTOMERS, "get", pk=9999)
+    message = encode_request(request_for(method(TAGS, "get_or_create", name="x"), method(get, "delete")))
+    first = handle(message)
+    assert code(first) == "DoesNotExist"
+    Customer.objects.create(pk=9999, name="n", email="n@example.org", joined="2025-01-01")
+    assert code(handle(message)) == "DoesNotExist"
+    assert Customer.objects.filter(pk=9999).exists()
+    assert not Tag.objects.filter(name="x").exists()
+    assert LedgerEntry.objects.get().state == "refused"
+
+
+def test_what_is_refused_by_its_words_alone_runs_no_sql(db):
+    with CaptureQueriesContext(connection) as queries:
+        answer = send(method(TAGS, "create", nope=1))
+    assert code(answer) in ("FieldError", "TypeError")
+    assert [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]] == []
+
+
+def test_an_answer_that_cannot_be_sent_is_a_refusal_and_nothing_is_written(db, registered):
+    class Rpc(ModelRpc):
+        fields = ["id", "name"]
+        methods = ["make"]
+
+        def make(self, request, queryset):
+            return Tag.objects.create(name="made") and "\ud800"
+
+    registered(Tag, Rpc)
+    assert code(send(call(TAGS, "make"))) == "TypeError"
+    assert not Tag.objects.exists()
+
+
+def test_a_duplicate_is_noticed_even_where_the_services_own_code_hides_it(db, registered):
+    class Rpc(ModelRpc):
+        fields = ["id", "name"]
+        methods = ["careless"]
+
+        def careless(self, request, queryset):
+            try:
+                return Tag.objects.create(name="made").pk
+            except Exception:  # noqa: BLE001
+                return "hidden"
+
+    registered(Tag, Rpc)
+    message = encode_request(request_for(call(TAGS, "careless")))
+    assert handle(message) == handle(message)
+
+
+def test_a_message_that_comes_late_gets_its_answer_if_it_was_done_in_time(db):
+    message = encode_request(request_for(create(), expires=time.time() + 0.3))
+    first = handle(message)
+    time.sleep(0.4)
+    assert handle(message) == first
+    assert code(send(create("late"), expires=time.time() - 1)) == "RequestExpired"
+    assert Tag.objects.count() == 1
+
+
+def test_what_became_of_it(db):
+    answer = send(create(), request_id="done")
+    send(method(TAGS, "create", name="red"), request_id="refused")
+    assert outcome("done")["state"] == "done"
+    assert outcome("done")["answer"].encode() == answer
+    assert outcome("refused")["state"] == "refused"
+    assert '"IntegrityError"' in outcome("refused")["answer"]
+    assert outcome("never") == {"state": "unknown"}
+
+
+def test_what_is_settled_is_not_done_any_more(db):
+    assert outcome("late", settle=True)["state"] == "withdrawn"
+    assert code(send(create(), request_id="late")) == "Withdrawn"
+    assert not Tag.objects.exists()
+    send(create(), request_id="done")
+    assert outcome("done", settle=True)["state"] == "done"
+
+
+def test_ids_belong_to_their_client(db):
+    send(create(), request_id="one")
+    assert ledger.look_up("anonymous", "one") is not None
+    assert ledger.look_up("another", "one") is None
+
+
+def test_without_the_app_writes_run_as_they_did(db, without_ledger):
+    message = encode_request(request_for(method(TAGS, "get_or_create", name="a")))
+    assert handle(message) != handle(message)  # created, and then found
+    assert code(send(Outcome("rpc", "x"))) == "NoLedger"
+    assert code(send(create("b"), once=True)) == "NoLedger"
+    assert not Tag.objects.filter(name="b").exists()
+
+
+def test_a_database_that_fails_says_that_the_outcome_is_not_known(db, monkeypatch):
+    def broken(*args):
+        raise DatabaseError("gone")
+
+    monkeypatch.setattr(ledger, "_insert", broken)
+    assert code(send(create(), request_id="x")) == "OutcomeUnknown"
+
+
+def test_done_in_one_database_and_not_in_the_other_is_said(db):
+    send(create(), request_id="two")
+    LedgerEntry.objects.update(databases="default,other")
+    assert outcome("two")["state"] == "partly"
+    assert code(send(create(), request_id="two")) == "PartlyDone"
+    assert Tag.objects.count() == 1
+
+
+def test_within_a_callers_transaction_the_entry_goes_with_the_writes(db):
+    with transaction.atomic():
+        send(create(), request_id="x")
+        transaction.set_rollback(True)
+    assert outcome("x")["state"] == "unknown"
+    assert code(send(create(), request_id="x")) is None
+
+
+def test_a_traced_answer_is_kept_without_its_trace(db):
+    traced = msgspec.json.decode(send(create(), request_id="x", trace=True))
+    again = msgspec.json.decode(send(create(), request_id="x", trace=True))
+    assert traced.pop("trace")
+    assert again == traced
+
+
+def test_the_entry_stands_outside_of_a_savepoint_that_is_rolled_back(db, registered):
+    class Rpc(ModelRpc):
+        fields = ["id", "name"]
+        methods = ["tries"]
+
+        def tries(self, request, queryset):
+            try:
+                with transaction.atomic(), transaction.atomic():
+                    Tag.objects.create(name="tried")
+                    raise ValueError
+            except ValueError:
+                return Tag.objects.create(name="made").pk
+
+    registered(Tag, Rpc)
+    message = encode_request(request_for(call(TAGS, "tries")))
+    assert handle(message) == handle(message)
+    assert code(handle(message)) is None
+    assert list(Tag.objects.values_list("name", flat=True)) == ["made"]
+
+
+def test_an_empty_savepoint_is_no_statement(db):
+    with CaptureQueriesContext(connection) as queries:
+        answer = send(method(TAGS, "update_or_create", nope=1))
+    assert code(answer) == "FieldError"
+    assert "INSERT" not in str(queries.captured_queries)
+
+
+def test_code_of_the_service_that_runs_no_sql_is_not_run_twice(db, registered):
+    sent = []
+
+    class Rpc(ModelRpc):
+        fields = ["id", "name"]
+        methods = ["mail", "fail"]
+
+        def mail(self, request, queryset):
+            sent.append("a letter")
+            return len(sent)
+
+        def fail(self, request, queryset):
+            sent.append("another")
+            raise ValueError("no such street")
+
+    registered(Tag, Rpc)
+    for name in ("mail", "fail"):
+        message = encode_request(request_for(call(TAGS, name)))
+        assert handle(message) == handle(message)
+    assert sent == ["a letter", "another"]
+
+
+def test_old_entries_are_pruned(db, capsys):
+    send(create("old"), request_id="old")
+    send(create("new"), request_id="new")
+    LedgerEntry.objects.filter(request="old").update(at=timezone.now() - datetime.timedelta(days=8))
+    call_command("rpc_prune")
+    assert capsys.readouterr().out == "default: 1 entries older than 7 days deleted.\n"
+    assert [entry.request for entry in LedgerEntry.objects.all()] == ["new"]
+    with pytest.raises(CommandError, match="these have: default"):
+        call_command("rpc_prune", database="rpc")
+    call_command("rpc_prune", days=0)
+    assert not LedgerEntry.objects.exists()
+
+
+def test_beat_prunes_by_the_workers_task(db, monkeypatch):
+    from django_rpc.celery import task
+    from django_rpc.celery.app import app
+
+    monkeypatch.setattr(task, "close_old_connections", lambda: None)
+    send(create(), request_id="old")
+    LedgerEntry.objects.update(at=timezone.now() - datetime.timedelta(days=8))
+    (entry,) = app.conf.beat_schedule.values()
+    assert app.tasks[entry["task"]].apply().result == {"default": 1}
+
+
+def test_the_check_warns_where_clients_may_write_and_no_ledger_is_kept(without_ledger):
+    assert [found.id for found in check_ledger()] == ["django_rpc.W021"]
+
+
+def test_the_check_is_content_with_a_ledger_and_with_readers(settings, monkeypatch):
+    assert check_ledger() == []
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != ledger.APP]
+    monkeypatch.setattr(site, "_registry", {})
+    monkeypatch.setattr(site, "functions", {})
+    assert check_ledger() == []
