@@ -120,7 +120,7 @@ def entry_for(message: bytes, request: Request, *, insists: bool = False) -> Ent
 
     ``insists``: it is not done where no ledger holds that it is done once.
     """
-    if any(node.writes for node in request.nodes):
+    if request.asking != "explain" and any(node.writes for node in request.nodes):
         return Entry(message, request, insists or request.once)
     return None
 
