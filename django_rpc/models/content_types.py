@@ -2,8 +2,8 @@
 
 A mirror's foreign key to ``ContentType`` holds, at the service, the service's key of the service's model.  Here it
 holds this project's key of the mirror.  What is sent names the model (app label and model), for which the service
-finds its own; for a key that comes, the service's table of content types is read once.  The service has to expose
-``ContentType`` for both, as any target of a foreign key.
+finds its own; for a key that comes, the service is asked once for those of the models that it exposes.  It need not
+expose ``ContentType`` itself.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import functools
 from typing import Any
 
 from django.apps import apps
-from django.db import connections
+from django.db.models.signals import post_migrate
 
-from django_rpc.graph.node import Rows, Source
 from django_rpc.graph.values import Instance
 from django_rpc.models.options import mirror_for, options_of
 
@@ -63,17 +62,20 @@ def local_key(value: Any, alias: str) -> Any:
     return apps.get_model(LABEL).objects.get_for_model(model).pk
 
 
-#: Alias -> ``app.model`` by the service's keys, empty for a key that it does not show.
+#: Alias -> ``app.model`` by the service's keys, empty for that of a model that it does not show.
 _known: dict[str, dict[Any, str]] = {}
 
 
 def _labels(alias: str) -> dict[Any, str]:
-    """``app.model`` by the service's keys; nothing where it does not expose them."""
-    from django_rpc.client.errors import RpcError
+    """``app.model`` by the service's keys, for the models that it exposes to this client."""
+    from django_rpc.models.mirror import exposed_models  # which imports the models, and these this
 
-    rows = Rows(Source(LABEL, alias), ("id", "app_label", "model"))
-    try:
-        found = connections[alias].compute(rows)
-    except (RpcError, LookupError):
-        return {}
-    return {key: f"{app_label}.{model}" for key, app_label, model in found.rows}
+    return {model.content_type: label for label, model in exposed_models(alias).items() if model.content_type}
+
+
+def _forget(**kwargs: Any) -> None:
+    """After a migration or a flush, a service that is evaluated in this process may have given other keys."""
+    _known.clear()
+
+
+post_migrate.connect(_forget, dispatch_uid="django_rpc.models.content_types")

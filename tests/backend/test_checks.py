@@ -96,7 +96,7 @@ def test_the_page_has_each_id_and_no_other():
 
 
 def test_the_examples_mirrors_fit():
-    call_command("check", databases=["rpc"], fail_level="WARNING")
+    call_command("check", tags=["database"], databases=["rpc"], fail_level="WARNING")
 
 
 @pytest.mark.parametrize(
@@ -224,4 +224,4 @@ def test_a_test_run_does_not_wait_for_a_service(run_python):
 def test_the_command_fails_with_an_error(monkeypatch):
     monkeypatch.setattr(checks, "_mirrors", lambda app_configs=None: [mirror_of("shop.Ordr")])
     with pytest.raises(SystemCheckError, match=r"my_app.Ordr: \(django_rpc.E011\)[^\n]*\n\tHINT: Did you mean"):
-        call_command("check", databases=["rpc"])
+        call_command("check", tags=["database"], databases=["rpc"])

@@ -8,6 +8,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import NotSupportedError, connections
+from django.test import TestCase
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
@@ -21,6 +22,7 @@ def test_check(run_python):
     )
 
 
+@pytest.mark.django_db(databases=["default", "rpc"], transaction=True)  # SQLite makes no tables within a transaction
 def test_migrate_leaves_mirrors_alone():
     out = io.StringIO()
     call_command("migrate", run_syncdb=True, stdout=out, verbosity=1)
@@ -94,3 +96,10 @@ assert not any(name.startswith("redis.") for name in sys.modules), "nobody asked
 """,
         env={"DJANGO_SETTINGS_MODULE": ""},
     )
+
+
+def test_a_test_case_with_the_alias_rolls_back_and_empties_no_table():
+    class Tests(TestCase):
+        databases = {"default", "rpc"}
+
+    assert Tests._databases_support_transactions()

@@ -16,7 +16,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PAGES = sorted(path for path in DOCS.rglob("*.md") if ">>> " in path.read_text())
 
 
-@pytest.mark.django_db(databases=["default", "rpc"])
+@pytest.mark.django_db(databases=["default", "rpc"], transaction=True)  # some examples use threads
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
 def test_page(page, shop_data, remote, tmp_path, monkeypatch):
     from django.db import connections, models

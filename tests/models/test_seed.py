@@ -18,8 +18,10 @@ pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
 
 @pytest.fixture
-def rows(local, db):
+def rows(request, local, db):
     """Three rows, of which two have the some_field of the example."""
+    if "shop_data" in request.fixturenames:  # whose rows have keys from 1 on
+        request.getfixturevalue("shop_data")
     local.ServerModel.objects.bulk_create(
         [
             local.ServerModel(some_field="123", other_field=0),
@@ -27,7 +29,7 @@ def rows(local, db):
             local.ServerModel(some_field="other", other_field=7),
         ]
     )
-    return list(local.ServerModel.objects.order_by("pk"))
+    return list(local.ServerModel.objects.order_by("-pk")[:3])[::-1]
 
 
 @pytest.fixture

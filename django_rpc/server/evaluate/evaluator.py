@@ -14,13 +14,14 @@ from django.db.models import Model, QuerySet
 from django_rpc.graph.node import Node
 from django_rpc.graph.values import Expr, Instance
 from django_rpc.server.expressions import Resolver
-from django_rpc.server.policy import Policy
+from django_rpc.server.policy import Policy, UnknownModel
 from django_rpc.server.query import client_queryset, is_client
 from django_rpc.server.results import Results
 from django_rpc.wire.messages import Request
 
 __all__ = ["Evaluator", "is_claimed"]
 
+CONTENT_TYPE = "contenttypes.ContentType"
 _CLAIMED = "_rpc_claimed"
 
 
@@ -81,7 +82,7 @@ class Evaluator:
 
     def claimed(self, value: Instance) -> Model:
         """An instance that holds what the client said of it, and nothing else; runs no query."""
-        if value.model == "contenttypes.ContentType" and value.values.keys() == {"app_label", "model"}:
+        if value.model == CONTENT_TYPE and value.values.keys() == {"app_label", "model"}:
             return self._content_type(**value.values)
         model = self.policy.model(value.model)
         opts = model._meta
@@ -103,8 +104,19 @@ class Evaluator:
     def _content_type(self, app_label: str, model: str) -> Model:
         """The content type of a model that this client may know of: its key is another one in each project."""
         named = self.policy.model(f"{app_label}.{model}")
-        found: Any = apps.get_model("contenttypes.ContentType")
+        found: Any = apps.get_model(CONTENT_TYPE)
         return found.objects.get_for_model(named, for_concrete_model=False)
+
+    def knows_content_type(self, model: type[Model], key: Any) -> bool:
+        """Whether ``model`` is ContentType, and ``key`` that of a model that this client may know of."""
+        if model._meta.label != CONTENT_TYPE or not isinstance(key, int):
+            return False
+        try:
+            named = model._default_manager.get_for_id(key).natural_key()  # type: ignore[attr-defined]
+            self.policy.model(".".join(named))
+        except (model.DoesNotExist, UnknownModel):  # type: ignore[attr-defined]
+            return False
+        return True
 
     def real(self, instance: Model) -> Model:
         """The row that a claimed instance stands for; raises DoesNotExist where this client has none."""

@@ -48,6 +48,8 @@ def check_target(ev: Evaluator, field: Any, value: Any) -> None:
             raise PermissionDenied(f"{field.model._meta.label}.{field.name} is set to a value, not to an expression.")
         if rows.filter(**{target.attname: value}).exists():
             return
+    elif ev.knows_content_type(related, value):
+        return
     raise ValidationError(
         "%(model)s instance with %(field)s %(value)r does not exist.",
         code="invalid",
