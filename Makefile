@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 
-.PHONY: conformance help venv demo test lint bench clean
+.PHONY: conformance help venv demo demo-admin test lint bench clean
 
 help:
 	@echo "make venv   a virtual environment in $(VENV) (redone when pyproject.toml changes)"
 	@echo "make demo   the main job, on a real worker and a real Redis"
+	@echo "make demo-admin  Django's admin on the models of another service, until Ctrl-C; prints address and login"
 	@echo "make test   linters, types, import rules, tests"
 	@echo "make conformance  Django's own ORM tests through mirrors: LABELS=\"basic lookup\", WRITE=1 for docs/conformance.md"
 	@echo "make bench  every figure beside its reference"
@@ -29,6 +30,9 @@ $(BENCH_READY): $(READY)
 
 demo: $(READY)
 	$(BIN)/python -m django_rpc demo
+
+demo-admin: $(READY)
+	@$(BIN)/python -m django_rpc demo-admin $(if $(PORT),--port $(PORT))
 
 lint: $(READY)
 	$(BIN)/ruff check .
