@@ -85,7 +85,8 @@ def _on_redis(config: Config) -> bool:
 if not apps.ready:
     django.setup()
 
-from django_rpc.server.checks import check_clients  # noqa: E402 - needs the app registry
+from django_rpc.server import timeouts  # noqa: E402 - needs the app registry
+from django_rpc.server.checks import check_clients  # noqa: E402
 
 app = celery = make_app(getattr(settings, "DJANGO_RPC", {}))
 
@@ -103,5 +104,6 @@ def _begin(sender: Any = None, **kwargs: Any) -> None:
     mistakes = [found for found in check_clients() if found.level >= ERROR]
     if mistakes:  # nobody else runs the checks of a worker, and a service that is open by mistake is worse than none
         raise SystemExit("\n".join(map(str, mistakes)))
+    timeouts.keep()
     # Children of the pool must not share a connection that the start-up opened.
     connections.close_all()

@@ -22,19 +22,25 @@ __all__ = [
     "BrokerUnavailable",
     "Builder",
     "CallCancelled",
+    "DeadlineExceeded",
     "ForgedResponse",
     "ForwardReference",
     "ImproperSettings",
+    "LimitExceeded",
     "MessageTooDeep",
     "MessageTooLarge",
     "PermissionDenied",
     "RemoteError",
     "RequestExpired",
     "RequestRefused",
+    "ResponseTooLarge",
     "ResultBackendUnavailable",
     "RpcError",
     "RpcTimeout",
     "TooManyNodes",
+    "TooManyRequests",
+    "TooManyRows",
+    "TooManyStatements",
     "UnknownNode",
     "UnknownTag",
     "VersionMismatch",
@@ -110,15 +116,39 @@ class BadRequest(RpcError, ValueError):
     """The server could not accept the request as it stands."""
 
 
-class MessageTooLarge(BadRequest):
+class LimitExceeded(RpcError):
+    """The request costs more than the service allows this client; the message names the limit."""
+
+
+class TooManyRows(LimitExceeded):
+    """The queries of the request read more rows than allowed (limit ``rows``)."""
+
+
+class ResponseTooLarge(LimitExceeded):
+    """The answer has more bytes than allowed (limit ``response_bytes``)."""
+
+
+class TooManyStatements(LimitExceeded):
+    """The request runs more SQL statements than allowed (limit ``statements``)."""
+
+
+class DeadlineExceeded(LimitExceeded):
+    """The request took the service longer than allowed (limit ``seconds``); nothing of it was written."""
+
+
+class TooManyRequests(LimitExceeded):
+    """The client sent more requests in this minute than allowed (limit ``requests``)."""
+
+
+class MessageTooLarge(BadRequest, LimitExceeded):
     """The request has more bytes than the server accepts."""
 
 
-class MessageTooDeep(BadRequest):
+class MessageTooDeep(BadRequest, LimitExceeded):
     """Values in the request are nested deeper than the server accepts."""
 
 
-class TooManyNodes(BadRequest):
+class TooManyNodes(BadRequest, LimitExceeded):
     """The graph has more nodes than the server accepts."""
 
 
@@ -240,13 +270,18 @@ for _kind in (
     BadMessage,
     BadRequest,
     BadValue,
+    DeadlineExceeded,
     ForwardReference,
     MessageTooDeep,
     MessageTooLarge,
     PermissionDenied,
     RequestExpired,
     RequestRefused,
+    ResponseTooLarge,
     TooManyNodes,
+    TooManyRequests,
+    TooManyRows,
+    TooManyStatements,
     UnknownNode,
     UnknownTag,
     VersionMismatch,

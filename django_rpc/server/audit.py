@@ -13,6 +13,8 @@ from typing import Any
 from django.core.exceptions import FieldError, PermissionDenied
 from django.db.models.expressions import Col
 from django.db.models.fields.related import RelatedField
+from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.constants import MULTI
 from django.db.models.sql.datastructures import BaseTable, Join
 
 from django_rpc.server.policy import ClientFieldError, unknown_keyword
@@ -55,8 +57,19 @@ class AuditedCompiler:
     # What is selected without being asked for
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
-        self._all_columns = getattr(self.query, "all_columns", False) and not self.query.combinator
-        return super().execute_sql(*args, **kwargs)
+        query = self.query
+        self._all_columns = getattr(query, "all_columns", False) and not query.combinator
+        if (args[0] if args else kwargs.get("result_type", MULTI)) != MULTI or not isinstance(self, SQLCompiler):
+            return super().execute_sql(*args, **kwargs)
+        budget, high = query.policy.budget, query.high_mark
+        # One more than may be read shows that there are more; a driver would read them all before we could count.
+        most = query.low_mark + budget.limits.rows + 1
+        query.high_mark = most if high is None else min(high, most)
+        try:
+            chunks = super().execute_sql(*args, **kwargs)
+        finally:
+            query.high_mark = high
+        return _counted(chunks, budget)
 
     def get_default_columns(self, *args: Any, **kwargs: Any) -> Any:
         columns = super().get_default_columns(*args, **kwargs)
@@ -160,6 +173,20 @@ class AuditedCompiler:
             cache[key] = sql, tuple(params)
         sql, params = cache[key]
         return f"({sql}) {self.quote_name_unless_alias(alias)}", params
+
+
+def _counted(chunks: Any, budget: Any) -> Any:
+    """The chunks of rows, which are noted in the budget."""
+    if not isinstance(chunks, list):
+        return _counted_later(chunks, budget)
+    budget.count_rows(sum(map(len, chunks)))
+    return chunks
+
+
+def _counted_later(chunks: Any, budget: Any) -> Any:
+    for chunk in chunks:
+        budget.count_rows(len(chunk))
+        yield chunk
 
 
 def _own_columns(model: Any, select: list[Any]) -> frozenset[str] | None:

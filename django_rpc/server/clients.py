@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from django_rpc.server.allowance import DEFAULT, Allowance, read_limits
+
 if TYPE_CHECKING:
     from django_rpc.wire.signing import Key
 
@@ -20,26 +22,30 @@ __all__ = ["ANONYMOUS", "Client", "read_clients", "read_service_key"]
 
 #: The client of a request that nobody signed.
 ANONYMOUS = "anonymous"
-_OPTIONS = ("keys", "user")
+_OPTIONS = ("keys", "user", "limits")
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One client: its keys by their ids, and the name of the Django user whose permissions it has."""
+    """One client: its keys by their ids, the Django user whose permissions it has, and what its requests may cost."""
 
     name: str
     keys: Mapping[str, Key] = field(default_factory=dict)
     user: str | None = None
+    limits: Allowance = DEFAULT
 
 
-def read_clients(given: Mapping[str, Any]) -> dict[str, Client]:
-    """The clients by name; raises ImproperlyConfigured for a mistake, without a key in its text."""
+def read_clients(given: Mapping[str, Any], limits: Allowance = DEFAULT) -> dict[str, Client]:
+    """The clients by name, with ``limits`` where they have none of their own.
+
+    Raises ImproperlyConfigured for a mistake, without a key in its text.
+    """
     if not given:
-        return {ANONYMOUS: Client(ANONYMOUS)}
-    return {name: _read_client(name, options) for name, options in given.items()}
+        return {ANONYMOUS: Client(ANONYMOUS, limits=limits)}
+    return {name: _read_client(name, options, limits) for name, options in given.items()}
 
 
-def _read_client(name: Any, options: Any) -> Client:
+def _read_client(name: Any, options: Any, limits: Allowance) -> Client:
     where = f"DJANGO_RPC['CLIENTS'][{name!r}]"
     if not isinstance(name, str) or not name:
         raise ImproperlyConfigured(f"{where}: the name of a client is a text.")
@@ -53,7 +59,8 @@ def _read_client(name: Any, options: Any) -> Client:
     user = options.get("user")
     if user is not None and not isinstance(user, str):
         raise ImproperlyConfigured(f"{where}['user'] is the name of a user, a text.")
-    return Client(name, _read_keys(where, name, options.get("keys")), user)
+    limits = read_limits(options.get("limits", {}), f"{where}['limits']", limits)
+    return Client(name, _read_keys(where, name, options.get("keys")), user, limits)
 
 
 def _read_keys(where: str, name: str, given: Any) -> Mapping[str, Key]:

@@ -9,15 +9,14 @@ They are live: a test that overrides ``DJANGO_RPC`` sees the change, and so does
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from django_rpc.server.allowance import Allowance, read_limits
 from django_rpc.server.clients import ANONYMOUS, Client, read_clients, read_service_key
-from django_rpc.wire.limits import REQUEST_LIMITS, Limits
 
 if TYPE_CHECKING:
     from django_rpc.wire.signing import Key
@@ -34,7 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "SHOW_SQL": False,
     # Give the traceback and the full message of an error to clients.
     "SHOW_TRACEBACK": False,
-    # Fields of ``wire.limits.Limits`` that differ from their defaults.
+    # Fields of ``server.allowance.Allowance`` that differ from their defaults.
     "LIMITS": {},
     # Who may call, by name: {"shop": {"keys": {...}, "user": "rpc-shop"}}; none: everybody, as "anonymous".
     "CLIENTS": {},
@@ -84,23 +83,17 @@ class Settings:
         return value
 
     @property
-    def limits(self) -> Limits:
-        """``LIMITS`` on top of the wire's defaults."""
+    def limits(self) -> Allowance:
+        """``LIMITS`` on top of the defaults: what a request may cost, of a client without limits of its own."""
         if "limits" not in self._cache:
-            known = {field.name for field in dataclasses.fields(Limits)}
-            for name in self.LIMITS:
-                if name not in known:
-                    raise ImproperlyConfigured(
-                        f"{NAME}['LIMITS'] has no limit {name!r}; there are {', '.join(sorted(known))}."
-                    )
-            self._cache["limits"] = dataclasses.replace(REQUEST_LIMITS, **self.LIMITS)
+            self._cache["limits"] = read_limits(self.LIMITS, f"{NAME}['LIMITS']")
         return self._cache["limits"]
 
     @property
     def clients(self) -> dict[str, Client]:
         """``CLIENTS`` by name; only ``anonymous`` where there are none."""
         if "clients" not in self._cache:
-            clients = read_clients(self.CLIENTS)
+            clients = read_clients(self.CLIENTS, self.limits)
             if not self.SERVICE and set(clients) != {ANONYMOUS}:
                 raise ImproperlyConfigured(
                     f"{NAME} has CLIENTS and no SERVICE: name the service, so that a request that was signed for "

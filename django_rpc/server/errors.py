@@ -13,6 +13,7 @@ from typing import Any
 from django.core import exceptions
 from django.db import models, transaction, utils
 
+from django_rpc.server.allowance import EXCEEDED
 from django_rpc.server.conf import settings
 from django_rpc.server.functions import UnknownFunction
 from django_rpc.server.ledger import LedgerError
@@ -24,6 +25,7 @@ __all__ = ["CODES", "report"]
 
 #: Classes by their code, the first that fits; exact classes of Django and Python that a client knows as well.
 CODES: dict[str, type[BaseException]] = {
+    **{kind.__name__: kind for kind in EXCEEDED.values()},
     "UnknownModel": UnknownModel,
     "UnknownFunction": UnknownFunction,
     "DoesNotExist": exceptions.ObjectDoesNotExist,

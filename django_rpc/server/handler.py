@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 from django.db import connections
 
-from django_rpc.server import ledger
+from django_rpc.server import ledger, rates
+from django_rpc.server.allowance import ResponseTooLarge, TooManyRequests
 from django_rpc.server.authenticate import REFUSAL, Caller, Refused, authenticate, identify
+from django_rpc.server.budget import Budget
 from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import settings
 from django_rpc.server.errors import report
@@ -74,11 +76,14 @@ def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "")
 
 
 def _handle(message: bytes, caller: Caller, request_id: str) -> bytes:
+    limits = caller.client.limits
     try:
-        request = decode_request(message, settings.limits)
-    except WireError as error:
-        logger.warning("A message was refused: %s", error.code, extra={"rpc_request": error.request_id or ""})
-        return encode_response(Response(id=_addressed(error.request_id or request_id), error=report(error)))
+        rates.count(caller.client)
+        request = decode_request(message, limits)
+    except (WireError, TooManyRequests) as error:
+        told, named = report(error), getattr(error, "request_id", None) or request_id
+        logger.warning("A message was refused: %s", told.code, extra={"rpc_request": _harmless(named)})
+        return encode_response(Response(id=_addressed(named), error=told))
     if not _is_of_token(request, caller):
         return encode_response(Response(id=request.id, error=REFUSAL))
     entry = ledger.entry_for(message, request, insists=caller.again)
@@ -92,9 +97,11 @@ def _handle(message: bytes, caller: Caller, request_id: str) -> bytes:
     if isinstance(response, bytes):
         return response
     try:
-        return ledger.sendable(response)
-    except TypeError as error:
-        logger.warning("An answer could not be encoded: %s", error, extra=_extra(request))
+        encoded = ledger.sendable(response)
+        limits.check_response(len(encoded))
+        return encoded
+    except (TypeError, ResponseTooLarge) as error:
+        logger.warning("An answer could not be sent: %s", error, extra=_extra(request))
         return encode_response(Response(id=request.id, error=report(error)))
 
 
@@ -119,18 +126,20 @@ def answer(request: Request, client: Client = _NOBODY, entry: ledger.Entry | Non
     started = time.monotonic()
     if request.expires is not None and request.expires < time.time():
         return _late(request, entry, client.name)
-    policy = Policy(site, RpcRequest(request.id, client.name, request.client, user_of(client)))
-    if client.user is not None and site.asks_users:
-        # At once, and not at the first model that wants to know: a denied model must not differ from an unknown one.
-        policy.request.user.get_all_permissions()
+    budget = Budget(client.limits)
+    policy = Policy(site, RpcRequest(request.id, client.name, request.client, user_of(client)), budget)
     if request.asking == "explain":
-        return explain(request, policy, _shown if settings.SHOW_SQL else None)
+        with budget:
+            _prepare_user(policy, client)
+            return explain(request, policy, _shown if settings.SHOW_SQL else None)
     trace: list[TraceEntry] = []
     meter = Meter() if request.asking == "profile" else None
     is_shown = settings.SHOW_SQL and (request.trace or meter is not None)
     with _traced(trace if is_shown else None, meter) if is_shown or meter is not None else contextlib.nullcontext():
         try:
-            outputs, costs = evaluate(request, policy, meter, entry)
+            with budget:
+                _prepare_user(policy, client)
+                outputs, costs = evaluate(request, policy, meter, entry)
             response = Response(id=request.id, outputs=outputs, costs=costs)
         except EvaluationError as error:
             said = Response(id=request.id, error=_reported(error, policy, request))
@@ -151,6 +160,15 @@ def answer(request: Request, client: Client = _NOBODY, entry: ledger.Entry | Non
     return response
 
 
+def _prepare_user(policy: Policy, client: Client) -> None:
+    """Read the permissions of the client's user at once, and not at the first model that wants to know.
+
+    Otherwise a denied model would run queries that an unknown one does not.
+    """
+    if client.user is not None and policy.site.asks_users:
+        policy.request.user.get_all_permissions()
+
+
 def _late(request: Request, entry: ledger.Entry | None, client: str) -> Response | bytes:
     """The answer to a request that came after its time-out: it is not done now."""
     logger.warning("The request came too late", extra=_extra(request))
@@ -167,7 +185,7 @@ def _refused(response: Response, entry: ledger.Entry | None, cause: BaseExceptio
 
 
 def _reported(error: EvaluationError, policy: Policy, request: Request) -> ErrorReport:
-    cause = error.__cause__ or error
+    cause = policy.budget.broken_by(error.__cause__ or error)
     # The program's own errors are for its owner to read; those of a client's request are its own.
     made = report(cause, error.node, _records(policy, request))
     level = logging.ERROR if made.code == "Remote" else logging.INFO

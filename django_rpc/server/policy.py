@@ -15,6 +15,7 @@ from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist, FieldError, PermissionDenied
 from django.db.models import Model, QuerySet
 
+from django_rpc.server.budget import Budget
 from django_rpc.server.exposure import Exposure
 from django_rpc.server.functions import ServerFunction, UnknownFunction
 from django_rpc.server.options import OPERATIONS, OpenModelRpc
@@ -47,10 +48,12 @@ def unknown_keyword(name: str, choices: Iterable[str]) -> ClientFieldError:
 class Policy:
     """The answers for one request; each is worked out at most once."""
 
-    __slots__ = ("_columns", "_rows", "_views", "request", "scope_sql", "site")
+    __slots__ = ("_columns", "_rows", "_views", "budget", "request", "scope_sql", "site")
 
-    def __init__(self, site: RpcSite, request: RpcRequest) -> None:
+    def __init__(self, site: RpcSite, request: RpcRequest, budget: Budget | None = None) -> None:
         self.site = site
+        #: What the request costs.
+        self.budget = Budget() if budget is None else budget
         self.request = request
         self._views: dict[type[Model], Exposure | None] = {}
         self._columns: dict[str, frozenset[str] | None] = {}

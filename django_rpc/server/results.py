@@ -12,6 +12,7 @@ from django_rpc.graph.values import ATOMS, Record, RowSet, Table, freeze
 from django_rpc.server.failure import Failure
 from django_rpc.server.loaded import NOTHING, Loaded, loaded_by, loaded_with
 from django_rpc.server.policy import ClientFieldError, Policy, relation_named, unknown_keyword
+from django_rpc.server.query import is_client
 
 __all__ = ["Instances", "Results"]
 
@@ -210,7 +211,7 @@ class Results:
 
     def _queryset(self, queryset: QuerySet) -> Any:
         if queryset._fields is not None:
-            rows = list(queryset)
+            rows = self._counted(queryset)
             if not rows or type(rows[0]) in ATOMS:
                 return [item if type(item) in ATOMS else self(item) for item in rows]
             if isinstance(rows[0], dict):
@@ -223,12 +224,18 @@ class Results:
             if shape.computed and view is not None and view.hides:
                 queryset = queryset._chain()
                 queryset.query.all_columns = True
-            return self._table(list(queryset), queryset.model, loaded)
+            return self._table(self._counted(queryset), queryset.model, loaded)
         names = (*shape.plain, *loaded.names)
-        rows = list(queryset.values_list(*names))
+        rows = self._counted(queryset.values_list(*names))
         if not ATOMS.issuperset(map(type, itertools.chain.from_iterable(rows))):
             rows = self._plain_rows(rows)
         return Table(shape.label, names, rows)
+
+    def _counted(self, queryset: QuerySet) -> list[Any]:
+        rows = list(queryset)
+        if not is_client(queryset):  # of the server's own code; a client's counts as it is read
+            self.policy.budget.count_rows(len(rows))
+        return rows
 
     def _needs_instances(self, queryset: QuerySet, shape: _Shape, loaded: Loaded) -> bool:
         return bool(

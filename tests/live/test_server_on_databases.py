@@ -14,7 +14,7 @@ from django_rpc.demo import environment
 ROOT = Path(__file__).parents[2]
 
 
-QUERIES = ["test_row_scope.py", "test_evaluate.py", "test_operations.py"]
+QUERIES = ["test_row_scope.py", "test_evaluate.py", "test_operations.py", "test_limits.py"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from django_rpc.celery import app as worker
+from django_rpc.server import timeouts
 from django_rpc.server.checks import check_clients
 
 SECRET = "s" * 32
@@ -53,3 +54,4 @@ def test_a_worker_does_not_start_with_a_mistake(checked, settings):
 
     with pytest.raises(SystemExit, match="E022"):
         worker._begin(sender=Sender)
+    assert not timeouts._kept, "only a process that does nothing else leaves a time-out on its connections"

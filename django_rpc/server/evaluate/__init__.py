@@ -103,8 +103,11 @@ def evaluate(
                     stack.enter_context(entry.guarding())
                     evaluator.before_own_code = entry.make
             outputs = _run_together(evaluator) if _has_many(request) else _run(evaluator)
+            # Before the transactions end, whoever caught the error.
+            policy.budget.check()
             if entry is not None:
                 entry.keep(outputs)
+                policy.budget.limits.check_response(len(entry.answer or b""))
             return outputs, () if meter is None else meter.costs(evaluator, outputs)
     except (EvaluationError, Duplicate):
         if entry is not None:

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django_rpc.graph.elements import MAX_DEPTH, Cond, Map, Param, Where, free_params
 from django_rpc.graph.node import Attr, Literal, Node, Operator
 from django_rpc.graph.shapes import Shape, is_asked, is_step, shape_of
-from django_rpc.server.conf import settings
+from django_rpc.server.allowance import LimitExceeded
 from django_rpc.server.evaluate import asked, batches
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.frames import Cells, Failed, Failure, Frame, home
@@ -46,7 +46,7 @@ class Engine:
         self.free = free_params(self.nodes, self.inputs)
         self.used = {one for inputs in self.inputs.values() for one in inputs}
         self.root = ev.noted(Frame())
-        self.limits = settings.limits
+        self.limits = ev.policy.budget.limits
         self.elements = 0
         self.steps = 0
         self._recipes: dict[tuple[Node, Param | None], list[Node]] = {}
@@ -163,6 +163,7 @@ class Engine:
     def count(self, steps: int) -> None:
         """Note work; raises TooManyNodes beyond the limit."""
         self.steps += steps
+        self.ev.policy.budget.check()
         if self.steps > self.limits.steps:
             raise TooManyNodes(
                 f"The maps of the request take more than {self.limits.steps:,} steps (limit 'steps'). Filter the "
@@ -290,7 +291,7 @@ class Engine:
             return self.visitors[type(node)](self.ev, node)
         except Failed as failed:
             return failed.failure
-        except (BadValue, TooManyNodes):
+        except (BadValue, TooManyNodes, LimitExceeded):
             raise
         except Exception as error:  # noqa: BLE001 - it is the value of this row, and of nothing else
             return Failure(error, self.ev.position)

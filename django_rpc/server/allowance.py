@@ -1,0 +1,122 @@
+"""How much a request may cost, and the errors for one that costs more: one class for each limit, which names it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.core.exceptions import ImproperlyConfigured
+
+from django_rpc.wire.limits import Limits
+
+__all__ = [
+    "DEFAULT",
+    "EXCEEDED",
+    "Allowance",
+    "DeadlineExceeded",
+    "LimitExceeded",
+    "ResponseTooLarge",
+    "TooManyRequests",
+    "TooManyRows",
+    "TooManyStatements",
+    "read_limits",
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Allowance(Limits):
+    """What one request of a client may hold (`Limits`) and cost; ``requests`` counts those of a minute.
+
+    >>> Allowance(rows=10).rows
+    10
+    """
+
+    #: Unbounded results: rows that the queries of a request read, all in all.
+    rows: int = 1_000_000
+    #: Unbounded results: the answer, as it crosses the wire.
+    response_bytes: int = 256 * 1024 * 1024
+    #: Amplification: SQL statements of a request.
+    statements: int = 10_000
+    #: Expensive queries: from the first to the last statement of a request; the database stops one that takes longer.
+    seconds: float = 120.0
+    #: Floods: requests a minute.
+    requests: int = 100_000
+
+    def check_response(self, number: int) -> None:
+        """Raise ResponseTooLarge for an answer of so many bytes, if that is too many."""
+        if number > self.response_bytes:
+            raise ResponseTooLarge(self.response_bytes, f"The answer has {number:,} bytes.")
+
+
+DEFAULT = Allowance()
+
+
+class LimitExceeded(Exception):
+    """A request costs more than its client may cost."""
+
+    limit: ClassVar[str] = ""
+    advice: ClassVar[str] = ""
+
+    def __init__(self, allowed: float, details: str = "") -> None:
+        super().__init__(
+            f"{details or self.__doc__} At most {allowed:,} are allowed (limit {self.limit!r}). {self.advice}"
+        )
+
+
+class TooManyRows(LimitExceeded):
+    """The queries of the request read too many rows."""
+
+    limit = "rows"
+    advice = "Filter or slice the query, or ask for it in parts."
+
+
+class ResponseTooLarge(LimitExceeded):
+    """The answer has too many bytes."""
+
+    limit = "response_bytes"
+    advice = "Ask for fewer rows or fields."
+
+
+class TooManyStatements(LimitExceeded):
+    """The request runs too many SQL statements."""
+
+    limit = "statements"
+    advice = "Write many rows with bulk_create(), read them with one query, or send the request in parts."
+
+
+class DeadlineExceeded(LimitExceeded):
+    """The request took too many seconds."""
+
+    limit = "seconds"
+    advice = "Nothing of it was written. Filter the query, or ask for it in parts."
+
+
+class TooManyRequests(LimitExceeded):
+    """The client sent too many requests in this minute."""
+
+    limit = "requests"
+    advice = "Send several calls as one, or wait."
+
+
+#: The error of each limit that is counted while a request is answered.
+EXCEEDED: dict[str, type[LimitExceeded]] = {
+    kind.limit: kind for kind in (TooManyRows, ResponseTooLarge, TooManyStatements, DeadlineExceeded, TooManyRequests)
+}
+
+
+def read_limits(given: Any, where: str, base: Allowance = DEFAULT) -> Allowance:
+    """``given`` on top of ``base``; raises ImproperlyConfigured for an unknown limit or a wrong value."""
+    known = {field.name: type(getattr(DEFAULT, field.name)) for field in dataclasses.fields(Allowance)}
+    if not isinstance(given, Mapping):
+        raise ImproperlyConfigured(f"{where} has to be a dict of limits, not {type(given).__name__}.")
+    for name, value in given.items():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ImproperlyConfigured(f"{where} has no limit {name!r}; there are {', '.join(sorted(known))}.{hint}")
+        kinds = (int, float) if known[name] is float else (int,)
+        if not isinstance(value, kinds) or isinstance(value, bool) or value <= 0:
+            raise ImproperlyConfigured(f"{where}[{name!r}] has to be a number above 0; it is {value!r}.")
+    return dataclasses.replace(base, **given)

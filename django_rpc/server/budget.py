@@ -1,0 +1,93 @@
+"""What a request costs while it is answered: statements, rows and seconds, refused beyond the client's allowance.
+
+Statements are counted where Django executes them, whoever makes them.  The first that breaks a limit ends the request,
+also where the project's own code catches the error: nothing is written by a request that went on after it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.db import DatabaseError, connections
+
+from django_rpc.server.allowance import DEFAULT, EXCEEDED, Allowance, LimitExceeded
+from django_rpc.server.timeouts import Timeouts, is_timeout
+
+__all__ = ["Budget"]
+
+#: Statements of Django's own that begin and end a part of a transaction.
+_BOUNDARIES = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
+
+
+class Budget:
+    """The cost of one request; a context manager while that is evaluated.
+
+    ``broken`` is the first limit that it broke, as an error.
+    """
+
+    __slots__ = ("_deadline", "_timeouts", "_watched", "broken", "limits", "rows", "statements")
+
+    def __init__(self, limits: Allowance = DEFAULT) -> None:
+        self.limits = limits
+        self.statements = 0
+        self.rows = 0
+        self.broken: LimitExceeded | None = None
+        self._deadline = time.monotonic() + limits.seconds
+        self._watched: list[Any] = []
+        self._timeouts = Timeouts(self._deadline)
+
+    def check(self) -> None:
+        """Raise what the request has broken, its deadline too."""
+        if self.broken is not None:
+            raise self.broken
+        if time.monotonic() >= self._deadline:
+            self._break("seconds")
+
+    def count_rows(self, number: int) -> None:
+        """Note rows that were read; raises TooManyRows."""
+        self.rows += number
+        if self.rows > self.limits.rows:
+            self._break("rows")
+
+    def _break(self, name: str) -> None:
+        if self.broken is None:
+            self.broken = EXCEEDED[name](getattr(self.limits, name))
+        raise self.broken
+
+    def __enter__(self) -> Budget:
+        """Count what is executed on the databases of this thread, and let them stop what takes too long."""
+        self._watched = [one for one in connections.all() if hasattr(one, "execute_wrappers")]
+        for connection in self._watched:
+            connection.execute_wrappers.append(self._execute)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for connection in self._watched:
+            connection.execute_wrappers.remove(self._execute)
+        self._timeouts.release()
+
+    def _execute(self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        if sql.startswith(_BOUNDARIES):  # what undoes a request that broke a limit must not be refused itself
+            return execute(sql, params, many, context)
+        self.statements += 1
+        if self.statements > self.limits.statements:
+            self._break("statements")
+        self.check()
+        connection = context["connection"]
+        self._timeouts.arm(connection)
+        try:
+            return execute(sql, params, many, context)
+        except DatabaseError as error:
+            broken = self.broken_by(error)
+            if broken is error:
+                raise
+            raise broken from error
+
+    def broken_by(self, error: BaseException) -> BaseException:
+        """The limit that is behind ``error``, as an error; ``error`` itself where none is."""
+        # SQLite says that it was interrupted when rows are read, long after it was asked.
+        stopped = isinstance(error, DatabaseError) and (time.monotonic() >= self._deadline or is_timeout(error))
+        if stopped and self.broken is None:
+            self.broken = EXCEEDED["seconds"](self.limits.seconds)
+        return error if self.broken is None else self.broken
