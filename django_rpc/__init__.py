@@ -6,6 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from django_rpc.client.once import once
+    from django_rpc.client.outcome import aoutcome, outcome
     from django_rpc.client.progress import ProgressBar
     from django_rpc.client.waiting import agather, as_completed, gather, wait
     from django_rpc.graph.delayed import Delayed, compute, delayed
@@ -22,6 +24,7 @@ __all__ = [
     "ProgressBar",
     "__version__",
     "agather",
+    "aoutcome",
     "as_completed",
     "compute",
     "cond",
@@ -29,6 +32,8 @@ __all__ = [
     "function",
     "gather",
     "mirror",
+    "once",
+    "outcome",
     "visualize_error",
     "wait",
 ]
@@ -42,6 +47,8 @@ _ROOMS = {
     "ProgressBar": "django_rpc.client.progress",
     "cond": "django_rpc.graph.recording",
     "function": "django_rpc.graph.registered",
+    **dict.fromkeys(("aoutcome", "outcome"), "django_rpc.client.outcome"),
+    "once": "django_rpc.client.once",
     "mirror": "django_rpc.models.mirror",
     "visualize_error": "django_rpc.graph.visualize",
 }

@@ -20,6 +20,6 @@ class DjangoRpcConfig(AppConfig):
 
     def ready(self) -> None:
         from django_rpc import checks  # noqa: F401 - registers them
-        from django_rpc.server import autodiscover, ledger_checks  # noqa: F401 - as well
+        from django_rpc.server import autodiscover
 
         autodiscover()

@@ -6,9 +6,13 @@ Django has filled in the defaults of the other entries.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+
+from django_rpc.graph import runner
 
 __all__ = ["ENGINE", "configure_databases"]
 
@@ -35,3 +39,13 @@ def configure_databases() -> None:
             changed = True
     if changed and "settings" in connections.__dict__:
         connections.settings = connections.configure_settings(databases)
+
+
+def _resolve(service: str) -> Any:
+    """The session of a service by its alias; here, since this is imported before anybody can ask for one."""
+    if service not in connections or connections[service].vendor != "rpc":
+        return None
+    return connections[service].session
+
+
+runner.resolvers.append(_resolve)

@@ -12,7 +12,6 @@ from django.db.backends.utils import logger as sql_logger
 from django_rpc.client.config import Config
 from django_rpc.client.messages import MessageRecord
 from django_rpc.client.session import Session
-from django_rpc.graph import runner
 from django_rpc.graph.describe import describe
 
 __all__ = ["session_for"]
@@ -57,13 +56,3 @@ class _Log:
             }
         )
         sql_logger.debug("(%.3f) %s", record.seconds, text, extra={"duration": record.seconds, "alias": self.alias})
-
-
-def _resolve(service: str) -> Session | None:
-    if service not in connections or connections[service].vendor != "rpc":
-        return None
-    session: Session = connections[service].session
-    return session
-
-
-runner.resolvers.append(_resolve)

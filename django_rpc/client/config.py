@@ -21,6 +21,7 @@ _OWN = {
     "PRIORITY_QUEUE_NAME": "priority_queue",
     "TIMEOUT": "timeout",
     "CELERY": "celery",
+    "EXACTLY_ONCE": "exactly_once",
     "CLIENT": "client",
     "KEY": "key",
     "KEY_ID": "key_id",
@@ -49,6 +50,7 @@ class Config:
     priority_queue: str = "django_rpc_priority"
     timeout: float | None = 30.0  # seconds; None waits for ever
     celery: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    exactly_once: bool = False  # the service keeps a ledger: what writes may be published again, like what reads
     # Who calls whom, and the keys that prove it; see client/signing.py.
     client: str | None = None
     key: str | None = field(default=None, repr=False)
@@ -85,6 +87,8 @@ class Config:
         ):
             if key in values and not isinstance(values[key], str | None):
                 raise ImproperSettings(f"{name}: {_KEYS[key]} must be text, not {type(values[key]).__name__}.")
+        if not isinstance(values.get("exactly_once", False), bool):
+            raise ImproperSettings(f"{name}['EXACTLY_ONCE'] must be True or False, not {values['exactly_once']!r}.")
         celery = values.get("celery") or {}
         if not isinstance(celery, Mapping):
             raise ImproperSettings(

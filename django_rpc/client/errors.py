@@ -29,8 +29,12 @@ __all__ = [
     "LimitExceeded",
     "MessageTooDeep",
     "MessageTooLarge",
+    "NoLedger",
+    "OutcomeUnknown",
+    "PartlyDone",
     "PermissionDenied",
     "RemoteError",
+    "RequestConflict",
     "RequestExpired",
     "RequestRefused",
     "ResponseTooLarge",
@@ -44,6 +48,7 @@ __all__ = [
     "UnknownNode",
     "UnknownTag",
     "VersionMismatch",
+    "Withdrawn",
     "WorkerLost",
     "annotate",
     "build",
@@ -69,7 +74,7 @@ class ImproperSettings(RpcError, ValueError):
 
 
 class RpcTimeout(RpcError, TimeoutError):
-    """No answer came within the call's time-out."""
+    """No answer came within the call's time-out; ``django_rpc.outcome(error.request_id)`` tells what became of it."""
 
 
 class BrokerUnavailable(RpcError, ConnectionError):
@@ -110,6 +115,26 @@ class VersionMismatch(RpcError):
 
 class RequestExpired(RpcError, TimeoutError):
     """The request reached a worker after its time-out, and was dropped."""
+
+
+class OutcomeUnknown(RpcError):
+    """The service cannot say whether the request was done, or will be: ask ``django_rpc.outcome()`` later."""
+
+
+class PartlyDone(RpcError):
+    """The request wrote to several databases, and the service died when only some had committed."""
+
+
+class RequestConflict(RpcError, ValueError):
+    """The id of the request was used for another request; nothing was done."""
+
+
+class NoLedger(RpcError):
+    """The service keeps no ledger, so it did not do what shall be done exactly once, or cannot say what was done."""
+
+
+class Withdrawn(RpcError):
+    """It was settled, by ``outcome(..., settle=True)``, that the request is not done."""
 
 
 class BadRequest(RpcError, ValueError):
@@ -274,7 +299,11 @@ for _kind in (
     ForwardReference,
     MessageTooDeep,
     MessageTooLarge,
+    NoLedger,
+    OutcomeUnknown,
+    PartlyDone,
     PermissionDenied,
+    RequestConflict,
     RequestExpired,
     RequestRefused,
     ResponseTooLarge,
@@ -285,6 +314,7 @@ for _kind in (
     UnknownNode,
     UnknownTag,
     VersionMismatch,
+    Withdrawn,
     WorkerLost,
 ):
     register(_kind.__name__, _plain(_kind))

@@ -73,7 +73,7 @@ class PendingCall:
             deadline = self._deadline if timeout is None else time.monotonic() + timeout
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._waiting.acquire(timeout=-1 if remaining is None else remaining):
-                raise RpcTimeout(f"No answer to request {self.request_id} within {remaining:.3g} s.")
+                raise self._no_answer(remaining)
             try:
                 if not self._settled:
                     remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -105,6 +105,11 @@ class PendingCall:
             self._run_callbacks()
         return self._outcome()
 
+    def _no_answer(self, seconds: float | None) -> RpcTimeout:
+        error = RpcTimeout(f"No answer to request {self.request_id} within {seconds:.3g} s.")
+        error.request_id = self.request_id
+        return error
+
     def _outcome(self) -> list[Any]:
         if self._error is not None:
             raise self._error
@@ -133,7 +138,7 @@ class PendingCall:
             return
         done, _ = await asyncio.wait([turn], timeout=remaining)
         if not done:
-            raise RpcTimeout(f"No answer to request {self.request_id} within {remaining:.3g} s.")
+            raise self._no_answer(remaining)
 
     def _finish(self, timeout: float | None) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import secrets
 import threading
 from collections.abc import Callable
@@ -27,7 +28,8 @@ class PlanCall:
         self.request_id = f"plan-{secrets.token_hex(8)}"
         self._run = run
         self._outcome: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
-        threading.Thread(target=self._work, name=f"rpc-{self.request_id}", daemon=True).start()
+        work = contextvars.copy_context().run  # what the caller said of these calls, such as `once`, holds there too
+        threading.Thread(target=work, args=(self._work,), name=f"rpc-{self.request_id}", daemon=True).start()
 
     def _work(self) -> None:
         try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import socket
 import sys
 import time
@@ -15,9 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django_rpc.client import errors, run
+from django_rpc.client import outcome as outcomes
 from django_rpc.client.config import Config, check_timeout
 from django_rpc.client.futures import Future, PendingCall
 from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Results
+from django_rpc.client.once import Ids, ids_for
 from django_rpc.client.signing import signer_of
 from django_rpc.client.thaw import Missing, thaw
 from django_rpc.client.transport import Options, Transport, placed, transport_for
@@ -151,16 +152,25 @@ class Session:
         futures = [item if isinstance(item, Future) else next(unsent) for item in items]
         return [future.result() for future in futures]
 
+    def outcome(
+        self, request_id: str, *, settle: bool = False, timeout: float | None = None, priority: bool = False
+    ) -> outcomes.Outcome:
+        """What became of the request with this id; see `django_rpc.outcome`."""
+        return outcomes.ask(self, request_id, settle=settle, timeout=timeout, priority=priority)
+
     # -- one call -----------------------------------------------------------------------------------
 
     def _send(self, stage: Stage, options: Options, asking: Asking | None = None) -> PendingCall:
         started = time.perf_counter()
-        request = self._request(stage, options, "" if asking is None else asking.what)
+        what = "" if asking is None else asking.what
+        ids = ids_for(stage.writes and what != "explain", self.config.exactly_once)
+        request = self._request(stage, options, what, ids)
         call = _Call(self, request, started, None if asking is None else asking.told)
         try:
             call.data = encode_request(request)
             token = None if self.signer is None else self.signer.sign(call.data, request.id, options.timeout)
-            reply = self.transport.send(call.data, request.id, options, repeatable=not stage.writes, token=token)
+            repeatable = ids.insists or not stage.writes
+            reply = self.transport.send(call.data, ids.message, options, repeatable=repeatable, token=token)
         except WireError as error:
             report = ErrorReport(code=error.code, message=str(error), node=error.node)
             failure = call.failure(report)
@@ -179,10 +189,11 @@ class Session:
             if sent is not None:
                 sent(request_id)
 
-    def _request(self, stage: Stage, options: Options, asking: Any) -> Request:
+    def _request(self, stage: Stage, options: Options, asking: Any, ids: Ids) -> Request:
         now = time.time()
         return Request(
-            id=secrets.token_hex(16),
+            id=ids.request,
+            once=ids.insists,
             nodes=stage.nodes,
             outputs=stage.outputs,
             client=ClientInfo(host=_HOST, process=os.getpid(), name=_PROGRAM, called_at=now),
@@ -265,7 +276,7 @@ class _Call:
         """Log the call and tell the listeners, once for each way it can end."""
         seconds = time.perf_counter() - self.started
         request = self.request
-        if isinstance(error, errors.RpcError) and error.request_id is None:
+        if isinstance(error, errors.RpcError):  # the way may know it by the id of its message
             error.request_id = request.id
         # An error of the service (DoesNotExist and the like) is an answer, and the caller's business.
         level = logging.WARNING if isinstance(error, _WEATHER) else logging.INFO

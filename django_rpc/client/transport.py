@@ -53,7 +53,8 @@ class Transport(Protocol):
     ) -> Reply:
         """Hand the request to the broker within the time-out; raises BrokerUnavailable.
 
-        ``repeatable``: the request only reads, so that one that may have been sent can be sent again.
+        ``request_id`` is the id of the message.  ``repeatable``: the request only reads, or is done once however often
+        it comes, so that one that may have been sent can be sent again.
         ``token``: what says who made the request; it goes beside it.
         """
 

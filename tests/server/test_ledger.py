@@ -15,7 +15,7 @@ from django.utils import timezone
 from django_rpc.demo.server.shop.models import Customer, Tag
 from django_rpc.graph.node import Outcome
 from django_rpc.server import ModelRpc, handle, ledger, site
-from django_rpc.server.ledger_checks import check_ledger
+from django_rpc.server.checks import check_ledger
 from django_rpc.server.models import LedgerEntry
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.messages import ClientInfo

@@ -1,0 +1,120 @@
+"""What became of a call: asked of the service's ledger by the id of its request."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django_rpc.client import errors, run
+from django_rpc.client.messages import Results
+from django_rpc.client.thaw import thaw
+from django_rpc.graph import node as kinds
+from django_rpc.graph.node import callsite
+from django_rpc.graph.runner import Output, resolve
+from django_rpc.wire.codec import decode_response
+
+__all__ = ["Outcome", "aask", "aoutcome", "ask", "outcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request.
+
+    ``state`` is ``"done"``; ``"refused"`` (``error`` says why; nothing of it was done); ``"withdrawn"`` (it was settled
+    that it is not done); ``"partly"`` (of several databases some have its writes); or ``"unknown"``: the service has no
+    trace of it, so it has not been done so far.  ``at`` is when, ``values`` are the answer's as they came.
+    """
+
+    request_id: str
+    state: str
+    at: datetime.datetime | None = None
+    values: tuple[Any, ...] = ()
+    error: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.state == "done"
+
+    def result(self) -> list[Any]:
+        """The values of the call's outputs; raises what the call would have raised, and OutcomeUnknown."""
+        if self.error is not None:
+            raise self.error
+        if not self.done:
+            unknown = errors.OutcomeUnknown(f"The service has no trace of request {self.request_id}.")
+            unknown.request_id = self.request_id
+            raise unknown
+        return list(self.values)
+
+
+def outcome(
+    request_id: str,
+    using: str = "rpc",
+    *,
+    settle: bool = False,
+    timeout: float | None = None,
+    priority: bool = False,
+) -> Outcome:
+    """What became of the request with this id (``error.request_id`` of an `RpcTimeout`, or a key of `once`).
+
+    ``settle=True`` makes an end of "unknown": one that is under way is waited for, one that has not been begun will
+    not be done any more.  Raises NoLedger where the service keeps no ledger, and what a message raises.
+
+    >>> outcome("7f", settle=True).state   # doctest: +SKIP
+    'withdrawn'
+    """
+    return ask(resolve(using), request_id, settle=settle, timeout=timeout, priority=priority)
+
+
+async def aoutcome(
+    request_id: str,
+    using: str = "rpc",
+    *,
+    settle: bool = False,
+    timeout: float | None = None,
+    priority: bool = False,
+) -> Outcome:
+    """`outcome`, without blocking the event loop."""
+    return await aask(resolve(using), request_id, settle=settle, timeout=timeout, priority=priority)
+
+
+def ask(session: Any, request_id: str, *, settle: bool, timeout: float | None, priority: bool) -> Outcome:
+    """`outcome`, of a session."""
+    [value] = run.compute([_output(session, request_id, settle)], [session], timeout=timeout, priority=priority)
+    return _outcome(session.results, request_id, value)
+
+
+async def aask(session: Any, request_id: str, *, settle: bool, timeout: float | None, priority: bool) -> Outcome:
+    output = _output(session, request_id, settle)
+    [value] = await run.acompute([output], [session], timeout=timeout, priority=priority)
+    return _outcome(session.results, request_id, value)
+
+
+def _output(session: Any, request_id: str, settle: bool) -> Output:
+    return Output(kinds.Outcome(session.service, request_id, settle, where=callsite()))
+
+
+def _outcome(results: Results, request_id: str, value: Mapping[str, Any]) -> Outcome:
+    state = value["state"]
+    if state == "unknown":
+        return Outcome(request_id, state)
+    if state == "partly":
+        error: Exception = errors.PartlyDone(
+            f"Request {request_id} wrote to several databases of the service, and some of them do not have its writes."
+        )
+        return Outcome(request_id, state, value["at"], error=_of(error, request_id))
+    response = decode_response(value["answer"].encode())
+    if response.error is not None:
+        error = results.of(()).error(response.error, None)
+        return Outcome(request_id, state, value["at"], error=_of(error, request_id))
+    values = tuple([thaw(one, results.of(())) for one in response.outputs])
+    return Outcome(request_id, state, value["at"], values)
+
+
+def _of(error: Exception, request_id: str) -> Exception:
+    error.add_note(f"request {request_id}")
+    with contextlib.suppress(AttributeError):  # a class with __slots__: the note has said it
+        error.request_id = request_id  # type: ignore[attr-defined]
+    return error
