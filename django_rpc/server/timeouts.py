@@ -155,7 +155,8 @@ class _Sqlite:
 
 def _kind(connection: Any) -> Any:
     if connection.vendor == "mysql":
-        return _Mariadb if connection.mysql_is_mariadb else _Mysql
+        # Not connection.mysql_is_mariadb: that runs a statement, before which we are asked again.
+        return _Mariadb if "mariadb" in connection.connection.get_server_info().lower() else _Mysql
     return {"postgresql": _Postgresql, "sqlite": _Sqlite}.get(connection.vendor)
 
 

@@ -77,7 +77,7 @@ class Observer:
 
         testcases._DatabaseFailure.__call__ = refuse_others  # type: ignore[attr-defined]
         connections["rpc"].session.listeners.append(self._message)
-        handle = handler.handle
+        serve = handler.serve
 
         servers = [(signal, _of_server(signal)) for signal in _SIGNALS]
 
@@ -88,11 +88,11 @@ class Observer:
                     stack.enter_context(_all_apps())
                     for signal, receivers in servers:
                         stack.enter_context(_receivers(signal, receivers))
-                    return handle(*args, **kwargs)
+                    return serve(*args, **kwargs)
             finally:
                 self._in_server -= 1
 
-        handler.handle = watched
+        handler.serve = watched
 
     def _message(self, record: Any) -> None:
         self.now.messages += 1
