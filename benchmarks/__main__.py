@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.figures import bulk, encoding, graphs, many, round_trip, steps
+from benchmarks.figures import awaits, bulk, encoding, graphs, many, round_trip, steps
 from benchmarks.harness import QUICK, Effort, Row, Skipped
 from benchmarks.stack import Stack
 
@@ -27,6 +27,8 @@ FIGURES: dict[str, Figure] = {
     "bulk": bulk.beside_orm,
     "peer": bulk.beside_peer,
     "encoding": encoding.encoding,
+    "planning": graphs.planning,
+    "awaits": awaits.awaits,
     "growth": graphs.growth,
     "graphs": graphs.graphs,
     "memory": graphs.memory,

@@ -24,7 +24,9 @@ mpl.rcParams["svg.hashsalt"] = "django_rpc"  # the same figures make the same fi
 def draw(rows: Mapping[str, list[Row]], folder: Path) -> None:
     """Write ``benchmarks.svg`` and, where graphs were built, ``benchmarks-graphs.svg``."""
     found = [row for group in rows.values() for row in group]
-    ratios = [row for row in found if row.figure not in ("graph building", "graph growth", "graph memory")]
+    ratios = [
+        row for row in found if row.figure not in ("graph building", "graph to bytes", "graph growth", "graph memory")
+    ]
     if ratios:
         _save(_ratios(ratios), folder / "benchmarks.svg")
     built = [row for row in found if row.figure == "graph building"]

@@ -5,18 +5,60 @@ from __future__ import annotations
 import importlib.metadata
 import statistics
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.driver import Driver, TooSlow
 from benchmarks.harness import Effort, Lane, Row, Skipped, Summary, compare, interleave, lane
 from benchmarks.stack import Stack
 
-__all__ = ["graphs", "growth", "memory"]
+__all__ = ["graphs", "growth", "memory", "planning"]
 
 SHAPES = ("chain", "fan-in", "mesh")
 SIZES = (1_000, 10_000, 100_000)
 #: A reference that takes longer is stopped, and larger sizes of the shape are not tried.
 LIMIT = 20.0
 GOAL = 0.1
+#: Seconds.
+PLANNING_GOAL = 0.0002
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What is timed of a graph; ``lane`` is empty where each shape has a lane of its own."""
+
+    figure: str
+    reference: str
+    lane: str = ""
+
+
+BUILT = _Kind("graph building", "dask.delayed")
+SENT = _Kind("graph to bytes", "dask.delayed + optimize", "sent")
+
+
+@dataclass(frozen=True)
+class _Graph:
+    kind: _Kind
+    shape: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.shape} of {self.size:,}"
+
+    @property
+    def lane(self) -> str:
+        return self.kind.lane or self.shape
+
+    def args(self, size: int | None = None) -> dict[str, Any]:
+        given: dict[str, Any] = {"shape": self.shape} if self.kind.lane else {}
+        return {**given, "nodes": size or self.size}
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What each row of such a graph says."""
+        extra = {"shape": self.shape, "nodes": self.size}
+        return {"goal": GOAL, "each": self.size, "unit": "µs/node", "extra": extra}
 
 
 def graphs(stack: Stack, effort: Effort) -> Iterator[Row]:
@@ -25,15 +67,30 @@ def graphs(stack: Stack, effort: Effort) -> Iterator[Row]:
     sizes = SIZES if not effort.quick else SIZES[:1]
     with stack.apart() as parts:
         ours, dask = _driver(parts, "ours"), _driver(parts, "dask")
-        for shape in SHAPES:
-            slow = False
-            for size in sizes:
-                if slow:
-                    yield _capped(shape, size, ours, "not tried: the size before took as long")
-                    continue
-                row = _side_by_side(shape, size, ours, dask, effort)
-                slow = row.capped
-                yield row
+        for kind in (BUILT, SENT):
+            for shape in SHAPES:
+                slow = False
+                for size in sizes:
+                    one = _Graph(kind, shape, size)
+                    if slow:
+                        yield _capped(one, ours, "not tried: the size before took as long")
+                        continue
+                    row = _side_by_side(one, ours, dask, effort)
+                    slow = row.capped
+                    yield row
+
+
+def planning(stack: Stack, effort: Effort) -> Iterator[Row]:
+    """What stands between a small graph that is built and its message."""
+    _need_dask()
+    with stack.apart() as parts:
+        drivers = {"ours": _driver(parts, "ours"), "dask": _driver(parts, "dask")}
+        lanes = {name: lane(driver, "planned", shape="chain", nodes=10) for name, driver in drivers.items()}
+        seconds = interleave(lanes, effort)
+    ours = ("a graph of 10 nodes, planned and encoded", seconds["ours"])
+    met = "met" if statistics.median(seconds["ours"]) < PLANNING_GOAL else "missed"
+    note = f"goal: under {PLANNING_GOAL * 1000:g} ms: {met}; {_version()}"
+    yield compare("planning", ours, ("dask.optimize", seconds["dask"]), note=note)
 
 
 def growth(stack: Stack, effort: Effort) -> Iterator[Row]:
@@ -75,47 +132,32 @@ def memory(stack: Stack, effort: Effort) -> Iterator[Row]:
             yield compare("graph memory", subject, reference, **more)
 
 
-def _side_by_side(shape: str, size: int, ours: Driver, dask: Driver, effort: Effort) -> Row:
+def _side_by_side(one: _Graph, ours: Driver, dask: Driver, effort: Effort) -> Row:
     try:
-        dask.times(shape, 1, nodes=100)
-        once = dask.times(shape, 1, timeout=LIMIT, nodes=size)[0]
+        dask.times(one.lane, 1, **one.args(100))
+        once = dask.times(one.lane, 1, timeout=LIMIT, **one.args())[0]
     except TooSlow:
-        return _capped(shape, size, ours, f"dask.delayed was stopped after {LIMIT:g} s")
+        return _capped(one, ours, f"{one.kind.reference} was stopped after {LIMIT:g} s")
     rounds = max(1, min(10, int(effort.seconds / 2 / once)))
     effort = Effort(rounds=rounds, block=1, seconds=effort.seconds, warm_up=1 if once < 2 else 0)
     lanes = {
-        "ours": lane(ours, shape, nodes=size),
-        "dask": lambda count: dask.times(shape, count, timeout=10 * LIMIT, nodes=size) if count else [],
+        "ours": lane(ours, one.lane, **one.args()),
+        "dask": lambda count: dask.times(one.lane, count, timeout=10 * LIMIT, **one.args()) if count else [],
     }
     seconds = interleave(lanes, effort)
-    more = {"goal": GOAL, "each": size, "unit": "µs/node", "note": _version(), "extra": {"shape": shape, "nodes": size}}
-    return compare(
-        "graph building", (f"{shape} of {size:,}", seconds["ours"]), ("dask.delayed", seconds["dask"]), **more
-    )
+    subject, reference = (one.name, seconds["ours"]), (one.kind.reference, seconds["dask"])
+    return compare(one.kind.figure, subject, reference, note=_version(), **one.fields)
 
 
-def _capped(shape: str, size: int, ours: Driver, why: str) -> Row:
+def _capped(one: _Graph, ours: Driver, why: str) -> Row:
     """A row whose reference took at least the limit."""
-    ours.times(shape, 1, nodes=size)
-    seconds = ours.times(shape, 5, nodes=size)
+    ours.times(one.lane, 1, **one.args())
+    seconds = ours.times(one.lane, 5, **one.args())
     limit = Summary(LIMIT, LIMIT, LIMIT)
     ratio = statistics.median(seconds) / LIMIT
-    return Row(
-        "graph building",
-        f"{shape} of {size:,}",
-        "dask.delayed",
-        Summary.of(seconds),
-        limit,
-        ratio,
-        ratio,
-        n=len(seconds),
-        goal=GOAL,
-        each=size,
-        unit="µs/node",
-        capped=True,
-        note=why,
-        extra={"shape": shape, "nodes": size},
-    )
+    subject = Summary.of(seconds)
+    more: dict[str, Any] = {"n": len(seconds), "capped": True, "note": why, **one.fields}
+    return Row(one.kind.figure, one.name, one.kind.reference, subject, limit, ratio, ratio, **more)
 
 
 def _driver(stack: Stack, name: str) -> Driver:

@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.serve import serve
 
 if os.environ.get("BENCH_GRAPHS") == "dask":
+    import dask
     from dask import delayed
 
     def load(number: int) -> int:
@@ -39,9 +40,18 @@ if os.environ.get("BENCH_GRAPHS") == "dask":
     def gather(values: list[Any]) -> Any:
         return delayed(values)
 
+    def send(value: Any) -> Any:
+        return dask.optimize(value)  # what dask does before it runs a graph; it encodes none
+
 else:
     from django_rpc.graph.delayed import delayed
     from django_rpc.graph.node import Source
+    from django_rpc.graph.planner import plan
+    from django_rpc.wire.codec import encode_request
+    from django_rpc.wire.limits import Limits
+    from django_rpc.wire.messages import Request
+
+    _unlimited = Limits(message_bytes=1 << 30)
 
     _source = Source("shop.Order", "rpc")
 
@@ -59,6 +69,10 @@ else:
 
     def gather(values: list[Any]) -> Any:
         return delayed(values)
+
+    def send(value: Any) -> Any:
+        (stage,) = plan([value]).stages
+        return encode_request(Request(id="bench", nodes=stage.nodes, outputs=stage.outputs), _unlimited)
 
 
 def chain(nodes: int) -> Callable[[], Any]:
@@ -97,5 +111,19 @@ def mesh(nodes: int) -> Callable[[], Any]:
     return run
 
 
+def sent(shape: str, nodes: int) -> Callable[[], Any]:
+    """A graph built, planned and encoded."""
+    build = SHAPES[shape](nodes)
+    return lambda: send(build())
+
+
+def planned(shape: str, nodes: int) -> Callable[[], Any]:
+    """A graph that has been built, planned and encoded."""
+    value = SHAPES[shape](nodes)()
+    return lambda: send(value)
+
+
+SHAPES = {"chain": chain, "fan-in": fan_in, "mesh": mesh}
+
 if __name__ == "__main__":
-    serve({"chain": chain, "fan-in": fan_in, "mesh": mesh})
+    serve({**SHAPES, "sent": sent, "planned": planned})

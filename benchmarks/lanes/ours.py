@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,8 @@ from django_rpc.models import RpcModel  # noqa: E402
 STEPS = 10
 #: The keys of a hundred customers.
 MANY = range(1, 101)
+#: The keys of two hundred.
+IN_FLIGHT = range(1, 201)
 
 
 class Client(RpcModel):
@@ -89,6 +92,28 @@ def counts_mapped() -> Callable[[], Any]:
     return lambda: some.map(lambda c: Order.objects.filter(customer=c).count()).compute()
 
 
+async def _one(key: int) -> int:
+    return (await Customer.objects.aget(pk=key)).pk
+
+
+def awaits_at_once() -> Callable[[], Any]:
+    """Two hundred rows by their keys, all in flight at the same time."""
+
+    async def run() -> list[int]:
+        return await asyncio.gather(*map(_one, IN_FLIGHT))
+
+    return lambda: asyncio.run(run())
+
+
+def awaits_in_a_row() -> Callable[[], Any]:
+    """The same rows, one after the other."""
+
+    async def run() -> list[int]:
+        return [await _one(key) for key in IN_FLIGHT]
+
+    return lambda: asyncio.run(run())
+
+
 def rows(count: int) -> Callable[[], Any]:
     return lambda: list(Client.objects.order_by("id")[:count])
 
@@ -104,5 +129,7 @@ if __name__ == "__main__":
             "gets_together": gets_together,
             "counts": counts,
             "counts_mapped": counts_mapped,
+            "awaits_at_once": awaits_at_once,
+            "awaits_in_a_row": awaits_in_a_row,
         }
     )
