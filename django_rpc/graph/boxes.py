@@ -132,7 +132,7 @@ def _dress(box: Box, outputs: set[Node], known: dict[Node, frozenset[str]]) -> N
     if len(shown) > _LINES:
         half = _LINES // 2
         shown = [*shown[:half], f"… {len(shown) - 2 * half + 1:,} more steps", *shown[1 - half :]]
-    box.lines = _joined(shown) or [step(next(last.inputs()))]
+    box.lines = _joined(shown) or [step(last.inputs()[0])]
     if any(node.writes for node in box.nodes):
         box.colour = "write"
     elif isinstance(last, Apply):

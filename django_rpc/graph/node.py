@@ -103,7 +103,7 @@ def callsite(skip: int = 0) -> tuple[str, int]:
 _built = itertools.count(1)
 
 #: Fields of a node that stay where it was built: they do not cross the wire.
-LOCAL_FIELDS = frozenset({"where", "is_query", "is_local", "order", "digest", "mirror"})
+LOCAL_FIELDS = frozenset({"where", "is_query", "is_local", "order", "digest", "below", "mirror"})
 
 
 class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -114,7 +114,7 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     parent would recurse as deep as the graph.  ``is_local`` is True, and set in the same way, where methods are
     called in the client, on whatever Python object the value is there.  ``order`` grows with each node that this
     process builds, so sorting by it puts inputs first and keeps the user's own order of reads and writes.
-    ``digest`` is the content's hash, once somebody asked for it (``content.key``).
+    ``digest`` is the content's hash, once somebody asked for it (``content.key``); ``below`` are the inputs, likewise.
     """
 
     effect: ClassVar[Effect] = Effect.READ
@@ -124,9 +124,12 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     is_local: bool = False
     order: int = msgspec.field(default_factory=_built.__next__)
     digest: bytes | None = None
+    below: tuple[Node, ...] | None = None
 
-    def inputs(self) -> Iterator[Node]:
+    def inputs(self) -> tuple[Node, ...]:
         """The nodes that this one is made from, in the order of its fields."""
+        if self.below is not None:  # every phase of the planner asks
+            return self.below
         found: list[Node] = []
         for name in own_fields(type(self)):
             value = getattr(self, name)
@@ -134,7 +137,9 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             if kind in ATOMS or ((kind is tuple or kind is dict) and not value):  # most arguments
                 continue
             _find(value, found)
-        return iter(found)
+        below = tuple(found)
+        force_setattr(self, "below", below)
+        return below
 
     def __repr__(self) -> str:
         from django_rpc.graph.describe import describe  # which knows the kinds

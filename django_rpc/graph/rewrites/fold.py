@@ -40,13 +40,17 @@ def _folded(node: Node) -> Node:
         test = _plain(node.test)
         return node if test is _MISSING else (node.then if test else node.otherwise)
     if isinstance(node, Operator) and node.name in _SMALL:
-        args = [_plain(value) for value in node.args]
-        if not any(value is _MISSING for value in args):
-            try:
-                value = getattr(operator, node.name)(*args)
-            except Exception:  # noqa: BLE001 - whatever it is, it is the evaluation's to raise
+        args = []
+        for given in node.args:
+            value = _plain(given)
+            if value is _MISSING:
                 return node
-            return Literal(value, where=node.where, order=node.order) if type(value) in ATOMS else node
+            args.append(value)
+        try:
+            value = getattr(operator, node.name)(*args)
+        except Exception:  # noqa: BLE001 - whatever it is, it is the evaluation's to raise
+            return node
+        return Literal(value, where=node.where, order=node.order) if type(value) in ATOMS else node
     return node
 
 

@@ -37,7 +37,7 @@ def merge_reads(draft: Draft) -> Draft:
     nodes: list[Node] = []
     last_write = 0
     for node in draft.nodes:
-        before = tuple(node.inputs())
+        before = node.inputs()
         inputs = tuple([replaced.get(one, one) for one in before]) if replaced else before
         new = substitute(node, replaced) if inputs != before else node
         if not node.writes:

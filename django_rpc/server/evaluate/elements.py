@@ -169,7 +169,7 @@ def _cond(engine: Engine, node: Cond, frame: Frame, rows: list[int]) -> list[Any
 
 def _literal(engine: Engine, node: Literal, frame: Frame, rows: list[int]) -> list[Any]:
     """A container; the queries in it are read together for all rows."""
-    inputs = list(node.inputs())
+    inputs = node.inputs()
     if not inputs:
         return [engine.single(node, frame, row) for row in rows]
     read = {one: engine.pull(one, frame, rows) for one in inputs if frame.outer is not None or is_step(one)}

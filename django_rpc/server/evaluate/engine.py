@@ -42,7 +42,7 @@ class Engine:
         self.special = special
         self.nodes = ev.request.nodes
         self.place = {node: position for position, node in enumerate(self.nodes)}
-        self.inputs = {node: tuple(node.inputs()) for node in self.nodes}
+        self.inputs = {node: node.inputs() for node in self.nodes}
         self.free = free_params(self.nodes, self.inputs)
         self.used = {one for inputs in self.inputs.values() for one in inputs}
         self.root = ev.noted(Frame())
