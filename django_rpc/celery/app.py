@@ -18,6 +18,7 @@ from django.db import connections
 from kombu import Exchange, Queue
 
 from django_rpc.celery.consumer import Consumer
+from django_rpc.celery.hold import REDIS_OPTIONS, Hold
 from django_rpc.celery.task import register
 from django_rpc.client.app import JSON_ONLY
 from django_rpc.client.config import Config
@@ -50,6 +51,7 @@ def make_app(options: dict[str, Any]) -> Celery:
     made.conf.update(_defaults(config))
     made.conf.update(config.celery)
     made.conf.update(JSON_ONLY)
+    made.steps["consumer"].add(Hold)
     register(made, reply_url=config.result_backend)
     return made
 
@@ -60,7 +62,7 @@ def _defaults(config: Config) -> dict[str, Any]:
     return {
         "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in names],
         "task_default_queue": config.default_queue,
-        "broker_transport_options": {"queue_order_strategy": "priority"} if _on_redis(config) else {},
+        "broker_transport_options": {"queue_order_strategy": "priority", **REDIS_OPTIONS} if _on_redis(config) else {},
         # A worker takes a message when it can work on it; until then another one can have it.
         "worker_prefetch_multiplier": 1,
         "broker_connection_retry_on_startup": True,

@@ -17,8 +17,8 @@ class Consumer(CeleryConsumer):
 
     The repair: when the connection to Redis breaks while messages are unacknowledged, kombu 5.7 gives them back,
     and later acknowledges them, over a channel that it has taken apart before: the worker ends with an
-    AttributeError.  Neither can be done over a broken connection.  So messages in work are finished and not
-    acknowledged; they and the others come back by the visibility time-out, and have expired by then.
+    AttributeError.  Neither can be done over a broken connection.  So those that no process has begun are left to
+    come back by themselves, and those in work are acknowledged over the next connection (`Hold.adopt`).
     """
 
     def register_with_event_loop(self, hub: Any) -> None:
@@ -31,5 +31,8 @@ class Consumer(CeleryConsumer):
         if hasattr(channel, "do_restore"):  # only channels that emulate acknowledgements
             channel.do_restore = False
             for request in tuple(state.reserved_requests):  # those in work are among them
-                request.acknowledged = True
+                if request in state.active_requests:
+                    self.hold.adopt(self, request)
+                else:
+                    request.acknowledged = True
         return super().on_connection_error_after_connected(exc)

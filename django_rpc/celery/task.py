@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from billiard.exceptions import WorkerLostError
 from celery import Celery, signals
+from celery.worker import state
 from celery.worker.request import Request as WorkerRequest
 from django.db import close_old_connections
 
@@ -25,6 +27,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _FOREIGN = ("callbacks", "errbacks", "chain", "chord")
 #: Errors that Celery reports in the main process, when the process of the pool is gone and cannot answer itself.
 _LOST = ("WorkerLostError", "TimeLimitExceeded", "Terminated")
+#: How a pool tells that a process is gone which nobody has stopped.
+_DEATHS = (WorkerLostError, SystemExit)
 
 
 class Request(WorkerRequest):
@@ -35,6 +39,17 @@ class Request(WorkerRequest):
         embed = self._payload[2]
         if isinstance(embed, dict):
             embed.update(dict.fromkeys(_FOREIGN))
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        """Give the message of a process that died back to the broker: once, since it may be what kills processes."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        stopped = self._already_revoked or self._already_cancelled
+        if not isinstance(error, _DEATHS) or stopped or self.delivery_info.get("redelivered"):
+            super().on_failure(exc_info, send_failed_event, return_ok)
+            return
+        logger.warning("A process died while it worked on a request (%s): it is begun again.", error)
+        state.task_ready(self)
+        self.reject(requeue=True)
 
 
 def register(app: Celery, *, reply_url: str | None = None) -> Any:
@@ -63,6 +78,7 @@ def register(app: Celery, *, reply_url: str | None = None) -> Any:
         resultrepr_maxsize=0,  # answers are data, and do not belong in the log of the worker
         Request=f"{Request.__module__}:{Request.__qualname__}",
         reply_lists=lists,
+        on_success=_finish,
     )
     app.task(_prune, name=PRUNE_TASK_NAME, shared=False, ignore_result=True, serializer="json")
     signals.task_failure.connect(_answer_for_the_lost, weak=False, dispatch_uid="django_rpc.worker_lost")
@@ -117,12 +133,20 @@ def _call(task: Any, text: str, reply_to: str | None, token: str | None, lists: 
     close_old_connections()
     try:
         answer, finish = _answer(request, text, token)
-        if reply_to is not None:
-            lists.push(request.id, reply_to, answer)
-        finish()
-        return answer.decode() if reply_to is None else None
+        request.django_rpc_finish = finish
+        if reply_to is None:
+            return answer.decode()
+        lists.push(request.id, reply_to, answer)
+        return None
     finally:
         close_old_connections()  # when the client has its answer already
+
+
+def _finish(task: Any, *_: Any) -> None:
+    """When the answer is where the client finds it: not before, since the worker may die until then."""
+    finish = getattr(task.request, "django_rpc_finish", None)
+    if finish is not None:
+        finish()
 
 
 def _answer(request: Any, text: str, token: str | None) -> tuple[bytes, Callable[[], None]]:
@@ -136,7 +160,8 @@ def _answer(request: Any, text: str, token: str | None) -> tuple[bytes, Callable
         told = _refusal(request, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
         return seal(told, text.encode(), token, request.id or ""), _nothing
     try:
-        served: tuple[bytes, Callable[[], None]] = serve(text.encode(), token, request.id or "")
+        again = bool((request.delivery_info or {}).get("redelivered"))
+        served: tuple[bytes, Callable[[], None]] = serve(text.encode(), token, request.id or "", again)
     except Exception:  # a defect of ours: the client shall know, and not wait for its time-out
         logger.exception("Request %s could not be answered.", request.id)
         told = _refusal(request, "Remote", "The service failed in a way that it did not foresee; its log says how.")

@@ -53,18 +53,22 @@ def handle(message: bytes, token: str | None = None, request_id: str = "") -> by
     return made
 
 
-def serve(message: bytes, token: str | None = None, request_id: str = "") -> tuple[bytes, Callable[[], None]]:
+def serve(
+    message: bytes, token: str | None = None, request_id: str = "", again: bool = False
+) -> tuple[bytes, Callable[[], None]]:
     """`handle` in two steps: the answer, and what to call when it has been sent.
 
     After that the same message is not taken again.  If the worker dies before, the message comes again, and its
     sender, who may have no answer yet, must not be told that it is refused.
+
+    ``again``: the broker says that another worker, or this one, had the message before.
     """
     try:
         caller = authenticate(message, token, request_id)
     except Refused as reason:
         logger.warning("A request was refused: %s", reason, extra={"rpc_request": _harmless(request_id)})
         return encode_response(Response(id=_addressed(request_id), error=REFUSAL)), lambda: None
-    return caller.seal(_handle(message, caller, request_id)), caller.finish
+    return caller.seal(_handle(message, caller, request_id, again or caller.again)), caller.finish
 
 
 def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "") -> bytes:
@@ -75,7 +79,7 @@ def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "")
         return answer
 
 
-def _handle(message: bytes, caller: Caller, request_id: str) -> bytes:
+def _handle(message: bytes, caller: Caller, request_id: str, again: bool) -> bytes:
     limits = caller.client.limits
     try:
         rates.count(caller.client)
@@ -86,7 +90,7 @@ def _handle(message: bytes, caller: Caller, request_id: str) -> bytes:
         return encode_response(Response(id=_addressed(named), error=told))
     if not _is_of_token(request, caller):
         return encode_response(Response(id=request.id, error=REFUSAL))
-    entry = ledger.entry_for(message, request, insists=caller.again)
+    entry = ledger.entry_for(message, request, again=again)
     response: Response | bytes
     try:
         response = answer(request, caller.client, entry)

@@ -115,13 +115,13 @@ def kept_in(aliases: Iterable[str] | None = None) -> list[str]:
     ]
 
 
-def entry_for(message: bytes, request: Request, *, insists: bool = False) -> Entry | None:
+def entry_for(message: bytes, request: Request, *, again: bool = False) -> Entry | None:
     """The entry of a request that writes; None for one that only reads, which is simply done again.
 
-    ``insists``: it is not done where no ledger holds that it is done once.
+    ``again``: a worker may have begun the message before; where no ledger says what became of that, it is not done.
     """
     if request.asking != "explain" and any(node.writes for node in request.nodes):
-        return Entry(message, request, insists or request.once)
+        return Entry(message, request, again)
     return None
 
 
@@ -139,9 +139,9 @@ class Entry:
     ``answer`` is what was kept, where the request was done now.
     """
 
-    def __init__(self, message: bytes, request: Request, insists: bool = False) -> None:
+    def __init__(self, message: bytes, request: Request, again: bool = False) -> None:
         self.request = request
-        self.insists = insists
+        self.again = again
         self.answer: bytes | None = None
         self.duplicate = False
         self._message = message
@@ -154,14 +154,22 @@ class Entry:
     def place(self, databases: list[str], client: str) -> None:
         """Say where the request writes, and for whom; before its transactions begin.
 
-        Raises NoLedger where the request insists on an entry and a database has no ledger.
+        Where a database has no ledger, raises NoLedger for a request that insists on it (`Request.once`), and
+        OutcomeUnknown for one that came before.
         """
         self._client = client
         self._databases = kept_in(databases)
-        if self.insists and len(self._databases) < len(databases):
+        if len(self._databases) == len(databases):
+            return
+        if self.request.once:
             raise NoLedger(
                 "This request shall be done once however often it is sent, and the service keeps no ledger of what "
                 f"it has done: add {APP!r} to its INSTALLED_APPS and run migrate, or send it without once()."
+            )
+        if self.again:
+            raise OutcomeUnknown(
+                "The worker that had this request before has died, or has lost the broker. Whether it wrote anything "
+                f"is not known, so it is not done again. With {APP!r} in its INSTALLED_APPS the service would know."
             )
 
     @contextlib.contextmanager

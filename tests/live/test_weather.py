@@ -247,11 +247,13 @@ def test_a_worker_that_is_paused_in_mid_call_answers_later(service):
     assert service.serves()
 
 
-def test_the_process_that_works_on_a_call_is_killed(service):
+def test_what_kills_the_process_that_works_on_it_is_tried_twice(service, tmp_path):
     session = service.session()
+    note = tmp_path / "ran"
     with within(10, errors.WorkerLost):
-        session.compute([echo({"do": "die"})], timeout=10)
+        session.compute([echo({"do": "write", "path": str(note)}), echo({"do": "die"})], timeout=10)
     assert service.serves()
+    assert note.read_text().count("ran") == 2
 
 
 def test_the_whole_worker_is_killed(redis):

@@ -210,7 +210,7 @@ def test_a_write_whose_worker_was_killed_is_not_done_again_without_a_ledger(
     made = token(more)
     with killed(monkeypatch):
         handler.handle(more, made)
-    assert code(more, made) == "NoLedger"
+    assert code(more, made) == "OutcomeUnknown"
     assert not Customer.objects.filter(name="twice").exists()
 
 
