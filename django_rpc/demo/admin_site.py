@@ -14,12 +14,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django_rpc.demo import environment
 from django_rpc.demo.processes import Process, ServiceError
 from django_rpc.demo.services import (
     HOST,
+    Worker,
     free_port,
     prepare_database,
     process_environment,
@@ -28,11 +30,22 @@ from django_rpc.demo.services import (
     worker,
 )
 
-__all__ = ["run"]
+__all__ = ["PASSWORD", "USER", "Running", "run", "running"]
 
 SITE_SETTINGS = "django_rpc.demo.client.site.settings"
 #: Known to everybody: the site listens on the loopback address alone, and is gone with its database at the end.
 USER = PASSWORD = "admin"
+
+
+@dataclass(frozen=True)
+class Running:
+    """The parts of a running admin, and where they are."""
+
+    url: str  # of the admin's first page
+    broker: str
+    database: str  # of the service, see environment.parse_database
+    service: Worker
+    site: Process
 
 
 def run(broker: str | None = None, backend: str | None = None, port: int | None = None) -> int:
@@ -43,13 +56,36 @@ def run(broker: str | None = None, backend: str | None = None, port: int | None 
     # Also where the shell started us in the background, in which SIGINT is ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
+    with contextlib.suppress(KeyboardInterrupt), running(broker, backend, port) as parts:
+        say(f"\nThe admin is at {parts.url}\nLog in as {USER!r} with the password {PASSWORD!r}.")
+        say("Ctrl-C stops everything.")
+        while parts.service.alive and parts.site.alive:
+            time.sleep(0.2)
+        ended, process = ("worker", parts.service) if not parts.service.alive else ("site", parts.site)
+        print(f"The {ended} has ended. Its output:\n{process.log()}", file=sys.stderr)
+        return 1
+    say("\nStopped.")
+    return 0
+
+
+@contextlib.contextmanager
+def running(
+    broker: str | None = None,
+    backend: str | None = None,
+    port: int | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> Iterator[Running]:
+    """The site, its service and, without a ``broker``, its Redis; all are gone at the end.
+
+    ``data`` are keyword arguments of ``shop.data.load``: how many rows the service has.
+    """
+    with contextlib.ExitStack() as stack:
         if broker is None:
             broker = stack.enter_context(redis_server()).url
         say(f"Redis at {broker}")
         folder = stack.enter_context(temporary_folder())
         database = environment.sqlite_url(folder / "shop.sqlite3")
-        counts = prepare_database(database)
+        counts = prepare_database(database, data=data)
         say(f"Database of the service: {sum(counts.values()):,} rows on SQLite")
         variables = environment.variables(broker=broker, backend=backend, database=database)
         service = stack.enter_context(worker(env=variables))
@@ -58,15 +94,7 @@ def run(broker: str | None = None, backend: str | None = None, port: int | None 
         variables[environment.DEBUG] = "1"  # Django's server of static files asks for it
         port = port or _usual_port()
         site = stack.enter_context(_site(port, variables))
-        say(f"\nThe admin is at http://{HOST}:{port}/admin/\nLog in as {USER!r} with the password {PASSWORD!r}.")
-        say("Ctrl-C stops everything.")
-        while service.alive and site.alive:
-            time.sleep(0.2)
-        ended = "worker" if not service.alive else "site"
-        print(f"The {ended} has ended. Its output:\n{(service if ended == 'worker' else site).log()}", file=sys.stderr)
-        return 1
-    say("\nStopped.")
-    return 0
+        yield Running(f"http://{HOST}:{port}/admin/", broker, database, service, site)
 
 
 def say(text: str) -> None:

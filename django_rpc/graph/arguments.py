@@ -33,8 +33,6 @@ CONDITION_CONNECTORS: frozenset[str] = frozenset({"AND", "OR", "XOR"})
 _LOOKUP_METHODS = frozenset({"filter", "exclude", "get", "get_or_create", "update_or_create"})
 #: Methods whose positional arguments are conditions or expressions: anything else would reach the ORM unchecked.
 _EXPRESSION_METHODS = frozenset({"filter", "exclude", "get", "filter_reuse", "annotate", "alias", "aggregate"})
-#: Methods whose keywords are names of expressions.
-_ALIAS_METHODS = frozenset({"annotate", "aggregate"})
 _AGGREGATES = frozenset({"Avg", "Count", "Max", "Min", "StdDev", "Sum", "Variance"})
 #: Methods whose positional strings are names of columns, which ``-`` may precede.
 _ORDER_METHODS = frozenset({"order_by", "add_ordering", "default_ordering", "latest", "earliest"})
@@ -83,8 +81,8 @@ def check_method_arguments(name: str, args: tuple[Any, ...], kwargs: Mapping[str
         if name == "through_columns":
             _check_through_column(keyword, value)
             continue
-        if name in _ALIAS_METHODS and keyword == _default_alias(value):
-            check_path(keyword)
+        if name == "aggregate" or (name == "annotate" and keyword == _default_alias(value)):
+            check_path(keyword)  # no step after aggregate() can take its names for paths; the admin's begin with digits
         else:
             check_keyword(keyword)
         if keyword in _DEFAULTS and isinstance(value, dict):
@@ -103,7 +101,7 @@ def check_method_arguments(name: str, args: tuple[Any, ...], kwargs: Mapping[str
 
 
 def _default_alias(value: Any) -> str | None:
-    """The name that Django gives to an aggregate without one: the one alias in which ``__`` may stand.
+    """The name that Django gives to an aggregate without one: the one alias of a column in which ``__`` may stand.
 
     >>> _default_alias(Expr("Sum", ("lines__price",)))
     'lines__price__sum'

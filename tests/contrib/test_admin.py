@@ -84,6 +84,12 @@ def test_list_filter_of_a_relation_offers_its_rows(site, local):
     assert len(texts(response, "sku")) == local.Product.objects.filter(category=chosen).count()
 
 
+def test_counts_beside_the_filters(site, local):
+    page = site.get(f"{ADMIN}/order/?_facets=True").content.decode()
+    assert f"Paid ({local.Order.objects.filter(status='paid').count()})" in page
+    assert f"VIP ({local.Order.objects.filter(customer__tier='vip').count()})" in page
+
+
 def test_search_goes_through_a_relation(site, local):
     response = site.get(f"{ADMIN}/order/?q=adler&all=")
     expected = local.Order.objects.filter(customer__name__icontains="adler")

@@ -20,6 +20,7 @@ GOOD_CALLS = [
     ("get_or_create", (), {"name__iexact": "x", "defaults": {"name": "x"}}),
     ("annotate", (Expr("Count", ("lines",)),), {"n": Expr("Count", ("*",))}),
     ("aggregate", (), {"total__sum": Expr("Sum", ("total",)), "a__b__max": Expr("Max", (Expr("F", ("a__b",)),))}),
+    ("aggregate", (), {"0__c": Expr("Count", ("pk",))}),
     ("order_by", ("-a__b", "?", "pk", F), {}),
     ("latest", ("-created", "id"), {}),
     ("values", ("a__b", Expr("Lower", ("name",))), {"up": Expr("Upper", ("name",))}),
@@ -47,8 +48,9 @@ def test_what_a_django_user_writes_passes(call):
 def bad_calls():
     for name in ("filter", "exclude", "get", "get_or_create", "update_or_create"):
         yield from ((name, (), {path: 1}) for path in (*INJECTIONS, "_connector", "_negated", "__class__"))
-    for name in ("annotate", "alias", "aggregate", "values", "values_list"):
+    for name in ("annotate", "alias", "values", "values_list"):
         yield from ((name, (), {alias: F}) for alias in ALIASES)
+    yield from (("aggregate", (), {alias: F}) for alias in (*INJECTIONS, "__a", "a" * 256))
     yield "annotate", (), {"total__sum": F}
     yield "annotate", (), {"x; --__value": Expr("Value", ("x; --",))}
     yield "annotate", (), {"x; --__sum": Expr("Sum", ("x; --",))}

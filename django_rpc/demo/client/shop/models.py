@@ -55,12 +55,16 @@ class Profile(RpcModel):
     bio = models.TextField(blank=True, default="")
     website = models.URLField(blank=True, default="")
 
+    def __str__(self):
+        return f"profile of customer {self.customer_id}"
+
 
 class Category(RpcModel):
     class Rpc:
         app_label = "shop"
 
     class Meta:
+        verbose_name_plural = "categories"
         ordering = ["title"]
 
     title = models.CharField(max_length=60, unique=True)
@@ -145,12 +149,21 @@ class Line(RpcModel):
     quantity = models.PositiveIntegerField(default=1)
     price = models.DecimalField(max_digits=10, decimal_places=2, default=0)
 
+    def __str__(self):
+        return f"{self.quantity} of product {self.product_id}"
+
 
 class AuditEntry(RpcModel):
     class Rpc:
         app_label = "shop"
 
+    class Meta:
+        verbose_name_plural = "audit entries"
+
     model = models.CharField(max_length=60)
     object_pk = models.CharField(max_length=40)
     action = models.CharField(max_length=10)
     at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self):
+        return f"{self.action} {self.model} {self.object_pk}"
