@@ -1,6 +1,6 @@
 """The admin on mirrors, driven in a real Chromium: a site of its own, a worker, a broker, and the service's database.
 
-Each step asserts what a person sees and what the database holds, which is read past Django.  Writes of other tests stay:
+Each step asserts what a person sees and what the database holds, read past Django.  Writes of other tests stay:
 what is expected is asked of the database.
 """
 
@@ -259,7 +259,7 @@ def test_change_with_inlines(browser, go, sql):
     before = sql("SELECT id, product_id, quantity FROM shop_line WHERE order_id = ? ORDER BY id", key)
     go(f"order/{key}/change/")
     products = browser.texts("#lines-group tr.has_original .select2-selection__rendered")
-    titles = "SELECT p.title FROM shop_line l JOIN shop_product p ON p.id = l.product_id WHERE order_id = ? ORDER BY l.id"
+    titles = "SELECT title FROM shop_line l JOIN shop_product p ON p.id = product_id WHERE order_id = ? ORDER BY l.id"
     assert [text.removeprefix("×").strip() for text in products] == sql(titles, key)
     browser.select("status", "Cancelled")
     browser.link("Today", ".field-created").click()  # a script fills the field
