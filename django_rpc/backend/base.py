@@ -1,6 +1,7 @@
 """``connections["rpc"]``: Django's connection object for a service.
 
-It holds no network connection and no transaction: each call is one message, through the process's session.
+It holds no network connection and no transaction (`transactions`): each call is one message, through the process's
+session.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from django_rpc.backend.introspection import DatabaseIntrospection
 from django_rpc.backend.operations import DatabaseOperations
 from django_rpc.backend.schema import DatabaseSchemaEditor
 from django_rpc.backend.sessions import session_for
+from django_rpc.backend.transactions import Transactions
 from django_rpc.graph.node import Node
 from django_rpc.graph.runner import Output
 
@@ -45,7 +47,7 @@ _ERRORS = (
 Driver = SimpleNamespace(Binary=bytes, **{cls.__name__: cls for cls in _ERRORS})
 
 
-class DatabaseWrapper(BaseDatabaseWrapper):
+class DatabaseWrapper(Transactions, BaseDatabaseWrapper):
     vendor = "rpc"
     display_name = "django_rpc"
 
@@ -98,25 +100,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def is_usable(self) -> bool:
         return True
 
-    # Django enters atomic() by itself around most writes.  Each operation is atomic at the service.
-
-    def _start_transaction_under_autocommit(self) -> None:
-        """In place of BEGIN, which Django would log as a query."""
-        return None
-
-    def _set_autocommit(self, autocommit: bool) -> None:
-        return None
-
-    def _commit(self) -> None:
-        return None
-
-    def _rollback(self) -> None:
-        return None
-
     def _close(self) -> None:
-        return None
-
-    def validate_no_broken_transaction(self) -> None:
         return None
 
     def prepare_database(self) -> None:

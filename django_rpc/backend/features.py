@@ -38,7 +38,7 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     # Asked by Django's TestCase alone, which else empties all tables of all databases of a test, the local ones too, in
     # place of rolling back.  A service that is evaluated in the test's process takes part in its transaction.
     supports_transactions = True
-    uses_savepoints = False
+    uses_savepoints = True
     supports_timezones = True
     supports_explaining_query_execution = True
     # Asked for to decide on CREATE and TRUNCATE statements, which are never written here.

@@ -31,6 +31,7 @@ def session_for(alias: str, settings: Mapping[str, Any]) -> Session:
     with _lock:
         session = Session(config, MirrorResults(alias), alias=alias)
         session.listeners.append(_Log(alias))
+        session.note_writes = lambda nodes: connections[alias].note_writes(nodes)
         _sessions[alias] = config, session
     return session
 

@@ -22,6 +22,7 @@ from django_rpc.client.once import Ids, ids_for
 from django_rpc.client.signing import signer_of
 from django_rpc.client.thaw import Missing, thaw
 from django_rpc.client.transport import Options, Transport, placed, transport_for
+from django_rpc.client.written import NoteWrites
 from django_rpc.graph.describe import describe
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.plan import Stage
@@ -67,6 +68,7 @@ class Session:
         self._signer = signer_of(self.config)
         self.results: Results = PlainResults() if results is None else results
         self.listeners: list[Listener] = []
+        self.note_writes: NoteWrites | None = None
 
     def __repr__(self) -> str:
         return f"<Session of {self.config.alias!r}>"
@@ -166,6 +168,8 @@ class Session:
         ids = ids_for(stage.writes and what != "explain", self.config.exactly_once)
         request = self._request(stage, options, what, ids)
         call = _Call(self, request, started, None if asking is None else asking.told)
+        if stage.writes and what != "explain" and self.note_writes is not None:
+            call.ended = self.note_writes(stage.nodes)
         try:
             call.data = encode_request(request)
             token = None if self.signer is None else self.signer.sign(call.data, request.id, options.timeout)
@@ -213,7 +217,7 @@ def _given(options: Options | None, timeout: float | None, priority: bool) -> di
 class _Call:
     """What is known of one message between its sending and its end."""
 
-    __slots__ = ("data", "request", "session", "started", "told", "trace")
+    __slots__ = ("data", "ended", "request", "session", "started", "told", "trace")
 
     def __init__(
         self, session: Session, request: Request, started: float, told: Callable[[Response], object] | None
@@ -223,6 +227,7 @@ class _Call:
         self.request = request
         self.started = started
         self.data = b""
+        self.ended: Callable[[Exception | None], object] = lambda error: None
         self.trace: tuple[Any, ...] = ()
 
     def settle(self, answer: bytes) -> list[Any]:
@@ -276,6 +281,7 @@ class _Call:
         """Log the call and tell the listeners, once for each way it can end."""
         seconds = time.perf_counter() - self.started
         request = self.request
+        self.ended(error)
         if isinstance(error, errors.RpcError):  # the way may know it by the id of its message
             error.request_id = request.id
         # An error of the service (DoesNotExist and the like) is an answer, and the caller's business.

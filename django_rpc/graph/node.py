@@ -48,6 +48,7 @@ __all__ = [
     "Schema",
     "Source",
     "callsite",
+    "is_own_module",
     "nodes_in",
     "own_fields",
 ]
@@ -75,9 +76,12 @@ _own_modules: dict[str, bool] = {}
 _sites: dict[tuple[str, int], tuple[str, int]] = {}
 
 
-def _is_own(module: str) -> bool:
-    name = module + "."
-    own = _own_modules[module] = name.startswith(_OWN_PACKAGES) and not name.startswith(_USER_PACKAGES)
+def is_own_module(module: str) -> bool:
+    """Whether what is written in a module of this name is ours, Django's or asgiref's, and not the user's."""
+    own = _own_modules.get(module)
+    if own is None:
+        name = module + "."
+        own = _own_modules[module] = name.startswith(_OWN_PACKAGES) and not name.startswith(_USER_PACKAGES)
     return own
 
 
@@ -91,7 +95,7 @@ def callsite(skip: int = 0) -> tuple[str, int]:
         module = frame.f_globals.get("__name__", "")
         own = _own_modules.get(module)
         if own is None:
-            own = _is_own(module)
+            own = is_own_module(module)
         if not own or frame.f_back is None:
             break
         frame = frame.f_back
