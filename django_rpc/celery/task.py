@@ -151,17 +151,19 @@ def _finish(task: Any, *_: Any) -> None:
 
 def _answer(request: Any, text: str, token: str | None) -> tuple[bytes, Callable[[], None]]:
     """The answer, and what to call when it has been sent."""
-    from django_rpc.server import seal, serve  # needs the app registry, which is not there when Celery imports us
+    from django_rpc.server import seal, serve, tell  # needs the app registry, which is not there when Celery imports us
 
     foreign = [name for name in _FOREIGN if getattr(request, name, None)]
     if foreign:
         for name in _FOREIGN:
             setattr(request, name, None)  # Celery looks there when the task has returned
+        tell(request.id or "", "refused", "BadRequest", f"it carries {', '.join(foreign)}.")
         told = _refusal(request, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
         return seal(told, text.encode(), token, request.id or ""), _nothing
     try:
         again = bool((request.delivery_info or {}).get("redelivered"))
-        served: tuple[bytes, Callable[[], None]] = serve(text.encode(), token, request.id or "", again)
+        headers = (request.headers or {}) if request.is_eager else vars(request)
+        served: tuple[bytes, Callable[[], None]] = serve(text.encode(), token, request.id or "", again, headers)
     except Exception:  # a defect of ours: the client shall know, and not wait for its time-out
         logger.exception("Request %s could not be answered.", request.id)
         told = _refusal(request, "Remote", "The service failed in a way that it did not foresee; its log says how.")
@@ -180,9 +182,12 @@ def _refusal(request: Any, code: str, message: str) -> bytes:
 def _answer_for_the_lost(
     sender: Any = None, task_id: str = "", exception: Any = None, args: Any = None, kwargs: Any = None, **_: Any
 ) -> None:
-    """In the main process: tell the client that the process which worked on its request is gone."""
+    """In the main process: tell the client, and who observes, that the process which worked on its request is gone."""
     if getattr(sender, "name", None) != TASK_NAME or type(exception).__name__ not in _LOST:
         return
+    from django_rpc.server import tell
+
+    tell(task_id, "unknown", "WorkerLost", str(exception))
     reply_to = (kwargs or {}).get("reply_to")
     if reply_to is None:
         return  # Celery has stored the failure in its result backend

@@ -20,12 +20,13 @@ __all__ = [
     "seal",
     "serve",
     "site",
+    "tell",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # Late: an rpc.py imports this package while the apps are still being loaded.
-    if name in ("handle", "seal", "serve"):
+    if name in ("handle", "seal", "serve", "tell"):
         from django_rpc.server import handler
 
         return getattr(handler, name)

@@ -13,6 +13,7 @@ from django.db import DatabaseError, connections
 
 from django_rpc.server.allowance import DEFAULT, EXCEEDED, Allowance, LimitExceeded
 from django_rpc.server.timeouts import Timeouts, is_timeout
+from django_rpc.server.written import Written
 
 __all__ = ["Budget"]
 
@@ -26,13 +27,15 @@ class Budget:
     ``broken`` is the first limit that it broke, as an error.
     """
 
-    __slots__ = ("_deadline", "_timeouts", "_watched", "broken", "limits", "rows", "statements")
+    __slots__ = ("_deadline", "_timeouts", "_watched", "broken", "limits", "rows", "statements", "written")
 
     def __init__(self, limits: Allowance = DEFAULT) -> None:
         self.limits = limits
         self.statements = 0
         self.rows = 0
         self.broken: LimitExceeded | None = None
+        #: Counts the rows that are written, where somebody wants to know.
+        self.written: Written | None = None
         self._deadline = time.monotonic() + limits.seconds
         self._watched: list[Any] = []
         self._timeouts = Timeouts(self._deadline)
@@ -69,7 +72,7 @@ class Budget:
 
     def _execute(self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         if sql.startswith(_BOUNDARIES):  # what undoes a request that broke a limit must not be refused itself
-            return execute(sql, params, many, context)
+            return self._noted(execute(sql, params, many, context), sql, context)
         self.statements += 1
         if self.statements > self.limits.statements:
             self._break("statements")
@@ -77,12 +80,17 @@ class Budget:
         connection = context["connection"]
         self._timeouts.arm(connection)
         try:
-            return execute(sql, params, many, context)
+            return self._noted(execute(sql, params, many, context), sql, context)
         except DatabaseError as error:
             broken = self.broken_by(error)
             if broken is error:
                 raise
             raise broken from error
+
+    def _noted(self, result: Any, sql: str, context: dict[str, Any]) -> Any:
+        if self.written is not None:
+            self.written.note(sql, context)
+        return result
 
     def broken_by(self, error: BaseException) -> BaseException:
         """The limit that is behind ``error``, as an error; ``error`` itself where none is."""

@@ -17,6 +17,7 @@ from django.core.signals import setting_changed
 
 from django_rpc.server.allowance import Allowance, read_limits
 from django_rpc.server.clients import ANONYMOUS, Client, read_clients, read_service_key
+from django_rpc.telemetry.hooks import OF_SERVER
 
 if TYPE_CHECKING:
     from django_rpc.wire.signing import Key
@@ -45,6 +46,8 @@ DEFAULTS: dict[str, Any] = {
     "CACHE": "default",
     # How long the ledger knows a request that wrote; longer than any message can be under way.
     "LEDGER_DAYS": 7,
+    # Who is told of each message, by dotted paths (django_rpc.telemetry.hooks).
+    "OBSERVERS": list(OF_SERVER),
     # The names of both ends, as in DATABASES of a client.
     "BROKER_URL": "",
     "RESULT_BACKEND": "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from django_rpc.server.errors import report
+from django_rpc.server.policy import CURRENT
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["Failure"]
@@ -24,6 +25,9 @@ class Failure:
     def report(self) -> ErrorReport:
         """What the client is told in place of the value."""
         made = report(self.error, self.position)
+        policy = CURRENT.get(None)
+        if policy is not None:  # none when an explanation tells what would be refused
+            policy.failures.append(made.code)
         if made.code == "Remote":
             logger.error("A value could not be had: %s", made.remote_name, exc_info=self.error)
         return made

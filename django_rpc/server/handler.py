@@ -7,7 +7,8 @@ import itertools
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -21,17 +22,19 @@ from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import settings
 from django_rpc.server.errors import report
 from django_rpc.server.evaluate import EvaluationError, Meter, evaluate, explain
+from django_rpc.server.observed import Observed, tell
 from django_rpc.server.policy import CURRENT, Policy
 from django_rpc.server.request import RpcRequest
 from django_rpc.server.results import Results
 from django_rpc.server.sites import site
 from django_rpc.server.users import user_of
+from django_rpc.telemetry.fields import claims, harmless
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport, Request, Response, TraceEntry
 from django_rpc.wire.names import request_of
 
-__all__ = ["answer", "handle", "seal", "serve"]
+__all__ = ["answer", "handle", "seal", "serve", "tell"]
 
 logger = logging.getLogger("django_rpc.server")
 
@@ -40,21 +43,26 @@ MAX_RECORDS = 100
 _NOBODY = Client(ANONYMOUS)
 _UNKNOWN_ID = "unknown"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_LOG_LENGTH = 200
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-def handle(message: bytes, token: str | None = None, request_id: str = "") -> bytes:
+def handle(message: bytes, token: str | None = None, request_id: str = "", headers: Mapping[str, Any] = _NONE) -> bytes:
     """The answer to ``message``; never raises for anything that a client can send.
 
-    ``token`` says who made it (wire/signing.py); ``request_id`` is the id on the envelope that brought it.
+    ``token`` says who made it (wire/signing.py); ``request_id`` is the id on the envelope that brought it, and
+    ``headers`` is what else stands there, for observers.
     """
-    made, finish = serve(message, token, request_id)
+    made, finish = serve(message, token, request_id, headers=headers)
     finish()
     return made
 
 
 def serve(
-    message: bytes, token: str | None = None, request_id: str = "", again: bool = False
+    message: bytes,
+    token: str | None = None,
+    request_id: str = "",
+    again: bool = False,
+    headers: Mapping[str, Any] = _NONE,
 ) -> tuple[bytes, Callable[[], None]]:
     """`handle` in two steps: the answer, and what to call when it has been sent.
 
@@ -66,9 +74,16 @@ def serve(
     try:
         caller = authenticate(message, token, request_id)
     except Refused as reason:
-        logger.warning("A request was refused: %s", reason, extra={"rpc_request": _harmless(request_id)})
+        logger.warning("A request was refused: %s", reason, extra={"rpc_request": harmless(request_id)})
+        tell(request_id, "refused", REFUSAL.code, str(reason))
         return encode_response(Response(id=_addressed(request_id), error=REFUSAL)), lambda: None
-    return caller.seal(_handle(message, caller, request_id, again or caller.again)), caller.finish
+    observed = Observed(request_id, len(message), caller.client.name, headers)
+    made = b""
+    try:
+        made = caller.seal(_handle(message, caller, request_id, again or caller.again, observed))
+    finally:
+        observed.end(len(made))
+    return made, caller.finish
 
 
 def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "") -> bytes:
@@ -79,25 +94,29 @@ def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "")
         return answer
 
 
-def _handle(message: bytes, caller: Caller, request_id: str, again: bool) -> bytes:
+def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observed: Observed) -> bytes:
     limits = caller.client.limits
     try:
         rates.count(caller.client)
         request = decode_request(message, limits)
     except (WireError, TooManyRequests) as error:
         told, named = report(error), getattr(error, "request_id", None) or request_id
-        logger.warning("A message was refused: %s", told.code, extra={"rpc_request": _harmless(named)})
+        logger.warning("A message was refused: %s", told.code, extra={"rpc_request": harmless(named)})
+        observed.failed(told)
         return encode_response(Response(id=_addressed(named), error=told))
+    observed.served.request = request
     if not _is_of_token(request, caller):
+        observed.failed(REFUSAL)
         return encode_response(Response(id=request.id, error=REFUSAL))
     entry = ledger.entry_for(message, request, again=again)
     response: Response | bytes
     try:
-        response = answer(request, caller.client, entry)
+        response = answer(request, caller.client, entry, observed)
     except Exception as error:
         logger.exception("The request could not be answered", extra=_extra(request))
         failed = ErrorReport(code="Remote", message="The service failed.", remote_name=type(error).__name__)
         response = _refused(Response(id=request.id, error=failed), entry, error)
+    observed.answered(response, entry)
     if isinstance(response, bytes):
         return response
     try:
@@ -106,7 +125,10 @@ def _handle(message: bytes, caller: Caller, request_id: str, again: bool) -> byt
         return encoded
     except (TypeError, ResponseTooLarge) as error:
         logger.warning("An answer could not be sent: %s", error, extra=_extra(request))
-        return encode_response(Response(id=request.id, error=report(error)))
+        told = report(error)
+        if entry is None:  # what writes has been checked before its transaction ended
+            observed.failed(told)
+        return encode_response(Response(id=request.id, error=told))
 
 
 def _is_of_token(request: Request, caller: Caller) -> bool:
@@ -122,7 +144,12 @@ def _addressed(request_id: str) -> str:
     return request_of(request_id) if _REQUEST_ID.fullmatch(request_id) else _UNKNOWN_ID
 
 
-def answer(request: Request, client: Client = _NOBODY, entry: ledger.Entry | None = None) -> Response | bytes:
+def answer(
+    request: Request,
+    client: Client = _NOBODY,
+    entry: ledger.Entry | None = None,
+    observed: Observed | None = None,
+) -> Response | bytes:
     """The answer to a decoded request of ``client``; never raises for anything that a client can ask for.
 
     ``entry`` is that of a request that writes.  Bytes are an answer as the ledger keeps it.
@@ -132,6 +159,8 @@ def answer(request: Request, client: Client = _NOBODY, entry: ledger.Entry | Non
         return _late(request, entry, client.name)
     budget = Budget(client.limits)
     policy = Policy(site, RpcRequest(request.id, client.name, request.client, user_of(client)), budget)
+    if observed is not None:
+        observed.evaluates(policy)
     if request.asking == "explain":
         with budget:
             _prepare_user(policy, client)
@@ -215,19 +244,7 @@ def _records(policy: Policy, request: Request) -> Any:
 
 def _extra(request: Request) -> dict[str, Any]:
     """What a log record says of the caller: its own claims, made harmless for a log."""
-    client = request.client
-    return {
-        "rpc_request": _harmless(request.id),
-        "rpc_client_host": _harmless(client.host),
-        "rpc_client_process": client.process,
-        "rpc_client_name": _harmless(client.name),
-        "rpc_called_at": client.called_at,
-    }
-
-
-def _harmless(text: str) -> str:
-    """One line of printable characters, and not a long one."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_LOG_LENGTH])
+    return {"rpc_request": harmless(request.id), **claims(request.client)}
 
 
 @contextlib.contextmanager

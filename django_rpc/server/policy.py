@@ -48,13 +48,15 @@ def unknown_keyword(name: str, choices: Iterable[str]) -> ClientFieldError:
 class Policy:
     """The answers for one request; each is worked out at most once."""
 
-    __slots__ = ("_columns", "_rows", "_views", "budget", "request", "scope_sql", "site")
+    __slots__ = ("_columns", "_rows", "_views", "budget", "failures", "request", "scope_sql", "site")
 
     def __init__(self, site: RpcSite, request: RpcRequest, budget: Budget | None = None) -> None:
         self.site = site
         #: What the request costs.
         self.budget = Budget() if budget is None else budget
         self.request = request
+        #: Codes of single values that could not be had, of a request that is answered.
+        self.failures: list[str] = []
         self._views: dict[type[Model], Exposure | None] = {}
         self._columns: dict[str, frozenset[str] | None] = {}
         self._rows: dict[type[Model], QuerySet | None] = {}

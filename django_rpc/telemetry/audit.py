@@ -1,0 +1,74 @@
+"""The audit log: who wrote, who was refused, and what came of it, on the logger ``django_rpc.audit``.
+
+One record for each request that writes or is refused, as a whole or in some of its values, or whose end nobody knows;
+reads that are answered have none.  It tells nothing that a client sent but names: of models, fields, methods,
+functions.  `audit_with_values` adds the writes themselves, with their values.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django_rpc.graph.describe import describe
+from django_rpc.telemetry import operations
+from django_rpc.telemetry.fields import claims, harmless
+from django_rpc.telemetry.hooks import Served
+
+__all__ = ["audit", "audit_with_values"]
+
+logger = logging.getLogger("django_rpc.audit")
+
+#: Writes whose values a record shows, and how much of each.
+_SHOWN, _LENGTH = 20, 500
+
+
+def audit(message: Served) -> Callable[[Served], object] | None:
+    """The observer that writes the log, where the logger takes records of the level INFO."""
+    return _note if logger.isEnabledFor(logging.INFO) else None
+
+
+def audit_with_values(message: Served) -> Callable[[Served], object] | None:
+    """`audit`, with the values that were to be written: in ``rpc_values``."""
+    return _note_with_values if logger.isEnabledFor(logging.INFO) else None
+
+
+def _note(message: Served, **more: Any) -> None:
+    request = message.request
+    writes = [] if request is None or request.asking == "explain" else operations.writes(request)
+    if not writes and not message.refusals and message.outcome not in ("refused", "unknown"):
+        return
+    rows = sum(message.written.values())
+    extra = {
+        "rpc_request": message.message_id if request is None else harmless(request.id),
+        "rpc_client": message.client,
+        "rpc_outcome": message.outcome,
+        "rpc_code": message.code,
+        "rpc_reason": harmless(message.reason),
+        "rpc_refusals": list(message.refusals),
+        "rpc_operation": message.operation,
+        "rpc_method": message.method,
+        "rpc_writes": writes,
+        "rpc_rows_written": rows,
+        "rpc_written": dict(message.written),
+        "rpc_seconds": message.seconds,
+        **({} if request is None else claims(request.client)),
+        **more,
+    }
+    logger.info(
+        "%s: %s of %s, %s, %d rows written, request %s",
+        message.outcome,
+        ", ".join(writes) or message.method or "a message",
+        message.client or "nobody known",
+        "; ".join(filter(None, [message.code, extra["rpc_reason"], *message.refusals])) or "no error",
+        rows,
+        extra["rpc_request"],
+        extra=extra,
+    )
+
+
+def _note_with_values(message: Served) -> None:
+    nodes = () if message.request is None else message.request.nodes
+    shown = [node for node in nodes if node.writes][:_SHOWN]
+    _note(message, rpc_values=[harmless(describe(node, _LENGTH), _LENGTH) for node in shown])
