@@ -36,6 +36,8 @@ class Request(WorkerRequest):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Who can write to the broker may not say how long the process of the pool lives.
+        self._request_dict["timelimit"] = self.time_limits = (None, None)
         embed = self._payload[2]
         if isinstance(embed, dict):
             embed.update(dict.fromkeys(_FOREIGN))
@@ -153,22 +155,28 @@ def _answer(request: Any, text: str, token: str | None) -> tuple[bytes, Callable
     """The answer, and what to call when it has been sent."""
     from django_rpc.server import seal, serve, tell  # needs the app registry, which is not there when Celery imports us
 
+    message = _bytes(text)
     foreign = [name for name in _FOREIGN if getattr(request, name, None)]
     if foreign:
         for name in _FOREIGN:
             setattr(request, name, None)  # Celery looks there when the task has returned
         tell(request.id or "", "refused", "BadRequest", f"it carries {', '.join(foreign)}.")
         told = _refusal(request, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
-        return seal(told, text.encode(), token, request.id or ""), _nothing
+        return seal(told, message, token, request.id or ""), _nothing
     try:
         again = bool((request.delivery_info or {}).get("redelivered"))
         headers = (request.headers or {}) if request.is_eager else vars(request)
-        served: tuple[bytes, Callable[[], None]] = serve(text.encode(), token, request.id or "", again, headers)
+        served: tuple[bytes, Callable[[], None]] = serve(message, token, request.id or "", again, headers)
     except Exception:  # a defect of ours: the client shall know, and not wait for its time-out
-        logger.exception("Request %s could not be answered.", request.id)
+        logger.exception("Request %s could not be answered.", ascii(request.id)[:200])
         told = _refusal(request, "Remote", "The service failed in a way that it did not foresee; its log says how.")
-        return seal(told, text.encode(), token, request.id or ""), _nothing
+        return seal(told, message, token, request.id or ""), _nothing
     return served
+
+
+def _bytes(text: Any) -> bytes:
+    """The message; of what is no text, bytes that are no message, so that it is refused as such."""
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else b""
 
 
 def _nothing() -> None:
@@ -200,4 +208,4 @@ def _answer_for_the_lost(
 def _sealed(answer: bytes, args: Any, kwargs: dict[str, Any], task_id: str) -> bytes:
     from django_rpc.server import seal
 
-    return seal(answer, str(args[0]).encode(), kwargs.get("token"), task_id)
+    return seal(answer, _bytes(args[0]), kwargs.get("token"), task_id)

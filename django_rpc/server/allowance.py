@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 
-from django_rpc.wire.limits import Limits
+from django_rpc.wire.limits import RESPONSE_LIMITS, Limits
 
 __all__ = [
     "DEFAULT",
@@ -39,15 +39,19 @@ class Allowance(Limits):
     response_bytes: int = 256 * 1024 * 1024
     #: Amplification: SQL statements of a request.
     statements: int = 10_000
+    #: Amplification: queries within one query, each as often as it stands there.
+    subqueries: int = 500
+    #: Expensive queries: tables that one query joins.
+    joins: int = 30
     #: Expensive queries: from the first to the last statement of a request; the database stops one that takes longer.
     seconds: float = 120.0
     #: Floods: requests a minute.
     requests: int = 100_000
 
-    def check_response(self, number: int) -> None:
-        """Raise ResponseTooLarge for an answer of so many bytes, if that is too many."""
-        if number > self.response_bytes:
-            raise ResponseTooLarge(self.response_bytes, f"The answer has {number:,} bytes.")
+    @property
+    def of_response(self) -> Limits:
+        """What the codec may write for an answer."""
+        return dataclasses.replace(RESPONSE_LIMITS, message_bytes=self.response_bytes)
 
 
 DEFAULT = Allowance()

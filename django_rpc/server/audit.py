@@ -19,6 +19,7 @@ from django.db.models.sql.datastructures import BaseTable, Join
 
 from django_rpc.server.policy import ClientFieldError, unknown_keyword
 from django_rpc.server.selections import Selection, key_of, selections_of
+from django_rpc.wire.errors import TooManyNodes
 
 __all__ = ["TrustedCol", "audited"]
 
@@ -45,6 +46,7 @@ class AuditedCompiler:
     _join_columns: frozenset[tuple[str, str]] = frozenset()
 
     def compile(self, node: Any) -> Any:
+        self.query.policy.budget.count_parts(1)
         check = _CHECKS.get(type(node), _UNKNOWN)
         if check is _UNKNOWN:
             check = _CHECKS.setdefault(type(node), _check_for(type(node)))
@@ -70,6 +72,12 @@ class AuditedCompiler:
         finally:
             query.high_mark = high
         return _counted(chunks, budget)
+
+    def get_from_clause(self) -> Any:
+        query, most = self.query, self.query.policy.budget.limits.joins
+        if sum(map(bool, query.alias_refcount.values())) > most + 1:
+            raise TooManyNodes(f"The query joins more than {most:,} tables (limit 'joins'). Ask for it in parts.")
+        return super().get_from_clause()
 
     def get_default_columns(self, *args: Any, **kwargs: Any) -> Any:
         columns = super().get_default_columns(*args, **kwargs)
@@ -179,13 +187,14 @@ def _counted(chunks: Any, budget: Any) -> Any:
     """The chunks of rows, which are noted in the budget."""
     if not isinstance(chunks, list):
         return _counted_later(chunks, budget)
-    budget.count_rows(sum(map(len, chunks)))
+    for chunk in chunks:
+        budget.count_rows(chunk)
     return chunks
 
 
 def _counted_later(chunks: Any, budget: Any) -> Any:
     for chunk in chunks:
-        budget.count_rows(len(chunk))
+        budget.count_rows(chunk)
         yield chunk
 
 

@@ -7,6 +7,8 @@ also where the project's own code catches the error: nothing is written by a req
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from django.db import DatabaseError, connections
@@ -14,11 +16,15 @@ from django.db import DatabaseError, connections
 from django_rpc.server.allowance import DEFAULT, EXCEEDED, Allowance, LimitExceeded
 from django_rpc.server.timeouts import Timeouts, is_timeout
 from django_rpc.server.written import Written
+from django_rpc.wire.errors import TooManyNodes
 
 __all__ = ["Budget"]
 
 #: Statements of Django's own that begin and end a part of a transaction.
 _BOUNDARIES = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
+
+_TEXT = frozenset({str, bytes})
+_MAY_BE_TEXT = _TEXT | {type(None)}
 
 
 class Budget:
@@ -27,12 +33,25 @@ class Budget:
     ``broken`` is the first limit that it broke, as an error.
     """
 
-    __slots__ = ("_deadline", "_timeouts", "_watched", "broken", "limits", "rows", "statements", "written")
+    __slots__ = (
+        "_deadline",
+        "_timeouts",
+        "_watched",
+        "broken",
+        "limits",
+        "parts",
+        "rows",
+        "statements",
+        "text",
+        "written",
+    )
 
     def __init__(self, limits: Allowance = DEFAULT) -> None:
         self.limits = limits
         self.statements = 0
         self.rows = 0
+        self.parts = 0
+        self.text = 0
         self.broken: LimitExceeded | None = None
         #: Counts the rows that are written, where somebody wants to know.
         self.written: Written | None = None
@@ -47,11 +66,26 @@ class Budget:
         if time.monotonic() >= self._deadline:
             self._break("seconds")
 
-    def count_rows(self, number: int) -> None:
-        """Note rows that were read; raises TooManyRows."""
-        self.rows += number
+    def count_rows(self, rows: Sequence[Any]) -> None:
+        """Note rows that were read; raises TooManyRows, or ResponseTooLarge for their texts."""
+        self.rows += len(rows)
         if self.rows > self.limits.rows:
             self._break("rows")
+        if rows and type(rows[0]) is tuple:
+            for place, value in enumerate(rows[0]):
+                if type(value) in _MAY_BE_TEXT:
+                    self.text += sum([len(cell) for cell in map(itemgetter(place), rows) if type(cell) in _TEXT])
+            if self.text > self.limits.response_bytes:
+                self._break("response_bytes")
+
+    def count_parts(self, number: int) -> None:
+        """Note parts of SQL that are written, each as often as it stands there; raises TooManyNodes."""
+        self.parts += number
+        if self.parts > self.limits.steps:
+            raise TooManyNodes(
+                f"Written out, the queries of the request have more than {self.limits.steps:,} parts (limit 'steps'). "
+                "Give a name to a value once, and use it less often."
+            )
 
     def _break(self, name: str) -> None:
         if self.broken is None:

@@ -7,6 +7,7 @@ server's setting SHOW_TRACEBACK says otherwise: the log has them in full.
 
 from __future__ import annotations
 
+import re
 import traceback
 from typing import Any
 
@@ -74,6 +75,21 @@ _DATABASE_TEXTS = {
 }
 
 
+#: Texts of Django that hold that of an instance, which its model makes of whatever it likes, or the name of a model.
+_WITH_INSTANCES = [
+    (re.compile(pattern, re.DOTALL), told)
+    for pattern, told in (
+        (r'Cannot query ".*": Must be ".*" instance', "An instance of another model was given."),
+        (r"Cannot use QuerySet for ", "A query of another model was given."),
+        (r"Cannot assign ", "An instance of another model was given."),
+        (r".* is not related to .*\.$", "A row that was named is not related to this one."),
+        (r"'.*' instance expected, got ", "An instance of another model was given."),
+        (r".* instance (isn't saved|needs to have a primary key)", "An instance that is not saved was given."),
+        (r'".*" needs to have a value for field', "An instance that is not saved was given."),
+    )
+]
+
+
 def report(error: BaseException, node: int | None = None, records: Any = None) -> ErrorReport:
     """The report of ``error``.  ``records`` makes the records of the instances that an error carries."""
     if isinstance(error, WireError):
@@ -134,6 +150,11 @@ def _message(error: BaseException, code: str) -> str:
         return text.partition(" Choices are")[0]
     if isinstance(error, KeyError):
         return str(error.args[0]) if error.args else ""
+    if isinstance(error, OSError):  # its text has the path
+        return error.strerror or type(error).__name__
+    for pattern, told in _WITH_INSTANCES:
+        if pattern.match(text):
+            return told
     return text
 
 

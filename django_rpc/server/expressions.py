@@ -15,7 +15,8 @@ from django.db import models
 from django.db.models import Q, expressions, functions, lookups
 from django.db.models.fields import json
 
-from django_rpc.graph.node import KINDS
+from django_rpc.graph.arguments import check_expression
+from django_rpc.graph.node import KINDS, Node
 from django_rpc.graph.values import ATOMS, Condition, Expr, Instance
 from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS
 from django_rpc.graph.vocabulary import FIELDS as FIELD_NAMES
@@ -137,9 +138,23 @@ def _expression(resolve: Resolver, value: Expr) -> Any:
             raise ValueError(f"{name} is not an expression of this service's release of Django.")
         return maker(resolve.args(value.args), resolve.kwargs(value.kwargs))
     args, kwargs = resolve.args(value.args), resolve.kwargs(value.kwargs)
+    _check_references(value, args, kwargs)
     if name in _MAKERS:
         return _MAKERS[name](args, kwargs)
     return _construct(cls, args, kwargs)
+
+
+def _check_references(value: Expr, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Check a name that came by a reference as the decoder checks one that stands in the message itself."""
+    if any(type(part) is str for part in (*args, *kwargs.values())):
+        given = tuple([_named(part, found) for part, found in zip(value.args, args, strict=True)])
+        check_expression(
+            Expr(value.name, given, {key: _named(part, kwargs[key]) for key, part in value.kwargs.items()})
+        )
+
+
+def _named(given: Any, found: Any) -> Any:
+    return found if isinstance(given, Node) and type(found) is str else given
 
 
 def _construct(cls: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:

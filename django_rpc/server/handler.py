@@ -120,9 +120,7 @@ def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observ
     if isinstance(response, bytes):
         return response
     try:
-        encoded = ledger.sendable(response)
-        limits.check_response(len(encoded))
-        return encoded
+        return ledger.sendable(response, limits)
     except (TypeError, ResponseTooLarge) as error:
         logger.warning("An answer could not be sent: %s", error, extra=_extra(request))
         told = report(error)
@@ -162,9 +160,12 @@ def answer(
     if observed is not None:
         observed.evaluates(policy)
     if request.asking == "explain":
-        with budget:
-            _prepare_user(policy, client)
-            return explain(request, policy, _shown if settings.SHOW_SQL else None)
+        try:
+            with budget:
+                _prepare_user(policy, client)
+                return explain(request, policy, _shown if settings.SHOW_SQL else None)
+        except EvaluationError as error:
+            return Response(id=request.id, error=_reported(error, policy, request))
     trace: list[TraceEntry] = []
     meter = Meter() if request.asking == "profile" else None
     is_shown = settings.SHOW_SQL and (request.trace or meter is not None)

@@ -23,8 +23,9 @@ from django.apps import apps
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connections, router, transaction
 from django.utils import timezone
 
+from django_rpc.server.allowance import Allowance, ResponseTooLarge
 from django_rpc.wire.codec import encode_response, request_content
-from django_rpc.wire.errors import WireError
+from django_rpc.wire.errors import MessageTooLarge, WireError
 from django_rpc.wire.messages import ErrorReport, Request, Response
 
 if TYPE_CHECKING:
@@ -125,10 +126,12 @@ def entry_for(message: bytes, request: Request, *, again: bool = False) -> Entry
     return None
 
 
-def sendable(response: Response) -> bytes:
-    """The bytes of an answer; raises TypeError, which says why, for a value that cannot cross."""
+def sendable(response: Response, limits: Allowance) -> bytes:
+    """The bytes of an answer; raises TypeError, which says why, for a value that cannot cross, or ResponseTooLarge."""
     try:
-        return encode_response(response)
+        return encode_response(response, limits.of_response)
+    except MessageTooLarge as error:
+        raise ResponseTooLarge(limits.response_bytes) from error
     except (WireError, RecursionError) as error:
         raise TypeError(f"The answer cannot be sent: {error}") from error
 
@@ -217,13 +220,13 @@ class Entry:
             with connections[alias].cursor() as cursor:
                 cursor.execute(sql)
 
-    def keep(self, outputs: tuple[Any, ...]) -> None:
+    def keep(self, outputs: tuple[Any, ...], limits: Allowance) -> None:
         """Note the answer, in the transaction of the writes.
 
-        Raises TypeError where it cannot be sent, and Duplicate where there is an entry already.
+        Raises TypeError or ResponseTooLarge where it cannot be sent, and Duplicate where there is an entry already.
         """
         self.check()
-        self.answer = sendable(Response(id=self.request.id, outputs=outputs))
+        self.answer = sendable(Response(id=self.request.id, outputs=outputs), limits)
         for alias in self._databases if self._claimed else ():
             entry = apps.get_model(_MODEL)._default_manager.using(alias).filter(pk=self._key)
             entry.update(state="done", answer=self.answer)

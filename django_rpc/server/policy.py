@@ -48,7 +48,7 @@ def unknown_keyword(name: str, choices: Iterable[str]) -> ClientFieldError:
 class Policy:
     """The answers for one request; each is worked out at most once."""
 
-    __slots__ = ("_columns", "_rows", "_views", "budget", "failures", "request", "scope_sql", "site")
+    __slots__ = ("_columns", "_rows", "_views", "budget", "failures", "parts", "request", "scope_sql", "site")
 
     def __init__(self, site: RpcSite, request: RpcRequest, budget: Budget | None = None) -> None:
         self.site = site
@@ -61,6 +61,8 @@ class Policy:
         self._columns: dict[str, frozenset[str] | None] = {}
         self._rows: dict[type[Model], QuerySet | None] = {}
         #: (model, connection alias) -> SQL of the rows that the client may see, for the compilers.
+        #: id -> (expression, how many it holds), for `query.parts_of`.
+        self.parts: dict[int, tuple[Any, int]] = {}
         self.scope_sql: dict[tuple[type[Model], str], tuple[str, tuple[Any, ...]]] = {}
 
     # Models

@@ -61,6 +61,17 @@ class _Checked:
             raise unknown_keyword(names[position], choices) from None
         return (*found, [str(name) for name in rest])
 
+    def add_annotation(self, annotation: Any, alias: str, select: bool = True) -> None:
+        super().add_annotation(annotation, alias, select)
+        # One that names others holds them: thirty that name the one before twice are a thousand million parts.
+        self.policy.budget.count_parts(parts_of(self.annotations[alias], self.policy.parts))
+
+    def resolve_ref(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        found = super().resolve_ref(name, *args, **kwargs)
+        if name in self.annotations:
+            self.policy.budget.count_parts(parts_of(found, self.policy.parts))
+        return found
+
     def add_fields(self, field_names: Any, allow_m2m: bool = True) -> None:
         field_names = list(self.__dict__.pop("grouped_by", field_names))
         view = self.policy.view(self.model)
@@ -157,6 +168,18 @@ def _orders_by_visible(query: ClientQuery, item: Any) -> bool:
         return query.policy.blocked(item.name.split("__"), opts) is None
     names = [part.name for part in expression.flatten() if hasattr(part, "name") and hasattr(part, "asc")]
     return all(query.policy.blocked(name.split("__"), opts) is None for name in names)
+
+
+def parts_of(expression: Any, known: dict[int, tuple[Any, int]]) -> int:
+    """The number of expressions in one, each as often as it stands there; ``known`` holds those met before."""
+    found = known.get(id(expression))
+    if found is None:
+        sources = expression.get_source_expressions() if hasattr(expression, "get_source_expressions") else ()
+        found = known[id(expression)] = (
+            expression,
+            1 + sum([parts_of(one, known) for one in sources if one is not None]),
+        )
+    return found[1]
 
 
 def is_client(queryset: Any) -> bool:

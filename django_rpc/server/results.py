@@ -234,7 +234,7 @@ class Results:
     def _counted(self, queryset: QuerySet) -> list[Any]:
         rows = list(queryset)
         if not is_client(queryset):  # of the server's own code; a client's counts as it is read
-            self.policy.budget.count_rows(len(rows))
+            self.policy.budget.count_rows(rows)
         return rows
 
     def _needs_instances(self, queryset: QuerySet, shape: _Shape, loaded: Loaded) -> bool:

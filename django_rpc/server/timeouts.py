@@ -1,7 +1,8 @@
 """Lets the databases themselves stop a statement that takes too long.
 
 PostgreSQL: ``statement_timeout``; MariaDB: ``max_statement_time``; MySQL: ``max_execution_time`` (of SELECTs); SQLite:
-a progress handler.  A time that the project has set for its connections stays where it is the shorter one.
+a progress handler, and searches that end (``sqlite.py``).  A time that the project has set for its connections stays
+where it is the shorter one.
 
 A round trip for each request would be dear: a time is set again only where what is set would let a statement run for
 more than a quarter of the rest too long.  Between statements the budget looks at the clock.
@@ -12,6 +13,8 @@ from __future__ import annotations
 import logging
 import time
 from typing import Any
+
+from django_rpc.server import sqlite
 
 __all__ = ["Timeouts", "is_timeout", "keep"]
 
@@ -147,10 +150,12 @@ class _Sqlite:
     @staticmethod
     def arm(connection: Any, deadline: float) -> None:
         connection.connection.set_progress_handler(lambda: time.monotonic() >= deadline, _INSTRUCTIONS)
+        sqlite.bound(connection, deadline)
 
     @staticmethod
     def reset(connection: Any) -> None:
         connection.connection.set_progress_handler(None, 0)
+        sqlite.bound(connection, None)
 
 
 def _kind(connection: Any) -> Any:

@@ -31,7 +31,7 @@ from django_rpc.wire.errors import (
     VersionMismatch,
     WireError,
 )
-from django_rpc.wire.limits import REQUEST_LIMITS, RESPONSE_LIMITS, Limits, check_depth, check_size, too_deep
+from django_rpc.wire.limits import REQUEST_LIMITS, RESPONSE_LIMITS, Limits, check_depth, check_size, too_deep, too_large
 from django_rpc.wire.messages import PROTOCOL_VERSION, Asking, ClientInfo, NodeCost, Request, Response, TraceEntry
 from django_rpc.wire.nodes import READERS, WRITERS, AnyForm
 from django_rpc.wire.rows import decode_rows
@@ -168,7 +168,7 @@ def encode_request(request: Request, limits: Limits = REQUEST_LIMITS) -> bytes:
     return data
 
 
-def _encode(message: dict[str, Any]) -> bytes:
+def _encode(message: Any) -> bytes:
     try:
         return _JSON.encode(message)
     except UnicodeEncodeError as error:
@@ -209,7 +209,9 @@ def _request(form: _RequestForm, limits: Limits) -> Request:
         ("outputs", len(form.outputs), limits.outputs),
     ):
         if count > limit:
-            raise TooManyNodes(f"The message has {count:,} {what}; at most {limit:,} are allowed. Send it in parts.")
+            raise TooManyNodes(
+                f"The message has {count:,} {what}; at most {limit:,} are allowed (limit {what!r}). Send it in parts."
+            )
     nodes = _nodes(form.nodes, limits)
     for output in form.outputs:
         if not 0 <= output < len(nodes):
@@ -328,7 +330,7 @@ def encode_response(response: Response, limits: Limits = RESPONSE_LIMITS) -> byt
     pack = Packer(limits=limits)
     message: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": response.id}
     try:
-        message["outputs"] = [pack(value) for value in response.outputs]
+        message["outputs"] = _outputs([pack(value) for value in response.outputs], limits)
         if response.error is not None:
             message["error"] = error_form(pack, response.error)
         refused = [error_form(pack, one) for one in response.refused]
@@ -350,6 +352,19 @@ def encode_response(response: Response, limits: Limits = RESPONSE_LIMITS) -> byt
     data = _encode(message)
     check_size(data, limits)
     return data
+
+
+def _outputs(packed: list[Any], limits: Limits) -> list[Any]:
+    """Outputs to be encoded; several are so at once, one by one: the same large one many times is more than fits."""
+    if len(packed) < 2:
+        return packed
+    left, written = limits.message_bytes, []
+    for value in packed:
+        written.append(msgspec.Raw(_encode(value)))
+        left -= len(written[-1])
+        if left < 0:
+            raise too_large(limits.message_bytes - left, limits)
+    return written
 
 
 def decode_response(data: bytes, limits: Limits = RESPONSE_LIMITS) -> Response:

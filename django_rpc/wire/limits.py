@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django_rpc.wire.errors import MessageTooDeep, MessageTooLarge
 
-__all__ = ["REQUEST_LIMITS", "RESPONSE_LIMITS", "Limits", "check_depth", "check_size"]
+__all__ = ["REQUEST_LIMITS", "RESPONSE_LIMITS", "Limits", "check_depth", "check_size", "too_deep", "too_large"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,15 @@ _CHUNK = 65_536
 def check_size(data: bytes, limits: Limits) -> None:
     """Raise MessageTooLarge if ``data`` is longer than ``limits.message_bytes``."""
     if len(data) > limits.message_bytes:
-        raise MessageTooLarge(
-            f"The message has {len(data):,} bytes; at most {limits.message_bytes:,} are allowed. "
-            "Send less at once, or raise the limit message_bytes at the end that reads it."
-        )
+        raise too_large(len(data), limits)
+
+
+def too_large(number: int, limits: Limits) -> MessageTooLarge:
+    """The error for a message of so many bytes, or of more."""
+    return MessageTooLarge(
+        f"The message has {number:,} bytes; at most {limits.message_bytes:,} are allowed (limit 'message_bytes'). "
+        "Send less at once, or raise the limit at the end that reads it."
+    )
 
 
 def check_depth(data: bytes, limits: Limits) -> None:
@@ -82,6 +87,6 @@ def check_depth(data: bytes, limits: Limits) -> None:
 def too_deep(limits: Limits) -> MessageTooDeep:
     """The error for a message or a value that is nested too deeply."""
     return MessageTooDeep(
-        f"Values are nested deeper than {limits.depth} levels. Flatten the value, or the condition or expression; "
-        "a chain of calls has no such limit."
+        f"Values are nested deeper than {limits.depth} levels (limit 'depth'). Flatten the value, or the condition "
+        "or expression; a chain of calls has no such limit."
     )

@@ -153,7 +153,9 @@ def convert_rows(types: tuple[str, ...], parsed: Any, unpack: Callable[[Any], An
 
 def _check_width(types: tuple[str, ...], limits: Limits) -> None:
     if len(types) > limits.columns:
-        raise BadValue(f"The rows have {len(types):,} columns; at most {limits.columns:,} are allowed.")
+        raise BadValue(
+            f"The rows have {len(types):,} columns; at most {limits.columns:,} are allowed (limit 'columns')."
+        )
 
 
 def _finish(types: tuple[str, ...], rows: list[Row], unpack: Callable[[Any], Any], limits: Limits) -> list[Row]:
@@ -173,9 +175,9 @@ def _finish(types: tuple[str, ...], rows: list[Row], unpack: Callable[[Any], Any
 def _check_decimals(column: list[Any], limits: Limits) -> None:
     powers = [value.adjusted() for value in column if value is not None]
     if powers and (max(powers) > limits.digits or min(powers) < -limits.digits):
-        raise BadValue(f"A decimal has more than {limits.digits:,} digits when written out.")
+        raise BadValue(f"A decimal has more than {limits.digits:,} digits when written out (limit 'digits').")
 
 
 def _check_lengths(column: list[Any], limits: Limits) -> None:
     if max((len(value) for value in column if value is not None), default=0) > limits.text:
-        raise BadValue(f"A text has more than {limits.text:,} characters.")
+        raise BadValue(f"A text has more than {limits.text:,} characters (limit 'text').")

@@ -57,7 +57,9 @@ class Unpacker:
         kind = type(value)
         if kind is str:
             if len(value) > self.text:
-                raise BadValue(f"A text has {len(value):,} characters; at most {self.text:,} are allowed.")
+                raise BadValue(
+                    f"A text has {len(value):,} characters; at most {self.text:,} are allowed (limit 'text')."
+                )
             return value
         if kind is int:
             if not INT64[0] <= value <= INT64[1]:
@@ -138,16 +140,16 @@ def _match(value: Any, pattern: re.Pattern[str], tag: str) -> str:
 def _read_decimal(unpack: Unpacker, value: Any) -> Decimal:
     limit = unpack.limits.digits
     if type(value) is str and len(value) > limit + 20:
-        raise BadValue(f"A decimal has more than {limit:,} digits.")
+        raise BadValue(f"A decimal has more than {limit:,} digits (limit 'digits').")
     number = Decimal(_match(value, _DECIMAL, "$decimal"))
     if number.is_finite() and abs(number.adjusted()) > limit:
-        raise BadValue(f"A decimal has more than {limit:,} digits when written out.")
+        raise BadValue(f"A decimal has more than {limit:,} digits when written out (limit 'digits').")
     return number
 
 
 def _read_int(unpack: Unpacker, value: Any) -> int:
     if type(value) is str and len(value) > unpack.limits.digits + 1:
-        raise BadValue(f"An integer has more than {unpack.limits.digits:,} digits.")
+        raise BadValue(f"An integer has more than {unpack.limits.digits:,} digits (limit 'digits').")
     return int(_match(value, _INT, "$int"))
 
 
@@ -186,7 +188,7 @@ def _duration(value: Any, tag: str) -> datetime.timedelta:
 def _read_bytes(unpack: Unpacker, value: Any) -> bytes:
     text = expect(value, str, "base64 after $bytes")
     if len(text) > unpack.text:
-        raise BadValue(f"A text has {len(text):,} characters; at most {unpack.text:,} are allowed.")
+        raise BadValue(f"A text has {len(text):,} characters; at most {unpack.text:,} are allowed (limit 'text').")
     return base64.b64decode(text, validate=True)
 
 

@@ -100,7 +100,7 @@ def _int(pack: Packer, value: int) -> Any:
         return value
     # Fewer bits than digits * log2(10): checked so, because str() of a huge integer is itself quadratic.
     if value.bit_length() > pack.limits.digits * 3.3219:
-        raise BadValue(f"An integer has more than {pack.limits.digits:,} digits.")
+        raise BadValue(f"An integer has more than {pack.limits.digits:,} digits (limit 'digits').")
     return {"$int": str(value)}
 
 

@@ -33,6 +33,7 @@ from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.metered import Meter, MeteredEvaluator
 from django_rpc.server.evaluate.rehearsal import rehearse
 from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.evaluate.sizes import check_nesting
 from django_rpc.server.failure import Failure
 from django_rpc.server.ledger import Duplicate, Entry, became_of
 from django_rpc.server.policy import CURRENT, Policy
@@ -59,7 +60,7 @@ VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     Attr: values.attribute,
     Item: values.item,
     Operator: values.operate,
-    Literal: lambda ev, node: ev.resolve(node.value),
+    Literal: lambda ev, node: ev.sizes.check(ev.resolve(node.value)),
     Rows: rows.visit_rows,
     Column: rows.visit_column,
     Save: save.visit_save,
@@ -67,7 +68,7 @@ VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     **dict.fromkeys((Param, Map, Where, Fold, Cond), elements.alone),
     Function: calls.visit_function,
     Outcome: lambda ev, node: became_of(ev.policy.request.client, node.request, settle=node.settle),
-    Schema: lambda ev, node: describe_models(ev.policy, node.models),
+    Schema: lambda ev, node: ev.once(("schema", node.models), lambda: describe_models(ev.policy, node.models)),
 }
 
 _ELEMENTS = frozenset({Param, Map, Where, Fold, Cond})
@@ -92,6 +93,7 @@ def evaluate(
     evaluator = Evaluator(*given) if meter is None else MeteredEvaluator(meter, *given)
     token = CURRENT.set(policy)
     try:
+        check_nesting(request.nodes, policy.budget.limits)
         with contextlib.ExitStack() as stack:
             if writes or any(_locks(node) for node in request.nodes):
                 databases = _databases(request, policy)
@@ -106,8 +108,7 @@ def evaluate(
             # Before the transactions end, whoever caught the error.
             policy.budget.check()
             if entry is not None:
-                entry.keep(outputs)
-                policy.budget.limits.check_response(len(entry.answer or b""))
+                entry.keep(outputs, policy.budget.limits)
             return outputs, () if meter is None else meter.costs(evaluator, outputs)
     except (EvaluationError, Duplicate):
         if entry is not None:
@@ -122,8 +123,12 @@ def evaluate(
 
 def explain(request: Request, policy: Policy, shown: Callable[[Any, Any, dict[str, Any]], str] | None) -> Response:
     """What ``request`` would do, and be refused; nothing is run (`rehearsal`)."""
-    locked = _databases(request, policy) if any(_locks(node) for node in request.nodes) else []
-    return rehearse(request, policy, (VISITORS, elements.SPECIAL), locked, shown)
+    try:
+        check_nesting(request.nodes, policy.budget.limits)
+        locked = _databases(request, policy) if any(_locks(node) for node in request.nodes) else []
+        return rehearse(request, policy, (VISITORS, elements.SPECIAL), locked, shown)
+    except Exception as error:
+        raise EvaluationError(None) from error
 
 
 def _run(evaluator: Evaluator) -> tuple[Any, ...]:
@@ -133,6 +138,7 @@ def _run(evaluator: Evaluator) -> tuple[Any, ...]:
         for position, node in enumerate(nodes):
             evaluator.position = position
             evaluator.is_leaf = node not in needed
+            evaluator.policy.budget.check()
             done[node] = VISITORS[type(node)](evaluator, node)
         outputs = []
         for position in evaluator.request.outputs:

@@ -287,6 +287,7 @@ class Engine:
     def single(self, node: Node, frame: Frame, row: int) -> Any:
         """The value of one node for one row, by its visitor; a Failure where it raises."""
         self._at(node, frame, row)
+        self.ev.policy.budget.check()
         try:
             return self.visitors[type(node)](self.ev, node)
         except Failed as failed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -13,13 +13,14 @@ from django.db.models import Model, QuerySet
 
 from django_rpc.graph.node import Node
 from django_rpc.graph.values import Expr, Instance
+from django_rpc.server.evaluate.sizes import Sizes
 from django_rpc.server.expressions import Resolver
 from django_rpc.server.policy import Policy, UnknownModel
 from django_rpc.server.query import client_queryset, is_client
 from django_rpc.server.results import Results
 from django_rpc.wire.messages import Request
 
-__all__ = ["Evaluator", "is_claimed"]
+__all__ = ["Evaluator", "check_free", "is_claimed"]
 
 CONTENT_TYPE = "contenttypes.ContentType"
 _CLAIMED = "_rpc_claimed"
@@ -28,6 +29,19 @@ _CLAIMED = "_rpc_claimed"
 def is_claimed(instance: Model) -> bool:
     """Whether an instance was made from what a client said, and not from the database."""
     return _CLAIMED in instance.__dict__
+
+
+def check_free(model: type[Model], names: Iterable[str]) -> None:
+    """Raise ValueError for a name that an instance of ``model`` has something else under."""
+    for name in names:
+        if hasattr(model, name):
+            raise ValueError(f"The annotation '{name}' conflicts with a field on the model.")
+
+
+def _nothing_else(*args: Any, **kwargs: Any) -> None:
+    raise TypeError(
+        "An instance that stands for a row of another model, or without the field that is needed, was given."
+    )
 
 
 class Evaluator:
@@ -50,7 +64,15 @@ class Evaluator:
         self.is_leaf = False
         #: Called before code of the service's own, which may do what no transaction takes back.
         self.before_own_code: Callable[[], None] = lambda: None
+        self.sizes = Sizes(policy.budget.limits)
+        self._once: dict[Any, Any] = {}
         self.resolve = Resolver(self.values, self.claimed, {k: partial(v, self) for k, v in special.items()})
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make`` returns, called once for a ``key`` however often the request asks for it."""
+        if key not in self._once:
+            self._once[key] = make()
+        return self._once[key]
 
     def objects(self, model: type[Model]) -> QuerySet:
         """All rows of ``model`` that the client may see."""
@@ -99,6 +121,8 @@ class Evaluator:
         using = router.db_for_write(model) if self.writes else router.db_for_read(model)
         instance = model.from_db(using, [f.attname for f in fields], [f.to_python(given[f.attname]) for f in fields])
         instance.__dict__[_CLAIMED] = True
+        # Its other fields are those of a row that this client may not see: a text of the instance would tell them.
+        instance.__dict__["refresh_from_db"] = _nothing_else
         return instance
 
     def _content_type(self, app_label: str, model: str) -> Model:

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.node import Method
+from django_rpc.graph.arguments import check_method_arguments
+from django_rpc.graph.node import Method, Node
 from django_rpc.graph.vocabulary import METHODS
 from django_rpc.server.evaluate import instances, queries, values, writes
 from django_rpc.server.evaluate.evaluator import Evaluator
@@ -30,10 +31,18 @@ if _missing:
     raise ImportError(f"The server and graph.vocabulary differ in the methods {', '.join(sorted(_missing))}.")
 
 
+def check_references(node: Method, args: list[Any]) -> None:
+    """Check a name that came by a reference as the decoder checks one that stands in the message itself."""
+    for given, value in zip(node.args, args, strict=True):
+        if isinstance(given, Node) and isinstance(value, str | tuple):
+            check_method_arguments(node.name, (value,), {})
+
+
 def visit(ev: Evaluator, node: Method) -> Any:
     parent = ev.values[node.parent]
     name = node.name
     args, kwargs = ev.resolve.args(node.args), ev.resolve.kwargs(node.kwargs)
+    check_references(node, args)
     if isinstance(parent, QuerySet):
         if name in QUERY_METHODS:
             return QUERY_METHODS[name](ev, ev.as_client(parent), args, kwargs)
@@ -46,5 +55,5 @@ def visit(ev: Evaluator, node: Method) -> Any:
         if name in instances.METHODS:
             return instances.METHODS[name](ev, ev.real(parent), args, kwargs)
     elif "value" in METHODS[name].on:
-        return values.call(parent, name, args, kwargs)
+        return values.call(ev, parent, name, args, kwargs)
     raise AttributeError(f"'{type(parent).__name__}' object has no method '{name}'")

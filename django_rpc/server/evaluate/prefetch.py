@@ -8,7 +8,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, Prefetch, QuerySet
 
 from django_rpc.graph.values import Expr
-from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.evaluate.evaluator import Evaluator, check_free
 from django_rpc.server.policy import relation_named
 
 __all__ = ["make", "prefetch_related"]
@@ -50,6 +50,7 @@ def _levels(ev: Evaluator, model: type[Model], lookup: Prefetch, known: dict[str
         if path in known and not (is_last and (lookup.queryset is not None or lookup.to_attr)):
             model = known[path]
             continue
+        parent = model
         try:
             model = relation_named(ev.policy, model, name).related_model
             ev.policy.require(model, "read")
@@ -59,6 +60,8 @@ def _levels(ev: Evaluator, model: type[Model], lookup: Prefetch, known: dict[str
                 "prefetch_related()"
             ) from None
         own = lookup.queryset if is_last else None
+        if is_last and lookup.to_attr:
+            check_free(parent, [lookup.to_attr])
         prefetched = own if own is not None else ev.objects(model)
         level = Prefetch(path, queryset=_complete(ev, prefetched), to_attr=lookup.to_attr if is_last else None)
         known[level.prefetch_to] = model

@@ -18,7 +18,7 @@ from django.db.models.sql.datastructures import Join
 
 from django_rpc.server.conf import settings
 from django_rpc.server.evaluate import prefetch
-from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.evaluate.evaluator import Evaluator, check_free
 from django_rpc.server.loaded import loaded_by, remember
 from django_rpc.server.policy import ClientFieldError
 
@@ -49,6 +49,20 @@ def _one(name: str) -> Visitor:
             return None if row is None else ev.results.record_of_row(shape, row)
         found = getattr(ev.complete(queryset), name)(*args, **kwargs)
         return remember(found, loaded_by(queryset))
+
+    return method
+
+
+def _naming(name: str) -> Visitor:
+    """``annotate`` and its like: a name must not be an attribute of the model, which the value would take the place of.
+
+    ``pk=5`` would make another row of an instance.
+    """
+
+    def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if queryset._fields is None:
+            check_free(queryset.model, kwargs)
+        return getattr(queryset, name)(*args, **kwargs)
 
     return method
 
@@ -209,10 +223,11 @@ METHODS: dict[str, Visitor] = {
     **{
         name: _same(name)
         for name in (
-            "all filter exclude annotate alias order_by distinct reverse values values_list dates datetimes none "
+            "all filter exclude order_by distinct reverse values_list dates datetimes none "
             "select_for_update count exists contains aggregate"
         ).split()
     },
+    **{name: _naming(name) for name in ("annotate", "alias", "values")},
     **{name: _one(name) for name in ("get", "first", "last", "earliest", "latest")},
     **{name: _names(name) for name in ("only", "defer")},
     **{name: _others(name) for name in ("union", "intersection", "difference")},

@@ -90,6 +90,23 @@ def _check_options(ev: Evaluator, relation: Relation, options: dict[str, Any]) -
         options["through_defaults"] = writes.prepare(ev, through, defaults)
 
 
+def _replace(ev: Evaluator, relation: Relation, targets: list[Any], options: dict[str, Any]) -> None:
+    """``set(targets)`` among the rows that the client sees: what it does not see stays related."""
+    to_key = relation.model._meta.pk.to_python
+    wanted = {value.pk if isinstance(value, Model) else to_key(value) for value in targets}
+    related = {row.pk: row for row in ev.complete(relation.queryset(ev)).order_by()}
+    everything = options.pop("clear", False)
+    removed = [row for key, row in related.items() if everything or key not in wanted]
+    manager = relation.manager
+    if removed and hasattr(manager, "remove"):
+        manager.remove(*removed, **{k: v for k, v in options.items() if k == "bulk"})
+    kept = set() if everything else related.keys()
+    manager.add(
+        *[value for value in targets if (value.pk if isinstance(value, Model) else to_key(value)) not in kept],
+        **options,
+    )
+
+
 def _changing(name: str) -> Callable[..., Any]:
     def method(ev: Evaluator, relation: Relation, args: list[Any], kwargs: dict[str, Any]) -> None:
         relation.require(ev)
@@ -102,11 +119,12 @@ def _changing(name: str) -> Callable[..., Any]:
             objs = args[0] if args else kwargs.pop("objs")
             if isinstance(objs, QuerySet):
                 objs = ev.as_client(objs)
-            targets = _targets(ev, relation, objs)
-            getattr(manager, name)(targets, **kwargs)
+            args = [list(objs)]
+        targets = _targets(ev, relation, args[0] if name == "set" else args)
+        if name in ("set", "clear") and ev.policy.rows(relation.model) is not None:
+            _replace(ev, relation, targets, kwargs)
         else:
-            targets = _targets(ev, relation, args)
-            getattr(manager, name)(*targets, **kwargs)
+            getattr(manager, name)(*([targets] if name == "set" else targets), **kwargs)
         if not relation.is_many_to_many:  # the rows themselves have changed
             writes.confirm(ev, relation.model, [t.pk if isinstance(t, Model) else t for t in targets])
 

@@ -209,12 +209,15 @@ def _out(field: Any, instance: Model) -> Any:
 
 
 def _on_conflict(ev: Evaluator, exposure: Exposure, node: Insert) -> dict[str, Any]:
+    if node.on_conflict is not None and ev.policy.rows(exposure.model) is not None:
+        # Rows of others could be overwritten; and which rows were inserted, to be looked at, nobody can tell.
+        raise NotSupportedError(
+            f"{exposure.label}: no {node.on_conflict}_conflicts where a client sees some rows only."
+        )
     if node.on_conflict == "ignore":
         return {"ignore_conflicts": True}
     if node.on_conflict == "update":
         ev.policy.require(exposure.model, "update")
-        if ev.policy.rows(exposure.model) is not None:
-            raise NotSupportedError(f"{exposure.label}: rows of others could be overwritten by update_conflicts.")
         for name in node.update_fields:
             if name not in exposure.writable:
                 raise PermissionDenied(f"{exposure.label}.{name} is read-only.")

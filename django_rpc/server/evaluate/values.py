@@ -75,9 +75,17 @@ def operate(ev: Evaluator, node: Operator) -> Any:
         return _OPERATORS[name](*(ev.as_client(arg) for arg in args))
     if name in ("eq", "ne", "not_") or all(_is_plain(arg) for arg in args):
         _check_size(name, args)
-        return _OPERATORS[name](*args)
+        return _made(ev, _OPERATORS[name](*args))
     kinds = " and ".join(repr(type(arg).__name__) for arg in args)
     raise TypeError(f"unsupported operand type(s) for {name}: {kinds}")
+
+
+def _made(ev: Evaluator, value: Any) -> Any:
+    """A value that a step has made, noted among all that the request makes: each of many may be long."""
+    if isinstance(value, str | bytes | list | tuple | dict):
+        ev.sizes.count(len(value))
+        ev.sizes.check(value)
+    return value
 
 
 def _is_plain(value: Any) -> bool:
@@ -103,13 +111,26 @@ def _check_size(name: str, args: list[Any]) -> None:
         raise ValueError("A decimal with so large an exponent is not calculated with.")
 
 
-def call(value: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+def call(ev: Evaluator, value: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """``value.name(*args, **kwargs)`` for the methods of plain values; raises AttributeError for any other."""
     kind = type(value).__name__
     if name not in VALUE_METHODS.get(kind, ()) or type(value) not in (*ATOMS, *_CONTAINERS):
         raise AttributeError(f"'{kind}' object has no attribute '{name}'")
-    texts = [len(arg) for arg in args if isinstance(arg, str | list | tuple)]
-    if name in ("replace", "join") and len(value) * max([*texts, 1]) > MAX_LENGTH:
+    if name in _GROWING and _GROWING[name](value, *args, **kwargs) > MAX_LENGTH:
         raise ValueError(f"The result would be longer than {MAX_LENGTH:,}.")
     result = getattr(value, name)(*args, **kwargs)
-    return list(result) if kind == "dict" else result
+    return _made(ev, list(result) if kind == "dict" else result)
+
+
+def _replaced(value: str, old: Any = "", new: Any = "", *args: Any, **kwargs: Any) -> int:
+    return (len(value) + 1) * max(len(new) if isinstance(new, str) else 0, 1)
+
+
+def _joined(value: str, parts: Any = (), *args: Any, **kwargs: Any) -> int:
+    if not isinstance(parts, _CONTAINERS):
+        return 0
+    return sum(len(part) for part in parts if isinstance(part, str)) + len(value) * len(parts)
+
+
+#: The length, at most, of what a method makes that may be much longer than what it is given.
+_GROWING: dict[str, Callable[..., int]] = {"replace": _replaced, "join": _joined}

@@ -1,0 +1,81 @@
+"""The functions of Python that SQLite calls, with an end: Django's own search, repeat and pad without a bound.
+
+Python's ``re`` can take years for one short text, and nobody can stop it.  Other databases stop a search at the
+time-out of its statement, and have a bound for what a function makes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import Any
+
+from django.db import NotSupportedError
+
+__all__ = ["bound"]
+
+#: Characters that one function may make.
+MAX_LENGTH = 10_000_000
+#: Bytes of a text that SQLite itself makes (``replace``); its own bound is 1,000,000,000.
+_MAX_BYTES = 256 * 1024 * 1024
+#: Where a connection remembers what it has: (the driver's connection, the deadline of searches in a list).
+_MEMORY = "_rpc_functions"
+
+
+def bound(connection: Any, deadline: float | None) -> None:
+    """Have searches on ``connection`` end at ``deadline``, by time.monotonic(); None: whenever they like."""
+    raw, limit = getattr(connection, _MEMORY, (None, [None]))
+    if raw is not connection.connection:
+        if deadline is None:
+            return
+        raw, limit = connection.connection, [None]
+        functions = (("regexp", 2, _searching(limit)), ("repeat", 2, _repeat), ("lpad", 3, _lpad), ("rpad", 3, _rpad))
+        for name, arguments, function in functions:
+            raw.create_function(name, arguments, function, deterministic=True)
+        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_BYTES)
+        setattr(connection, _MEMORY, (raw, limit))
+    limit[0] = deadline
+
+
+def _searching(limit: list[float | None]) -> Any:
+    def search(pattern: Any, text: Any) -> bool | None:
+        if pattern is None or text is None:
+            return None
+        try:
+            import regex
+        except ImportError:
+            raise NotSupportedError("Regular expressions on SQLite need a package: 'django-rpc[server]'.") from None
+        left = None if limit[0] is None else max(limit[0] - time.monotonic(), 0.001)
+        return bool(regex.search(pattern, str(text), timeout=left))
+
+    return search
+
+
+def _bounded(length: int) -> int:
+    if length > MAX_LENGTH:
+        raise ValueError(f"The text would be longer than {MAX_LENGTH:,}.")
+    return length
+
+
+def _repeat(text: Any, count: Any) -> str | None:
+    if text is None or count is None:
+        return None
+    _bounded(len(text) * count)
+    return text * count
+
+
+def _lpad(text: Any, length: Any, fill: Any) -> str | None:
+    if text is None or length is None or fill is None:
+        return None
+    missing = _bounded(length) - len(text)
+    return text[:length] if missing <= 0 else _filled(fill, missing) + text
+
+
+def _rpad(text: Any, length: Any, fill: Any) -> str | None:
+    if text is None or length is None or fill is None:
+        return None
+    return (text + _filled(fill, _bounded(length) - len(text)))[:length]
+
+
+def _filled(fill: str, missing: int) -> str:
+    return (fill * (missing // max(len(fill), 1) + 1))[: max(missing, 0)]
