@@ -34,7 +34,7 @@ FIGURES: dict[str, Figure] = {
     "memory": graphs.memory,
 }
 #: What a quick run leaves out: an environment to install, a broker that may be missing, more of the same.
-NOT_QUICK = {"rabbitmq", "pools", "peer", "memory"}
+NOT_QUICK = {"rabbitmq", "pools", "peer", "awaits", "memory"}
 
 
 def main() -> int:

@@ -64,10 +64,10 @@ class _Graph:
 def graphs(stack: Stack, effort: Effort) -> Iterator[Row]:
     """Each shape at each size, in the same user's code."""
     _need_dask()
-    sizes = SIZES if not effort.quick else SIZES[:1]
+    sizes, kinds = (SIZES[:1], (SENT,)) if effort.quick else (SIZES, (BUILT, SENT))
     with stack.apart() as parts:
         ours, dask = _driver(parts, "ours"), _driver(parts, "dask")
-        for kind in (BUILT, SENT):
+        for kind in kinds:
             for shape in SHAPES:
                 slow = False
                 for size in sizes:
