@@ -1,4 +1,8 @@
-"""The worker's side of the reply list: pushes an answer with an expiry, over a connection of its own."""
+"""The worker's side of the result backend in Redis, over connections of its own.
+
+Answers are pushed to the reply list of their request.  Values for another message go to the hash of that message
+(`wire.names.given_key`), where it waits itself: whoever puts the last of them there takes it out, and publishes it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Any
 import redis
 
 from django_rpc.client.forks import Pool
-from django_rpc.wire.names import redis_url
+from django_rpc.wire.names import DEPOSIT, given_key, redis_url
 
 __all__ = ["EXPIRE_SECONDS", "ReplyLists"]
 
@@ -37,26 +41,50 @@ class ReplyLists:
 
         An attempt whose outcome is unknown is repeated: the client takes the first answer, the second expires.
         """
+        self._run(("RPUSH", key, answer), ("EXPIRE", key, EXPIRE_SECONDS))
+
+    def put(self, message_id: str, origin: str, values: bytes, waits: int, seconds: int) -> bytes | None:
+        """Give a message the values of one of the ``waits`` requests that it waits for.
+
+        Returns the message, which nobody else gets, where these were the last; it may be put again, to no effect.
+        """
+        key = given_key(message_id)
+        _, _, count = self._run(("HSET", key, origin, values), ("EXPIRE", key, seconds), ("HLEN", key))
+        if count <= waits:  # the message itself is one of the fields
+            return None
+        found, taken = self._run(("HGET", key, DEPOSIT), ("HDEL", key, DEPOSIT))
+        return found if taken else None
+
+    def given(self, message_id: str) -> dict[str, bytes]:
+        """What was put there for a message, by the ids of the requests that it comes from."""
+        (found,) = self._run(("HGETALL", given_key(message_id)))
+        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        return {origin.decode("ascii", "replace"): values for origin, values in pairs}
+
+    def forget(self, message_id: str) -> None:
+        """What was put there is used."""
+        self._run(("DEL", given_key(message_id)))
+
+    def _run(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """The replies to commands that are sent together, and again where the connection breaks."""
         for attempt, pause in enumerate(_PAUSES):
             time.sleep(pause)
             try:
-                self._push(key, answer)
+                return self._send(commands)
             except _BROKEN:
                 if attempt == len(_PAUSES) - 1:
                     raise
                 for connection in self._connections.drain():  # as old as the one that broke
                     connection.disconnect()
-            else:
-                return
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _push(self, key: str, answer: bytes) -> None:
+    def _send(self, commands: tuple[tuple[Any, ...], ...]) -> list[Any]:
         connection = self._connections.take()
         try:
-            commands = [("RPUSH", key, answer), ("EXPIRE", key, EXPIRE_SECONDS)]
             connection.send_packed_command(connection.pack_commands(commands))
-            for _ in commands:
-                connection.read_response()
+            replies = [connection.read_response() for _ in commands]
         except BaseException:
             connection.disconnect()
             raise
         self._connections.give(connection)
+        return replies

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import WorkerLostError
 from celery import Celery, signals
@@ -13,10 +13,14 @@ from celery.worker import state
 from celery.worker.request import Request as WorkerRequest
 from django.db import close_old_connections
 
+from django_rpc.celery.handover import hand_over
 from django_rpc.celery.reply import ReplyLists
 from django_rpc.wire.codec import encode_response
 from django_rpc.wire.messages import ErrorReport, Response
 from django_rpc.wire.names import PRUNE_TASK_NAME, TASK_NAME, is_redis, reply_key, request_of
+
+if TYPE_CHECKING:
+    from django_rpc.server import Sending
 
 __all__ = ["register"]
 
@@ -106,11 +110,11 @@ class _Lists:
         self._url = url
         self._made: ReplyLists | None = None
 
-    def push(self, task_id: str, key: str, answer: bytes) -> bool:
-        """Push an answer; False where the key is not the one of this request, or where there are no reply lists."""
+    def of(self, task_id: str, key: str) -> ReplyLists | None:
+        """The reply lists; None where the key is not the one of this request, or where there are none."""
         if not _REQUEST_ID.fullmatch(task_id or "") or key != reply_key(task_id):
             logger.error("A request named a reply list that is not its own: refused.")
-            return False
+            return None
         if self._made is None:
             url = self._url or self._app.conf.result_backend
             if not is_redis(url):
@@ -120,28 +124,47 @@ class _Lists:
                     task_id,
                     self._app.backend.as_uri(),
                 )
-                return False
+                return None
             self._made = ReplyLists(url)
-        self._made.push(key, answer)
-        return True
+        return self._made
 
 
 def _call(task: Any, text: str, reply_to: str | None, token: str | None, lists: _Lists) -> str | None:
     request = task.request
     if request.is_eager:  # in the caller's thread and transaction: its connections are its own
-        answer, finish = _answer(request, text, token)
-        finish()
-        return answer.decode()
+        sending = _answer(request, text, token, None)
+        sending.finish()
+        return _returned(sending)
     close_old_connections()
     try:
-        answer, finish = _answer(request, text, token)
-        request.django_rpc_finish = finish
+        there = None if reply_to is None else lists.of(request.id, reply_to)
+        sending = _answer(request, text, token, there)
+        request.django_rpc_finish = sending.finish
         if reply_to is None:
-            return answer.decode()
-        lists.push(request.id, reply_to, answer)
+            return _returned(sending)
+        if there is not None:
+            _send(task.app, there, request, sending, (text, token))
         return None
     finally:
         close_old_connections()  # when the client has its answer already
+
+
+def _returned(sending: Sending) -> str:
+    """The answer as the result of the task: what should go on to others does not, and was not asked for."""
+    return (sending.answer or b"").decode()
+
+
+def _send(app: Celery, lists: ReplyLists, request: Any, sending: Sending, message: tuple[str, str | None]) -> None:
+    """Send what goes on to other services, and then the answer, since that may have to say that it did not."""
+    answer = sending.answer
+    try:
+        hand_over(app, lists, request_of(request.id), sending.handed, sending.expires)
+    except Exception as error:  # whatever Redis and the broker raise; the client shall know, and not wait
+        logger.exception("What request %s was answered could not be handed over.", request.id)
+        told = f"The service could not hand its values to the next one ({type(error).__name__}); its log says why."
+        answer = _sealed(_refusal(request.id, "HandOverFailed", told), message, request.id)
+    if answer is not None:
+        lists.push(reply_key(request.id), answer)
 
 
 def _finish(task: Any, *_: Any) -> None:
@@ -151,9 +174,9 @@ def _finish(task: Any, *_: Any) -> None:
         finish()
 
 
-def _answer(request: Any, text: str, token: str | None) -> tuple[bytes, Callable[[], None]]:
+def _answer(request: Any, text: str, token: str | None, lists: ReplyLists | None) -> Sending:
     """The answer, and what to call when it has been sent."""
-    from django_rpc.server import seal, serve, tell  # needs the app registry, which is not there when Celery imports us
+    from django_rpc.server import Sending, serve, tell  # needs the app registry, which is not there at Celery's import
 
     message = _bytes(text)
     foreign = [name for name in _FOREIGN if getattr(request, name, None)]
@@ -161,17 +184,47 @@ def _answer(request: Any, text: str, token: str | None) -> tuple[bytes, Callable
         for name in _FOREIGN:
             setattr(request, name, None)  # Celery looks there when the task has returned
         tell(request.id or "", "refused", "BadRequest", f"it carries {', '.join(foreign)}.")
-        told = _refusal(request, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
-        return seal(told, message, token, request.id or ""), _nothing
+        told = _refusal(request.id, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
+        return Sending(_sealed(told, (text, token), request.id), _nothing)
+    box = _Box(lists, request.id)
     try:
         again = bool((request.delivery_info or {}).get("redelivered"))
         headers = (request.headers or {}) if request.is_eager else vars(request)
-        served: tuple[bytes, Callable[[], None]] = serve(message, token, request.id or "", again, headers)
+        sending = serve(message, token, request.id or "", again, headers, box)
     except Exception:  # a defect of ours: the client shall know, and not wait for its time-out
         logger.exception("Request %s could not be answered.", ascii(request.id)[:200])
-        told = _refusal(request, "Remote", "The service failed in a way that it did not foresee; its log says how.")
-        return seal(told, message, token, request.id or ""), _nothing
-    return served
+        told = _refusal(request.id, "Remote", "The service failed in a way that it did not foresee; its log says how.")
+        return Sending(_sealed(told, (text, token), request.id), _nothing)
+    return sending._replace(finish=box.closing(sending.finish))
+
+
+class _Box:
+    """What other services handed over to one message, until that has been answered."""
+
+    def __init__(self, lists: ReplyLists | None, message_id: str) -> None:
+        self._lists = lists
+        self._message_id = message_id
+        self._opened = False
+
+    def __call__(self) -> dict[str, bytes]:
+        if self._lists is None:
+            return {}
+        self._opened = True
+        return self._lists.given(self._message_id)
+
+    def closing(self, finish: Callable[[], None]) -> Callable[[], None]:
+        """``finish``, and what was handed over is forgotten: until then, the message may come again."""
+
+        def both() -> None:
+            finish()
+            if self._lists is None or not self._opened:
+                return
+            try:
+                self._lists.forget(self._message_id)
+            except Exception:  # it was answered; what is left expires
+                logger.warning("What was handed over could not be removed.", exc_info=True)
+
+        return both
 
 
 def _bytes(text: Any) -> bytes:
@@ -183,8 +236,8 @@ def _nothing() -> None:
     """There is nothing to do."""
 
 
-def _refusal(request: Any, code: str, message: str) -> bytes:
-    return encode_response(Response(id=request_of(request.id or ""), error=ErrorReport(code=code, message=message)))
+def _refusal(message_id: str | None, code: str, message: str) -> bytes:
+    return encode_response(Response(id=request_of(message_id or ""), error=ErrorReport(code=code, message=message)))
 
 
 def _answer_for_the_lost(
@@ -200,12 +253,14 @@ def _answer_for_the_lost(
     if reply_to is None:
         return  # Celery has stored the failure in its result backend
     message = f"The process that worked on the request is gone ({exception}). Whether it wrote anything is not known."
-    report = ErrorReport(code="WorkerLost", message=message)
-    answer = encode_response(Response(id=request_of(task_id), error=report))
-    sender.reply_lists.push(task_id, reply_to, _sealed(answer, args, kwargs, task_id))
+    lists = sender.reply_lists.of(task_id, reply_to)
+    if lists is not None:
+        answer = _sealed(_refusal(task_id, "WorkerLost", message), (args[0], kwargs.get("token")), task_id)
+        lists.push(reply_to, answer)
 
 
-def _sealed(answer: bytes, args: Any, kwargs: dict[str, Any], task_id: str) -> bytes:
+def _sealed(answer: bytes, message: tuple[str, str | None], task_id: str | None) -> bytes:
     from django_rpc.server import seal
 
-    return seal(answer, _bytes(args[0]), kwargs.get("token"), task_id)
+    text, token = message
+    return seal(answer, _bytes(text), token, task_id or "")

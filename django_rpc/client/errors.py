@@ -25,6 +25,7 @@ __all__ = [
     "DeadlineExceeded",
     "ForgedResponse",
     "ForwardReference",
+    "HandOverFailed",
     "ImproperSettings",
     "LimitExceeded",
     "MessageTooDeep",
@@ -189,6 +190,13 @@ class ForwardReference(BadRequest):
     """A node refers to one that does not stand before it."""
 
 
+class HandOverFailed(RpcError):
+    """A service could not hand its values to the next one, or that one did not believe them.
+
+    What the stage before it wrote is written; the stage that needed the values did nothing.
+    """
+
+
 class UnknownTag(BadRequest):
     """A value has a tag that the server does not know."""
 
@@ -297,6 +305,7 @@ for _kind in (
     BadValue,
     DeadlineExceeded,
     ForwardReference,
+    HandOverFailed,
     MessageTooDeep,
     MessageTooLarge,
     NoLedger,

@@ -49,7 +49,9 @@ class PendingCall:
         options: Options,
         settle: Callable[[bytes], list[Any]],
         end: Callable[[Exception | None], object],
+        message: Any = None,
     ) -> None:
+        self.message = message  # what others of the plan need to know of it
         self.request_id = request_id
         self._reply = reply
         self._settle = settle

@@ -78,6 +78,20 @@ class Publisher:
             else:
                 return
 
+    def declare(self, request_id: str, options: Options) -> None:
+        """Have the queue made for a message that a service will publish; raises BrokerUnavailable."""
+        pool = self._pool(options.timeout)
+        line = pool.take()
+        try:
+            line.open(self.app.amqp.queues[self.config.queue(priority=options.priority)])
+        except line.failures as error:
+            line.hang_up()
+            raise self.unavailable(error, request_id, maybe_sent=False) from error
+        except BaseException:
+            line.hang_up()
+            raise
+        pool.give(line)
+
     def _headers_of(self, request_id: str, timeout: float | None) -> dict[str, Any]:
         headers = dict(self._headers, id=request_id, root_id=request_id)
         parent = self.app.current_worker_task

@@ -6,8 +6,9 @@ call.  Here the server pushes the answer's bytes to one list with an expiry, and
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import redis
@@ -19,8 +20,9 @@ from django_rpc.client.forks import Pool
 from django_rpc.client.publish import Publisher
 from django_rpc.client.redis_async import inbox
 from django_rpc.client.replies import no_answer
-from django_rpc.client.transport import Options, Reply
-from django_rpc.wire.names import redis_url, reply_key
+from django_rpc.client.transport import Options, Reply, Waiting
+from django_rpc.wire.handover import Deposit, encode_deposit
+from django_rpc.wire.names import DEPOSIT, given_key, kept_seconds, redis_url, reply_key
 
 __all__ = ["RedisReplyTransport"]
 
@@ -72,30 +74,82 @@ class RedisReplyTransport:
     ) -> Reply:
         key = reply_key(request_id)
         self.publisher.publish(request, request_id, options, repeatable=repeatable, reply_list=key, token=token)
-        return _RedisReply(self, request_id, key, options)
+        return _RedisReply(self, request_id, options)
+
+    def deposit(self, request: bytes, request_id: str, options: Options, waiting: Waiting, token: str | None) -> Reply:
+        """Put the request where the values that it waits for come together: the last of those has it published.
+
+        Raises BrokerUnavailable, or ResultBackendUnavailable: then nothing was sent.
+        """
+        self.publisher.declare(request_id, options)
+        expires = None if options.timeout is None else time.time() + options.timeout
+        deposit = encode_deposit(Deposit(request.decode(), token, expires))
+        key = given_key(request_id)
+        reply = _DepositedReply(self, request_id, options, waiting.failures)
+        try:
+            commands = [("HSET", key, DEPOSIT, deposit), ("EXPIRE", key, kept_seconds(options.timeout)), ("HLEN", key)]
+            _, _, count = self.run(_SOCKET_SECONDS, *commands)
+            is_complete = count > waiting.count and self.run(_SOCKET_SECONDS, ("HDEL", key, DEPOSIT)) == [1]
+        except _BROKEN as error:
+            raise reply.unavailable(error) from error
+        if is_complete:  # all values came before it
+            self.publisher.publish(
+                request, request_id, options, repeatable=False, reply_list=reply_key(request_id), token=token
+            )
+        return reply
+
+    def run(self, patience: float, *commands: tuple[Any, ...]) -> list[Any]:
+        """The replies to commands that are sent together; a connection that fails is closed and not used again."""
+        connection = self.connect(patience)
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            if not connection.can_read(timeout=patience):
+                raise redis.TimeoutError(f"no reply to {commands[0][0]} within {patience:.1f} s")
+            replies = [connection.read_response() for _ in commands]
+        except redis.ResponseError:
+            if len(commands) == 1:
+                self.connections.give(connection)
+            else:
+                connection.disconnect()
+            raise
+        except BaseException:
+            connection.disconnect()
+            raise
+        self.connections.give(connection)
+        return replies
 
 
 class _RedisReply:
-    def __init__(self, transport: RedisReplyTransport, request_id: str, key: str, options: Options) -> None:
+    """``failures``: the lists on which other requests would say that this one has to fail, and the errors they say."""
+
+    def __init__(
+        self,
+        transport: RedisReplyTransport,
+        request_id: str,
+        options: Options,
+        failures: Mapping[str, Callable[[bytes], Exception]] | None = None,
+    ) -> None:
         self._transport = transport
         self._request_id = request_id
-        self._key = key
+        self._key = reply_key(request_id)
         self._options = options
+        self._failures = failures or {}
+        self._keys = (self._key, *self._failures)
 
     def wait(self, timeout: float | None) -> bytes:
         deadline = None if timeout is None else time.monotonic() + timeout
         lost: Exception | None = None  # a connection that broke while we waited
         while True:
             try:
-                answer = self._ask(None if deadline is None else deadline - time.monotonic())
-                if answer is not None:
-                    return answer
+                found = self._ask(None if deadline is None else deadline - time.monotonic())
+                if found is not None:
+                    return self._own(*found)
             except _BROKEN as error:
                 lost = error
                 time.sleep(_PAUSE)
             if deadline is not None and time.monotonic() >= deadline - _TICK:
                 if lost is not None:
-                    raise self._unavailable(lost) from lost
+                    raise self.unavailable(lost) from lost
                 raise no_answer(self._transport.config, self._request_id, self._options, timeout)
 
     async def arrive(self, timeout: float | None) -> bytes:
@@ -103,52 +157,53 @@ class _RedisReply:
         config = self._transport.config
         begun = time.monotonic()
         box = inbox(config.result_backend or "")
-        answer = await box.take(self._key, timeout)
-        if answer is not None:
-            return answer
+        if self._failures:
+            found = await self._first(box, timeout)
+        else:
+            answer = await box.take(self._key, timeout)
+            found = None if answer is None else (self._key, answer)
+        if found is not None:
+            return self._own(*found)
         lost = box.lost_since(begun)
         if lost is not None:
-            raise self._unavailable(lost) from lost
+            raise self.unavailable(lost) from lost
         raise no_answer(config, self._request_id, self._options, timeout)
 
-    def _ask(self, remaining: float | None) -> bytes | None:
+    async def _first(self, box: Any, timeout: float | None) -> tuple[str, bytes] | None:
+        """The first answer that comes on one of the lists, and which."""
+        takes = {asyncio.ensure_future(box.take(key, timeout)): key for key in self._keys}
+        try:
+            done, _ = await asyncio.wait(takes, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for take in takes:
+                take.cancel()
+        return next(((takes[take], answer) for take in done if (answer := take.result()) is not None), None)
+
+    def _own(self, key: str, answer: bytes) -> bytes:
+        """The answer, if it is on the list of this request; raises the error that another one said."""
+        if key == self._key:
+            return answer
+        raise self._failures[key](answer)
+
+    def _ask(self, remaining: float | None) -> tuple[str, bytes] | None:
         """One BLPOP for at most ``remaining`` seconds (LPOP for none); None where nothing came."""
         if remaining is not None and remaining <= _TICK:
-            reply = self._command(_GRACE, "LPOP", self._key)
-            found: bytes | None = reply
-            return found
+            replies = self._transport.run(_GRACE, *(("LPOP", key) for key in self._keys))
+            return next(((key, one) for key, one in zip(self._keys, replies, strict=True) if one is not None), None)
         seconds = _CHUNK if remaining is None else min(remaining, _CHUNK)
-        reply = self._command(seconds + _GRACE, "BLPOP", self._key, f"{max(seconds, 0.01):.3f}")
-        return None if reply is None else reply[1]
-
-    def _command(self, patience: float, *command: str) -> Any:
-        """Send one command and read its reply; a connection that fails is closed and not used again."""
-        transport = self._transport
-        connection = transport.connect(patience)
-        try:
-            connection.send_command(*command)
-            if not connection.can_read(timeout=patience):
-                raise redis.TimeoutError(f"no reply to {command[0]} within {patience:.1f} s")
-            reply = connection.read_response()
-        except redis.ResponseError:
-            transport.connections.give(connection)
-            raise
-        except BaseException:
-            connection.disconnect()
-            raise
-        transport.connections.give(connection)
-        return reply
+        (reply,) = self._transport.run(seconds + _GRACE, ("BLPOP", *self._keys, f"{max(seconds, 0.01):.3f}"))
+        return None if reply is None else (reply[0].decode(), reply[1])
 
     def ready(self) -> bool:
         try:
-            return bool(self._command(_GRACE, "EXISTS", self._key))
+            return self._transport.run(_GRACE, ("EXISTS", *self._keys)) != [0]
         except _BROKEN:
             return False
 
     def cancel(self) -> bool:
         return not self.ready() and cancel(self._transport.publisher.app, self._request_id) and not self.ready()
 
-    def _unavailable(self, lost: Exception) -> ResultBackendUnavailable:
+    def unavailable(self, lost: Exception) -> ResultBackendUnavailable:
         config = self._transport.config
         error = ResultBackendUnavailable(
             f"The result backend of {config.alias!r} could not be reached, or was lost while request "
@@ -157,3 +212,16 @@ class _RedisReply:
         )
         error.request_id = self._request_id
         return error
+
+
+class _DepositedReply(_RedisReply):
+    """The way back of a request that waits for values before it is published."""
+
+    def cancel(self) -> bool:
+        """Take the message out; where it has been published, as any other."""
+        try:
+            if self._transport.run(_GRACE, ("HDEL", given_key(self._request_id), DEPOSIT)) == [1]:
+                return True
+        except _BROKEN:
+            return False
+        return super().cancel()

@@ -1,7 +1,8 @@
 """Runs plans: sends the stages of services, runs those of the client, and carries values from one to the next.
 
 The stages of one tick run at the same time; a tick begins when the one before it has ended.  One deadline spans
-all of them.
+all of them.  Where services hand their values to each other (`handover`), the messages of later ticks are made
+together with those of the first, and the client waits for what it needs alone.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from django_rpc.client.config import check_timeout
 from django_rpc.client.errors import CallCancelled, RpcTimeout
 from django_rpc.client.futures import Future
+from django_rpc.client.handover import HandOvers, Links
+from django_rpc.client.once import Ids
 from django_rpc.client.plan_call import PlanCall
 from django_rpc.client.replay import current
 from django_rpc.client.thaw import had
@@ -25,7 +28,7 @@ from django_rpc.client.watch import Watch, watching
 from django_rpc.graph.evaluate import run_stage
 from django_rpc.graph.plan import Plan
 from django_rpc.graph.planner import plan
-from django_rpc.graph.runner import Output, Runner, resolve
+from django_rpc.graph.runner import Output, Runner, ServiceRunner, resolve
 
 __all__ = ["NO_LIMIT", "Run", "acompute", "compute", "finished", "submit"]
 
@@ -123,8 +126,8 @@ class Run:
         self.priority = priority
         self.results: dict[int, Any] = {}
         self.cancelled = False
-        self.under_way: list[Any] = []  # calls of the tick that runs now
-        given = {runner.service: runner for runner in reversed(list(runners))}
+        self._calls: dict[int, Any] = {}
+        given = {runner.service: runner for runner in reversed(list(runners)) if type(runner) is not ServiceRunner}
         # All are known before the first message goes out.
         self._runners: dict[str, Runner] = {}
         for stage in self.plan.messages:
@@ -132,6 +135,9 @@ class Run:
             assert name is not None
             if name not in self._runners:
                 self._runners[name] = given.get(name) or resolve(name)
+        self.hand_overs = HandOvers(self.plan, self._runners, self._wants_answer)
+        self._opens = self.hand_overs.opens()
+        self._ids: dict[int, Ids] = {}
         self.timeout = timeout
         self._limit: float | None = None
         self._deadline: float | None = None
@@ -142,6 +148,17 @@ class Run:
     def is_one_message(self) -> bool:
         stages = self.plan.stages
         return len(stages) == 1 and stages[0].service is not None
+
+    @property
+    def under_way(self) -> list[Any]:
+        """The calls that were sent, and whose values have not come."""
+        return [call for number, call in self._calls.items() if number not in self.results]
+
+    def _wants_answer(self, number: int) -> bool:
+        """Whether something beside the values is asked of a stage."""
+        runner = self._runners[self.plan.stages[number].service or ""]
+        heard = bool(getattr(runner, "active_listeners", list)())
+        return heard or (self.watch is not None and self.watch.asking(number) is not None)
 
     def _begin(self) -> None:
         """Work out the deadline of several stages: what the caller said, or the longest that its services allow."""
@@ -173,17 +190,39 @@ class Run:
 
     def _execute(self) -> None:
         for numbers in self.ticks():
-            for number in numbers:
+            for number in self._to_send(numbers):
                 self._tell("began", number)
-            here = [number for number in numbers if self.plan.stages[number].service is None]
-            calls = {number: self.send(number) for number in numbers if number not in here}
-            self.under_way = list(calls.values())
-            for number in here:
-                self.results[number] = self._run_here(number)
-                self._tell("ended", number)
-            for number, call in calls.items():
-                self.results[number] = had(call.wait())
-                self._tell("ended", number)
+                self._calls[number] = self.send(number)
+            for number in numbers:
+                if self.plan.stages[number].service is None:
+                    self._tell("began", number)
+                    self.results[number] = self._run_here(number)
+                    self._tell("ended", number)
+            for number in self._to_wait_for(numbers):
+                with self.hand_overs.naming(number):
+                    self.results[number] = had(self._calls[number].wait())
+                self._ended(number)
+
+    def _to_send(self, numbers: list[int]) -> list[int]:
+        """The messages that are to be sent at a tick, which has the stages ``numbers``: their own, and those of later
+        ticks that other services will complete.  A stage stands after those that hand it values."""
+        tick = self.plan.stages[numbers[0]].tick
+        return [
+            number
+            for number, opens in self._opens.items()
+            if opens <= tick and number not in self._calls and self.plan.stages[number].service is not None
+        ]
+
+    def _to_wait_for(self, numbers: list[int]) -> list[int]:
+        return [number for number in numbers if number in self._calls and self.hand_overs.is_awaited(number)]
+
+    def _ended(self, number: int) -> None:
+        """The values of a stage are here, so those that it was handed were there."""
+        for silent in self.hand_overs.silent_before(number):
+            if silent not in self.results:
+                self.results[silent] = []
+                self._tell("ended", silent)
+        self._tell("ended", number)
 
     def _tell(self, what: str, *args: Any) -> None:
         for watch in self.watches:
@@ -201,43 +240,83 @@ class Run:
 
     async def _aexecute(self) -> None:
         for numbers in self.ticks():
-            work = [asyncio.ensure_future(self._perform(number)) for number in numbers]
-            try:
-                values = await asyncio.gather(*work)
-            finally:
-                for task in work:
-                    task.cancel()
-            self.results.update(zip(numbers, values, strict=True))
+            here = [number for number in numbers if self.plan.stages[number].service is None]
+            tasks = [self._arun_here(number) for number in here]
+            tasks += [self._perform(numbers) for numbers in self._in_turn(self._to_send(numbers))]
+            await _all(tasks)
+            await _all([self._aarrive(number) for number in self._to_wait_for(numbers)])
 
-    async def _perform(self, number: int) -> Any:
+    def _in_turn(self, numbers: list[int]) -> list[list[int]]:
+        """Messages that may be sent at the same time; those that name each other, one after the other."""
+        linked = [number for number in numbers if self.hand_overs.is_linked(number)]
+        return [[number] for number in numbers if number not in linked] + ([linked] if linked else [])
+
+    async def _perform(self, numbers: list[int]) -> None:
+        """Send messages, one after the other."""
+        for number in numbers:
+            stage = self.plan.stages[number]
+            assert stage.service is not None
+            self._tell("began", number)
+            if getattr(self._runners[stage.service], "runs_here", False):
+                self._calls[number] = await in_callers_thread(self.send, number)
+            else:
+                self._calls[number] = await SENDING.run(self.send, number)
+
+    async def _aarrive(self, number: int) -> None:
+        with self.hand_overs.naming(number):
+            self.results[number] = had(await self._calls[number].arrive())
+        self._ended(number)
+
+    async def _arun_here(self, number: int) -> None:
         self._tell("began", number)
-        values = await self._performed(number)
+        self.results[number] = await LOCAL.run(self._run_here, number)
         self._tell("ended", number)
-        return values
-
-    async def _performed(self, number: int) -> Any:
-        stage = self.plan.stages[number]
-        if stage.service is None:
-            return await LOCAL.run(self._run_here, number)
-        if getattr(self._runners[stage.service], "runs_here", False):
-            call = await in_callers_thread(self.send, number)
-        else:
-            call = await SENDING.run(self.send, number)
-        return had(await call.arrive())
 
     def send(self, number: int) -> Any:
         """Send the message of a stage, with the values that earlier stages gave it."""
         stage = self.plan.stages[number]
         assert stage.service is not None
         runner = self._runners[stage.service]
+        links = self._links(number)
         timeout = self.timeout
         if self._deadline is not None:
             left = max(self._deadline - time.monotonic(), 0.001)
-            timeout = left if runner.timeout is None or self.timeout is not None else min(left, runner.timeout)
+            # What waits for others begins when they have ended, and what they wait for ends in time for all.
+            is_bound = runner.timeout is None or self.timeout is not None or links is not None
+            timeout = left if is_bound else min(left, runner.timeout or left)
         asking = None if self.watch is None else self.watch.asking(number)
-        more = {} if asking is None else {"asking": asking}
-        return runner.send(stage.filled(self.results), timeout=timeout, priority=self.priority, **more)
+        more: dict[str, Any] = {} if asking is None else {"asking": asking}
+        if links is not None:
+            more["links"] = links
+        filled = stage.filled(self.results, self.hand_overs.handed(number))
+        return runner.send(filled, timeout=timeout, priority=self.priority, **more)
+
+    def _links(self, number: int) -> Links | None:
+        messages = {giver: call.message for giver, call in self._calls.items() if getattr(call, "message", None)}
+        return self.hand_overs.links(number, self._ids_of, self._queue_of, messages)
+
+    def _ids_of(self, number: int) -> Ids:
+        stage = self.plan.stages[number]
+        if number not in self._ids:
+            runner: Any = self._runners[stage.service or ""]
+            self._ids[number] = runner.ids(writes=stage.writes)
+        return self._ids[number]
+
+    def _queue_of(self, number: int) -> str:
+        runner: Any = self._runners[self.plan.stages[number].service or ""]
+        queue: str = runner.config.queue(priority=self.priority)
+        return queue
 
     def values(self) -> list[Any]:
         """The outputs' values, as they came."""
         return self.plan.values(self.results)
+
+
+async def _all(work: list[Coroutine[Any, Any, None]]) -> None:
+    """Do all of ``work`` at the same time; what is not done when one of it fails is given up."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()

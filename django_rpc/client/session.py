@@ -17,11 +17,12 @@ from django_rpc.client import errors, run
 from django_rpc.client import outcome as outcomes
 from django_rpc.client.config import Config, check_timeout
 from django_rpc.client.futures import Future, PendingCall
+from django_rpc.client.handover import Links, why_not
 from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Results
 from django_rpc.client.once import Ids, ids_for
 from django_rpc.client.signing import signer_of
 from django_rpc.client.thaw import Missing, thaw
-from django_rpc.client.transport import Options, Transport, placed, transport_for
+from django_rpc.client.transport import Options, Transport, Waiting, placed, transport_for
 from django_rpc.client.written import NoteWrites
 from django_rpc.graph.describe import describe
 from django_rpc.graph.errors import FailedGraph
@@ -29,7 +30,8 @@ from django_rpc.graph.plan import Stage
 from django_rpc.graph.runner import Asking, Output
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.errors import WireError
-from django_rpc.wire.messages import ClientInfo, ErrorReport, Request, Response
+from django_rpc.wire.messages import ClientInfo, ErrorReport, Origin, Request, Response
+from django_rpc.wire.names import reply_key
 
 __all__ = ["MessageRecord", "Options", "Output", "PlainResults", "Results", "Session"]
 
@@ -136,14 +138,30 @@ class Session:
         return run.submit(outputs, [self], **_given(options, timeout, priority)) if outputs else []
 
     def send(
-        self, stage: Stage, *, timeout: float | None = None, priority: bool = False, asking: Asking | None = None
+        self,
+        stage: Stage,
+        *,
+        timeout: float | None = None,
+        priority: bool = False,
+        asking: Asking | None = None,
+        links: Links | None = None,
     ) -> PendingCall:
         """Send the message of one stage.  ``timeout`` None means the settings' own, `run.NO_LIMIT` none.
 
-        ``asking`` is what is asked for beside the values, and who is told the response with it.
+        ``asking`` is what is asked for beside the values, and who is told the response with it.  ``links`` tie it to
+        other messages: one that waits for values is put where they come together.
         """
         options = Options(None, priority) if timeout == run.NO_LIMIT else self.options(timeout, priority)
-        return self._send(stage, options, asking)
+        return self._send(stage, options, asking, links)
+
+    def why_not_to(self, other: Any) -> str:
+        """Why this service does not hand values to ``other`` (a session), so that the client carries them; "" where it
+        does."""
+        return why_not(self, other)
+
+    def ids(self, *, writes: bool) -> Ids:
+        """The ids of the next message, for others that name it before it is sent."""
+        return ids_for(writes, self.config.exactly_once)
 
     def gather(self, items: Sequence[Output | Future[Any]], options: Options | None = None) -> list[Any]:
         """The values of all ``items`` in their order: futures are awaited, all that is unsent goes in one message.
@@ -162,19 +180,19 @@ class Session:
 
     # -- one call -----------------------------------------------------------------------------------
 
-    def _send(self, stage: Stage, options: Options, asking: Asking | None = None) -> PendingCall:
+    def _send(
+        self, stage: Stage, options: Options, asking: Asking | None = None, links: Links | None = None
+    ) -> PendingCall:
         started = time.perf_counter()
         what = "" if asking is None else asking.what
-        ids = ids_for(stage.writes and what != "explain", self.config.exactly_once)
-        request = self._request(stage, options, what, ids)
-        call = _Call(self, request, started, None if asking is None else asking.told)
+        links = links or Links(self.ids(writes=stage.writes and what != "explain"))
+        request = self._request(stage, options, what, links)
+        call = _Call(self, request, started, None if asking is None else asking.told, links)
         if stage.writes and what != "explain" and self.note_writes is not None:
             call.ended = self.note_writes(stage.nodes)
         try:
             call.data = encode_request(request)
-            token = None if self.signer is None else self.signer.sign(call.data, request.id, options.timeout)
-            repeatable = ids.insists or not stage.writes
-            reply = self.transport.send(call.data, ids.message, options, repeatable=repeatable, token=token)
+            reply = self._put(call, options, repeatable=links.ids.insists or not stage.writes)
         except WireError as error:
             report = ErrorReport(code=error.code, message=str(error), node=error.node)
             failure = call.failure(report)
@@ -184,7 +202,16 @@ class Session:
             call.end(error)
             raise
         self._tell_sent(request.id)
-        return PendingCall(request.id, reply, options, call.settle, call.end)
+        return PendingCall(request.id, reply, options, call.settle, call.end, call)
+
+    def _put(self, call: _Call, options: Options, *, repeatable: bool) -> Any:
+        links = call.links
+        token = None if self.signer is None else self.signer.sign(call.data, call.request.id, options.timeout)
+        transport: Any = self.transport
+        if links.given:
+            waiting = Waiting(len(links.given), links.failures)
+            return transport.deposit(call.data, links.ids.message, options, waiting, token)
+        return transport.send(call.data, links.ids.message, options, repeatable=repeatable, token=token)
 
     def _tell_sent(self, request_id: str) -> None:
         """Tell listeners that have a method ``sent``; the whole call is told when it has ended."""
@@ -193,11 +220,14 @@ class Session:
             if sent is not None:
                 sent(request_id)
 
-    def _request(self, stage: Stage, options: Options, asking: Any, ids: Ids) -> Request:
+    def _request(self, stage: Stage, options: Options, asking: Any, links: Links) -> Request:
         now = time.time()
         return Request(
-            id=ids.request,
-            once=ids.insists,
+            id=links.ids.request,
+            once=links.ids.insists,
+            given=links.given,
+            then=links.then,
+            back=links.back,
             nodes=stage.nodes,
             outputs=stage.outputs,
             client=ClientInfo(host=_HOST, process=os.getpid(), name=_PROGRAM, called_at=now),
@@ -217,12 +247,18 @@ def _given(options: Options | None, timeout: float | None, priority: bool) -> di
 class _Call:
     """What is known of one message between its sending and its end."""
 
-    __slots__ = ("data", "ended", "request", "session", "started", "told", "trace")
+    __slots__ = ("data", "ended", "links", "request", "session", "started", "told", "trace")
 
     def __init__(
-        self, session: Session, request: Request, started: float, told: Callable[[Response], object] | None
+        self,
+        session: Session,
+        request: Request,
+        started: float,
+        told: Callable[[Response], object] | None,
+        links: Links,
     ) -> None:
         self.told = told
+        self.links = links
         self.session = session
         self.request = request
         self.started = started
@@ -238,16 +274,38 @@ class _Call:
             self.told(response)
         if response.error is not None:
             raise self.failure(response.error)
-        wanted = 0 if self.request.asking == "explain" else len(self.request.outputs)
+        count = len(self.request.outputs if self.links.back is None else self.links.back)
+        wanted = 0 if self.request.asking == "explain" else count
         if len(response.outputs) != wanted:
             raise errors.BadResponse(
                 f"Request {self.request.id} was answered with {len(response.outputs)} values instead of {wanted}."
             )
         results = self.session.results.of(self.request.nodes)
-        return [
+        values = [
             Missing(self.failure(value)) if type(value) is ErrorReport else thaw(value, results, self.failure)
             for value in response.outputs
         ]
+        return self.links.expanded(values, len(self.request.outputs))
+
+    # For the messages that it hands its values to.
+
+    def origin(self) -> Origin:
+        """By what another service knows whose values it is handed."""
+        signer = self.session.signer
+        return Origin(id=self.request.id) if signer is None else signer.origin(self.data, self.request.id)
+
+    @property
+    def failing(self) -> tuple[str, Callable[[bytes], Exception]]:
+        """The list on which nothing but a failure of this request comes, and what makes its error."""
+        return reply_key(self.links.ids.message), self._failed
+
+    def _failed(self, answer: bytes) -> Exception:
+        try:
+            self.settle(answer)
+        except Exception as error:  # noqa: BLE001 - the error of whoever waits for a later message
+            self.end(error)
+            return error
+        return errors.BadResponse(f"Request {self.request.id} was answered, though its values were to go on.")
 
     def _decode(self, answer: bytes) -> Response:
         if self.session.signer is not None:

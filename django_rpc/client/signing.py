@@ -9,6 +9,7 @@ from django_rpc.client.config import Config
 from django_rpc.client.errors import ForgedResponse, ImproperSettings
 from django_rpc.wire.codec import decode_response
 from django_rpc.wire.errors import WireError
+from django_rpc.wire.messages import Origin
 
 # PyJWT is imported by what signs only: most calls of most projects are made without a key.
 
@@ -25,6 +26,7 @@ class Signer:
         from django_rpc.wire import signing
 
         self._signing = signing
+        self._config = config
         self.alias = config.alias
         self.client, self.service = _named(config, "client"), _named(config, "service")
         try:
@@ -59,6 +61,13 @@ class Signer:
             lifetime=longest if timeout is None else min(timeout, longest),
         )
 
+    def origin(self, request: bytes, request_id: str) -> Origin:
+        """By what another service checks that values are this one's, given for the request."""
+        given = self._config.service_key
+        keys = {self._signing.DEFAULT_KEY_ID: given} if isinstance(given, str) else dict(given or {})
+        hashed = self._signing.digest(request)
+        return Origin(id=request_id, hash=hashed, client=self.client, service=self.service, keys=keys)
+
     def open(self, answer: bytes, request_id: str, request: bytes) -> bytes:
         """The response in ``answer``; raises ForgedResponse unless the service made it for this request."""
         token, data = self._signing.parted(answer)
@@ -74,7 +83,7 @@ class Signer:
                 client=self.client,
                 service=self.service,
                 request_id=request_id,
-                request=request,
+                request_hash=self._signing.digest(request),
             )
         except self._signing.NotAuthentic as error:
             raise ForgedResponse(

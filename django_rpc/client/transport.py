@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,17 @@ from django_rpc.client.errors import ImproperSettings
 from django_rpc.client.forks import forget_after_fork
 from django_rpc.wire.names import TASK_NAME, task_keywords
 
-__all__ = ["Answered", "EagerTransport", "Options", "Reply", "Transport", "placed", "put_in_place", "transport_for"]
+__all__ = [
+    "Answered",
+    "EagerTransport",
+    "Options",
+    "Reply",
+    "Transport",
+    "Waiting",
+    "placed",
+    "put_in_place",
+    "transport_for",
+]
 
 #: Where the server half keeps its application, by name: client/ does not import it.
 _WORKER_APP = "django_rpc.celery.app:app"
@@ -27,6 +37,18 @@ class Options:
 
     timeout: float | None = None
     priority: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a message waits for: ``count`` requests whose values it is given by their services.
+
+    ``failures``: for the reply lists of those (and of what they wait for) on which nothing but a failure comes, what
+    makes the error of it.
+    """
+
+    count: int
+    failures: Mapping[str, Callable[[bytes], Exception]]
 
 
 class Reply(Protocol):

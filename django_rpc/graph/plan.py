@@ -43,8 +43,10 @@ class Stage(NamedTuple):
         """The stages that this one waits for."""
         return tuple(sorted({one.stage for one in self.given}))
 
-    def filled(self, results: Mapping[int, Any]) -> Stage:
+    def filled(self, results: Mapping[int, Any], handed: Mapping[tuple[int, int], Any] | None = None) -> Stage:
         """The stage as it is sent: values of earlier stages (their outputs, by their numbers) as plain data.
+
+        ``handed`` has, by stage and place, what stands for those values that another service hands over.
 
         Raises TypeError, with a note that names the node, for a value that cannot be sent.
         """
@@ -52,6 +54,9 @@ class Stage(NamedTuple):
             return self
         replaced: dict[Node, Node] = {}
         for node, stage, place in self.given:
+            if handed and (stage, place) in handed:
+                replaced[node] = Literal(handed[stage, place], order=node.order, where=node.where)
+                continue
             try:
                 replaced[node] = Literal(freeze(results[stage][place]), order=node.order, where=node.where)
             except TypeError as error:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ATOMS", "Condition", "Expr", "Instance", "Record", "RowSet", "Table", "freeze"]
+__all__ = ["ATOMS", "Condition", "Expr", "Handed", "Instance", "Record", "RowSet", "Table", "freeze"]
 
 #: Types that mean the same at both ends and hold nothing else.
 ATOMS: frozenset[type] = frozenset(
@@ -64,6 +64,19 @@ class Instance(msgspec.Struct, frozen=True):
 
     model: str
     values: dict[str, Any]
+
+
+class Handed(msgspec.Struct, frozen=True):
+    """Stands for a value that another service hands over: ``place`` among what comes from the request ``origin``.
+
+    Both are numbers: ``origin`` counts the requests that values come from (`wire.messages.Request.given`).
+    """
+
+    origin: int
+    place: int
+
+    def __repr__(self) -> str:
+        return f"<value {self.place} of what is handed over by {self.origin}>"
 
 
 class Record(msgspec.Struct, frozen=True):

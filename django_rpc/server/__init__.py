@@ -8,6 +8,7 @@ from typing import Any
 from django_rpc.server.options import ModelRpc
 from django_rpc.server.permissions import DjangoModelPermissions
 from django_rpc.server.request import RpcRequest
+from django_rpc.server.sending import Sending
 from django_rpc.server.sites import RpcSite, autodiscover, site
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ModelRpc",
     "RpcRequest",
     "RpcSite",
+    "Sending",
     "autodiscover",
     "handle",
     "seal",

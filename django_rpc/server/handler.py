@@ -7,7 +7,7 @@ import itertools
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -22,15 +22,18 @@ from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import settings
 from django_rpc.server.errors import report
 from django_rpc.server.evaluate import EvaluationError, Meter, evaluate, explain
+from django_rpc.server.handed import Box, Handed
 from django_rpc.server.observed import Observed, tell
 from django_rpc.server.policy import CURRENT, Policy
 from django_rpc.server.request import RpcRequest
 from django_rpc.server.results import Results
+from django_rpc.server.sending import Sending
 from django_rpc.server.sites import site
 from django_rpc.server.users import user_of
 from django_rpc.telemetry.fields import claims, harmless
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.errors import WireError
+from django_rpc.wire.handover import Parts, part
 from django_rpc.wire.messages import ErrorReport, Request, Response, TraceEntry
 from django_rpc.wire.names import request_of
 
@@ -52,9 +55,9 @@ def handle(message: bytes, token: str | None = None, request_id: str = "", heade
     ``token`` says who made it (wire/signing.py); ``request_id`` is the id on the envelope that brought it, and
     ``headers`` is what else stands there, for observers.
     """
-    made, finish = serve(message, token, request_id, headers=headers)
-    finish()
-    return made
+    sending = serve(message, token, request_id, headers=headers)
+    sending.finish()
+    return sending.answer or b""
 
 
 def serve(
@@ -63,27 +66,40 @@ def serve(
     request_id: str = "",
     again: bool = False,
     headers: Mapping[str, Any] = _NONE,
-) -> tuple[bytes, Callable[[], None]]:
-    """`handle` in two steps: the answer, and what to call when it has been sent.
+    box: Box | None = None,
+) -> Sending:
+    """`handle` in two steps.
 
-    After that the same message is not taken again.  If the worker dies before, the message comes again, and its
-    sender, who may have no answer yet, must not be told that it is refused.
-
-    ``again``: the broker says that another worker, or this one, had the message before.
+    ``again``: the broker says that another worker, or this one, had the message before.  ``box`` has what other
+    services handed over to it.
     """
     try:
         caller = authenticate(message, token, request_id)
     except Refused as reason:
         logger.warning("A request was refused: %s", reason, extra={"rpc_request": harmless(request_id)})
         tell(request_id, "refused", REFUSAL.code, str(reason))
-        return encode_response(Response(id=_addressed(request_id), error=REFUSAL)), lambda: None
+        return Sending(encode_response(Response(id=_addressed(request_id), error=REFUSAL)), lambda: None)
     observed = Observed(request_id, len(message), caller.client.name, headers)
-    made = b""
+    handed = Handed(message, request_id, caller.client.limits, box)
+    size = 0
     try:
-        made = caller.seal(_handle(message, caller, request_id, again or caller.again, observed))
+        made = _handle(message, caller, request_id, again or caller.again, observed, handed)
+        sending = _sending(made, observed.served.request, caller)
+        size = len(sending.answer or b"") + sum(len(values) for _, values in sending.handed)
+        return sending
     finally:
-        observed.end(len(made))
-    return made, caller.finish
+        observed.end(size)
+
+
+def _sending(made: bytes, request: Request | None, caller: Caller) -> Sending:
+    """An answer that was made, as it goes to the client and to others; each part of it is sealed."""
+    if request is None or not request.then:
+        return Sending(caller.seal(made), caller.finish)
+    parts, allowed = part(made, request.then, request.back), caller.client.limits.response_bytes
+    if sum(len(values) for _, values in parts.handed) > allowed:  # one output may go to many
+        parts = Parts(encode_response(Response(id=request.id, error=report(ResponseTooLarge(allowed)))))
+    sealed = tuple([(one, caller.seal(values)) for one, values in parts.handed])
+    return Sending(None if parts.back is None else caller.seal(parts.back), caller.finish, sealed, request.expires)
 
 
 def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "") -> bytes:
@@ -94,11 +110,11 @@ def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "")
         return answer
 
 
-def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observed: Observed) -> bytes:
+def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observed: Observed, handed: Handed) -> bytes:
     limits = caller.client.limits
     try:
         rates.count(caller.client)
-        request = decode_request(message, limits)
+        request = decode_request(message, limits, handed)
     except (WireError, TooManyRequests) as error:
         told, named = report(error), getattr(error, "request_id", None) or request_id
         logger.warning("A message was refused: %s", told.code, extra={"rpc_request": harmless(named)})
@@ -108,7 +124,7 @@ def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observ
     if not _is_of_token(request, caller):
         observed.failed(REFUSAL)
         return encode_response(Response(id=request.id, error=REFUSAL))
-    entry = ledger.entry_for(message, request, again=again)
+    entry = ledger.entry_for(message, request, again=again, handed=handed.data)
     response: Response | bytes
     try:
         response = answer(request, caller.client, entry, observed)

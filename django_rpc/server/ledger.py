@@ -116,13 +116,14 @@ def kept_in(aliases: Iterable[str] | None = None) -> list[str]:
     ]
 
 
-def entry_for(message: bytes, request: Request, *, again: bool = False) -> Entry | None:
+def entry_for(message: bytes, request: Request, *, again: bool = False, handed: bytes = b"") -> Entry | None:
     """The entry of a request that writes; None for one that only reads, which is simply done again.
 
     ``again``: a worker may have begun the message before; where no ledger says what became of that, it is not done.
+    ``handed`` are the values that it works on and other services handed over, which do not stand in it.
     """
     if request.asking != "explain" and any(node.writes for node in request.nodes):
-        return Entry(message, request, again)
+        return Entry(message, request, again, handed)
     return None
 
 
@@ -142,12 +143,13 @@ class Entry:
     ``answer`` is what was kept, where the request was done now.
     """
 
-    def __init__(self, message: bytes, request: Request, again: bool = False) -> None:
+    def __init__(self, message: bytes, request: Request, again: bool = False, handed: bytes = b"") -> None:
         self.request = request
         self.again = again
         self.answer: bytes | None = None
         self.duplicate = False
         self._message = message
+        self._handed = handed
         self._claimed = False
         self._held: dict[tuple[str, str], str] = {}
         self._client = ""
@@ -289,7 +291,7 @@ class Entry:
         return found.answer
 
     def _digest_of_message(self) -> str:
-        return hashlib.sha256(request_content(self._message)).hexdigest()
+        return hashlib.sha256(request_content(self._message) + self._handed).hexdigest()
 
     @property
     def _key(self) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,13 +26,25 @@ from django_rpc.graph.vocabulary import check_identifier, check_model
 from django_rpc.wire.errors import (
     BadMessage,
     BadValue,
+    HandOverFailed,
     TooManyNodes,
     UnknownNode,
     VersionMismatch,
     WireError,
 )
 from django_rpc.wire.limits import REQUEST_LIMITS, RESPONSE_LIMITS, Limits, check_depth, check_size, too_deep, too_large
-from django_rpc.wire.messages import PROTOCOL_VERSION, Asking, ClientInfo, NodeCost, Request, Response, TraceEntry
+from django_rpc.wire.messages import (
+    PROTOCOL_VERSION,
+    Asking,
+    ClientInfo,
+    HandOvers,
+    NodeCost,
+    Origin,
+    Origins,
+    Request,
+    Response,
+    TraceEntry,
+)
 from django_rpc.wire.nodes import READERS, WRITERS, AnyForm
 from django_rpc.wire.rows import decode_rows
 from django_rpc.wire.tags import ErrorForm, Unpacker, read_error
@@ -58,6 +70,9 @@ class _RequestForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     trace: bool = False
     asking: Asking = ""
     once: bool = False
+    given: Origins = ()
+    then: HandOvers = ()
+    back: tuple[int, ...] | None = None
 
 
 class _ContentForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +177,12 @@ def encode_request(request: Request, limits: Limits = REQUEST_LIMITS) -> bytes:
         message["asking"] = request.asking
     if request.once:
         message["once"] = True
+    if request.given:
+        message["given"] = request.given
+    if request.then:
+        message["then"] = request.then
+    if request.back is not None:
+        message["back"] = request.back
     data = _encode(message)
     check_size(data, limits)
     check_depth(data, limits)
@@ -183,8 +204,15 @@ def _lone_surrogate(error: UnicodeEncodeError) -> BadValue:
     )
 
 
-def decode_request(data: bytes, limits: Limits = REQUEST_LIMITS) -> Request:
-    """The request that ``data`` holds; raises a WireError, and nothing else, whatever the bytes are."""
+#: From the requests whose values are handed over, and the id of the one that they go to, to their values.
+Fetch = Callable[[tuple[Origin, ...]], Sequence[Sequence[Any]]]
+
+
+def decode_request(data: bytes, limits: Limits = REQUEST_LIMITS, fetch: Fetch | None = None) -> Request:
+    """The request that ``data`` holds; raises a WireError, and nothing else, whatever the bytes are.
+
+    ``fetch`` gets what other services handed over, and may raise what it likes.
+    """
     check_size(data, limits)
     check_depth(data, limits)
     try:
@@ -194,13 +222,13 @@ def decode_request(data: bytes, limits: Limits = REQUEST_LIMITS) -> Request:
     except RecursionError:
         raise too_deep(limits) from None
     try:
-        return _request(form, limits)
+        return _request(form, limits, fetch)
     except WireError as error:
         error.request_id = form.id if _ID.fullmatch(form.id) else None
         raise
 
 
-def _request(form: _RequestForm, limits: Limits) -> Request:
+def _request(form: _RequestForm, limits: Limits, fetch: Fetch | None) -> Request:
     _check_version(form.v)
     if not _ID.fullmatch(form.id):
         raise BadMessage("The id of a request is 1 to 128 letters, digits and . _ : -")
@@ -212,7 +240,11 @@ def _request(form: _RequestForm, limits: Limits) -> Request:
             raise TooManyNodes(
                 f"The message has {count:,} {what}; at most {limit:,} are allowed (limit {what!r}). Send it in parts."
             )
-    nodes = _nodes(form.nodes, limits)
+    if form.given and fetch is None:
+        raise HandOverFailed("Nothing is handed over here: send the values with the request.")
+    given = fetch(form.given) if form.given and fetch is not None else ()
+    nodes = _nodes(form.nodes, limits, given)
+    _check_links(form)
     for output in form.outputs:
         if not 0 <= output < len(nodes):
             raise BadValue(f"Output {output} is not the index of one of the {len(nodes)} nodes.")
@@ -233,7 +265,19 @@ def _request(form: _RequestForm, limits: Limits) -> Request:
         trace=form.trace,
         asking=form.asking,
         once=form.once,
+        given=form.given,
+        then=form.then,
+        back=form.back,
     )
+
+
+def _check_links(form: _RequestForm) -> None:
+    """That what goes on to other services, and what comes back, are outputs that there are."""
+    if form.back is not None and not form.then:
+        raise BadValue("'back' says which outputs come back where others go on: it needs 'then'.")
+    for places in (form.back or (), *(one.outputs for one in form.then)):
+        if any(not 0 <= place < len(form.outputs) for place in places):
+            raise BadValue(f"'then' and 'back' name places among the {len(form.outputs)} outputs.")
 
 
 def request_content(data: bytes) -> bytes:
@@ -248,9 +292,9 @@ def request_content(data: bytes) -> bytes:
     return b"".join(map(bytes, (form.nodes, form.outputs, form.shapes)))
 
 
-def _nodes(forms: list[Any], limits: Limits) -> tuple[Node, ...]:
+def _nodes(forms: list[Any], limits: Limits, given: Sequence[Sequence[Any]]) -> tuple[Node, ...]:
     nodes: list[Node] = []
-    unpack = Unpacker(nodes, limits)
+    unpack = Unpacker(nodes, limits, given)
     try:
         for form in forms:
             nodes.append(READERS[type(form)](unpack, form))

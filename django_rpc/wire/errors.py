@@ -14,6 +14,7 @@ __all__ = [
     "BadMessage",
     "BadValue",
     "ForwardReference",
+    "HandOverFailed",
     "MessageTooDeep",
     "MessageTooLarge",
     "TooManyNodes",
@@ -72,6 +73,12 @@ class ForwardReference(WireError):
     code = "ForwardReference"
 
 
+class HandOverFailed(WireError):
+    """What another service hands over is missing, or not as that service made it."""
+
+    code = "HandOverFailed"
+
+
 class UnknownTag(WireError):
     """A one-key object whose key starts with ``$`` and is no tag of this version."""
 
@@ -100,6 +107,7 @@ CODES: dict[str, type[WireError]] = {
         MessageTooDeep,
         TooManyNodes,
         ForwardReference,
+        HandOverFailed,
         UnknownTag,
         UnknownNode,
         BadValue,

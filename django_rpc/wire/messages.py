@@ -8,7 +8,17 @@ import msgspec
 
 from django_rpc.graph.node import Node
 
-__all__ = ["PROTOCOL_VERSION", "ClientInfo", "ErrorReport", "NodeCost", "Request", "Response", "TraceEntry"]
+__all__ = [
+    "PROTOCOL_VERSION",
+    "ClientInfo",
+    "ErrorReport",
+    "HandOver",
+    "NodeCost",
+    "Origin",
+    "Request",
+    "Response",
+    "TraceEntry",
+]
 
 PROTOCOL_VERSION = 1
 
@@ -30,6 +40,39 @@ class ClientInfo(msgspec.Struct, frozen=True):
     called_at: float = 0.0  # seconds since the epoch
 
 
+#: Requests that values come from or go to: each is a look-up, or a copy of what may be large.
+_MAX_LINKS = 1_000
+_Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+_Index = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A request whose values are handed to this one by the service that worked them out: its ``id``.
+
+    Where it was signed, also what they are checked by: the ``hash`` of its bytes, the names of its ``client`` and
+    ``service``, and the public ``keys`` of that service by their ids.
+    """
+
+    id: _Id
+    hash: _Claim = ""
+    client: _Claim = ""
+    service: _Claim = ""
+    keys: Annotated[dict[str, Annotated[str, msgspec.Meta(max_length=4096)]], msgspec.Meta(max_length=16)] = {}
+
+
+class HandOver(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """To which message values go: its id and queue, how many requests it ``waits`` for, the places of the outputs."""
+
+    to: _Id
+    queue: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    waits: Annotated[int, msgspec.Meta(ge=1, le=_MAX_LINKS)]
+    outputs: tuple[_Index, ...]
+
+
+Origins = Annotated[tuple[Origin, ...], msgspec.Meta(max_length=_MAX_LINKS)]
+HandOvers = Annotated[tuple[HandOver, ...], msgspec.Meta(max_length=_MAX_LINKS)]
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What one message asks for.
 
@@ -47,6 +90,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     trace: bool = False  # ask for the SQL that ran; the server's SHOW_SQL decides
     asking: Asking = ""  # what else is asked for than the values
     once: bool = False  # refuse it rather than do it where no ledger holds that it is done once
+    given: tuple[Origin, ...] = ()  # whose values stand in for each `Given` among the nodes
+    then: tuple[HandOver, ...] = ()  # where outputs go, rather than to the client
+    back: tuple[int, ...] | None = None  # with ``then``: the outputs that the client gets; None: not even an answer
 
 
 class TraceEntry(msgspec.Struct, frozen=True, array_like=True):

@@ -6,10 +6,14 @@ import re
 from typing import Any
 
 __all__ = [
+    "DEPOSIT",
+    "GIVEN_PREFIX",
     "PRUNE_TASK_NAME",
     "REPLY_PREFIX",
     "TASK_NAME",
+    "given_key",
     "is_redis",
+    "kept_seconds",
     "redis_url",
     "reply_key",
     "request_of",
@@ -24,6 +28,13 @@ PRUNE_TASK_NAME = "django_rpc.prune"
 #: Keys of reply lists begin with this; the request's id follows.
 REPLY_PREFIX = "django_rpc:reply:"
 
+#: Keys of what is handed over to a message begin with this; the message's id follows.
+GIVEN_PREFIX = "django_rpc:given:"
+#: The field, among those of the requests that hand over, that holds the message itself until it is published.
+DEPOSIT = "message"
+#: How long, in seconds, an answer or a value waits for who takes it, at least; and where there is no time-out.
+_LEAST_KEPT, _MOST_KEPT = 600, 86_400
+
 _SENDING = "::"
 _CELERY_CERT_REQS = re.compile(r"(?<=ssl_cert_reqs=)CERT_(\w+)")
 
@@ -35,6 +46,24 @@ def reply_key(request_id: str) -> str:
     'django_rpc:reply:7f'
     """
     return REPLY_PREFIX + request_id
+
+
+def given_key(message_id: str) -> str:
+    """The Redis hash in which a message that waits for other services, and their values, meet.
+
+    >>> given_key("7f")
+    'django_rpc:given:7f'
+    """
+    return GIVEN_PREFIX + message_id
+
+
+def kept_seconds(seconds: float | None) -> int:
+    """How long that hash is kept, for a message that has ``seconds`` left (None: no limit).
+
+    >>> kept_seconds(5.0), kept_seconds(3600.0), kept_seconds(None)
+    (600, 3660, 86400)
+    """
+    return _MOST_KEPT if seconds is None else int(min(max(seconds + 60, _LEAST_KEPT), _MOST_KEPT))
 
 
 def task_keywords(reply_to: str | None, token: str | None) -> dict[str, Any]:

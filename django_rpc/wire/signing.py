@@ -24,6 +24,7 @@ import msgspec
 
 __all__ = [
     "CLOCK_SKEW",
+    "DEFAULT_KEY_ID",
     "LIFETIME",
     "Claims",
     "Key",
@@ -205,15 +206,15 @@ def parted(answer: bytes) -> tuple[str | None, bytes]:
 
 
 def open_response(
-    token: str, data: bytes, keys: Mapping[str, Key], *, client: str, service: str, request_id: str, request: bytes
+    token: str, data: bytes, keys: Mapping[str, Key], *, client: str, service: str, request_id: str, request_hash: str
 ) -> None:
-    """Raise NotAuthentic unless ``service`` gave ``data`` as the answer to this request."""
+    """Raise NotAuthentic unless ``service`` gave ``data`` as the answer to this request (its id, and `digest`)."""
     header, _ = _unchecked(token)
     key = keys.get(header.get("kid", ""))
     if key is None:
         raise NotAuthentic(f"It is signed with the key {header.get('kid')!r}; known are {', '.join(keys)}.")
     claims = _checked(token, key, [*_REQUIRED, "request"], audience=client, typ=_RESPONSE)
-    if claims["iss"] != service or claims["jti"] != request_id or claims["request"] != digest(request):
+    if claims["iss"] != service or claims["jti"] != request_id or claims["request"] != request_hash:
         raise NotAuthentic("It is the answer to another request, or of another service.")
     if not hmac.compare_digest(claims["hash"], digest(data)):
         raise NotAuthentic("It is not as the service signed it.")

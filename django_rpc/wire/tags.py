@@ -40,16 +40,20 @@ _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,40}(?:/[A-Za-z0-9_+-]{1,40}){0,3}", re.ASC
 class Unpacker:
     """Turns parsed JSON into values; raises a WireError, or ValueError for a value that its type refuses.
 
-    ``nodes`` are those that a value may refer to: the ones before it in the message.
+    ``nodes`` are those that a value may refer to: the ones before it in the message.  ``given`` are the values that
+    other services handed over, by request and place.
 
     >>> Unpacker()({"$tuple": [1, {"$decimal": "1.50"}]})
     (1, Decimal('1.50'))
     """
 
-    __slots__ = ("limits", "nodes", "text")
+    __slots__ = ("given", "limits", "nodes", "text")
 
-    def __init__(self, nodes: Sequence[Node] = (), limits: Limits = REQUEST_LIMITS) -> None:
+    def __init__(
+        self, nodes: Sequence[Node] = (), limits: Limits = REQUEST_LIMITS, given: Sequence[Sequence[Any]] = ()
+    ) -> None:
         self.nodes = nodes
+        self.given = given
         self.limits = limits
         self.text = limits.text
 
@@ -240,6 +244,13 @@ def _read_instance(unpack: Unpacker, value: Any) -> Instance:
     return instance
 
 
+def _read_given(unpack: Unpacker, value: Any) -> Any:
+    origin, place = (expect(item, int, "a number") for item in _fields(value, 2, "$given"))
+    if not (0 <= origin < len(unpack.given) and 0 <= place < len(unpack.given[origin])):
+        raise BadValue(f"No value {place} of a request {origin} is handed over with this message.")
+    return unpack.given[origin][place]
+
+
 def _read_record(unpack: Unpacker, value: Any) -> Record:
     model, fields, values = _fields(value, 3, "$record")
     check_model(model)
@@ -318,6 +329,7 @@ TAGS: dict[str, Callable[[Unpacker, Any], Any]] = {
     "$expr": _read_expr,
     "$q": _read_condition,
     "$instance": _read_instance,
+    "$given": _read_given,
     "$record": _read_record,
     "$table": _read_table,
     "$rows": _read_rows,

@@ -16,9 +16,9 @@ def told(monkeypatch):
     """What happens, in order; the service answers ``answer``."""
     events = []
 
-    def serve(message, token, request_id, again):
+    def serve(message, token, request_id, again, *more):
         events.append(f"served, again={again}")
-        return b"answer", lambda: events.append("token used up")
+        return django_rpc.server.Sending(b"answer", lambda: events.append("token used up"))
 
     monkeypatch.setattr(django_rpc.server, "serve", serve)
     monkeypatch.setattr(task_module, "close_old_connections", lambda: None)

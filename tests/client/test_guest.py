@@ -61,7 +61,9 @@ def handle(monkeypatch):
         monkeypatch.setattr(
             django_rpc.server,
             "serve",
-            lambda message, *beside: (encode_response(function(decode_request(message))), lambda: None),
+            lambda message, *beside: django_rpc.server.Sending(
+                encode_response(function(decode_request(message))), lambda: None
+            ),
             raising=False,
         )
 

@@ -36,8 +36,8 @@ def handle(message):
     return encode_response(Response(id=request.id, outputs=tuple(obey(node.kwargs["value"]) for node in nodes)))
 
 
-def serve(message, token=None, request_id="", again=False, headers=None):
-    return handle(message), lambda: None
+def serve(message, token=None, request_id="", again=False, headers=None, box=None):
+    return django_rpc.server.Sending(handle(message), lambda: None)
 
 
 django_rpc.server.serve = serve

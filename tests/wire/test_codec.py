@@ -104,6 +104,16 @@ BAD = {
     ),
     "a shape of no model": ("BadValue", None, message(shapes={"x": []})),
     "a private shape": ("BadValue", None, message(shapes={"a.B": ["_state"]})),
+    "values that nobody handed over": ("HandOverFailed", None, message(given=[{"id": "r0"}])),
+    "a value that is not handed over": ("BadValue", 1, argument({"$given": [0, 0]})),
+    "a value of no place": ("BadValue", 1, argument({"$given": [0, "x"]})),
+    "an origin without an id": ("BadMessage", None, message(given=[{"id": "a b"}])),
+    "to a message without an id": ("BadMessage", None, message(then=[["a b", "q", 1, [0]]])),
+    "to no queue": ("BadMessage", None, message(then=[["r2", "", 1, [0]]])),
+    "that waits for nobody": ("BadMessage", None, message(then=[["r2", "q", 0, [0]]])),
+    "an output that does not go on": ("BadValue", None, message(then=[["r2", "q", 1, [1]]])),
+    "back without then": ("BadValue", None, message(back=[0])),
+    "back of an output that is not": ("BadValue", None, message(then=[["r2", "q", 1, [0]]], back=[-1])),
 }
 
 

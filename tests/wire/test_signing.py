@@ -197,7 +197,7 @@ def answered(key=KEYS["shop"]["new"], data=b'{"v":1,"id":"r1"}', service="stock"
 
 def check(answer, keys=KEYS["shop"], **more):
     made, data = parted(answer)
-    given = {"client": "shop", "service": "stock", "request_id": "r1", "request": DATA, **more}
+    given = {"client": "shop", "service": "stock", "request_id": "r1", "request_hash": digest(DATA), **more}
     open_response(made, data, keys, **given)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from django_rpc.graph import values as graph_values
 from django_rpc.graph.node import KINDS, Literal, Node, Source
-from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, Table
+from django_rpc.graph.values import Condition, Expr, Handed, Instance, Record, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import BadValue, MessageTooDeep, UnknownTag, WireError
 from django_rpc.wire.messages import ErrorReport, Request, Response
@@ -190,6 +190,7 @@ def test_every_type_and_every_kind_has_a_codec():
         "$table": Table("a.B", (), []),
         "$rows": RowSet((), []),
         "$error": ErrorReport(code="KeyError", message="x"),
+        "$given": Handed(0, 1),
     }
     assert set(samples) == set(TAGS)
     pack = Packer({id(samples["$ref"]): 0})

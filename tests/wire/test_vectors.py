@@ -34,11 +34,20 @@ from django_rpc.graph.node import (
 )
 from django_rpc.graph.registered import Function
 from django_rpc.graph.schema import ComputedSchema, ConstraintSchema, FieldSchema, ModelSchema, as_data, models_of
-from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, Table
+from django_rpc.graph.values import Condition, Expr, Handed, Instance, Record, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import CODES
 from django_rpc.wire.limits import Limits
-from django_rpc.wire.messages import ClientInfo, ErrorReport, NodeCost, Request, Response, TraceEntry
+from django_rpc.wire.messages import (
+    ClientInfo,
+    ErrorReport,
+    HandOver,
+    NodeCost,
+    Origin,
+    Request,
+    Response,
+    TraceEntry,
+)
 from django_rpc.wire.tags import TAGS
 
 ROOT = Path(__file__).parents[2]
@@ -249,6 +258,21 @@ def a_remote_error():
     return Response(id="r1", error=report)
 
 
+def a_linked():
+    """Handed values by two services, one of which signs; some of its own go on, and one comes back."""
+    chosen = Method(parent=source(), name="filter", kwargs={"client_id__in": Handed(0, 1), "total": Handed(1, 0)})
+    count = Method(parent=chosen, name="count")
+    signed = Origin(id="a1", hash="ab12", client="shop", service="stock", keys={"2026": "ssh-ed25519 AAAA"})
+    return Request(
+        id="r1",
+        nodes=(chosen.parent, chosen, count),
+        outputs=(2, 1),
+        given=(signed, Origin(id="c1")),
+        then=(HandOver("b1", "stock", 2, (1, 0)),),
+        back=(0,),
+    )
+
+
 REQUESTS = {
     "request_smallest": smallest,
     "request_query": a_query,
@@ -256,6 +280,7 @@ REQUESTS = {
     "request_values": every_value,
     "request_profile": a_profiled,
     "request_explain": an_explained,
+    "request_linked": a_linked,
 }
 RESPONSES = {
     "response_rows": rows_answer,
@@ -277,7 +302,8 @@ def stored(name):
 @pytest.mark.parametrize("name", REQUESTS)
 def test_a_request_is_these_bytes_both_ways(name):
     assert encode_request(REQUESTS[name]()) == stored(name)
-    decoded = decode_request(stored(name))
+    given = [[Handed(0, 0), Handed(0, 1)], [Handed(1, 0)]]  # as if they had been handed over
+    decoded = decode_request(stored(name), fetch=lambda origins: given)
     assert encode_request(decoded) == stored(name)
     assert [type(node) for node in decoded.nodes] == [type(node) for node in REQUESTS[name]().nodes]
 

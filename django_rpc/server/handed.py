@@ -1,0 +1,100 @@
+"""What other services handed over to a request: whose it is, and that it is data, before anything of it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django.apps import apps
+
+from django_rpc.graph.values import ATOMS, Instance, Record
+from django_rpc.wire.errors import HandOverFailed
+from django_rpc.wire.handover import decode_handed
+from django_rpc.wire.limits import Limits, check_size
+from django_rpc.wire.messages import Origin
+
+__all__ = ["Box", "Handed"]
+
+#: What was handed over to one message, by the ids of the requests that it comes from.
+Box = Callable[[], Mapping[str, bytes]]
+
+
+class Handed:
+    """The values that stand in for those of other requests, for `wire.codec.decode_request`.
+
+    ``box`` is opened only for a request that names such requests, so by then it is known who sent it.  ``data`` are the
+    bytes that were taken, which tell two requests apart as their own bytes do.
+    """
+
+    def __init__(self, message: bytes, message_id: str, limits: Limits, box: Box | None) -> None:
+        self._message = message
+        self._message_id = message_id
+        self._limits = limits
+        self._box = box
+        self.data = b""
+
+    def __call__(self, origins: Sequence[Origin]) -> list[list[Any]]:
+        """Raises HandOverFailed for what is missing or not authentic, and another WireError for what is no data."""
+        found = self._box() if self._box is not None else {}
+        parts = [_authentic(origin, found.get(origin.id)) for origin in origins]
+        self.data = b"\n".join(parts)
+        # Together they are what a client would have sent, which has a limit.
+        check_size(self._message + self.data, self._limits)
+        return [[as_argument(value) for value in decode_handed(part, self._message_id, self._limits)] for part in parts]
+
+
+def _authentic(origin: Origin, given: bytes | None) -> bytes:
+    """The values of ``origin`` as its service wrote them."""
+    if given is None:
+        raise HandOverFailed(
+            f"The values of request {origin.id} were not handed over, or have expired. Do all services use one "
+            "Redis as RESULT_BACKEND?"
+        )
+    if given[:1] == b"{" and not origin.keys:
+        return given  # of a service that signs for nobody: its answers to a client are believed as they are, too
+    from django_rpc.wire import signing  # only where there are keys
+
+    token, data = signing.parted(given)
+    if not origin.keys:
+        return data
+    try:
+        keys = signing.read_keys(dict(origin.keys))
+        if any(key.algorithm != "EdDSA" for key in keys.values()):
+            raise HandOverFailed("What is handed over is checked by the public Ed25519 key of its service alone.")
+        signing.open_response(
+            token or "",
+            data,
+            keys,
+            client=origin.client,
+            service=origin.service,
+            request_id=origin.id,
+            request_hash=origin.hash,
+        )
+    except (ValueError, signing.NotAuthentic) as error:
+        raise HandOverFailed(
+            f"What was handed over for request {origin.id} is not what the service {origin.service!r} made: {error}"
+        ) from None
+    return data
+
+
+def as_argument(value: Any) -> Any:
+    """A value as a client would send it on: an instance is known by its key."""
+    kind = type(value)
+    if kind is Record:
+        return Instance(value.model, _key(value))
+    if kind in (list, tuple) and not ATOMS.issuperset(map(type, value)):
+        return kind(map(as_argument, value))
+    if kind is dict:
+        return {key: as_argument(item) for key, item in value.items()}
+    return frozenset(value) if kind is set else value
+
+
+def _key(record: Record) -> dict[str, Any]:
+    """The key of a record, of a model of this service; nothing for a model that it does not have, which is an error of
+    whoever needs it."""
+    try:
+        options = apps.get_model(record.model)._meta
+    except (LookupError, ValueError):
+        return {}
+    names = {field.attname for field in getattr(options, "pk_fields", None) or [options.pk]}
+    return {name: value for name, value in zip(record.fields, record.values, strict=True) if name in names}

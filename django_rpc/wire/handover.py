@@ -1,0 +1,125 @@
+"""What one service hands to another: its answer in parts, and the message that waits for them.
+
+A service answers once, with all outputs; the bytes of these are then divided, so that an answer that a ledger kept is
+handed over as well.
+
+>>> answer = b'{"v":1,"id":"a1","outputs":[[1,2],3]}'
+>>> parts = part(answer, (HandOver("b1", "stock", 1, (0,)),), (1,))
+>>> parts.back
+b'{"v":1,"id":"a1","outputs":[3]}'
+>>> [data for _, data in parts.handed]
+[b'{"v":1,"id":"b1","outputs":[[1,2]]}']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from django_rpc.graph.values import ATOMS, Instance, Record, RowSet, Table
+from django_rpc.wire.codec import decode_response
+from django_rpc.wire.errors import BadValue, HandOverFailed
+from django_rpc.wire.limits import Limits, check_depth
+from django_rpc.wire.messages import PROTOCOL_VERSION, HandOver
+
+__all__ = ["Deposit", "Parts", "decode_deposit", "decode_handed", "encode_deposit", "part"]
+
+_ERROR = b'{"$error":'
+
+
+class Parts(NamedTuple):
+    """``back`` is what the client gets, None where it gets nothing; ``handed`` is what goes to other messages."""
+
+    back: bytes | None
+    handed: tuple[tuple[HandOver, bytes], ...] = ()
+
+
+class Deposit(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A message that waits: the request's text, what signs it, and from when on nobody waits for it."""
+
+    text: str
+    token: str | None = None
+    expires: float | None = None
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A response whose values are left as they are."""
+
+    v: int
+    id: str
+    outputs: list[msgspec.Raw]
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    trace: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    costs: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _ErrorOutput(msgspec.Struct, frozen=True):
+    body: msgspec.Raw = msgspec.field(name="$error")
+
+
+_read = msgspec.json.Decoder(_Answer).decode
+_read_error = msgspec.json.Decoder(_ErrorOutput).decode
+_read_deposit = msgspec.json.Decoder(Deposit).decode
+_write = msgspec.json.Encoder().encode
+
+
+def part(answer: bytes, then: Iterable[HandOver], back: tuple[int, ...] | None) -> Parts:
+    """The parts of an answer of our own.  One with an error goes to the client, and nothing is handed over; so does
+    the error of an output that should be."""
+    form = _read(answer)
+    if form.error is not msgspec.UNSET:
+        return Parts(answer)
+    handed = []
+    for one in then:
+        outputs = [form.outputs[place] for place in one.outputs]
+        failed = next((raw for raw in outputs if bytes(memoryview(raw)[: len(_ERROR)]) == _ERROR), None)
+        if failed is not None:
+            return Parts(_write(_Answer(v=form.v, id=form.id, outputs=[], error=_read_error(failed).body)))
+        handed.append((one, _write(_Answer(v=PROTOCOL_VERSION, id=one.to, outputs=outputs))))
+    if back is None:
+        return Parts(None, tuple(handed))
+    kept = msgspec.structs.replace(form, outputs=[form.outputs[place] for place in back])
+    return Parts(_write(kept), tuple(handed))
+
+
+def decode_handed(data: bytes, message_id: str, limits: Limits) -> list[Any]:
+    """The values in what was handed over to the message: plain data, and nothing that would be done.
+
+    Raises a WireError, and nothing else, whatever the bytes are.  Rows become lists, instances stay `Record`.
+    """
+    check_depth(data, limits)
+    response = decode_response(data, limits)
+    if response.id != message_id or response.error is not None:
+        raise HandOverFailed("What was handed over is not for this message.")
+    return [_as_data(value) for value in response.outputs]
+
+
+def _as_data(value: Any) -> Any:
+    kind = type(value)
+    if kind in ATOMS or kind is Record or kind is Instance:
+        return value
+    if kind is RowSet:
+        return [_as_data(row) for row in value.rows]
+    if kind is Table:
+        return [Record(value.model, value.fields, row) for row in value.rows]
+    if kind in (list, tuple, set, frozenset):
+        return value if ATOMS.issuperset(map(type, value)) else kind(map(_as_data, value))
+    if kind is dict:
+        return {key: _as_data(item) for key, item in value.items()}
+    if kind is slice:
+        return value
+    raise BadValue(f"A service hands over data, and not what a {kind.__name__} stands for.")
+
+
+def encode_deposit(deposit: Deposit) -> bytes:
+    return _write(deposit)
+
+
+def decode_deposit(data: bytes) -> Deposit:
+    """Raises HandOverFailed for bytes that are no deposit."""
+    try:
+        return _read_deposit(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise HandOverFailed(f"The message that waited for this service's values cannot be read: {error}") from None
