@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from django_rpc.graph.registered import function
     from django_rpc.graph.visualize import visualize_error
 
+    #: A block that is one message and one transaction: `django_rpc.models.atomic.atomic`.
+    atomic: Any
+
     def mirror(label: str, using: str = "rpc") -> Any:
         """The mirror of a service's model, made in memory: `django_rpc.models.mirror.mirror`."""
 
@@ -26,6 +29,7 @@ __all__ = [
     "agather",
     "aoutcome",
     "as_completed",
+    "atomic",
     "compute",
     "cond",
     "delayed",
@@ -45,6 +49,7 @@ _ROOMS = {
     **dict.fromkeys(("Delayed", "compute", "delayed"), "django_rpc.graph.delayed"),
     **dict.fromkeys(("agather", "as_completed", "gather", "wait"), "django_rpc.client.waiting"),
     "ProgressBar": "django_rpc.client.progress",
+    "atomic": "django_rpc.models.atomic",
     "cond": "django_rpc.graph.recording",
     "function": "django_rpc.graph.registered",
     **dict.fromkeys(("aoutcome", "outcome"), "django_rpc.client.outcome"),

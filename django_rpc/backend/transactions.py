@@ -9,18 +9,23 @@ stays.  A block of Django's own lets the exception pass, with the same as a note
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from django.db.transaction import TransactionManagementError
 
+from django_rpc.client.unit import Unit, unit_of
 from django_rpc.client.written import Written
 from django_rpc.graph.node import Node, is_own_module
 
 __all__ = ["CannotRollBack", "Transactions"]
 
+_NO_SAVEPOINT: tuple[int, Unit | None, tuple[int, int]] = (0, None, (0, 0))
+logger = logging.getLogger("django_rpc.backend")
 #: Of what was written so many are named.
 _NAMED = 20
 
@@ -60,7 +65,8 @@ class Transactions:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._written: list[Written] = []
         self._marks: list[int] = []  # how much was written when each of the open blocks was entered
-        self._savepoints: dict[str, int] = {}  # and when each savepoint was made
+        # And when each savepoint was made, with what was collected then.
+        self._savepoints: dict[str, tuple[int, Unit | None, tuple[int, int]]] = {}
         self._unsaid: CannotRollBack | None = None
         super().__init__(*args, **kwargs)
 
@@ -120,9 +126,19 @@ class Transactions:
 
     def savepoint_rollback(self, sid: str) -> None:
         super().savepoint_rollback(sid)  # type: ignore[misc]
-        done = self._stays(self._savepoints.get(sid, 0))
+        done = self._stays(self._savepoints.get(sid, _NO_SAVEPOINT)[0])
         if done:
             raise self._error(f"A savepoint on {self.alias!r} cannot be rolled back to.", done)
+
+    def on_commit(self, func: Callable[[], object], robust: bool = False) -> None:
+        """As Django's; a block of ``async with django_rpc.atomic()`` is of no connection, and calls when it is done."""
+        unit = unit_of(self.alias)
+        if unit is None or self.in_atomic_block:  # type: ignore[attr-defined]
+            super().on_commit(func, robust)  # type: ignore[misc]
+        elif not callable(func):
+            raise TypeError("on_commit()'s callback must be a callable.")
+        else:
+            unit.after(partial(_called_robustly, func) if robust else func)
 
     def _say(self) -> None:
         error, self._unsaid = self._unsaid, None
@@ -149,10 +165,14 @@ class Transactions:
     # In place of statements: nothing is sent
 
     def _savepoint(self, sid: str) -> None:
-        self._savepoints[sid] = len(self._written)
+        unit = unit_of(self.alias)
+        self._savepoints[sid] = len(self._written), unit, (0, 0) if unit is None else unit.mark()
 
     def _savepoint_rollback(self, sid: str) -> None:
-        return None
+        """What a block of ``django_rpc.atomic()`` has collected since goes: it was not sent."""
+        _, unit, mark = self._savepoints.get(sid, _NO_SAVEPOINT)
+        if unit is not None and unit is unit_of(self.alias):
+            unit.drop(mark)
 
     def _savepoint_commit(self, sid: str) -> None:
         return None
@@ -172,6 +192,14 @@ class Transactions:
 
     def validate_no_broken_transaction(self) -> None:
         return None
+
+
+def _called_robustly(func: Callable[[], object]) -> None:
+    """As Django calls what was given to ``on_commit(..., robust=True)``."""
+    try:
+        func()
+    except Exception:
+        logger.exception("Error calling %s in on_commit().", getattr(func, "__qualname__", func))
 
 
 def _is_users(frame: FrameType | None) -> bool:

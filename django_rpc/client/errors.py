@@ -31,6 +31,7 @@ __all__ = [
     "MessageTooDeep",
     "MessageTooLarge",
     "NoLedger",
+    "NotSentYet",
     "OutcomeUnknown",
     "PartlyDone",
     "PermissionDenied",
@@ -116,6 +117,10 @@ class VersionMismatch(RpcError):
 
 class RequestExpired(RpcError, TimeoutError):
     """The request reached a worker after its time-out, and was dropped."""
+
+
+class NotSentYet(RpcError):
+    """It needs a result of a block that collects, which is sent when the block ends; or it does not fit into it."""
 
 
 class OutcomeUnknown(RpcError):

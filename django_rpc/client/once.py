@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from django_rpc.wire.names import sending_of
 
-__all__ = ["Ids", "ids_for", "once"]
+__all__ = ["Ids", "current_key", "ids_for", "once"]
 
 #: Room is left for what is added: numbers, and what tells sendings apart.
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,96}")
@@ -64,6 +64,11 @@ def once(key: str) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def current_key() -> object | None:
+    """What stands for the block of `once` that is open; None without one."""
+    return _current.get()
 
 
 def ids_for(writes: bool, exactly_once: bool) -> Ids:

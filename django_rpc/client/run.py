@@ -15,6 +15,7 @@ from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from django_rpc.client.collected import collectors
 from django_rpc.client.config import check_timeout
 from django_rpc.client.errors import CallCancelled, RpcTimeout
 from django_rpc.client.futures import Future
@@ -123,6 +124,8 @@ class Run:
         self.watch = watch  # of this run alone; it may ask services for more than values
         self.watches = watching.get() if watch is None else (*watching.get(), watch)
         self.plan: Plan = plan(outputs)
+        for collector in collectors.get().values():
+            collector.check(self.plan)
         self.priority = priority
         self.results: dict[int, Any] = {}
         self.cancelled = False

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 from django.apps import apps
-from django.db import connections, models
+from django.db import models
 from django.db.models import signals
 from django.db.models.base import ModelBase
 from django.db.models.fields.related_descriptors import ManyToManyDescriptor
 
 from django_rpc.backend.configure import configure_databases
-from django_rpc.graph.node import Method, Source, callsite
-from django_rpc.graph.values import freeze
-from django_rpc.models.instances import deleted_labels
+from django_rpc.models.deleting import delete_instance
 from django_rpc.models.manager import RpcManager, record_managers
-from django_rpc.models.options import RpcOptions, database_of, options_of, register
-from django_rpc.models.own_fields import note_own_fields, stored_value
+from django_rpc.models.options import RpcOptions, database_of, register
+from django_rpc.models.own_fields import note_own_fields
+from django_rpc.models.performing import perform
 from django_rpc.models.redefine import redefining
 from django_rpc.models.registry import registry
 from django_rpc.models.relations import RpcManyToManyDescriptor
@@ -141,14 +141,11 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         if force_insert not in (True, False) and hasattr(self, "_validate_force_insert"):
             self._validate_force_insert(force_insert)  # since Django 5.0: models
         names = frozenset(update_fields) if update_fields is not None else None
-        node, finish = begin_save(
+        operation = begin_save(
             self, using, names=names, raw=raw, force_insert=bool(force_insert), force_update=force_update
         )
         sending = self._state.__dict__.pop("sending", None)
-        if sending is None:
-            finish(connections[using].compute(node))
-        else:
-            sending(node, finish)
+        (sending or functools.partial(perform, using))(operation)
 
     save_base.alters_data = True  # type: ignore[attr-defined]
 
@@ -159,23 +156,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
                 f"{type(self).__name__} object can't be deleted because its {self._meta.pk.attname} attribute is set "
                 "to None."
             )
-        using = database_of(type(self), using)
-        origin = type(self)
-        options = options_of(origin._meta.concrete_model)
-        assert options is not None
-        if not origin._meta.auto_created:
-            signals.pre_delete.send(sender=origin, instance=self, using=using, origin=self)
-        key = stored_value(origin._meta.pk, self.pk, connections[using])
-        found = Method(Source(options.label, using), "get", (), {"pk": freeze(key)}, where=callsite())
-        kwargs = {"keep_parents": True} if keep_parents else {}
-        try:
-            deleted = connections[using].compute(Method(found, "delete", (), kwargs, where=callsite()))
-        except origin._meta.concrete_model.DoesNotExist:  # gone before us: Django deletes no row, too
-            deleted = (0, {options.label: 0})
-        if not origin._meta.auto_created:
-            signals.post_delete.send(sender=origin, instance=self, using=using, origin=self)
-        setattr(self, self._meta.pk.attname, None)
-        return deleted_labels(using, deleted)
+        return delete_instance(self, database_of(type(self), using), keep_parents)  # type: ignore[no-any-return]
 
     delete.alters_data = True  # type: ignore[attr-defined]
 

@@ -19,7 +19,8 @@ try:
 except ImportError:  # before Django 5.2
     tuple_lookups = None
 
-from django_rpc.graph.node import Node
+from django_rpc.client.collected import Pending
+from django_rpc.graph.node import Method, Node, Source, callsite
 from django_rpc.graph.values import ATOMS, Condition, Expr, Instance, freeze
 from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, LOOKUPS
 from django_rpc.models.arguments import current_arguments
@@ -209,7 +210,7 @@ def _(value: QuerySet) -> Node:
 
 
 @freeze.register(models.Model)
-def _(value: models.Model) -> Instance:
+def _(value: models.Model) -> Instance | Node:
     options = options_of(type(value))
     if options is None:
         raise TypeError(
@@ -221,6 +222,8 @@ def _(value: models.Model) -> Instance:
             f"Model instances passed to related filters must be saved. {value!r} is not saved yet: it has no key "
             "that a service could find it by."
         )
+    if isinstance(value.pk, Pending):  # the row is there when the block's message is evaluated
+        return Method(Source(options.label, options.database), "get", (), {"pk": freeze(value.pk)}, where=callsite())
     connection = connections[options.database]
     key = getattr(value._meta, "pk_fields", ())  # a composite key's, since Django 5.2
     unique = {
@@ -280,6 +283,8 @@ def localise(value: Any) -> Any:
     if getattr(kind, "__rpc_node__", None) is not None:
         local = getattr(value, "__rpc_local__", None)
         return local() if local is not None else Placeholder()
+    if isinstance(value, models.Model) and isinstance(value.pk, Pending):
+        return Placeholder()
     return value
 
 
@@ -313,9 +318,9 @@ def _old_q(value: Q, children: list[Any]) -> Q:
 
 def prepared_value(field: Field, value: Any, connection: Any) -> Any:
     """``value`` as the wire carries it for ``field``: expressions and references frozen, data prepared."""
-    if hasattr(type(value), "__rpc_node__") or hasattr(value, "resolve_expression"):
-        return freeze(value)
     if isinstance(value, models.Model):
         value = getattr(value, field.target_field.attname)
+    if hasattr(type(value), "__rpc_node__") or hasattr(value, "resolve_expression"):
+        return freeze(value)
     prepared = field.get_db_prep_save(value, connection=connection)
     return sent_key(prepared) if is_content_type(field) else freeze(prepared)

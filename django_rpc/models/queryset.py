@@ -13,26 +13,28 @@ from typing import Any
 
 from django.db import connections, models
 from django.db.models import Q, QuerySet
-from django.db.models.constants import OnConflict
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from django.db.models.sql import UpdateQuery
 from django.db.utils import NotSupportedError
 from django.utils.functional import Promise
 
+from django_rpc.client.unit import Operation
 from django_rpc.graph.delayed import Delayed, Output
-from django_rpc.graph.node import Call, Insert, Method, Node, callsite
+from django_rpc.graph.node import Call, Method, Node, callsite
 from django_rpc.graph.recording import is_recorded
 from django_rpc.graph.values import freeze
 from django_rpc.models import prefetch
 from django_rpc.models.asynchronous import AsyncMethods
+from django_rpc.models.bulk import BulkMethods
 from django_rpc.models.expressions import localise, prepared_value, settle
 from django_rpc.models.instances import as_model, deleted_labels
 from django_rpc.models.iterable import MirrorIterable
 from django_rpc.models.lambdas import recorded_in_lambdas
 from django_rpc.models.later import delayed_terminal
 from django_rpc.models.notebook import NotebookTable
-from django_rpc.models.options import database_of, options_of
-from django_rpc.models.own_fields import has_own_fields, loaded_value, prepared_lookups, stored_value
+from django_rpc.models.options import database_of
+from django_rpc.models.own_fields import has_own_fields, prepared_lookups
+from django_rpc.models.performing import perform
 from django_rpc.models.query import RpcQuery
 from django_rpc.models.saving import new_instance
 
@@ -76,7 +78,7 @@ def _refused(name: str, reason: str) -> Callable[..., Any]:
 
 
 @recorded_in_lambdas
-class RpcQuerySet(AsyncMethods, NotebookTable, QuerySet):
+class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     """``QuerySet`` of a mirror.  What it adds to Django's: `future`, `submit`, `delayed`, `call`, `getset`,
     `with_options`."""
 
@@ -161,12 +163,7 @@ class RpcQuerySet(AsyncMethods, NotebookTable, QuerySet):
         self._for_write = True
         instance = new_instance(self.model, settle(kwargs))
         asked = []
-
-        def send(node: Node, finish: Callable[[Any], Any]) -> None:
-            delayed = Delayed(node, self._session, finish)
-            asked.append((delayed.submit if self._future else delayed.compute)(**self.query.options))
-
-        instance._state.sending = send  # so that a save() of the mirror's own is called
+        instance._state.sending = lambda saved: asked.append(self._perform(saved))  # so that its own save() is called
         instance.save(force_insert=True, using=self.db)
         return asked[0] if self._future and asked else instance
 
@@ -245,43 +242,18 @@ class RpcQuerySet(AsyncMethods, NotebookTable, QuerySet):
         instances = list(self._chain()) if heard else []
         for instance in instances:
             pre_delete.send(sender=self.model, instance=instance, using=self.db, origin=self)
-        deleted = self._write("delete", (), {})
-        for instance in instances:
-            post_delete.send(sender=self.model, instance=instance, using=self.db, origin=self)
-        return deleted_labels(self.db, deleted)
+
+        def tell(answer: Any) -> None:
+            for instance in instances:
+                post_delete.send(sender=self.model, instance=instance, using=self.db, origin=self)
+
+        return self._write("delete", (), {}, functools.partial(deleted_labels, self.db), tell)
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
 
     def _raw_delete(self, using: str) -> int:
         return int(self.delete()[0])
-
-    def bulk_create(self, objs: Any, *args: Any, **kwargs: Any) -> Any:
-        """As Django's, in one message."""
-        if self._future:
-            raise NotSupportedError(
-                f"{self.model.__name__}.objects.future().bulk_create() cannot be sent: it has to write the new keys "
-                "into the instances that it was given. Leave out future(), or use future().create()."
-            )
-        return super().bulk_create(objs, *args, **kwargs)
-
-    bulk_create.alters_data = True  # type: ignore[attr-defined]
-
-    def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> Any:
-        """As Django's, in one message; the service splits it into batches as its database needs."""
-        objs = tuple(objs)
-        connection = connections[self.db]
-        checked = self._bulk_update_fields(objs, fields, batch_size)
-        if not objs:
-            return 0
-        rows = [
-            (
-                freeze(stored_value(self.model._meta.pk, obj.pk, connection)),
-                *[prepared_value(f, getattr(obj, f.attname), connection) for f in checked],
-            )
-            for obj in objs
-        ]
-        return self._write("bulk_update", (tuple(f.name for f in checked), rows), {"batch_size": batch_size})
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method ``name`` that the service registered (``ModelRpc.methods``) on its manager or queryset.
@@ -367,43 +339,6 @@ class RpcQuerySet(AsyncMethods, NotebookTable, QuerySet):
             return
         super()._fetch_all()
 
-    def _insert(
-        self,
-        objs: Any,
-        fields: Any,
-        returning_fields: Any = None,
-        raw: bool = False,
-        using: str | None = None,
-        on_conflict: Any = None,
-        update_fields: Any = None,
-        unique_fields: Any = None,
-    ) -> Any:
-        """What bulk_create() inserts at once: one node."""
-        self._for_write = True
-        connection = connections[using or self.db]
-
-        def value_of(obj: Any, field: Any) -> Any:
-            value = getattr(obj, field.attname) if raw else field.pre_save(obj, add=True)
-            return prepared_value(field, value, connection)
-
-        node = Insert(
-            options_of(self.model).label,  # type: ignore[union-attr]
-            connection.alias,
-            fields=tuple(field.attname for field in fields),
-            rows=tuple(tuple(value_of(obj, field) for field in fields) for obj in objs),
-            returning=tuple(field.attname for field in returning_fields or ()),
-            on_conflict={None: None, OnConflict.IGNORE: "ignore", OnConflict.UPDATE: "update"}[on_conflict],
-            update_fields=tuple(getattr(field, "name", field) for field in update_fields or ()),
-            unique_fields=tuple(getattr(field, "name", field) for field in unique_fields or ()),
-            where=callsite(),
-        )
-        returned = connection.compute(node, self.query.options)
-        filled = list(returning_fields or ())
-        return [tuple([loaded_value(f, v, connection) for f, v in zip(filled, row, strict=True)]) for row in returned]
-
-    _insert.alters_data = True  # type: ignore[attr-defined]
-    _insert.queryset_only = False  # type: ignore[attr-defined]
-
     @property
     def db(self) -> str:
         return database_of(self.model, self._db)
@@ -416,17 +351,19 @@ class RpcQuerySet(AsyncMethods, NotebookTable, QuerySet):
 
     def _run(self, node: Node) -> Any:
         """Send a node that asks for a value: a future after ``future()``, else its result."""
-        delayed = Delayed(node, self._session, functools.partial(as_model, self.model))
+        finish = functools.partial(as_model, self.model)
         if is_recorded(node):
-            return delayed
-        if self._future:
-            return delayed.submit(**self.query.options)
-        return delayed.compute(**self.query.options)
+            return Delayed(node, self._session, finish)
+        return self._perform(Operation(node, finish))
 
-    def _write(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _perform(self, operation: Operation) -> Any:
+        return perform(self.db, operation, self.query.options, self._future)
+
+    def _write(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *then: Any) -> Any:
+        """Send a method that writes; ``then`` are `Operation`'s ``finish`` and ``after``, where others are wanted."""
         self._for_write = True
         node = Method(self.query.recorded(), name, freeze(args), freeze(kwargs), where=callsite())
-        value = self._run(node)
+        value = self._perform(Operation(node, *then)) if then else self._run(node)
         self._result_cache = None
         return value
 
@@ -450,23 +387,6 @@ class RpcQuerySet(AsyncMethods, NotebookTable, QuerySet):
         condition = Q()
         condition.children = list(params.items())
         return dict(prepared_lookups(self.query, condition).children)
-
-    def _bulk_update_fields(self, objs: Any, fields: Any, batch_size: Any) -> list[Any]:
-        if batch_size is not None and batch_size <= 0:
-            raise ValueError("Batch size must be a positive integer.")
-        if not fields:
-            raise ValueError("Field names must be given to bulk_update().")
-        found = [self.model._meta.get_field(name) for name in fields]
-        if any(not f.concrete or f.many_to_many for f in found):
-            raise ValueError("bulk_update() can only be used with concrete fields.")
-        if any(f.primary_key for f in found):
-            raise ValueError("bulk_update() cannot be used with primary key fields.")
-        if any(obj.pk is None for obj in objs):
-            raise ValueError("All bulk_update() objects must have a primary key set.")
-        for obj in objs:
-            if hasattr(obj, "_prepare_related_fields_for_save"):
-                obj._prepare_related_fields_for_save(operation_name="bulk_update", fields=found)
-        return found
 
 
 for _name in ("create", "get_or_create", "update_or_create", "update", "_update", "bulk_update", "getset", "call"):

@@ -10,15 +10,17 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from django.db import connections
 from django.db.models.fields.related_descriptors import ManyToManyDescriptor
 from django.db.models.signals import m2m_changed
 from django.db.models.utils import resolve_callables
 from django.utils.functional import cached_property
 
+from django_rpc.client.collected import Pending
+from django_rpc.client.unit import Operation
 from django_rpc.graph.node import Attr, Method, Source, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models.options import options_of
+from django_rpc.models.performing import perform
 
 __all__ = ["RpcManyToManyDescriptor", "recorded_relation"]
 
@@ -89,8 +91,13 @@ def recorded_relation(base: Any, accessor: str) -> Any:
             args: tuple[Any, ...] = () if targets is None else tuple(freeze(item) for item in sorted(targets, key=repr))
             if method == "set":
                 args = (list(args),)
-            connections[alias].compute(Method(relation, method, args, options, where=callsite()))
-            m2m_changed.send(action=f"post_{action}", **sent)
+            node = Method(relation, method, args, options, where=callsite())
+
+            def tell(answer: Any) -> None:
+                known = targets and {key.result() if isinstance(key, Pending) else key for key in targets}
+                m2m_changed.send(action=f"post_{action}", **{**sent, "pk_set": known})
+
+            perform(alias, Operation(node, after=tell))
 
     RpcManyRelatedManager.__name__ = base.__name__
     RpcManyRelatedManager.__qualname__ = base.__qualname__

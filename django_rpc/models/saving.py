@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,10 +10,14 @@ from django.db import connections
 from django.db.models import QuerySet, signals
 from django.db.models.expressions import BaseExpression
 
-from django_rpc.graph.node import Save, callsite
+from django_rpc.client.collected import Collected, Pending
+from django_rpc.client.unit import Operation
+from django_rpc.graph.node import Item, Node, Save, callsite, nodes_in
+from django_rpc.graph.values import Expr
 from django_rpc.models.expressions import prepared_value
 from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import loaded_value
+from django_rpc.models.performing import Before, key_names
 
 __all__ = ["begin_save", "new_instance"]
 
@@ -42,10 +45,10 @@ def _is_remote_value(value: Any) -> bool:
 
 def begin_save(
     instance: Any, using: str, *, names: frozenset[str] | None, raw: bool, force_insert: bool, force_update: bool
-) -> tuple[Save, Callable[[Any], Any]]:
-    """The node that saves ``instance``, and what to call with its value, which returns the instance.
+) -> Operation:
+    """The operation that saves ``instance``, which is its result.
 
-    The first sends this client's ``pre_save``, the second its ``post_save``.
+    This client's ``pre_save`` is sent here, and its ``post_save`` when the answer has come.
     """
     origin = type(instance)
     model = origin._meta.concrete_model
@@ -54,10 +57,11 @@ def begin_save(
     sent = {"sender": origin, "raw": raw, "using": using, "update_fields": names}
     if not origin._meta.auto_created:
         signals.pre_save.send(instance=instance, **sent)
+    saving = _Saving(instance, model, using, sent)
     node = Save(
         options.label,
         using,
-        values=_values_to_save(instance, model, raw, names, connections[using]),
+        values=saving.values(_values_to_save(instance, model, raw, names, connections[using])),
         adding=instance._state.adding,
         force_insert=force_insert,
         force_update=force_update,
@@ -65,25 +69,115 @@ def begin_save(
         raw=raw,
         where=callsite(),
     )
-    return node, functools.partial(_finish, instance, model, sent)
+    saving.node = node
+    return Operation(node, saving.finish, saving.tell, saving.pend)
 
 
-def _finish(instance: Any, model: Any, sent: dict[str, Any], answer: Any) -> Any:
-    created, changed = answer
-    connection = connections[sent["using"]]
-    fields = {field.attname: field for field in model._meta.concrete_fields}
-    for attname, value in changed.items():
-        if attname in fields:
-            instance.__dict__.pop(attname, None)  # a Delayed there must not be compared with
-            setattr(instance, attname, loaded_value(fields[attname], value, connection))
-    for attname in fields:
-        if _is_database_default(instance.__dict__.get(attname)):
-            del instance.__dict__[attname]  # the service did not say: it is read when it is asked for
-    instance._state.db = sent["using"]
-    instance._state.adding = False
-    if not type(instance)._meta.auto_created:
-        signals.post_save.send(instance=instance, created=created, **sent)
-    return instance
+_ABSENT = object()
+
+
+class _Saving:
+    """One save of an instance, and what becomes of its answer.
+
+    In a block that collects, the instance goes on living before the answers come.  It may be saved again: then what has
+    not been set since has, at the service, the value that the save before gave it.  And what has been set after a save
+    is not replaced by that save's answer.
+    """
+
+    node: Save
+
+    def __init__(self, instance: Any, model: Any, using: str, sent: dict[str, Any]) -> None:
+        self.instance = instance
+        self.fields = {field.attname: field for field in model._meta.concrete_fields}
+        self.key = model._meta.pk.attname
+        self.using = using
+        self.sent = sent
+        self.held: dict[str, Any] = {}  # by the instance when the save was collected, as far as answers replace it
+        self.known: dict[str, tuple[Any, _Saving]] = {}  # what was last sent of each field, and by which save
+        self.pending: Pending | None = None
+
+    def values(self, values: dict[str, Any]) -> dict[str, Any]:
+        """What to send: of what an earlier save of the block has sent, the value that it became there."""
+        earlier = _collected_of(self.instance)
+        known = earlier[-1].known if earlier else {}
+        self.known = {**known, **{name: (value, self) for name, value in values.items()}}
+        return {
+            name: Item(Item(known[name][1].node, 1), name)
+            if name in known and _is_same(value, known[name][0])
+            else value
+            for name, value in values.items()
+        }
+
+    def pend(self, collected: Collected) -> Callable[[], None]:
+        """The instance counts as saved at once; its key is known when the block has ended."""
+        instance, before = self.instance, Before(self.instance)
+        self.pending = Pending(collected, (1, self.key), f"The key of this {type(instance)._meta.object_name}")
+        for name in key_names(type(instance)):
+            if instance.__dict__.get(name) is None:
+                instance.__dict__[name] = self.pending
+        instance._state.db = self.using
+        instance._state.adding = False
+        self.held = {name: instance.__dict__.get(name, _ABSENT) for name in self.fields}
+        instance._state.collected = [*_collected_of(instance), self]
+
+        return before.restore
+
+    def finish(self, answer: Any) -> Any:
+        """Set what the service filled in."""
+        _, changed = answer
+        instance, connection = self.instance, connections[self.using]
+        if self.pending is not None:
+            self.pending.settle(loaded_value(self.fields[self.key], changed[self.key], connection))
+        for attname, value in changed.items():
+            if attname in self.fields and self._is_as_saved(attname):
+                self._set(attname, loaded_value(self.fields[attname], value, connection))
+        for attname in self.fields:
+            held = instance.__dict__.get(attname)
+            if _is_database_default(held):
+                del instance.__dict__[attname]  # the service did not say: it is read when it is asked for
+            elif isinstance(held, Pending) and held.done():
+                instance.__dict__[attname] = held.result()
+        instance._state.db = self.using
+        instance._state.adding = False
+        return instance
+
+    def _is_as_saved(self, attname: str) -> bool:
+        """Whether nobody has set the attribute since the save was collected."""
+        return self.pending is None or self.instance.__dict__.get(attname, _ABSENT) is self.held[attname]
+
+    def _set(self, attname: str, value: Any) -> None:
+        instance = self.instance
+        before = instance.__dict__.get(attname, _ABSENT)
+        if isinstance(before, Pending) and before.done() and before.result() == value:
+            instance.__dict__[attname] = value  # the instance that it is the key of stays cached
+        else:
+            if _is_remote_value(before):
+                del instance.__dict__[attname]  # a Delayed there must not be compared with
+            setattr(instance, attname, value)
+        for later in _collected_of(instance):
+            if later.held.get(attname, _ABSENT) is before:
+                later.held[attname] = value
+
+    def tell(self, answer: Any) -> None:
+        if not type(self.instance)._meta.auto_created:
+            signals.post_save.send(instance=self.instance, created=answer[0], **self.sent)
+
+
+def _collected_of(instance: Any) -> list[_Saving]:
+    """The saves of an instance that a block has collected, and that have no answer yet; a copy of it has the same."""
+    found: list[_Saving] = instance._state.__dict__.pop("collected", [])
+    if found:
+        found = [one for one in found if one.pending is not None and one.pending.is_open]
+        if found:
+            instance._state.collected = found
+    return found
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    """Whether plain values are equal; what is evaluated at the service is evaluated each time."""
+    if isinstance(value, Node | Expr) or next(nodes_in(value), None) is not None:
+        return False
+    return type(value) is type(other) and bool(value == other)
 
 
 def _values_to_save(instance: Any, model: Any, raw: bool, names: Any, connection: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from django.apps import apps
@@ -11,7 +11,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import router
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.node import Node
+from django_rpc.graph.node import Item, Node
 from django_rpc.graph.values import Expr, Instance
 from django_rpc.server.evaluate.sizes import Sizes
 from django_rpc.server.expressions import Resolver
@@ -73,6 +73,15 @@ class Evaluator:
         if key not in self._once:
             self._once[key] = make()
         return self._once[key]
+
+    @cached_property
+    def taken_from(self) -> dict[Node, set[str]]:
+        """The fields that other nodes of the request take from the answer to a save, as ``save[1]["number"]``."""
+        found: dict[Node, set[str]] = {}
+        for node in self.request.nodes:
+            if isinstance(node, Item) and isinstance(node.parent, Item) and isinstance(node.key, str):
+                found.setdefault(node.parent.parent, set()).add(node.key)
+        return found
 
     def objects(self, model: type[Model]) -> QuerySet:
         """All rows of ``model`` that the client may see."""

@@ -46,8 +46,9 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
             options["using"] = using
         instance.save(**{k: v for k, v in options.items() if v not in (False, None)})
     confirm(ev, model, [instance.pk])
-    # What the client does not know the value of: it named a node, and not a value.
-    known = {name: value for name, value in saved.items() if not isinstance(node.values.get(name), Node)}
+    # What the client does not know the value of: it named a node, and not a value; and what other nodes take from here.
+    taken = ev.taken_from.get(node, ())
+    known = {k: value for k, value in saved.items() if k not in taken and not isinstance(node.values.get(k), Node)}
     return created, _changed(ev, exposure, instance, known, saved.keys() - known.keys())
 
 

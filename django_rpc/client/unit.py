@@ -1,0 +1,243 @@
+"""A unit of work: operations that a block collects, and sends as one message when it ends.
+
+The service runs a message that writes as one transaction, so all of a unit is done, or nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from django_rpc.client.collected import Collected, collectors, node_within, pending_of
+from django_rpc.client.errors import NotSentYet
+from django_rpc.client.once import current_key
+from django_rpc.client.run import Run
+from django_rpc.graph.content import substitute
+from django_rpc.graph.dag import topological
+from django_rpc.graph.delayed import Delayed
+from django_rpc.graph.describe import describe
+from django_rpc.graph.node import Held, Node
+from django_rpc.graph.plan import Plan, Stage
+from django_rpc.graph.runner import Output, Runner
+
+__all__ = ["Operation", "Unit", "opened", "unit_of"]
+
+_NAMED = 5
+
+
+class Operation(NamedTuple):
+    """Something to send, and what to do with the answer.
+
+    ``finish`` makes the result of the answer, ``after`` tells others of it.  Where it is collected, ``pend`` is called
+    at once: it prepares for a later answer, and returns what undoes that.
+    """
+
+    node: Node
+    finish: Callable[[Any], Any] | None = None
+    after: Callable[[Any], object] | None = None
+    pend: Callable[[Collected], Callable[[], object]] | None = None
+
+    def done(self, answer: Any) -> Any:
+        """What is done with an answer that comes at once."""
+        result = answer if self.finish is None else self.finish(answer)
+        if self.after is not None:
+            self.after(answer)
+        return result
+
+
+class Sight(Protocol):
+    """Knows which rows operations change and reads see."""
+
+    def note(self, node: Node) -> None: ...
+
+    def could_see(self, nodes: Sequence[Node]) -> bool: ...
+
+
+class _Step(NamedTuple):
+    operation: Operation
+    collected: Collected
+    undo: Callable[[], object] | None
+
+
+class Unit:
+    """What a block has collected for one service, in its order.
+
+    ``refusal`` makes the error for what does not fit into the block; ``sight`` says whether a read could see what is
+    collected (None: every read could).
+    """
+
+    def __init__(
+        self, service: str, refusal: Callable[[str], Exception] = NotSentYet, sight: Sight | None = None
+    ) -> None:
+        self.service = service
+        self.refusal = refusal
+        self._sight = sight
+        self._steps: list[_Step] = []
+        self._callbacks: list[Callable[[], object]] = []
+        self._key = current_key()
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __repr__(self) -> str:
+        return f"<Unit of {self.service!r}: {self._texts() or 'nothing collected'}>"
+
+    def add(self, call: Any) -> Collected:
+        """Collect a `Delayed` or a queryset: it is evaluated in the block's message, at the place where it was written.
+
+        The result is known when the block has ended.  Raises TypeError for anything else.
+        """
+        if isinstance(call, Delayed):
+            return self.collect(Operation(call.node, call.finish))
+        if hasattr(call, "rpc_output"):
+            return self.collect(Operation(*call.rpc_output()))
+        raise TypeError(f"add() takes a Delayed or a queryset of a mirror, not {type(call).__name__}: {call!r}")
+
+    def collect(self, operation: Operation) -> Collected:
+        """Note what is to be sent when the block ends; raises the refusal for a once() that ends before."""
+        if current_key() is not self._key:
+            raise self.refusal("once() goes around the block: what the block collects is sent when it ends, as one.")
+        collected = Collected(self, operation.node)
+        undo = None if operation.pend is None else operation.pend(collected)
+        self._steps.append(_Step(operation, collected, undo))
+        if self._sight is not None:
+            self._sight.note(operation.node)
+        return collected
+
+    def after(self, callback: Callable[[], object]) -> None:
+        """Call back when the block has been done."""
+        self._callbacks.append(callback)
+
+    def mark(self) -> tuple[int, int]:
+        """What there is now, for `drop`."""
+        return len(self._steps), len(self._callbacks)
+
+    def drop(self, mark: tuple[int, int] = (0, 0)) -> None:
+        """Forget what was collected since ``mark``, the last first; instances are as they were."""
+        steps, callbacks = mark
+        dropped, self._steps = self._steps[steps:], self._steps[:steps]
+        del self._callbacks[callbacks:]
+        for step in dropped:
+            step.collected.lose()
+        for step in reversed(dropped):
+            if step.undo is not None:
+                step.undo()
+
+    def check(self, plan: Plan) -> None:
+        """Raise the refusal where a plan that shall be run now does not fit into the block."""
+        for stage in plan.stages:
+            for node in stage.nodes:
+                value = pending_of(node) if isinstance(node, Held) else None
+                if value is not None and not value.done():
+                    value.result()
+            if stage.service == self.service:
+                self._check_message(stage)
+
+    def _check_message(self, stage: Stage) -> None:
+        asked = describe(stage.nodes[stage.outputs[0]], 100) if stage.outputs else "This"
+        if stage.writes:
+            raise self.refusal(
+                f"{asked} writes, and asks for its result at once; what is written in this block is sent when it ends. "
+                "Give a Delayed to add() of the block, and ask for the result after the block."
+            )
+        if self._steps and (self._sight is None or self._sight.could_see(stage.nodes)):
+            raise self.refusal(
+                f"{asked} asks for an answer at once, which could depend on what this block has collected and not "
+                f"sent: {self._texts()}. Read it before the first write, or within the block's message: a Delayed "
+                "(.delayed()) can be given to the next operation as a value, or to add() of the block."
+            )
+
+    def _texts(self) -> str:
+        named = [describe(step.operation.node, 60) for step in self._steps[:_NAMED]]
+        return "; ".join([*named, *([f"... {len(self)} in all"] if len(self) > _NAMED else [])])
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    def send(self, runner: Runner, **options: Any) -> None:
+        """One message with everything; then each result is known.  Raises what the service raised: nothing is done."""
+        with self._undone_by_errors():
+            run = self._run(runner, options)
+            if run is not None:
+                run.execute()
+        self._finish([] if run is None else run.values())
+
+    async def asend(self, runner: Runner, **options: Any) -> None:
+        """`send`, without blocking the event loop."""
+        with self._undone_by_errors():
+            run = self._run(runner, options)
+            if run is not None:
+                await run.aexecute()
+        self._finish([] if run is None else run.values())
+
+    @contextlib.contextmanager
+    def _undone_by_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.drop()
+            raise
+
+    def _run(self, runner: Runner, options: dict[str, Any]) -> Run | None:
+        if not self._steps:
+            return None
+        run = Run(self.outputs(), [runner], options.get("timeout"), options.get("priority", False))
+        writing = [stage for stage in run.plan.stages if stage.writes]
+        if len(writing) > 1 or any(stage.service != self.service for stage in writing):
+            raise self.refusal(
+                f"This block cannot be one message to {self.service!r}: it writes at another service, or a Python "
+                "function of the client needs one of its results."
+            )
+        return run
+
+    def outputs(self) -> list[Output]:
+        """What to ask for: the operations, with each other's nodes where they refer to each other's results."""
+        replaced: dict[Node, Node] = {}
+        for node in topological([step.operation.node for step in self._steps]):
+            value = None if isinstance(node, Held) else pending_of(node)
+            if value is not None and not value.done():
+                replaced[node] = node_within(node, replaced)
+            else:
+                new = substitute(node, replaced)
+                if new is not node:
+                    replaced[node] = new
+        nodes = [step.operation.node for step in self._steps]
+        return [Output(replaced.get(node, node)) for node in nodes]
+
+    def _finish(self, answers: Iterable[Any]) -> None:
+        """All results first, whatever goes wrong with one; then whoever listens."""
+        steps, self._steps = self._steps, []
+        callbacks, self._callbacks = self._callbacks, []
+        failed: list[Exception] = []
+        given = list(zip(steps, answers, strict=True))
+        for step, answer in given:
+            try:
+                step.collected.settle(answer if step.operation.finish is None else step.operation.finish(answer))
+            except Exception as error:  # noqa: BLE001 - raised when the others have theirs
+                failed.append(error)
+        if failed:
+            raise failed[0]
+        for step, answer in given:
+            if step.operation.after is not None:
+                step.operation.after(answer)
+        for callback in callbacks:
+            callback()
+
+
+def unit_of(service: str) -> Unit | None:
+    """The unit that is open in this context for a service."""
+    return collectors.get().get(service)
+
+
+@contextlib.contextmanager
+def opened(unit: Unit) -> Iterator[Unit]:
+    """Within the block, ``unit`` collects; what it has is dropped where the block is left by an exception."""
+    before = collectors.get()
+    collectors.set({**before, unit.service: unit})
+    try:
+        yield unit
+    except BaseException:
+        unit.drop()
+        raise
+    finally:
+        collectors.set(before)

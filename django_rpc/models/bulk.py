@@ -1,0 +1,142 @@
+"""Many rows at once: ``bulk_create()`` and ``bulk_update()`` of a mirror's queryset, in one message each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connections
+from django.db.models.constants import OnConflict
+from django.db.utils import NotSupportedError
+
+from django_rpc.client.collected import Collected, Pending
+from django_rpc.client.unit import Operation
+from django_rpc.graph.node import Insert, callsite
+from django_rpc.graph.values import freeze
+from django_rpc.models.atomic import together
+from django_rpc.models.expressions import prepared_value
+from django_rpc.models.options import options_of
+from django_rpc.models.own_fields import loaded_value, stored_value
+from django_rpc.models.performing import Before, perform
+
+__all__ = ["BulkMethods"]
+
+
+class BulkMethods:
+    """A part of `queryset.RpcQuerySet`."""
+
+    model: Any
+    query: Any
+    db: str
+    _write: Callable[..., Any]
+
+    def bulk_create(self, objs: Any, *args: Any, **kwargs: Any) -> Any:
+        """As Django's, in one message, of whatever number of batches."""
+        if self._future:
+            raise NotSupportedError(
+                f"{self.model.__name__}.objects.future().bulk_create() cannot be sent: it has to write the new keys "
+                "into the instances that it was given. Leave out future(), or use future().create()."
+            )
+        with together(self.db, self.query.options):
+            return super().bulk_create(objs, *args, **kwargs)  # type: ignore[misc]
+
+    bulk_create.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> Any:
+        """As Django's, in one message; the service splits it into batches as its database needs."""
+        objs = tuple(objs)
+        connection = connections[self.db]
+        checked = self._bulk_update_fields(objs, fields, batch_size)
+        if not objs:
+            return 0
+        rows = [
+            (
+                freeze(stored_value(self.model._meta.pk, obj.pk, connection)),
+                *[prepared_value(f, getattr(obj, f.attname), connection) for f in checked],
+            )
+            for obj in objs
+        ]
+        return self._write("bulk_update", (tuple(f.name for f in checked), rows), {"batch_size": batch_size})
+
+    def _bulk_update_fields(self, objs: Any, fields: Any, batch_size: Any) -> list[Any]:
+        if batch_size is not None and batch_size <= 0:
+            raise ValueError("Batch size must be a positive integer.")
+        if not fields:
+            raise ValueError("Field names must be given to bulk_update().")
+        found = [self.model._meta.get_field(name) for name in fields]
+        if any(not f.concrete or f.many_to_many for f in found):
+            raise ValueError("bulk_update() can only be used with concrete fields.")
+        if any(f.primary_key for f in found):
+            raise ValueError("bulk_update() cannot be used with primary key fields.")
+        if any(obj.pk is None for obj in objs):
+            raise ValueError("All bulk_update() objects must have a primary key set.")
+        for obj in objs:
+            if hasattr(obj, "_prepare_related_fields_for_save"):
+                obj._prepare_related_fields_for_save(operation_name="bulk_update", fields=found)
+        return found
+
+    def _insert(
+        self,
+        objs: Any,
+        fields: Any,
+        returning_fields: Any = None,
+        raw: bool = False,
+        using: str | None = None,
+        on_conflict: Any = None,
+        update_fields: Any = None,
+        unique_fields: Any = None,
+    ) -> Any:
+        """What bulk_create() inserts at once: one node."""
+        self._for_write = True
+        connection = connections[using or self.db]
+
+        def value_of(obj: Any, field: Any) -> Any:
+            value = getattr(obj, field.attname) if raw else field.pre_save(obj, add=True)
+            return prepared_value(field, value, connection)
+
+        node = Insert(
+            options_of(self.model).label,  # type: ignore[union-attr]
+            connection.alias,
+            fields=tuple(field.attname for field in fields),
+            rows=tuple(tuple(value_of(obj, field) for field in fields) for obj in objs),
+            returning=tuple(field.attname for field in returning_fields or ()),
+            on_conflict={None: None, OnConflict.IGNORE: "ignore", OnConflict.UPDATE: "update"}[on_conflict],
+            update_fields=tuple(getattr(field, "name", field) for field in update_fields or ()),
+            unique_fields=tuple(getattr(field, "name", field) for field in unique_fields or ()),
+            where=callsite(),
+        )
+        filling = _Filling(objs, list(returning_fields or ()), connection)
+        found = perform(connection.alias, Operation(node, filling.finish, pend=filling.pend), self.query.options)
+        return filling.pending if isinstance(found, Collected) else found
+
+    _insert.alters_data = True  # type: ignore[attr-defined]
+    _insert.queryset_only = False  # type: ignore[attr-defined]
+
+
+class _Filling:
+    """The values of ``fields`` that come back for new rows: known at once, or at the end of the block that collects."""
+
+    def __init__(self, objs: Any, fields: list[Any], connection: Any) -> None:
+        self.objs = objs
+        self.fields = fields
+        self.connection = connection
+        self.pending: list[tuple[Pending, ...]] = []
+
+    def pend(self, collected: Collected) -> Callable[[], object]:
+        before = [Before(obj) for obj in self.objs]
+        for row in range(len(self.objs)):
+            given = [Pending(collected, (row, i), f"The {f.name} of a new row") for i, f in enumerate(self.fields)]
+            self.pending.append(tuple(given))
+        return lambda: [one.restore() for one in before]
+
+    def finish(self, returned: Any) -> list[tuple[Any, ...]]:
+        rows = [
+            tuple([loaded_value(f, v, self.connection) for f, v in zip(self.fields, row, strict=True)])
+            for row in returned
+        ]
+        for obj, row, pending in zip(self.objs, rows, self.pending, strict=False):
+            for field, value, held in zip(self.fields, row, pending, strict=True):
+                held.settle(value)
+                if obj.__dict__.get(field.attname) is held:
+                    obj.__dict__[field.attname] = value
+        return rows

@@ -1,0 +1,78 @@
+"""One instance deleted at the service: what ``delete()`` sends, and what becomes of the answer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connections
+from django.db.models import signals
+
+from django_rpc.client.collected import Collected
+from django_rpc.client.unit import Operation
+from django_rpc.graph.elements import Cond
+from django_rpc.graph.node import Literal, Method, Node, Source, callsite
+from django_rpc.graph.values import freeze
+from django_rpc.models.instances import deleted_labels
+from django_rpc.models.options import options_of
+from django_rpc.models.own_fields import stored_value
+from django_rpc.models.performing import Before, collect
+
+__all__ = ["delete_instance"]
+
+
+def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
+    """What Django's ``delete()`` returns, with the cascades of the service.
+
+    This client's ``pre_delete`` is sent at once, and its ``post_delete`` when the answer has come.
+    """
+    origin = type(instance)
+    options = options_of(origin._meta.concrete_model)
+    assert options is not None
+    _tell(signals.pre_delete, instance, using)
+    key = freeze(stored_value(origin._meta.pk, instance.pk, connections[using]))
+    rows = Source(options.label, using)
+    found = Method(rows, "get", (), {"pk": key}, where=callsite())
+    kwargs = {"keep_parents": True} if keep_parents else {}
+    node = Method(found, "delete", (), kwargs, where=callsite())
+    gone = (0, {options.label: 0})  # before us: Django deletes no row, too
+    finish = functools.partial(deleted_labels, using)
+    told = functools.partial(_deleted, instance, instance.pk, using)
+    pend = functools.partial(_pend, instance)
+    collected = collect(using, Operation(_if_there(rows, key, node, gone), finish, told, pend))
+    if collected is not None:
+        return collected
+    try:
+        deleted = connections[using].compute(node)
+    except origin._meta.concrete_model.DoesNotExist:
+        deleted = gone
+    _tell(signals.post_delete, instance, using)
+    setattr(instance, instance._meta.pk.attname, None)
+    return finish(deleted)
+
+
+def _if_there(rows: Source, key: Any, node: Method, gone: Any) -> Node:
+    """A row that is gone must not fail all that is done with its deletion."""
+    there = Method(Method(rows, "filter", (), {"pk": key}, where=node.where), "exists", where=node.where)
+    return Cond(there, node, Literal(gone), where=node.where)
+
+
+def _deleted(instance: Any, key: Any, using: str, answer: Any) -> None:
+    """``post_delete`` comes with the key of the row; it may have been given another one by now."""
+    name = instance._meta.pk.attname
+    held = instance.__dict__.get(name)
+    setattr(instance, name, key)
+    _tell(signals.post_delete, instance, using)
+    setattr(instance, name, held)
+
+
+def _pend(instance: Any, collected: Collected) -> Callable[[], None]:
+    before = Before(instance)
+    setattr(instance, instance._meta.pk.attname, None)
+    return before.restore
+
+
+def _tell(signal: Any, instance: Any, using: str) -> None:
+    if not type(instance)._meta.auto_created:
+        signal.send(sender=type(instance), instance=instance, using=using, origin=instance)
