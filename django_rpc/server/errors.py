@@ -81,6 +81,7 @@ _WITH_INSTANCES = [
     for pattern, told in (
         (r'Cannot query ".*": Must be ".*" instance', "An instance of another model was given."),
         (r"Cannot use QuerySet for ", "A query of another model was given."),
+        (r"Failed to insert expression ", "F() expressions can only be used to update, not to insert."),
         (r"Cannot assign ", "An instance of another model was given."),
         (r".* is not related to .*\.$", "A row that was named is not related to this one."),
         (r"'.*' instance expected, got ", "An instance of another model was given."),
@@ -88,6 +89,9 @@ _WITH_INSTANCES = [
         (r'".*" needs to have a value for field', "An instance that is not saved was given."),
     )
 ]
+
+#: How Django shows a column: with the table.
+_COLUMN = re.compile(r"Col\(\w+, [\w.]+\.(\w+)\)")
 
 
 def report(error: BaseException, node: int | None = None, records: Any = None) -> ErrorReport:
@@ -147,7 +151,7 @@ def _message(error: BaseException, code: str) -> str:
         # Django raises some of these itself, with a text of its own; those of a driver have the driver's as cause.
         return _DATABASE_TEXTS.get(code, "The service's database reported an error.")
     if isinstance(error, exceptions.FieldError) and not isinstance(error, ClientFieldError):
-        return text.partition(" Choices are")[0]
+        text = text.partition(" Choices are")[0]
     if isinstance(error, KeyError):
         return str(error.args[0]) if error.args else ""
     if isinstance(error, OSError):  # its text has the path
@@ -155,7 +159,7 @@ def _message(error: BaseException, code: str) -> str:
     for pattern, told in _WITH_INSTANCES:
         if pattern.match(text):
             return told
-    return text
+    return _COLUMN.sub(r"F(\1)", text)
 
 
 def _data(error: BaseException, records: Any) -> Any:

@@ -46,6 +46,8 @@ def _find(name: str) -> Any:
 
 #: Every expression of the vocabulary that this Django has.
 CLASSES: dict[str, Any] = {name: cls for name in EXPRESSIONS if (cls := _find(name)) is not None}
+# Django gives these items (``F("name")[0]``), by which Python would list them without an end.
+CLASSES.update({name: type(name, (CLASSES[name],), {"__iter__": None}) for name in ("F", "OuterRef")})
 #: Every field that can be an output field.
 FIELDS: dict[str, type[models.Field]] = {name: getattr(models, name) for name in FIELD_NAMES}
 

@@ -12,7 +12,7 @@ from django.db.models import Model
 from django_rpc.graph.node import Insert, Node, Save
 from django_rpc.graph.values import ATOMS
 from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
-from django_rpc.server.evaluate.writes import check_target, confirm
+from django_rpc.server.evaluate.writes import check_expression, check_target, confirm
 from django_rpc.server.exposure import Exposure
 
 __all__ = ["visit_insert", "visit_save"]
@@ -27,7 +27,7 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     exposure = ev.policy.exposure(model)
     fields = {name: _field(exposure, name) for name in node.values}
     using = router.db_for_write(model)
-    values = {field.attname: _value(ev, field, ev.resolve(node.values[name])) for name, field in fields.items()}
+    values = {field.attname: _value(ev, model, field, ev.resolve(node.values[name])) for name, field in fields.items()}
     instance = None if node.adding else _existing(ev, model, values, using, node)
     creating = instance is None
     created = force_insert = False
@@ -59,11 +59,12 @@ def _field(exposure: Exposure, name: str) -> Any:
     return field
 
 
-def _value(ev: Evaluator, field: Any, value: Any) -> Any:
+def _value(ev: Evaluator, model: type[Model], field: Any, value: Any) -> Any:
     """A value as the instance would hold it; expressions stay."""
     if isinstance(value, Model):
         value = getattr(value, field.target_field.attname) if field.is_relation else value.pk
     if value is None or hasattr(value, "resolve_expression"):
+        check_expression(ev, model, value)
         return value
     return field.to_python(value)
 
@@ -235,7 +236,7 @@ def _instance(ev: Evaluator, model: type[Model], fields: list[Any], row: tuple[A
     for field, value in zip(fields, row, strict=True):
         if value is None and field.primary_key:
             continue
-        values[field.attname] = _value(ev, field, ev.resolve(value))
+        values[field.attname] = _value(ev, model, field, ev.resolve(value))
     return model(**values)
 
 

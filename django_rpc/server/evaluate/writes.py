@@ -6,12 +6,13 @@ still one that the client may see is checked after, within the transaction.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist, FieldError, PermissionDenied, ValidationError
+from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError, PermissionDenied, ValidationError
 from django.db import connections, router
 from django.db.models import Model, QuerySet
 
@@ -19,7 +20,7 @@ from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
 from django_rpc.server.exposure import Exposure
 from django_rpc.server.query import trusted
 
-__all__ = ["METHODS", "check_target", "check_writable", "confirm", "prepare", "through_manager"]
+__all__ = ["METHODS", "check_expression", "check_target", "check_writable", "confirm", "prepare", "through_manager"]
 
 #: Keys in one statement, within what every database takes.
 _BATCH = 500
@@ -57,6 +58,19 @@ def check_target(ev: Evaluator, field: Any, value: Any) -> None:
     )
 
 
+def check_expression(ev: Evaluator, model: type[Model], value: Any) -> None:
+    """Check an expression that Django's own ``save()`` will write, as that of an ``update()`` is checked.
+
+    ``F("hidden")`` would copy what the client may not see into what it may.
+    """
+    if hasattr(value, "resolve_expression"):
+        query = ev.objects(model).query.chain()
+        query.get_initial_alias()
+        compiler = query.get_compiler(using=router.db_for_write(model))
+        with contextlib.suppress(EmptyResultSet):
+            compiler.compile(value.resolve_expression(query, allow_joins=False, for_save=True))
+
+
 def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any]) -> dict[str, Any]:
     """Values for fields of ``model``, with instances that a client only claims replaced by their checked keys."""
     prepared = {}
@@ -74,6 +88,7 @@ def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any]) -> dict[s
             value = ev.real(value)
         elif not isinstance(value, Model):
             check_target(ev, field, value)
+        check_expression(ev, model, value)
         prepared[name] = value
     return prepared
 
@@ -177,6 +192,8 @@ def _checked_update(ev: Evaluator, queryset: QuerySet, kwargs: dict[str, Any]) -
 
 
 def _update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> int:
+    if args:
+        raise TypeError("update() takes keyword arguments only.")
     values = _checked_update(ev, queryset, kwargs)
     if ev.policy.rows(queryset.model) is None:
         return queryset.update(**values)
@@ -231,8 +248,8 @@ def _bare(queryset: QuerySet) -> QuerySet:
 
 def _getset(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> list[dict[str, Any]]:
     """Set values on every row, and return the rows as they were: the key and the fields that were set."""
-    if not kwargs:
-        raise TypeError("getset() needs at least one field to set.")
+    if args or not kwargs:
+        raise TypeError("getset() takes keyword arguments only, and needs at least one field to set.")
     values = _checked_update(ev, queryset, kwargs)
     queryset._not_support_combined_queries("getset")
     key = queryset.model._meta.pk.name
@@ -245,6 +262,8 @@ def _getset(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str
 
 
 def _delete(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    if args or kwargs:
+        raise TypeError("delete() of a query takes no arguments.")
     ev.policy.require(queryset.model, "delete")
     for refused, text in (
         (queryset.query.is_sliced, "Cannot use 'limit' or 'offset' with delete()."),
