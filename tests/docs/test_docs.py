@@ -22,7 +22,7 @@ def test_page(page, shop_data, remote, tmp_path, monkeypatch):
     from django.db import connections, models
 
     monkeypatch.chdir(tmp_path)  # for pictures
-    names = {**vars(models), **vars(remote), "connections": connections, "models": models}
+    names = {**vars(models), **vars(remote), "connections": connections, "models": models, "__name__": "__main__"}
     failed, tried = doctest.testfile(str(page), module_relative=False, globs=names, optionflags=FLAGS)
     assert tried
     assert not failed
