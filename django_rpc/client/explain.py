@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
 from django_rpc.client.errors import RpcError
+from django_rpc.client.handover import HandOvers
 from django_rpc.graph.describe import describe
 from django_rpc.graph.errors import NoRunner
-from django_rpc.graph.plan import Plan, Stage, some
-from django_rpc.graph.runner import Asking, Runner, resolve
+from django_rpc.graph.plan import Plan, Stage, Ways, some
+from django_rpc.graph.runner import Asking, Runner, ServiceRunner, resolve
 from django_rpc.wire.messages import Response
 
-__all__ = ["said_by_services"]
+__all__ = ["said_by_services", "ways"]
+
+
+def ways(plan: Plan, runners: Iterable[Runner] = ()) -> Ways:
+    """How values get from stage to stage; nothing is said of services that nobody knows."""
+    known = {runner.service: runner for runner in reversed(list(runners)) if type(runner) is not ServiceRunner}
+    for service in {stage.service for stage in plan.messages if stage.service is not None} - known.keys():
+        with contextlib.suppress(NoRunner):
+            known[service] = resolve(service)
+    return HandOvers(plan, known).ways()
 
 
 def said_by_services(plan: Plan, runners: Iterable[Runner] = ()) -> dict[int, list[str]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django_rpc.client.once import Ids
-from django_rpc.graph.plan import Plan, Stage
+from django_rpc.graph.plan import Plan, Stage, Ways
 from django_rpc.graph.runner import Runner
 from django_rpc.graph.values import Handed
 from django_rpc.wire.messages import HandOver, Origin
@@ -89,6 +89,14 @@ class HandOvers:
 
     def _said_before(self, number: int) -> list[int]:
         return [giver for giver, taker in self.reasons if taker == number]
+
+    def ways(self) -> Ways:
+        """The same in numbers, for people."""
+        opens = self.opens()
+        awaited = [
+            number for number in opens if self.plan.stages[number].service is not None and self.is_awaited(number)
+        ]
+        return Ways(self.reasons, len(awaited), len({opens[number] for number in awaited}))
 
     def is_direct(self, giver: int, taker: int) -> bool:
         return self.reasons.get((giver, taker)) == ""

@@ -8,7 +8,7 @@ from typing import Any
 from django_rpc.graph.boxes import MANY, Box, box_of_node, boxes_of
 from django_rpc.graph.dot import drawn, edge, header, legend, quoted
 from django_rpc.graph.node import Node
-from django_rpc.graph.plan import Plan, Stage
+from django_rpc.graph.plan import Plan, Stage, Ways
 from django_rpc.graph.rewrites import Draft
 
 __all__ = ["Notes", "plan_to_dot"]
@@ -18,16 +18,24 @@ Notes = Mapping[tuple[int, Node], str]
 
 _FRAMES = ("#e8f1fb", "#fdf3e0", "#f3e8fb", "#e3f6f3", "#fbe8ee", "#eef0d8")  # of services, in the order of their names
 _CLIENT = "#f0f5ec"
+_HANDED = {"style": "dashed"}
 _TRIP = {"penwidth": 2, "color": "#274c77", "fontcolor": "#274c77"}
 
 
 def plan_to_dot(
-    plan: Plan, *, collapse: bool = True, rankdir: str = "TB", title: str = "", notes: Notes | None = None
+    plan: Plan,
+    *,
+    collapse: bool = True,
+    rankdir: str = "TB",
+    title: str = "",
+    notes: Notes | None = None,
+    ways: Ways | None = None,
 ) -> str:
     """The stages of ``plan`` in Graphviz's language, from the client's first message to the results.
 
     A thick edge is a way between the client and a service: a message with the values that it takes along, or the
-    answer.  ``notes`` stand below the boxes of their nodes.
+    answer; a dashed one, what a service hands to another, as ``ways`` say.  ``notes`` stand below the boxes of their
+    nodes.
 
     >>> from django_rpc.graph.node import Method, Source
     >>> from django_rpc.graph.planner import plan
@@ -35,18 +43,23 @@ def plan_to_dot(
     >>> "round trip 1" in text, "stage 1: service rpc" in text
     (True, True)
     """
-    drawing = _Drawing(plan, collapse, notes or {})
+    direct = frozenset(pair for pair, reason in ways.reasons.items() if not reason) if ways is not None else frozenset()
+    drawing = _Drawing(plan, collapse, notes or {}, direct)
     label = title or f"{legend(drawing.all_boxes())}; thick: between the client and a service"
+    if direct and not title:
+        label += "; dashed: handed over by services"
     return "\n".join([*header(rankdir, label), *drawing.lines(), "}", ""])
 
 
 class _Drawing:
-    def __init__(self, plan: Plan, collapse: bool, notes: Notes) -> None:
+    def __init__(self, plan: Plan, collapse: bool, notes: Notes, direct: frozenset[tuple[int, int]]) -> None:
         self.plan = plan
+        self.direct = direct  # giver and taker
         self.notes = notes
         services = sorted({stage.service for stage in plan.messages if stage.service is not None})
         self.fills = {name: _FRAMES[index % len(_FRAMES)] for index, name in enumerate(services)}
-        trips = [number for number, stage in enumerate(plan.stages) if stage.service is not None]
+        handed = {taker for _, taker in direct}
+        trips = [number for number, one in enumerate(plan.stages) if one.service is not None and number not in handed]
         self.trip = {number: count for count, number in enumerate(trips, 1)}
         self.parts = [_Part(number, stage, collapse, MANY) for number, stage in enumerate(plan.stages)]
         if len(self.all_boxes()) > MANY:  # in all of the picture
@@ -117,8 +130,11 @@ class _Drawing:
         services = [None if number is None else self.plan.stages[number].service for number in (start, end)]
         if services == [None, None]:
             return {}
+        if (start, end) in self.direct:
+            return {**_TRIP, **_HANDED, **_labelled("handed over")}
         trip = self.trip.get(end) if end is not None else None
-        return {**_TRIP, **_labelled(f"round trip {trip}" if trip else "")}
+        word = "message" if self.direct else "round trip"  # several messages may be answered as one
+        return {**_TRIP, **_labelled(f"{word} {trip}" if trip else "")}
 
 
 class _Part:

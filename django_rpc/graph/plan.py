@@ -12,7 +12,7 @@ from django_rpc.graph.node import Apply, Literal, Node
 from django_rpc.graph.singly import asked_singly
 from django_rpc.graph.values import freeze
 
-__all__ = ["Given", "Plan", "Stage", "some"]
+__all__ = ["Given", "Plan", "Stage", "Ways", "explainer", "some"]
 
 
 class Given(NamedTuple):
@@ -72,6 +72,18 @@ class Stage(NamedTuple):
         return Stage(self.service, tuple(nodes), tuple([place + shift for place in self.outputs]), self.writes)
 
 
+class Ways(NamedTuple):
+    """How values get from stage to stage, as the sessions of the services say.
+
+    ``reasons`` has, by giver and taker, why the client carries them; "" where the giver's service hands them over.
+    ``round_trips`` are the messages whose answers the client waits for, ``rounds`` how many times it does.
+    """
+
+    reasons: Mapping[tuple[int, int], str]
+    round_trips: int
+    rounds: int
+
+
 class Plan(NamedTuple):
     """The stages of a computation, and where each output that was asked for comes from.
 
@@ -89,7 +101,7 @@ class Plan(NamedTuple):
 
     @property
     def round_trips(self) -> int:
-        """How many messages the client sends and waits for."""
+        """How many messages there are: the client waits for each, except where services hand values over (`Ways`)."""
         return len(self.messages)
 
     @property
@@ -109,20 +121,32 @@ class Plan(NamedTuple):
           returns Order.objects.count()
         """
         nodes = sum(len(stage.nodes) for stage in self.stages)
-        trips = _count(self.round_trips, "round trip")
-        if self.rounds < self.round_trips:
-            trips += f" (in {_count(self.rounds, 'round')})"
+        runners = tuple(runners)
+        ways = self.ways(runners)
+        trips = _count(ways.round_trips, "round trip")
+        if ways.rounds < ways.round_trips:
+            trips += f" (in {_count(ways.rounds, 'round')})"
+        if ways.round_trips < self.round_trips:
+            trips += f", {_count(self.round_trips, 'message')}"
         lines = [f"{trips}, {_count(nodes, 'node')}, {_count(len(self.outputs), 'output')}."]
         said = explainer().said_by_services(self, runners) if ask else {}
         for number, stage in enumerate(self.stages):
-            lines += [*self._explain_stage(number + 1, stage), *said.get(number, ())]
+            lines += [*self._explain_stage(number, stage, ways), *said.get(number, ())]
         return "\n".join(lines)
+
+    def ways(self, runners: Iterable[Any] = ()) -> Ways:
+        """How values get from stage to stage, by these runners; those of other services are looked up by name."""
+        if len(self.messages) < 2:
+            return Ways({}, self.round_trips, self.rounds)
+        found: Ways = explainer().ways(self, runners)
+        return found
 
     def values(self, results: Any) -> list[Any]:
         """The outputs in the order in which they were asked for, from the results of each stage."""
         return [results[stage][place] for stage, place in self.outputs]
 
-    def _explain_stage(self, number: int, stage: Stage) -> list[str]:
+    def _explain_stage(self, index: int, stage: Stage, ways: Ways) -> list[str]:
+        number = index + 1
         count = _count(len(stage.nodes), "node")
         writes = [node for node in stage.nodes if node.writes]
         if stage.service is None:
@@ -133,18 +157,22 @@ class Plan(NamedTuple):
         else:
             lines = [f"Stage {number}: service {stage.service!r}, {count}, reads only (no transaction)."]
         calls = [node for node in stage.nodes if isinstance(node, Apply) and stage.service is None]
-        lines += some("needs", "values of other stages", [self._boundary(one) for one in stage.given])
+        lines += some("needs", "values of other stages", [self._boundary(one, index, ways) for one in stage.given])
         lines += some("calls", "calls", [describe(node, 100) for node in calls])
         lines += some("writes", "writes", [describe(node, 100) for node in writes])
         alone = [] if stage.service is None else asked_singly(stage.nodes)
         lines += some("asks one by one", "such reads", [f"{describe(one, 100)}: {why}" for one, why in alone])
         return lines + some("returns", "outputs", [describe(stage.nodes[index], 100) for index in stage.outputs])
 
-    def _boundary(self, given: Given) -> str:
-        """What a stage waits for, and why that is not a part of it."""
+    def _boundary(self, given: Given, taker: int, ways: Ways) -> str:
+        """What a stage waits for, why that is not a part of it, and how it comes."""
         service = self.stages[given.stage].service
         why = "runs in the client" if service is None else f"is at service {service!r}"
-        return f"{describe(given.node, 100)}, which {why} (stage {given.stage + 1})"
+        text = f"{describe(given.node, 100)}, which {why} (stage {given.stage + 1})"
+        reason = ways.reasons.get((given.stage, taker))
+        if reason is None:
+            return text
+        return f"{text}: carried by the client, since {reason}" if reason else f"{text}: handed over by that service"
 
 
 def explainer() -> Any:

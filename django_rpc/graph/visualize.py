@@ -14,6 +14,7 @@ from django_rpc.graph.dot_plan import plan_to_dot
 from django_rpc.graph.errors import FailedGraph, MissingExtra
 from django_rpc.graph.planner import plan as make_plan
 from django_rpc.graph.render import render
+from django_rpc.graph.runner import members
 
 __all__ = ["Picture", "draw", "notebook_svg", "to_dot", "visualize", "visualize_error"]
 
@@ -53,7 +54,8 @@ def visualize(
 
     The format is that of the argument, or the filename's suffix, or PNG.  ``optimize_graph`` draws the graph after
     the rewrites.  ``plan`` draws the stages that would run: each a frame in the colour of its service, with thick
-    edges for what goes between the client and services.  The other options are those of `to_dot` and `plan_to_dot`.
+    edges for what goes between the client and services, and dashed ones for what services hand to each other.  The
+    other options are those of `to_dot` and `plan_to_dot`.
     Returns a `Picture`, or in IPython its own object.
 
         visualize([order, total], filename="order.svg", plan=True)
@@ -61,7 +63,10 @@ def visualize(
     Raises MissingExtra where Graphviz is missing, ValueError for an unknown format.
     """
     if plan:
-        text = plan_to_dot(make_plan(outputs), **options)
+        outputs = list(outputs)
+        made = make_plan(outputs)
+        runners = [one for output in outputs for one in members(getattr(output, "runner", None))]
+        text = plan_to_dot(made, ways=made.ways(runners), **options)
     else:
         text = to_dot(outputs, optimize_graph=optimize_graph, **options)
     return draw(text, filename, format)

@@ -180,6 +180,16 @@ def test_what_is_written_keeps_its_order(services):
     assert recounted == counted + 1
 
 
+def test_the_plan_says_what_is_handed_over(services):
+    a, b, c = (services[name].objects("Customer") for name in "abc")
+    fed = b.filter(email__in=emails(a), pk__in=c.filter(pk__lt=9).values("pk")).count()
+    text = fed.explain(ask=False)
+    assert text.startswith("1 round trip, 3 messages, ")
+    assert text.count(": handed over by that service") == 2
+    drawn = fed.visualize(None, format="dot", plan=True).data.decode()
+    assert (drawn.count("handed over, "), drawn.count('label=" message ')) == (2, 2), drawn
+
+
 def test_awaited_and_submitted(services, proxy):
     a, b = services["a"].objects("Customer"), services["b"].objects("Customer")
     feeding = b.filter(email__in=emails(a)).count()
