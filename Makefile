@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 
-.PHONY: conformance help venv demo demo-admin test lint bench clean
+.PHONY: chaos conformance help venv demo demo-admin test lint bench clean
 
 help:
 	@echo "make venv   a virtual environment in $(VENV) (redone when pyproject.toml changes)"
@@ -13,6 +13,7 @@ help:
 	@echo "make demo-admin  Django's admin on the models of another service, until Ctrl-C; prints address and login"
 	@echo "make test   linters, types, import rules, tests"
 	@echo "make conformance  Django's own ORM tests through mirrors: LABELS=\"basic lookup\", WRITE=1 for docs/conformance.md"
+	@echo "make chaos  a load of calls while everything breaks, twice 120 s (SECONDS=20: shorter), and whether the books balance"
 	@echo "make bench  every figure beside its reference"
 	@echo "make clean  remove what these made"
 
@@ -45,6 +46,10 @@ test: lint
 
 conformance: $(READY)
 	$(BIN)/python -m tests.conformance $(if $(WRITE),--write) $(LABELS)
+
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos --broker redis --seconds $(or $(SECONDS),120)
+	$(BIN)/python -m tests.chaos --broker rabbitmq --seconds $(or $(SECONDS),120)
 
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks

@@ -7,6 +7,8 @@ is left to a worker process, which does so by itself.
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import Any
 
 import django
@@ -19,6 +21,7 @@ from kombu import Exchange, Queue
 
 from django_rpc.celery.consumer import Consumer
 from django_rpc.celery.hold import REDIS_OPTIONS, Hold
+from django_rpc.celery.inherited import close_inherited
 from django_rpc.celery.task import register
 from django_rpc.client.app import JSON_ONLY
 from django_rpc.client.config import Config
@@ -109,3 +112,9 @@ def _begin(sender: Any = None, **kwargs: Any) -> None:
     timeouts.keep()
     # Children of the pool must not share a connection that the start-up opened.
     connections.close_all()
+    signals.worker_process_init.connect(partial(_begin_process, os.getpid()), weak=False)
+
+
+def _begin_process(parent: int, **kwargs: Any) -> None:
+    """In each process of the pool, which may have been forked from a worker at work."""
+    close_inherited(parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import Any
 
 from celery import Celery
@@ -32,9 +33,34 @@ class Line:
             self.producer.maybe_declare(queue)
             self.declared.add(queue.name)
 
+    def is_alive(self) -> bool:
+        """False where the broker closed the connection while it was idle: what is written to it would be lost.
+
+        Connections of Redis are kept by its own client, which sees that itself.
+        """
+        sock = getattr(self.connection.connection, "sock", None) if self.declared else None
+        if sock is None or not _has_news(sock):
+            return True
+        try:
+            while True:
+                self.connection.drain_events(timeout=0)  # the broker may have told us something else
+        except TimeoutError:
+            return True
+        except self.failures:
+            return False
+
     def hang_up(self) -> None:
         """Close the socket without the broker's consent, which may never come."""
         self.connection.collect(socket_timeout=0.1)
+
+
+def _has_news(sock: Any) -> bool:
+    """Whether there is something to read, or the end."""
+    if not hasattr(select, "poll"):  # Windows
+        return False
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def open_connection(app: Celery, seconds: float) -> Connection:

@@ -81,7 +81,7 @@ class Publisher:
     def declare(self, request_id: str, options: Options) -> None:
         """Have the queue made for a message that a service will publish; raises BrokerUnavailable."""
         pool = self._pool(options.timeout)
-        line = pool.take()
+        line = _alive(pool)
         try:
             line.open(self.app.amqp.queues[self.config.queue(priority=options.priority)])
         except line.failures as error:
@@ -113,7 +113,7 @@ class Publisher:
         deadline: float | None,
     ) -> None:
         pool = self._pool(timeout if deadline is None else deadline - time.monotonic())
-        line = pool.take()
+        line = _alive(pool)
         entity = self.app.amqp.queues[queue]
         opened = False
         try:
@@ -174,6 +174,15 @@ class Publisher:
         error = BrokerUnavailable(f"{text}Is it running, and is BROKER_URL right?")
         error.request_id = request_id
         return error
+
+
+def _alive(pool: Pool[Line]) -> Line:
+    """A line of the pool that the broker has not hung up, or a new one."""
+    line = pool.take()
+    while not line.is_alive():
+        line.hang_up()
+        line = pool.take()
+    return line
 
 
 class _Failed(Exception):

@@ -202,6 +202,8 @@ class Session:
             call.end(error)
             raise
         self._tell_sent(request.id)
+        if options.timeout is not None:  # sending has taken its part of it, and more where a broker was away
+            options = Options(max(options.timeout - (time.perf_counter() - started), 0.0), options.priority)
         return PendingCall(request.id, reply, options, call.settle, call.end, call)
 
     def _put(self, call: _Call, options: Options, *, repeatable: bool) -> Any:

@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 
 import pytest
 
@@ -247,3 +248,13 @@ def test_listeners_hear_of_each_call(session, transport):
     assert '"shop.Order"' in good.text
     assert good.seconds > 0
     assert isinstance(bad.error, errors.PermissionDenied)
+
+
+def test_the_time_out_spans_sending_and_waiting(session, transport, monkeypatch):
+    transport.here = False
+    send = transport.send
+    monkeypatch.setattr(transport, "send", lambda *args, **more: time.sleep(0.3) or send(*args, **more))
+    begun = time.monotonic()
+    with pytest.raises(errors.RpcTimeout):
+        session.compute([Output(count())], timeout=0.4)
+    assert time.monotonic() - begun < 0.6

@@ -1,0 +1,36 @@
+"""What a process of the pool inherits of the main process's connections: closed, at its own end alone.
+
+A process that replaces a dead one is forked from a worker at work, with copies of all its sockets.  They would stay
+open as long as it lives, also when the main process and the broker have long hung up.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+
+from amqp.transport import _AbstractTransport
+from redis.connection import AbstractConnection
+
+__all__ = ["close_inherited"]
+
+
+def close_inherited(parent: int) -> int:
+    """Close the copies of the broker's and Redis's sockets in a process that ``parent`` forked; how many there were.
+
+    The connections themselves go on: nothing is written, and nothing shut down.  Does nothing in ``parent`` itself.
+    """
+    if os.getpid() == parent:  # pools of threads announce themselves as processes do
+        return 0
+    closed = 0
+    for found in gc.get_objects():
+        kind = type(found)  # and not isinstance(), which would wake Django's lazy objects
+        if issubclass(kind, AbstractConnection) and getattr(found, "_sock", None) is not None:
+            found.disconnect()  # it sees that it is of another process
+        elif issubclass(kind, _AbstractTransport) and found.sock is not None:
+            found.sock.close()
+            found.sock = None
+        else:
+            continue
+        closed += 1
+    return closed
