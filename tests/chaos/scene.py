@@ -189,7 +189,8 @@ class Scene:
         deadline = time.monotonic() + seconds
         while left := self.under_way():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{left} messages are still under way after {seconds:g} s")
+                logs = "\n".join(worker.log()[-3000:] for worker in self.workers)
+                raise TimeoutError(f"{left} messages are still under way after {seconds:g} s; the workers say:\n{logs}")
             time.sleep(0.1)
 
 
