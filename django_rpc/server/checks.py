@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import django
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.cache.backends.dummy import DummyCache
@@ -16,7 +17,7 @@ from django_rpc.server.conf import NAME, settings
 from django_rpc.server.ledger import APP, installed
 from django_rpc.server.sites import site
 
-__all__ = ["check_clients", "check_ledger"]
+__all__ = ["check_clients", "check_django", "check_ledger"]
 
 
 @checks.register(checks.Tags.security)
@@ -64,6 +65,27 @@ def _check_cache() -> list[checks.CheckMessage]:
             "processes of a worker do not share: a message that was recorded could be sent again.",
             hint="Let DJANGO_RPC['CACHE'] name an entry of CACHES that all workers share: Redis, Memcached, a table.",
             id="django_rpc.E022",
+        )
+    ]
+
+
+#: The lowest release of each series without a known way from a name to SQL (CVE-2026-1287, CVE-2026-1312).
+SAFE_DJANGO = {(4, 2): 28, (5, 2): 11, (6, 0): 2}
+
+
+@checks.register(checks.Tags.security)
+def check_django(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """W023: a release of Django with known holes where clients name what is queried."""
+    series, patch = django.VERSION[:2], django.VERSION[2]
+    if series > max(SAFE_DJANGO) or patch >= SAFE_DJANGO.get(series, patch + 1):
+        return []
+    safe = ", ".join(f"{major}.{minor}.{lowest}" for (major, minor), lowest in SAFE_DJANGO.items())
+    return [
+        checks.Warning(
+            f"Django {'.'.join(map(str, django.VERSION[:3]))} has known holes by which a name in a query becomes SQL.",
+            hint=f"Install one of {safe}, or a later one of its series. (What this service lets through is narrower "
+            "than what these need; they are a second fence that is down.)",
+            id="django_rpc.W023",
         )
     ]
 

@@ -1,0 +1,271 @@
+"""Small messages with large effects: refused in milliseconds, or ended by their limit, with flat memory."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+
+import pytest
+
+from django_rpc.demo.server.shop.models import Customer
+from django_rpc.server.allowance import DEFAULT
+
+from .conftest import expr, method, ref, written
+
+CUSTOMERS = ["source", "shop.Customer"]
+LEVELS = 40  # 2 to the power of it: more than anybody can wait for
+QUICK = 2.0  # seconds on a machine that does other things too; without the defence none ends
+
+
+@pytest.fixture(autouse=True)
+def rows(shop_data):
+    pass
+
+
+def refused(answered, limit, code="TooManyNodes", seconds=QUICK):
+    assert answered.code == code, answered.text[:300]
+    assert f"limit '{limit}'" in answered.message
+    assert answered.data_statements == []
+    assert answered.seconds < seconds
+
+
+def diamond(first, step, levels=LEVELS):
+    """Each level names the one before twice."""
+    nodes = [*first]
+    for _ in range(levels):
+        nodes += step(len(nodes) - 1)
+    return nodes
+
+
+def nested(parent):
+    return [
+        method(0, "filter", pk__in=ref(parent), id__in=ref(parent)),
+        method(parent + 1, "values", "pk"),
+    ]
+
+
+def test_queries_in_queries(send):
+    nodes = diamond([CUSTOMERS, method(0, "values", "pk")], nested, levels=12)
+    refused(send([*nodes, method(len(nodes) - 1, "count")]), "subqueries")
+
+
+def test_queries_in_queries_that_are_explained(send):
+    nodes = diamond([CUSTOMERS, method(0, "values", "pk")], nested, levels=12)
+    refused(send([*nodes, method(len(nodes) - 1, "count")], asking="explain"), "subqueries")
+
+
+def test_many_queries_with_many_in_each(send):
+    nodes = [
+        CUSTOMERS,
+        method(0, "values", "pk"),
+        method(0, "filter", {"$q": ["AND", False, [["pk__in", ref(1)]] * 400]}),
+    ]
+    nodes += [method(0, "filter", pk__in=ref(2)) for _ in range(9_000)]
+    refused(send(nodes), "steps")
+
+
+def test_expressions_in_expressions(send):
+    nodes = diamond(
+        [["literal", expr("F", "name")]], lambda at: [["literal", expr("Concat", ref(at), ref(at))]], levels=16
+    )
+    refused(send([*nodes, CUSTOMERS, method(len(nodes), "annotate", x=ref(len(nodes) - 1))]), "subqueries")
+
+
+def test_annotations_of_annotations(send):
+    nodes = [CUSTOMERS]
+    for level in range(LEVELS):
+        before = f"a{level - 1}" if level else "name"
+        nodes.append(method(level, "annotate", **{f"a{level}": expr("Concat", before, before)}))
+    refused(send([*nodes, method(len(nodes) - 1, "first")]), "steps")
+
+
+def test_an_expression_that_is_named_often(send):
+    """Each condition on an annotation writes it out once more."""
+    nodes = [CUSTOMERS]
+    for level in range(11):
+        before = f"a{level - 1}" if level else "name"
+        nodes.append(method(level, "annotate", **{f"a{level}": expr("Concat", before, before)}))
+    often = {"$q": ["OR", False, [["a10__startswith", "a"]] * 300]}
+    refused(send([*nodes, method(11, "filter", often), method(12, "count")]), "steps", seconds=30)
+
+
+def test_lists_of_lists_that_are_compared(send):
+    one = diamond([["literal", [1]]], lambda at: [["literal", [ref(at), ref(at)]]])
+    answered = send([*one, ["operator", "eq", [ref(LEVELS), ref(LEVELS)]]])
+    refused(answered, "response_bytes", "ResponseTooLarge")
+
+
+def test_lists_that_are_multiplied(send):
+    nodes = diamond(
+        [["literal", [1] * 1000]],
+        lambda at: [["literal", [ref(at)]], ["operator", "mul", [ref(at + 1), 1000]]],
+        levels=4,
+    )
+    refused(send(nodes), "response_bytes", "ResponseTooLarge")
+
+
+def test_tuples_deeper_than_the_stack(send):
+    def deeper(at):
+        value = ref(at)
+        for _ in range(30):
+            value = {"$tuple": [value]}
+        return [["literal", value]]
+
+    nodes = diamond([["literal", {"$tuple": [1]}]], deeper, levels=200)
+    answered = send([*nodes, ["literal", {"$set": [ref(200)]}]])
+    refused(answered, "depth", "MessageTooDeep")
+
+
+def test_texts_that_are_made(send):
+    text = ["literal", "a" * 1_000_000]
+    answered = send([text, *[["operator", "add", [ref(0), ref(0)]]] * 200])
+    refused(answered, "response_bytes", "ResponseTooLarge")
+    answered = send([text, ["literal", [ref(0)] * 3], ["literal", ","], *[method(2, "join", ref(1))] * 100])
+    refused(answered, "response_bytes", "ResponseTooLarge")
+    assert send([text, ["literal", [ref(0)] * 100], method(0, "join", ref(1))]).code == "ValueError"
+
+
+def test_one_output_many_times(send):
+    tracemalloc.start()
+    answered = send([["literal", "a" * 1_000_000]], outputs=[0] * 1_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert answered.code == "ResponseTooLarge"
+    assert peak < 3 * DEFAULT.response_bytes
+
+
+def test_one_description_many_times(send, monkeypatch):
+    from django_rpc.server import evaluate
+
+    made = []
+    monkeypatch.setattr(
+        evaluate, "describe_models", lambda *args, make=evaluate.describe_models: made.append(1) or make(*args)
+    )
+    assert send([["schema", []]] * 200, outputs=[0]).error is None
+    assert len(made) == 1
+
+
+def test_joins(send):
+    path = "__".join(["lines", "order"] * 17)
+    for nodes in (
+        [["source", "shop.Order"], method(0, "filter", **{f"{path}__id__gt": 0}), method(1, "count")],
+        [["source", "shop.Order"], method(0, "values_list", f"{path}__id", flat=True)],
+        [["source", "shop.Order"], ["rows", 0, [f"{path}__id"]]],
+    ):
+        refused(send(nodes), "joins")
+
+
+def test_texts_of_the_database_that_are_read(send, settings_of_server):
+    settings_of_server(LIMITS={"response_bytes": 100_000}, CLIENTS={"anonymous": {}})
+    big = expr("Case", expr("When", {"$q": ["AND", False, [["id__gt", 1]]]}, expr("Value", "a" * 50_000)))
+    for last in (["rows", 2, ["id", "x"]], method(2, "values_list", "x"), method(2, "last")):
+        answered = send([CUSTOMERS, method(0, "annotate", x=big), method(1, "order_by", "id"), last])
+        assert answered.code == ("answered" if last[2] == "last" else "ResponseTooLarge"), answered.text[:300]
+
+
+# Searches
+
+
+CATASTROPHES = ["(a+)+$", "(a|a)*$", "(a*)*b", "^(([a-z])+.)+[A-Z]([a-z])+$", "(.*a){25}"]
+
+
+@pytest.mark.parametrize("pattern", CATASTROPHES)
+def test_catastrophic_searches(send, settings_of_server, pattern):
+    settings_of_server(LIMITS={"seconds": 0.7}, CLIENTS={"anonymous": {}})
+    nodes = [
+        CUSTOMERS,
+        method(0, "annotate", x=expr("Value", "a" * 60 + "!")),
+        method(1, "filter", x__regex=pattern),
+        method(2, "count"),
+    ]
+    answered = send(nodes)
+    assert answered.error is None or answered.code in ("DeadlineExceeded", "OperationalError"), answered.text
+    assert answered.seconds < 5
+
+
+def test_a_search_is_a_search(send):
+    Customer.objects.filter(pk=1).update(name="Zoë (1)")
+    for lookup, pattern, found in (
+        ("regex", r"^Zo. \(\d\)$", 1),
+        ("iregex", "^ZOË", 1),
+        ("regex", "^zoë", 0),
+        ("regex", "[", None),
+    ):
+        answered = send([CUSTOMERS, method(0, "filter", **{f"name__{lookup}": pattern}), method(1, "count")])
+        assert answered.code == "OperationalError" or answered.output == found or found is None, answered.text
+
+
+@pytest.mark.parametrize(
+    ("name", "args"), [("Repeat", ["name", 10**9]), ("LPad", ["name", 10**9]), ("RPad", ["name", 10**9])]
+)
+def test_texts_that_the_database_makes(send, name, args, settings_of_server):
+    settings_of_server(LIMITS={"seconds": 3}, CLIENTS={"anonymous": {}})
+    nodes = [
+        CUSTOMERS,
+        method(0, "annotate", x=expr("Length", expr(name, *args))),
+        method(1, "values_list", "x"),
+        ["item", 2, 0],
+    ]
+    answered = send(nodes)
+    assert answered.code in ("OperationalError", "DataError", "DeadlineExceeded"), answered.text[:200]
+    assert answered.seconds < 8
+
+
+# What exhausts a parser
+
+HOSTILE_BYTES = {
+    "depth": b'{"v":1,"id":"x","nodes":[["literal",' + b"[" * 100_000 + b"]" * 100_000 + b"]]}",
+    "depth in a text": b'{"v":1,"id":"x","outputs":[0],"nodes":[["literal","' + b"[" * 100_000 + b'\\""]]}',
+    "ten megabytes of digits": b'{"v":1,"id":"x","outputs":[0],"nodes":[["literal",' + b"9" * 10_000_000 + b"]]}",
+    "digits in a tag": written([["literal", {"$int": "9" * 3_000_000}]]),
+    "a decimal": written([["literal", {"$decimal": "1e999999999"}]]),
+    "a decimal of digits": written([["literal", {"$decimal": "9" * 3_000_000}]]),
+    "an exponent": b'{"v":1,"id":"x","outputs":[0],"nodes":[["literal",1e999999999]]}',
+    "keys twice": b'{"v":1,"v":2,"id":"x","outputs":[0],"nodes":[["literal",1]]}',
+    "many keys": b'{"v":1,"id":"x","outputs":[0],"nodes":[["literal",{' + b'"a":1,' * 100_000 + b'"a":1}]]}',
+    "a forward reference": written([["literal", ref(0)]]),
+    "itself": written([["method", 0, "count", [], {}]]),
+    "half a character": b'{"v":1,"id":"x","outputs":[0],"nodes":[["literal","\\ud800"]]}',
+    "no UTF-8": b'{"v":1,"id":"x","outputs":[0],"nodes":[["literal","\xff"]]}',
+    "too many nodes": written([["literal", 1]] * 10_001),
+    "too many outputs": written([["literal", 1]], outputs=[0] * 10_001),
+    "nothing": b"",
+    "a pickle": b"\x80\x04cos\nsystem\n(S'true'\ntR.",
+    "jsonpickle": written(
+        [["literal", {"py/object": "django.db.models.query_utils.Q", "py/reduce": ["os.system", "true"]}]]
+    ),
+    "yaml": b"!!python/object/apply:os.system ['true']",
+    "another version": b'{"v":2,"id":"x","nodes":[],"outputs":[]}',
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE_BYTES)
+def test_bytes_that_exhaust_a_parser(send, what):
+    tracemalloc.start()
+    answered = send(HOSTILE_BYTES[what])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    allowed = {
+        "depth": "MessageTooDeep",
+        "depth in a text": "answered",
+        "keys twice": "VersionMismatch",
+        "many keys": "answered",
+        "jsonpickle": "answered",  # a dict like any other
+        "a forward reference": "ForwardReference",
+        "itself": "ForwardReference",
+        "another version": "VersionMismatch",
+        **dict.fromkeys(("too many nodes", "too many outputs"), "TooManyNodes"),
+        **dict.fromkeys(("digits in a tag", "a decimal", "a decimal of digits"), "BadValue"),
+    }
+    assert answered.code in (allowed.get(what, "BadMessage"), "BadValue"), answered.text[:300]
+    assert answered.statements == []
+    assert answered.seconds < 3
+    assert peak < 12 * len(HOSTILE_BYTES[what]) + 5_000_000
+
+
+def test_the_budget_of_a_chain_is_in_proportion_to_it(send):
+    """A long chain is no attack: it is answered."""
+    begun = time.monotonic()
+    nodes = [CUSTOMERS, *[method(at, "filter", id__gt=0) for at in range(200)]]
+    assert send([*nodes, method(200, "count")]).output == 40
+    assert time.monotonic() - begun < 20
