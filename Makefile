@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 
-.PHONY: chaos conformance help venv demo demo-admin test lint bench clean
+.PHONY: chaos soak conformance help venv demo demo-admin test lint bench clean
 
 help:
 	@echo "make venv   a virtual environment in $(VENV) (redone when pyproject.toml changes)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test   linters, types, import rules, tests"
 	@echo "make conformance  Django's own ORM tests through mirrors: LABELS=\"basic lookup\", WRITE=1 for docs/conformance.md"
 	@echo "make chaos  a load of calls while everything breaks, twice 120 s (SECONDS=20: shorter), and whether the books balance"
+	@echo "make soak   200,000 calls (CALLS=...), and what both ends hold before and after"
 	@echo "make bench  every figure beside its reference"
 	@echo "make clean  remove what these made"
 
@@ -50,6 +51,9 @@ conformance: $(READY)
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --broker redis --seconds $(or $(SECONDS),120)
 	$(BIN)/python -m tests.chaos --broker rabbitmq --seconds $(or $(SECONDS),120)
+
+soak: $(READY)
+	$(BIN)/python -m tests.soak --calls $(or $(CALLS),200000)
 
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks

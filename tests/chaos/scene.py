@@ -50,7 +50,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a worker holds, with its processes."""
+    """What a process holds, with those that it has started."""
 
     processes: int
     threads: int
@@ -59,9 +59,9 @@ class Footprint:
     memory: int  # MB, each process's own
 
     @classmethod
-    def of(cls, pid: int) -> Footprint:
+    def of(cls, pid: int, *, alone: bool = False) -> Footprint:
         main = psutil.Process(pid)
-        family = [main, *main.children(recursive=True)]
+        family = [main, *([] if alone else main.children(recursive=True))]
         memory = sum(process.memory_full_info().uss for process in family)
         return cls(
             len(family),
