@@ -127,7 +127,8 @@ class _Saving:
         _, changed = answer
         instance, connection = self.instance, connections[self.using]
         if self.pending is not None:
-            self.pending.settle(loaded_value(self.fields[self.key], changed[self.key], connection))
+            key = self.fields.get(self.key)  # a composite key is no field: its parts are given
+            self.pending.settle(None if key is None else loaded_value(key, changed.get(self.key), connection))
         for attname, value in changed.items():
             if attname in self.fields and self._is_as_saved(attname):
                 self._set(attname, loaded_value(self.fields[attname], value, connection))

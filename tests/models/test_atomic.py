@@ -478,6 +478,48 @@ def test_a_block_of_another_kind_of_database(remote):
         pass
 
 
+def test_a_key_of_once_goes_around_the_block(local, remote, shop_data, messages):
+    def work():
+        with django_rpc.once("fresh-tags"), django_rpc.atomic("rpc"):
+            first = remote.Tag.objects.create(name="fresh")
+            remote.Tag.objects.create(name="fresher")
+        return first.pk
+
+    assert work() == work()  # the second time, it is the answer that is kept
+    assert local.Tag.objects.filter(name__startswith="fresh").count() == 2
+    with pytest.raises(NotSentYet, match="goes around the block"), django_rpc.atomic("rpc"), django_rpc.once("inner"):
+        remote.Tag.objects.create(name="inner")
+
+
+def test_what_the_client_may_not_do_undoes_the_block(local, remote, shop_data, monkeypatch):
+    from django.core.exceptions import PermissionDenied
+
+    from django_rpc.demo.server.shop import rpc
+
+    monkeypatch.setattr(rpc.TagRpc, "has_permission", lambda self, request, operation: operation == "read")
+    ada = customer(remote)
+    with pytest.raises(PermissionDenied) as caught, django_rpc.atomic("rpc"):
+        ada.save()
+        remote.Tag.objects.create(name="fresh")
+    assert "Tag.save(name='fresh')" in caught.value.__notes__[0]
+    assert ada.pk is None
+    assert not local.Customer.objects.filter(name="Ada").exists()
+
+
+def test_canned_answers(remote):
+    from django_rpc.test import canned_answers
+
+    with canned_answers() as answers:
+        answers.value("Tag.save(*)", {"id": 7})
+        answers.value("Order.save(*)", None)
+        answers.value("*Tag.objects.get(pk=3).delete()*", (1, {"shop.Tag": 1}))
+        with django_rpc.atomic("rpc"):
+            tag = remote.Tag.objects.create(name="fresh")
+            order = remote.Order.objects.create(customer_id=1)
+            deleted = remote.Tag(pk=3).delete()
+    assert (tag.pk, order.pk, deleted[0]) == (7, None, 1)
+
+
 def test_an_empty_block_sends_nothing(messages, remote):
     with messages() as sent, django_rpc.atomic("rpc"):
         pass
