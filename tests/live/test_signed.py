@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from django_rpc.client import errors
 from django_rpc.client.session import Options, Output, Session
+from django_rpc.client.unit import Unit, opened
+from django_rpc.graph.delayed import Delayed
 from django_rpc.graph.node import Method, Source
 
 from .conftest import addresses, run_service
@@ -79,6 +81,22 @@ def test_signed_calls_and_copies_of_them(shop, monkeypatch):
     answers = [recorder.again() for _ in range(4)] + [recorder.again(token=None), recorder.again(token="a.b.c")]
     assert len(set(answers)) == 1
     assert b'"RequestRefused"' in answers[0]
+
+
+def test_a_unit_of_work_is_one_signed_message(shop, monkeypatch):
+    tags = Source(model="shop.Tag", service="rpc")
+    unit, session = Unit("rpc"), shop()
+    with opened(unit):
+        made = unit.add(Delayed(Method(tags, "create", (), {"name": "signed-unit"})))
+        deleted = unit.add(Delayed(Method(Method(tags, "filter", (), {"name": "signed-unit"}), "delete")))
+        with pytest.raises(errors.NotSentYet):
+            made.result()
+    recorder = Recorder(session.transport)
+    monkeypatch.setattr(Session, "transport", recorder)
+    unit.send(session)
+    assert made.result().values[made.result().fields.index("name")] == "signed-unit"
+    assert deleted[0] == 1
+    assert recorder.token
 
 
 @pytest.mark.parametrize("changes", [{"CLIENT": None, "KEY": None}, {"SERVICE": "billing"}, {"KEY_ID": "hs"}], ids=str)
