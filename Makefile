@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 
-.PHONY: chaos soak conformance help venv demo demo-admin test lint bench clean
+.PHONY: attacks fuzz chaos soak conformance help venv demo demo-admin test lint bench clean
 
 help:
 	@echo "make venv   a virtual environment in $(VENV) (redone when pyproject.toml changes)"
@@ -15,6 +15,8 @@ help:
 	@echo "make conformance  Django's own ORM tests through mirrors: LABELS=\"basic lookup\", WRITE=1 for docs/conformance.md"
 	@echo "make chaos  a load of calls while everything breaks, twice 120 s (SECONDS=20: shorter), and whether the books balance"
 	@echo "make soak   200,000 calls (CALLS=...), and what both ends hold before and after"
+	@echo "make fuzz   broken and hostile messages for SECONDS=600; ATHERIS=1: guided by the code that they reach"
+	@echo "make attacks  each defence taken out, and its tests required to fail: docs/security.md (WRITE=1)"
 	@echo "make bench  every figure beside its reference"
 	@echo "make clean  remove what these made"
 
@@ -57,6 +59,12 @@ soak: $(READY)
 
 bench: $(BENCH_READY)
 	$(BIN)/python -m benchmarks
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.attacks.fuzz --seconds $(or $(SECONDS),600) $(if $(ATHERIS),--atheris)
+
+attacks: $(READY)
+	$(BIN)/python -m tests.attacks $(if $(WRITE),--write)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["DEFENCES", "Defence"]
 
 
-@dataclass(frozen=True)
-class Defence:
+class Defence(NamedTuple):
     """``take_out(monkeypatch)`` leaves the server without it."""
 
     what: str
     take_out: Callable[[Any], None]
 
 
-def _names(monkeypatch: Any) -> None:
-    from django_rpc.server.policy import Policy
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    return None
 
-    monkeypatch.setattr(Policy, "blocked", lambda self, names, opts, query=None: None)
+
+def _without(*targets: str, instead: Any = _nothing) -> Callable[[Any], None]:
+    """Each target, a dotted path, does ``instead``."""
+
+    def take_out(monkeypatch: Any) -> None:
+        for target in targets:
+            monkeypatch.setattr(target, instead)
+
+    return take_out
 
 
 def _audit(monkeypatch: Any) -> None:
@@ -29,7 +37,111 @@ def _audit(monkeypatch: Any) -> None:
     monkeypatch.setattr(AuditedCompiler, "compile", lambda self, node: super(AuditedCompiler, self).compile(node))
 
 
+def _joins(monkeypatch: Any) -> None:
+    from django_rpc.server.audit import AuditedCompiler
+
+    monkeypatch.delattr(AuditedCompiler, "get_from_clause")
+
+
+def _claims(monkeypatch: Any) -> None:
+    from django_rpc.server.evaluate import evaluator
+
+    real = evaluator.Evaluator.claimed
+
+    def claimed(self: Any, value: Any) -> Any:
+        found = real(self, value)
+        found.__dict__.pop("refresh_from_db", None)
+        return found
+
+    monkeypatch.setattr(evaluator.Evaluator, "claimed", claimed)
+
+
+def _replace(monkeypatch: Any) -> None:
+    def by_manager(ev: Any, relation: Any, targets: Any, options: Any) -> None:
+        relation.manager.set(targets, **options)
+
+    monkeypatch.setattr("django_rpc.server.evaluate.relations._replace", by_manager)
+
+
+def _ignore(monkeypatch: Any) -> None:
+    monkeypatch.setattr(
+        "django_rpc.server.evaluate.save._on_conflict",
+        lambda ev, exposure, node: {"ignore_conflicts": True} if node.on_conflict else {},
+    )
+
+
+_SERVER = "django_rpc.server"
+_EVALUATE = f"{_SERVER}.evaluate"
 DEFENCES: dict[str, Defence] = {
-    "names": Defence("names are resolved as if hidden ones were not there", _names),
+    "names": Defence("hidden names are unknown ones", _without(f"{_SERVER}.policy.Policy.blocked")),
     "audit": Defence("columns and tables of the compiled query are checked", _audit),
+    "rows": Defence("a table is narrowed to the client's rows", _without(f"{_SERVER}.audit.AuditedCompiler.narrowed")),
+    "identifiers": Defence(
+        "names match a pattern, before the ORM sees them",
+        _without("django_rpc.graph.arguments.check_path", "django_rpc.graph.arguments.check_identifier"),
+    ),
+    "references": Defence(
+        "names that come by references are checked as well",
+        _without(f"{_EVALUATE}.methods.check_references", f"{_SERVER}.expressions._check_references"),
+    ),
+    "free": Defence(
+        "an annotation takes the place of no attribute",
+        _without(f"{_EVALUATE}.queries.check_free", f"{_EVALUATE}.prefetch.check_free"),
+    ),
+    "saved": Defence(
+        "expressions that save() writes are checked",
+        _without(f"{_EVALUATE}.writes.check_expression", f"{_EVALUATE}.save.check_expression"),
+    ),
+    "writable": Defence(
+        "what may be set is apart from what may be read", _without(f"{_EVALUATE}.writes.check_writable")
+    ),
+    "targets": Defence("foreign keys lead to rows that the client sees", _without(f"{_EVALUATE}.writes.check_target")),
+    "confirm": Defence(
+        "what was written is a row that the client sees",
+        _without(f"{_EVALUATE}.writes.confirm", f"{_EVALUATE}.save.confirm"),
+    ),
+    "related": Defence("set() and clear() are among the client's rows", _replace),
+    "ignored": Defence("no ignored conflicts where a client sees some rows", _ignore),
+    "claims": Defence("an instance that a client names holds what it said, and no more", _claims),
+    "texts": Defence(
+        "errors hold no text of an instance, a database or a path",
+        _without(f"{_SERVER}.errors._message", instead=lambda error, code: str(error)),
+    ),
+    "nesting": Defence("queries and expressions are counted as written out", _without(f"{_EVALUATE}.check_nesting")),
+    "parts": Defence("parts of SQL are counted", _without(f"{_SERVER}.budget.Budget.count_parts")),
+    "sizes": Defence(
+        "values are measured as written out",
+        _without(f"{_EVALUATE}.sizes.Sizes.check", instead=lambda self, value: value),
+    ),
+    "made": Defence("texts that a request makes are counted", _without(f"{_EVALUATE}.sizes.Sizes.count")),
+    "joins": Defence("the tables of a query are counted", _joins),
+    "outputs": Defence(
+        "several outputs are measured one by one",
+        _without("django_rpc.wire.codec._outputs", instead=lambda packed, limits: packed),
+    ),
+    "once": Defence(
+        "a description is made once",
+        _without(f"{_EVALUATE}.evaluator.Evaluator.once", instead=lambda self, key, make: make()),
+    ),
+    "depth": Defence("the depth of a message, before it is parsed", _without("django_rpc.wire.codec.check_depth")),
+    "digits": Defence(
+        "the digits of a number",
+        _without("django_rpc.wire.tags._DECIMAL", instead=re.compile("$^")),
+    ),
+    "searches": Defence("searches on SQLite end", _without(f"{_SERVER}.sqlite.bound")),
+    "foreign": Defence("Celery's own callbacks are refused", _without("django_rpc.celery.task._FOREIGN", instead=())),
+    "replies": Defence(
+        "a reply goes to the list of its request",
+        _without("django_rpc.celery.task.reply_key", instead=functools.partial(lambda key: key)),
+    ),
+    "logs": Defence(
+        "claims are made harmless for a log", _without(f"{_SERVER}.handler._harmless", instead=lambda text: text)
+    ),
+    "signature": Defence(
+        "a request is what was signed",
+        _without(f"{_SERVER}.authenticate.authenticate"),
+    ),
+    "replays": Defence(
+        "a token is good once", _without(f"{_SERVER}.replays.begin", instead=lambda *args, **kwargs: False)
+    ),
 }

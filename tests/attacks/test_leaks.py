@@ -1,0 +1,159 @@
+"""What errors, descriptions, names and time tell: of what a client may not see, nothing."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+
+import pytest
+
+from django_rpc.celery import task
+from django_rpc.demo.server.shop.models import Customer
+from django_rpc.server import ModelRpc
+from django_rpc.server.errors import report
+
+from .conftest import expr, method, ref, written
+
+CUSTOMERS = ["source", "shop.Customer"]
+DAY = {"$date": "2024-01-01"}
+FIRST = ["literal", {"$instance": ["shop.Customer", {"id": 1}]}]
+#: Python's and Django's own names on instances, managers and querysets.
+INTERNAL = (
+    "__class__ __dict__ __init__ __globals__ _meta _state _default_manager objects save_base full_clean from_db delete "
+    "get_deferred_fields query _result_cache db model pk.__class__ name.upper refresh_from_db DoesNotExist"
+).split()
+
+
+@pytest.fixture(autouse=True)
+def rows(shop_data):
+    pass
+
+
+@pytest.mark.parametrize("name", INTERNAL)
+def test_internal_names_are_unknown_names(send, name):
+    """As an attribute, as a method that is called, and as one of the closed vocabulary."""
+    for make in (
+        lambda n: [FIRST, ["attr", 0, n]],
+        lambda n: [CUSTOMERS, ["call", 0, n, [], {}]],
+        lambda n: [FIRST, ["call", 0, n, [], {}]],
+        lambda n: [CUSTOMERS, method(0, n)],
+        lambda n: [["function", n, [], {}, False]],
+    ):
+        there, nowhere = send(make(name)), send(make("nope" if name.isidentifier() and name[0] != "_" else "_nope"))
+        if make(name)[-1][0] == "method" and name == "delete":
+            continue  # which is a method of the vocabulary
+        assert there.code == nowhere.code, there.text
+        assert there.data_statements == nowhere.data_statements or there.code == "AttributeError"
+
+
+@pytest.mark.parametrize("nodes", [
+    [CUSTOMERS, method(0, "create", name="x", email="clara.egorov.1@example.com", city="x", joined=DAY)],
+    [CUSTOMERS, method(0, "annotate", x=expr("Cast", "name", output_field=expr("UUIDField"))), method(1, "first")],
+    [CUSTOMERS, method(0, "filter", name__regex="("), method(1, "count")],
+    [CUSTOMERS, method(0, "filter", id=10**40)],
+    [CUSTOMERS, method(0, "create", name=expr("F", "city"))],
+    [CUSTOMERS, method(0, "aggregate", x=expr("Sum", expr("Count", "orders")))],
+    [CUSTOMERS, method(0, "filter", orders=ref(0)), method(1, "count")],
+])  # fmt: skip
+def test_errors_hold_nothing_of_the_service(send, nodes):
+    answered = send(nodes)
+    for part in ("SELECT", "INSERT", "shop_customer", "UNIQUE", "duplicate key", "Traceback", "/", "sqlite", "psycopg"):
+        assert part not in answered.text.partition('"outputs"')[2], answered.text
+
+
+def test_an_error_of_a_file_holds_no_path():
+    told = report(FileNotFoundError(2, "No such file", "/srv/of-the-service/secret.txt"))
+    assert "/srv" not in told.message
+
+
+def test_a_description_names_nothing_hidden(send, registered):
+    class NarrowRpc(ModelRpc):
+        fields = ["id", "name"]
+
+    registered(Customer, NarrowRpc)
+    for labels in ([], ["shop.Customer"], ["shop.Customer", "auth.User"]):
+        text = send([["schema", labels]]).text
+        assert "secret_note" not in text
+        assert "auth.User" not in text
+        assert '"credit"' not in text
+    (described,) = [
+        one for one in send([["schema", ["shop.Customer"]]]).output["models"] if one["model"] == "shop.Customer"
+    ]
+    assert {field["name"] for field in described["fields"]} == {"id", "name"}
+
+
+def test_sql_is_not_told(send, settings_of_server):
+    settings_of_server(SHOW_SQL=False, CLIENTS={"anonymous": {}})
+    count = [CUSTOMERS, method(0, "count")]
+    assert "trace" not in send(count, trace=True).answer
+    for asking in ("profile", "explain"):
+        assert "SELECT" not in send(count, asking=asking, trace=True).text
+    assert send([CUSTOMERS, method(0, "explain")]).code == "NotSupportedError"
+
+
+def test_hidden_and_unknown_take_the_same_time(send):
+    """No query for either; the times are of one kind."""
+    times = {}
+    for name in ("secret_note", "secret_nope"):
+        answers = [send([CUSTOMERS, method(0, "filter", **{name: "x"}), method(1, "count")]) for _ in range(60)]
+        assert not any(answered.statements for answered in answers)
+        times[name] = statistics.median(answered.seconds for answered in answers)
+    assert 0.4 < times["secret_note"] / times["secret_nope"] < 2.5
+
+
+def test_a_log_has_one_line_a_record(send, caplog):
+    caplog.set_level(logging.DEBUG)
+    evil = "x\n2026-01-01 ERROR forged\x1b[31m\u202e"
+    claims = {"host": evil, "name": evil, "process": 1, "called_at": 0}
+    send(written([CUSTOMERS, method(0, "get", pk=-1)], client=claims))
+    send(written([CUSTOMERS, method(0, "nope")], client=claims))
+    send(b"nonsense", None, evil)
+    send(b"nonsense", evil, evil)
+    assert caplog.records
+    for record in caplog.records:
+        if record.name.startswith("django_rpc"):
+            assert "\n" not in record.getMessage()
+            for value in vars(record).values():
+                assert not isinstance(value, str) or ("forged\x1b" not in value and len(value) < 5_000)
+
+
+# What comes by Celery
+
+
+class Envelope:
+    """The context of a task as a worker makes it of a message's headers."""
+
+    is_eager = True
+    delivery_info = None
+    headers = None
+
+    def __init__(self, **given):
+        self.id = "t-1"
+        self.callbacks = self.errbacks = self.chain = self.chord = None
+        vars(self).update(given)
+
+
+@pytest.mark.parametrize("name", ["callbacks", "errbacks", "chain", "chord"])
+def test_foreign_tasks_in_the_envelope(name):
+    envelope = Envelope(**{name: [{"task": "os.system", "args": ["true"]}]})
+    sending = task._answer(envelope, written([CUSTOMERS, method(0, "delete")]).decode(), None, None)
+    assert b"BadRequest" in sending.answer
+    assert getattr(envelope, name) is None
+    assert Customer.objects.exists()
+
+
+@pytest.mark.parametrize("text", [None, 5, ["x"], {"a": 1}, "\ud800", "", "\0"])
+def test_what_is_no_text(text):
+    sending = task._answer(Envelope(), text, None, None)
+    sending.finish()
+    assert b'"code":"BadMessage"' in sending.answer
+
+
+@pytest.mark.parametrize(
+    "key", ["celery", "django_rpc:reply:of-another", "unacked", "django_rpc:reply:t-1\n", "", None, 5]
+)
+def test_a_reply_goes_to_the_list_of_its_request_alone(key):
+    lists = task._Lists(None, "redis://nowhere/")
+    assert lists.of("t-1", key) is None
+    assert lists.of("t 1\r\nFLUSHALL", "django_rpc:reply:t 1\r\nFLUSHALL") is None
+    assert lists.of("t-1", "django_rpc:reply:t-1") is not None
