@@ -37,10 +37,10 @@ def _audit(monkeypatch: Any) -> None:
     monkeypatch.setattr(AuditedCompiler, "compile", lambda self, node: super(AuditedCompiler, self).compile(node))
 
 
-def _joins(monkeypatch: Any) -> None:
-    from django_rpc.server.audit import AuditedCompiler
+def _signature(monkeypatch: Any) -> None:
+    from django_rpc.wire import signing
 
-    monkeypatch.delattr(AuditedCompiler, "get_from_clause")
+    monkeypatch.setattr(signing, "_checked", lambda token, *args, **kwargs: signing._unchecked(token)[1])
 
 
 def _claims(monkeypatch: Any) -> None:
@@ -114,7 +114,6 @@ DEFENCES: dict[str, Defence] = {
         _without(f"{_EVALUATE}.sizes.Sizes.check", instead=lambda self, value: value),
     ),
     "made": Defence("texts that a request makes are counted", _without(f"{_EVALUATE}.sizes.Sizes.count")),
-    "joins": Defence("the tables of a query are counted", _joins),
     "outputs": Defence(
         "several outputs are measured one by one",
         _without("django_rpc.wire.codec._outputs", instead=lambda packed, limits: packed),
@@ -137,10 +136,7 @@ DEFENCES: dict[str, Defence] = {
     "logs": Defence(
         "claims are made harmless for a log", _without(f"{_SERVER}.handler._harmless", instead=lambda text: text)
     ),
-    "signature": Defence(
-        "a request is what was signed",
-        _without(f"{_SERVER}.authenticate.authenticate"),
-    ),
+    "signature": Defence("a request is what was signed", _signature),
     "replays": Defence(
         "a token is good once", _without(f"{_SERVER}.replays.begin", instead=lambda *args, **kwargs: False)
     ),

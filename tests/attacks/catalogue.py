@@ -1,0 +1,236 @@
+"""The attacks: what each is, how it is stopped, the tests that prove it, the defences that are taken out for it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["CATALOGUE", "Attack", "table"]
+
+
+class Attack(NamedTuple):
+    """``tests`` are ``file::function`` of this folder, or with a path; ``proofs``: (defence, what fails without it)."""
+
+    what: str
+    stopped: str
+    tests: tuple[str, ...]
+    proofs: tuple[tuple[str, str], ...] = ()
+
+
+_NAMES = "test_hidden_names.py::test_hidden_is_like_unknown_and_runs_no_sql"
+_GROWTH, _WRITES, _LEAKS = "test_growth.py::", "test_writes.py::", "test_leaks.py::"
+_SIGNED = "tests/server/test_signed_requests.py::"
+
+CATALOGUE = [
+    Attack(
+        "a hidden field in any of 142 paths: filter, Q, order_by, values, annotate, aggregate, F, Subquery, Window, "
+        "FilteredRelation, Prefetch, union arms, updates, in_bulk, dates, maps, functions",
+        "a hidden name is an unknown one, in the same words and with no SQL; the compiled query is checked once more",
+        (
+            _NAMES,
+            "test_hidden_names.py::test_the_audit_alone_refuses_it",
+            "test_hidden_names.py::test_without_the_defences_it_succeeds",
+        ),
+        (("names", f"{_NAMES}[order_by]"), ("names", f"{_NAMES}[filter]")),
+    ),
+    Attack(
+        "a way that nobody thought of",
+        "every kind of node, tag, method and expression has a probe; the audit needs no list of ways",
+        (
+            "test_probes.py::test_every_kind_of_node_has_a_probe",
+            "test_probes.py::test_a_denied_name_in_each_kind_of_node",
+            "test_probes.py::test_a_denied_function_is_an_unknown_one",
+            "test_probes.py::test_every_tag_has_a_probe",
+            "test_probes.py::test_a_broken_value_is_refused_by_the_decoder",
+            "test_probes.py::test_a_hidden_name_in_each_argument_of_each_method",
+            "test_probes.py::test_a_hidden_name_in_each_expression",
+            "test_probes.py::test_every_operator_takes_only_plain_values",
+            "test_probes.py::test_the_probes_are_bytes",
+        ),
+        (("names", "test_probes.py::test_a_denied_name_in_each_kind_of_node[rows]"),),
+    ),
+    Attack(
+        "words that become SQL: the CVEs of Django's ORM of 2020 to 2026, `_connector`, aliases, kinds of Trunc, "
+        "options of explain, templates, output fields",
+        "names match a pattern and words are of a closed list when the message is decoded; those that come by a "
+        "reference when its value is there; a system check warns of a Django with known holes",
+        (
+            "test_injection.py::test_it_is_refused_and_no_sql_runs",
+            "test_injection.py::test_a_name_that_comes_by_a_reference",
+            "test_injection.py::test_keys_of_json_are_data",
+            "test_injection.py::test_a_text_is_a_text",
+            "test_injection.py::test_an_old_django_is_an_error_of_the_checks",
+        ),
+        (
+            ("identifiers", "test_injection.py::test_it_is_refused_and_no_sql_runs[CVE-2021-35042]"),
+            ("references", "test_injection.py::test_a_name_that_comes_by_a_reference"),
+        ),
+    ),
+    Attack(
+        "a hidden value copied into a readable field by `F` in save() or in defaults",
+        "expressions that the server's own save() will write are checked as those of update()",
+        (f"{_WRITES}test_a_hidden_value_is_not_copied_by_a_save",),
+        (("saved", f"{_WRITES}test_a_hidden_value_is_not_copied_by_a_save"),),
+    ),
+    Attack(
+        "mass assignment: fields that may not be set, keys, what is no field",
+        "writable fields are apart from readable ones, in each way to write",
+        (f"{_WRITES}test_what_may_not_be_set",),
+        (("writable", f"{_WRITES}test_what_may_not_be_set[city]"),),
+    ),
+    Attack(
+        "`annotate(pk=7)`, and then delete(): an annotation that makes another row of an instance",
+        "annotations and `to_attr` take the place of no attribute",
+        (f"{_WRITES}test_an_annotation_does_not_make_another_row",),
+        (("free", f"{_WRITES}test_an_annotation_does_not_make_another_row"),),
+    ),
+    Attack(
+        "rows of others: joins three deep in both directions, counts, subqueries",
+        "each table is narrowed to the client's rows where it enters the query",
+        (
+            f"{_WRITES}test_rows_of_others_through_three_relations",
+            f"{_WRITES}test_rows_of_others_in_a_count_and_in_a_subquery",
+        ),
+        (("rows", f"{_WRITES}test_rows_of_others_in_a_count_and_in_a_subquery"),),
+    ),
+    Attack(
+        "writes to rows of others: set() and clear() of relations, insert with ignored conflicts, foreign keys",
+        "relations change among the client's rows; what was written is looked at before the commit",
+        (
+            f"{_WRITES}test_rows_of_others_stay_related",
+            f"{_WRITES}test_rows_of_others_stay_related_by_a_foreign_key",
+            f"{_WRITES}test_a_row_is_not_inserted_for_others",
+            f"{_WRITES}test_a_foreign_key_to_a_row_of_others",
+        ),
+        (
+            ("related", f"{_WRITES}test_rows_of_others_stay_related"),
+            ("ignored", f"{_WRITES}test_a_row_is_not_inserted_for_others"),
+            ("confirm", f"{_WRITES}test_a_row_is_not_inserted_for_others"),
+            ("targets", f"{_WRITES}test_a_foreign_key_to_a_row_of_others"),
+        ),
+    ),
+    Attack(
+        "errors as leaks: SQL, tables, paths, the text of an instance",
+        "texts of databases, files and instances are replaced; an instance that a client names loads nothing",
+        (
+            f"{_LEAKS}test_errors_hold_nothing_of_the_service",
+            f"{_LEAKS}test_an_error_of_a_file_holds_no_path",
+            f"{_WRITES}test_the_text_of_a_row_of_others",
+        ),
+        (
+            ("texts", f"{_LEAKS}test_an_error_of_a_file_holds_no_path"),
+            ("texts+claims", f"{_WRITES}test_the_text_of_a_row_of_others"),
+        ),
+    ),
+    Attack(
+        "names of hidden things in descriptions, SQL in traces, time",
+        "a description holds what a query could name; SQL only where SHOW_SQL is on; neither name runs a query",
+        (
+            f"{_LEAKS}test_a_description_names_nothing_hidden",
+            f"{_LEAKS}test_sql_is_not_told",
+            f"{_LEAKS}test_hidden_and_unknown_take_the_same_time",
+        ),
+    ),
+    Attack(
+        "calling anything: `__class__`, `_meta`, `save_base`, dotted names",
+        "closed vocabulary, methods registered one by one; all others are unknown names",
+        (f"{_LEAKS}test_internal_names_are_unknown_names",),
+    ),
+    Attack(
+        "queries, expressions, annotations and lists that name each other twice, 40 levels deep",
+        "they are counted as written out before anything runs (limits `subqueries`, `steps`, `response_bytes`)",
+        tuple(
+            f"{_GROWTH}test_{name}"
+            for name in (
+                *("queries_in_queries", "queries_in_queries_that_are_explained", "many_queries_with_many_in_each"),
+                *("expressions_in_expressions", "annotations_of_annotations", "an_expression_that_is_named_often"),
+                *("lists_of_lists_that_are_compared", "lists_that_are_multiplied", "tuples_deeper_than_the_stack"),
+                *("joins", "the_budget_of_a_chain_is_in_proportion_to_it"),
+            )
+        ),
+        (
+            ("nesting", f"{_GROWTH}test_queries_in_queries"),
+            ("parts", f"{_GROWTH}test_an_expression_that_is_named_often"),
+            ("sizes", f"{_GROWTH}test_lists_of_lists_that_are_compared"),
+        ),
+    ),
+    Attack(
+        "texts made, read and asked for again and again",
+        "all that a request makes, reads and answers is counted (limit `response_bytes`)",
+        tuple(
+            f"{_GROWTH}test_{name}"
+            for name in (
+                *("texts_that_are_made", "one_output_many_times", "one_description_many_times"),
+                *("texts_of_the_database_that_are_read", "texts_that_the_database_makes"),
+            )
+        ),
+        (
+            ("made", f"{_GROWTH}test_texts_that_are_made"),
+            ("once", f"{_GROWTH}test_one_description_many_times"),
+        ),
+    ),
+    Attack(
+        "catastrophic regular expressions",
+        "the database's own time-out; on SQLite a search that ends",
+        (f"{_GROWTH}test_catastrophic_searches", f"{_GROWTH}test_a_search_is_a_search"),
+    ),
+    Attack(
+        "bytes that exhaust a parser; pickle, jsonpickle, YAML",
+        "size and depth before parsing, typed errors, flat memory; only our JSON is read",
+        (f"{_GROWTH}test_bytes_that_exhaust_a_parser",),
+    ),
+    Attack(
+        "envelope tampering: Celery's callbacks, chains and reply addresses",
+        "foreign signatures are refused; a reply goes to the list of its request alone",
+        (
+            f"{_LEAKS}test_foreign_tasks_in_the_envelope",
+            f"{_LEAKS}test_what_is_no_text",
+            f"{_LEAKS}test_a_reply_goes_to_the_list_of_its_request_alone",
+        ),
+        (
+            ("foreign", f"{_LEAKS}test_foreign_tasks_in_the_envelope[chain]"),
+            ("replies", f"{_LEAKS}test_a_reply_goes_to_the_list_of_its_request_alone[celery]"),
+        ),
+    ),
+    Attack(
+        "log poisoning",
+        "claims are escaped and cut",
+        (f"{_LEAKS}test_a_log_has_one_line_a_record",),
+    ),
+    Attack(
+        "unsigned, forged, altered, expired, wrongly addressed requests; confused keys",
+        "one identical refusal before a byte of the graph is read",
+        (f"{_SIGNED}test_one_answer_to_all",),
+        (("signature", f"{_SIGNED}test_one_answer_to_all[forged]"),),
+    ),
+    Attack(
+        "replays",
+        "a token is good once; a request that writes is done once (docs/reliability.md)",
+        (f"{_SIGNED}test_a_replay", f"{_SIGNED}test_a_replayed_write_is_one_write"),
+        (("replays", f"{_SIGNED}test_a_replay"),),
+    ),
+    Attack(
+        "anything at all: random graphs of the vocabulary, broken messages, random bytes",
+        "an oracle: no crash, no hang, no hidden value, only our errors",
+        (
+            "test_fuzz.py::test_graphs_of_the_vocabulary",
+            "test_fuzz.py::test_bytes",
+            "test_fuzz.py::test_the_generator_makes_every_kind_and_some_that_are_answered",
+            "test_fuzz.py::test_the_oracle_sees_a_hidden_value_and_a_change",
+        ),
+    ),
+]
+
+
+def full(test: str) -> str:
+    """The id of a test, from the root of the repository."""
+    return test if test.startswith("tests/") else f"tests/attacks/{test}"
+
+
+def table() -> str:
+    """The table of docs/security.md."""
+    lines = ["| attack | how it is stopped | tests | without the defence |", "| --- | --- | --- | --- |"]
+    for attack in CATALOGUE:
+        tests = ", ".join(f"`{test.rpartition('::')[2]}`" for test in attack.tests)
+        proofs = ", ".join(f"`{name}` out: `{test.rpartition('::')[2]}` failed" for name, test in attack.proofs)
+        lines.append(f"| {attack.what} | {attack.stopped} | {tests} | {proofs or '-'} |")
+    return "\n".join(lines) + "\n"
