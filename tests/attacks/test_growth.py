@@ -192,7 +192,10 @@ def test_a_search_is_a_search(send):
         ("regex", "[", None),
     ):
         answered = send([CUSTOMERS, method(0, "filter", **{f"name__{lookup}": pattern}), method(1, "count")])
-        assert answered.code == "OperationalError" or answered.output == found or found is None, answered.text
+        if found is None:  # which SQLite says in another way than PostgreSQL
+            assert answered.code in ("OperationalError", "DataError"), answered.text
+        else:
+            assert answered.output == found, answered.text
 
 
 @pytest.mark.parametrize(
