@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.figures import awaits, bulk, encoding, graphs, many, round_trip, steps
+from benchmarks.figures import awaits, bulk, canvas, encoding, graphs, many, round_trip, steps
 from benchmarks.harness import QUICK, Effort, Row, Skipped
 from benchmarks.stack import Stack
 
@@ -28,6 +28,7 @@ FIGURES: dict[str, Figure] = {
     "peer": bulk.beside_peer,
     "encoding": encoding.encoding,
     "planning": graphs.planning,
+    "canvas": canvas.canvas,
     "awaits": awaits.awaits,
     "growth": graphs.growth,
     "graphs": graphs.graphs,

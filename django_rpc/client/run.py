@@ -185,6 +185,12 @@ class Run:
                 )
             yield numbers
 
+    def send_first(self) -> None:
+        """Send the messages of the first tick, and those that other services will complete."""
+        for number in self._to_send(next(self.ticks())):
+            self._tell("began", number)
+            self._calls[number] = self.send(number)
+
     def execute(self) -> None:
         try:
             self._execute()
