@@ -193,7 +193,7 @@ def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
     instances = [_instance(ev, model, fields, row) for row in node.rows]
     _check_targets(ev, fields, instances)
     rows = model._base_manager.using(router.db_for_write(model))
-    if any(parent._meta.concrete_model is not model._meta.concrete_model for parent in model._meta.all_parents):
+    if any(parent._meta.concrete_model is not model._meta.concrete_model for parent in model._meta.get_parent_list()):
         rows._insert(instances, fields=fields, using=rows.db, raw=True)  # the child's part alone: save_base(raw=True)
     else:
         rows.bulk_create(instances, **options)
