@@ -44,10 +44,25 @@ def _find(name: str) -> Any:
     return None
 
 
+def _without_items(cls: type[models.F]) -> type[models.F]:
+    """``cls`` without items (``F("name")[0]``), by which Python would list it without an end; equal to ``cls`` itself.
+
+    Not by ``__iter__ = None``: Django takes what has that attribute for something to iterate over.
+    """
+
+    def equal(self: models.F, other: object) -> bool:
+        return type(other) in (cls, made) and self.name == other.name
+
+    def item(self: models.F, key: object) -> None:
+        raise TypeError(f"'{cls.__name__}' object is not iterable")
+
+    made: type[models.F] = type(cls.__name__, (cls,), {"__getitem__": item, "__eq__": equal, "__hash__": cls.__hash__})
+    return made
+
+
 #: Every expression of the vocabulary that this Django has.
 CLASSES: dict[str, Any] = {name: cls for name in EXPRESSIONS if (cls := _find(name)) is not None}
-# Django gives these items (``F("name")[0]``), by which Python would list them without an end.
-CLASSES.update({name: type(name, (CLASSES[name],), {"__iter__": None}) for name in ("F", "OuterRef")})
+CLASSES.update({name: _without_items(CLASSES[name]) for name in ("F", "OuterRef")})
 #: Every field that can be an output field.
 FIELDS: dict[str, type[models.Field]] = {name: getattr(models, name) for name in FIELD_NAMES}
 

@@ -26,8 +26,19 @@ def test_every_expression_has_its_class(name):
     if found is None:
         assert name in NEWER or name in _MAKERS
     else:
-        assert found.__module__.startswith("django.db.models")
+        own = found.__base__ if name in ("F", "OuterRef") else found
+        assert own.__module__.startswith("django.db.models")
         assert not issubclass(found, expressions.RawSQL)
+
+
+@pytest.mark.parametrize("name", ["F", "OuterRef"])
+def test_a_reference_is_not_listed_without_an_end(resolve, name):
+    given, django = resolve(Expr(name, ("a",))), getattr(models, name)
+    with pytest.raises(TypeError, match=f"'{name}' object is not iterable"):
+        list(given)
+    assert not hasattr(given, "__iter__")  # Django would iterate over it, as over a list of instances
+    assert (given == django("a"), django("a") == given, given == django("b")) == (True, True, False)
+    assert hash(given) == hash(django("a"))
 
 
 def test_every_field_has_its_class():
