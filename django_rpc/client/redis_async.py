@@ -121,7 +121,12 @@ _inboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Inbox]]
 
 def inbox(url: str) -> Inbox:
     """The inbox of the running event loop on the server at ``url``."""
-    of_loop = _inboxes.setdefault(asyncio.get_running_loop(), {})
+    loop = asyncio.get_running_loop()
+    if loop not in _inboxes:
+        # An inbox knows its loop, so the weak key alone would keep both for ever: 33 kB for each `asyncio.run`.
+        for ended in [one for one in list(_inboxes) if one.is_closed()]:
+            _inboxes.pop(ended, None)
+    of_loop = _inboxes.setdefault(loop, {})
     found = of_loop.get(url)
     if found is None:
         found = of_loop[url] = Inbox(url)

@@ -12,8 +12,8 @@ from tests.chaos.weather import Weather
 
 __all__ = ["Outcome", "storm"]
 
-#: What a worker may hold more afterwards: sockets to what it has needed since, and the heap of a busy hour.
-MORE_FILES, MORE_CONNECTIONS, MORE_MEMORY = 16, 6, 30
+#: What a worker may hold more afterwards: pipes that replaced processes inherit (8 each), and the heap of a busy hour.
+MORE_FILES, MORE_CONNECTIONS, MORE_MEMORY = 24, 6, 30
 
 
 @dataclass

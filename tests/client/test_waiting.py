@@ -194,3 +194,15 @@ def test_an_await_of_a_lost_call_times_out(make):
 
 async def _of(future):
     return await future
+
+
+def test_inboxes_of_event_loops_that_have_ended_are_forgotten():
+    from django_rpc.client import redis_async
+
+    async def awaits():
+        box = redis_async.inbox("redis://127.0.0.1:1/0")
+        assert await box.take("key", 0.01) is None  # it has a task by now, which knows the loop
+
+    for _ in range(5):
+        asyncio.run(awaits())
+    assert len(redis_async._inboxes) <= 1
