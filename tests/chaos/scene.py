@@ -123,6 +123,10 @@ class Scene:
         self._add_worker()
 
     def footprint(self) -> Footprint:
+        """What the first worker holds; raises RuntimeError where it has ended, which nobody made it do."""
+        if not self.workers[0].alive:
+            code = self.workers[0].returncode
+            raise RuntimeError(f"The worker ended by itself with {code}:\n{self.workers[0].log()[-4000:]}")
         return Footprint.of(self.workers[0].pid)
 
     # -- clients -----------------------------------------------------------------------------------
