@@ -10,6 +10,7 @@ more than a quarter of the rest too long.  Between statements the budget looks a
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from typing import Any
@@ -116,34 +117,31 @@ class _Postgresql:
         _tell(connection, f"SET {local}statement_timeout TO DEFAULT")
 
 
-class _Mariadb:
-    @staticmethod
-    def read(connection: Any) -> float:
-        return float(_ask(connection, "SELECT @@SESSION.max_statement_time"))
+@dataclasses.dataclass(frozen=True)
+class _Variable:
+    """A variable of a session, which counts ``unit`` for a second and is written with so many ``digits``."""
 
-    @staticmethod
-    def set(connection: Any, seconds: float) -> None:
-        _tell(connection, f"SET SESSION max_statement_time = {seconds:.3f}")
+    name: str
+    unit: int
+    digits: int
 
-    @staticmethod
-    def reset(connection: Any) -> None:
+    def read(self, connection: Any) -> float:
+        return float(_ask(connection, f"SELECT @@SESSION.{self.name}")) / self.unit
+
+    def set(self, connection: Any, seconds: float) -> None:
+        smallest = 10**-self.digits  # 0 is no time-out at all
+        self._write(connection, max(seconds * self.unit, smallest))
+
+    def reset(self, connection: Any) -> None:
         _, own, _ = getattr(connection, _MEMORY, (None, 0.0, 0.0))
-        _tell(connection, f"SET SESSION max_statement_time = {own}")
+        self._write(connection, own * self.unit)
+
+    def _write(self, connection: Any, value: float) -> None:
+        _tell(connection, f"SET SESSION {self.name} = {value:.{self.digits}f}")
 
 
-class _Mysql:
-    @staticmethod
-    def read(connection: Any) -> float:
-        return int(_ask(connection, "SELECT @@SESSION.max_execution_time")) / 1000
-
-    @staticmethod
-    def set(connection: Any, seconds: float) -> None:
-        _tell(connection, f"SET SESSION max_execution_time = {max(int(seconds * 1000), 1)}")
-
-    @staticmethod
-    def reset(connection: Any) -> None:
-        _, own, _ = getattr(connection, _MEMORY, (None, 0.0, 0.0))
-        _tell(connection, f"SET SESSION max_execution_time = {int(own * 1000)}")
+_MARIADB = _Variable("max_statement_time", 1, 3)
+_MYSQL = _Variable("max_execution_time", 1000, 0)
 
 
 class _Sqlite:
@@ -161,7 +159,7 @@ class _Sqlite:
 def _kind(connection: Any) -> Any:
     if connection.vendor == "mysql":
         # Not connection.mysql_is_mariadb: that runs a statement, before which we are asked again.
-        return _Mariadb if "mariadb" in connection.connection.get_server_info().lower() else _Mysql
+        return _MARIADB if "mariadb" in connection.connection.get_server_info().lower() else _MYSQL
     return {"postgresql": _Postgresql, "sqlite": _Sqlite}.get(connection.vendor)
 
 
