@@ -22,6 +22,7 @@ _OWN = {
     "TIMEOUT": "timeout",
     "CELERY": "celery",
     "EXACTLY_ONCE": "exactly_once",
+    "OBSERVERS": "observers",
     "CLIENT": "client",
     "KEY": "key",
     "KEY_ID": "key_id",
@@ -51,6 +52,7 @@ class Config:
     timeout: float | None = 30.0  # seconds; None waits for ever
     celery: Mapping[str, Any] = field(default_factory=dict, hash=False)
     exactly_once: bool = False  # the service keeps a ledger: what writes may be published again, like what reads
+    observers: tuple[str, ...] | None = None  # dotted paths of who is told of each message (telemetry/hooks.py)
     # Who calls whom, and the keys that prove it; see client/signing.py.
     client: str | None = None
     key: str | None = field(default=None, repr=False)
@@ -89,6 +91,8 @@ class Config:
                 raise ImproperSettings(f"{name}: {_KEYS[key]} must be text, not {type(values[key]).__name__}.")
         if not isinstance(values.get("exactly_once", False), bool):
             raise ImproperSettings(f"{name}['EXACTLY_ONCE'] must be True or False, not {values['exactly_once']!r}.")
+        if values.get("observers") is not None:
+            values["observers"] = _paths(values["observers"], f"{name}['OBSERVERS']")
         celery = values.get("celery") or {}
         if not isinstance(celery, Mapping):
             raise ImproperSettings(
@@ -127,6 +131,12 @@ def check_timeout(value: Any, name: str = "timeout") -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
         raise ImproperSettings(f"{name} must be a number of seconds above 0, or None to wait for ever; not {value!r}.")
     return float(value)
+
+
+def _paths(value: Any, name: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(path, str) for path in value):
+        raise ImproperSettings(f"{name} must be a list of dotted paths, not {value!r}.")
+    return tuple(value)
 
 
 def _refuse_typos(settings: Mapping[str, Any], name: str) -> None:

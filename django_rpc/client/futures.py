@@ -202,6 +202,7 @@ class PendingCall:
             self._cancelled = True
             self._error = CallCancelled(f"Request {self.request_id} was cancelled before a worker began it.")
             self._settled = True
+        self._end(self._error)
         self._run_callbacks()
         return True
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -58,10 +59,11 @@ class Publisher:
         reply_list: str | None = None,
         reply_queue: str = "",
         token: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Send the task message for ``request``; raises BrokerUnavailable, within ``options.timeout``."""
         deadline = None if options.timeout is None else time.monotonic() + options.timeout
-        headers = self._headers_of(request_id, options.timeout)
+        all_headers = {**self._headers_of(request_id, options.timeout), **(headers or {})}
         body = ((request.decode(),), task_keywords(reply_list, token), self._embed)
         queue = self.config.queue(priority=options.priority)
         properties = {"correlation_id": request_id, "reply_to": reply_queue}
@@ -69,7 +71,7 @@ class Publisher:
             if pause:
                 time.sleep(pause)
             try:
-                self._attempt(headers, body, queue, properties, options.timeout, deadline)
+                self._attempt(all_headers, body, queue, properties, options.timeout, deadline)
             except _Failed as failed:
                 late = deadline is not None and time.monotonic() + _next_pause(attempt) >= deadline
                 if late or attempt == len(_PAUSES) - 1 or (failed.maybe_sent and not repeatable):

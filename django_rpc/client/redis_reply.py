@@ -70,10 +70,19 @@ class RedisReplyTransport:
         return connection
 
     def send(
-        self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False, token: str | None = None
+        self,
+        request: bytes,
+        request_id: str,
+        options: Options,
+        *,
+        repeatable: bool = False,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         key = reply_key(request_id)
-        self.publisher.publish(request, request_id, options, repeatable=repeatable, reply_list=key, token=token)
+        self.publisher.publish(
+            request, request_id, options, repeatable=repeatable, reply_list=key, token=token, headers=headers
+        )
         return _RedisReply(self, request_id, options)
 
     def deposit(self, request: bytes, request_id: str, options: Options, waiting: Waiting, token: str | None) -> Reply:

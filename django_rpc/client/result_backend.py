@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from celery import exceptions as celery_errors
 from celery import states
@@ -35,9 +36,16 @@ class ResultBackendTransport:
             raise ImproperSettings(f"The RESULT_BACKEND of {config.alias!r} cannot be used: {error}") from error
 
     def send(
-        self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False, token: str | None = None
+        self,
+        request: bytes,
+        request_id: str,
+        options: Options,
+        *,
+        repeatable: bool = False,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        self.publisher.publish(request, request_id, options, repeatable=repeatable, token=token)
+        self.publisher.publish(request, request_id, options, repeatable=repeatable, token=token, headers=headers)
         return _StoredReply(self, request_id, options)
 
 

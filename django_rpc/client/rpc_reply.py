@@ -7,6 +7,7 @@ retries for 20 s where the broker is gone, and is not meant for use inside a tas
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from celery.states import REVOKED, SUCCESS
 
@@ -33,7 +34,14 @@ class RpcReplyTransport:
         self.mailbox = Mailbox(self.publisher.app)
 
     def send(
-        self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False, token: str | None = None
+        self,
+        request: bytes,
+        request_id: str,
+        options: Options,
+        *,
+        repeatable: bool = False,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         started = time.monotonic()
         try:
@@ -45,7 +53,13 @@ class RpcReplyTransport:
             remaining = options.timeout - (time.monotonic() - started)
             options = Options(max(remaining, 0.1), options.priority)
         self.publisher.publish(
-            request, request_id, options, repeatable=repeatable, reply_queue=self.mailbox.name, token=token
+            request,
+            request_id,
+            options,
+            repeatable=repeatable,
+            reply_queue=self.mailbox.name,
+            token=token,
+            headers=headers,
         )
         return _MailedReply(self, request_id, options)
 

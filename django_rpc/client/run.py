@@ -8,6 +8,7 @@ together with those of the first, and the client waits for what it needs alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
 import time
@@ -35,6 +36,7 @@ __all__ = ["NO_LIMIT", "Run", "acompute", "compute", "finished", "submit"]
 
 #: A timeout of a call that waits for ever, where None means what the settings say.
 NO_LIMIT = math.inf
+_NOBODY = contextlib.nullcontext()
 
 
 def compute(
@@ -122,7 +124,7 @@ class Run:
     ) -> None:
         self.outputs = outputs
         self.watch = watch  # of this run alone; it may ask services for more than values
-        self.watches = watching.get() if watch is None else (*watching.get(), watch)
+        self.watches: tuple[Any, ...] = watching.get() if watch is None else (*watching.get(), watch)
         self.plan: Plan = plan(outputs)
         for collector in collectors.get().values():
             collector.check(self.plan)
@@ -146,6 +148,7 @@ class Run:
         self._deadline: float | None = None
         if not self.is_one_message:
             self._begin()
+            self.watches += tuple(self._observers())
 
     @property
     def is_one_message(self) -> bool:
@@ -162,6 +165,14 @@ class Run:
         runner = self._runners[self.plan.stages[number].service or ""]
         heard = bool(getattr(runner, "active_listeners", list)())
         return heard or (self.watch is not None and self.watch.asking(number) is not None)
+
+    def _observers(self) -> Iterator[Any]:
+        """What the observers of the services want to watch a plan by (`telemetry.tracing.PlanSpans`)."""
+        known = [one for runner in self._runners.values() for one in getattr(runner, "observers", ())]
+        for begin in dict.fromkeys(one.plan for one in known if hasattr(one, "plan")):
+            made = begin(len(self.plan.stages), len(self.plan.messages))
+            if made is not None:
+                yield made
 
     def _begin(self) -> None:
         """Work out the deadline of several stages: what the caller said, or the longest that its services allow."""
@@ -237,9 +248,18 @@ class Run:
         for watch in self.watches:
             getattr(watch, what)(self, *args)
 
+    def _within(self, number: int) -> contextlib.AbstractContextManager[Any]:
+        if not self.watches:
+            return _NOBODY
+        stack = contextlib.ExitStack()
+        for watch in self.watches:
+            stack.enter_context(watch.within(number))
+        return stack
+
     def _run_here(self, number: int) -> list[Any]:
         told = None if self.watch is None else self.watch.timer(number)
-        return run_stage(self.plan.stages[number], self.results, told)
+        with self._within(number):
+            return run_stage(self.plan.stages[number], self.results, told)
 
     async def aexecute(self) -> None:
         try:
@@ -298,7 +318,8 @@ class Run:
         if links is not None:
             more["links"] = links
         filled = stage.filled(self.results, self.hand_overs.handed(number))
-        return runner.send(filled, timeout=timeout, priority=self.priority, **more)
+        with self._within(number):
+            return runner.send(filled, timeout=timeout, priority=self.priority, **more)
 
     def _links(self, number: int) -> Links | None:
         messages = {giver: call.message for giver, call in self._calls.items() if getattr(call, "message", None)}

@@ -19,6 +19,7 @@ from django_rpc.client.config import Config, check_timeout
 from django_rpc.client.futures import Future, PendingCall
 from django_rpc.client.handover import Links, why_not
 from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Results
+from django_rpc.client.observed import WEATHER, Observed
 from django_rpc.client.once import Ids, ids_for
 from django_rpc.client.signing import signer_of
 from django_rpc.client.thaw import Missing, thaw
@@ -28,6 +29,8 @@ from django_rpc.graph.describe import describe
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.plan import Stage
 from django_rpc.graph.runner import Asking, Output
+from django_rpc.telemetry.fields import claims
+from django_rpc.telemetry.hooks import OF_CLIENT, load
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ClientInfo, ErrorReport, Origin, Request, Response
@@ -36,16 +39,6 @@ from django_rpc.wire.names import reply_key
 __all__ = ["MessageRecord", "Options", "Output", "PlainResults", "Results", "Session"]
 
 logger = logging.getLogger("django_rpc.client")
-
-#: Errors of the way there and back.
-_WEATHER = (
-    errors.BadResponse,
-    errors.BrokerUnavailable,
-    errors.ResultBackendUnavailable,
-    errors.RpcTimeout,
-    errors.VersionMismatch,
-    errors.WorkerLost,
-)
 
 _HOST = socket.gethostname()
 #: The program that calls ("manage.py", "gunicorn"), as its own claim for the server's log.
@@ -70,6 +63,10 @@ class Session:
         self._signer = signer_of(self.config)
         self.results: Results = PlainResults() if results is None else results
         self.listeners: list[Listener] = []
+        try:
+            self.observers = load(OF_CLIENT if self.config.observers is None else self.config.observers)
+        except ValueError as error:
+            raise errors.ImproperSettings(f"DATABASES['{self.config.alias}']['OBSERVERS']: {error}") from error
         self.note_writes: NoteWrites | None = None
 
     def __repr__(self) -> str:
@@ -187,11 +184,13 @@ class Session:
         what = "" if asking is None else asking.what
         links = links or Links(self.ids(writes=stage.writes and what != "explain"))
         request = self._request(stage, options, what, links)
-        call = _Call(self, request, started, None if asking is None else asking.told, links)
+        observed = Observed(self.observers, self.config.alias, self.config.queue(priority=options.priority), request)
+        call = _Call(self, request, started, None if asking is None else asking.told, links, observed)
         if stage.writes and what != "explain" and self.note_writes is not None:
             call.ended = self.note_writes(stage.nodes)
         try:
             call.data = encode_request(request)
+            observed.sent.bytes_of_request = len(call.data)
             reply = self._put(call, options, repeatable=links.ids.insists or not stage.writes)
         except WireError as error:
             report = ErrorReport(code=error.code, message=str(error), node=error.node)
@@ -213,7 +212,9 @@ class Session:
         if links.given:
             waiting = Waiting(len(links.given), links.failures)
             return transport.deposit(call.data, links.ids.message, options, waiting, token)
-        return transport.send(call.data, links.ids.message, options, repeatable=repeatable, token=token)
+        headers = call.observed.sent.headers
+        more = {"headers": headers} if headers else {}  # where nobody adds any, transports that know of none will do
+        return transport.send(call.data, links.ids.message, options, repeatable=repeatable, token=token, **more)
 
     def _tell_sent(self, request_id: str) -> None:
         """Tell listeners that have a method ``sent``; the whole call is told when it has ended."""
@@ -249,7 +250,7 @@ def _given(options: Options | None, timeout: float | None, priority: bool) -> di
 class _Call:
     """What is known of one message between its sending and its end."""
 
-    __slots__ = ("data", "ended", "links", "request", "session", "started", "told", "trace")
+    __slots__ = ("data", "ended", "links", "observed", "request", "session", "started", "told", "trace")
 
     def __init__(
         self,
@@ -258,9 +259,11 @@ class _Call:
         started: float,
         told: Callable[[Response], object] | None,
         links: Links,
+        observed: Observed,
     ) -> None:
         self.told = told
         self.links = links
+        self.observed = observed
         self.session = session
         self.request = request
         self.started = started
@@ -270,11 +273,13 @@ class _Call:
 
     def settle(self, answer: bytes) -> list[Any]:
         """The outputs' values, of which some may be `Missing`; raises the call's error."""
+        self.observed.sent.bytes_of_answer = len(answer)
         response = self._decode(answer)
         self.trace = response.trace
         if self.told is not None:
             self.told(response)
         if response.error is not None:
+            self.observed.sent.code = response.error.code
             raise self.failure(response.error)
         count = len(self.request.outputs if self.links.back is None else self.links.back)
         wanted = 0 if self.request.asking == "explain" else count
@@ -342,10 +347,11 @@ class _Call:
         seconds = time.perf_counter() - self.started
         request = self.request
         self.ended(error)
+        self.observed.end(error)
         if isinstance(error, errors.RpcError):  # the way may know it by the id of its message
             error.request_id = request.id
         # An error of the service (DoesNotExist and the like) is an answer, and the caller's business.
-        level = logging.WARNING if isinstance(error, _WEATHER) else logging.INFO
+        level = logging.WARNING if isinstance(error, WEATHER) else logging.INFO
         if logger.isEnabledFor(level):
             logger.log(
                 level,
@@ -357,13 +363,11 @@ class _Call:
                 "" if error is None else f", {type(error).__name__}: {error}",
                 extra={
                     "rpc_service": self.session.config.alias,
-                    "rpc_host": request.client.host,
-                    "rpc_process": request.client.process,
-                    "rpc_called_at": request.client.called_at,
-                    "rpc_request_id": request.id,
+                    "rpc_request": request.id,
                     "rpc_seconds": seconds,
                     "rpc_outputs": len(request.outputs),
                     "rpc_error": None if error is None else type(error).__name__,
+                    **claims(request.client),
                 },
             )
         listeners = self.session.active_listeners()

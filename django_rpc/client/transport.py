@@ -71,13 +71,20 @@ class Transport(Protocol):
     """The way to one service."""
 
     def send(
-        self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False, token: str | None = None
+        self,
+        request: bytes,
+        request_id: str,
+        options: Options,
+        *,
+        repeatable: bool = False,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Hand the request to the broker within the time-out; raises BrokerUnavailable.
 
         ``request_id`` is the id of the message.  ``repeatable``: the request only reads, or is done once however often
         it comes, so that one that may have been sent can be sent again.
-        ``token``: what says who made the request; it goes beside it.
+        ``token``: what says who made the request; it goes beside it, as ``headers`` do.
         """
 
 
@@ -105,12 +112,21 @@ class EagerTransport:
         self._task: Any = None
 
     def send(
-        self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False, token: str | None = None
+        self,
+        request: bytes,
+        request_id: str,
+        options: Options,
+        *,
+        repeatable: bool = False,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         if self._task is None:
             self._task = symbol_by_name(_WORKER_APP).tasks[TASK_NAME]
         keywords = task_keywords(None, token)
-        result = self._task.apply(args=(request.decode(),), kwargs=keywords, task_id=request_id, throw=True)
+        result = self._task.apply(
+            args=(request.decode(),), kwargs=keywords, task_id=request_id, throw=True, headers=headers
+        )
         return Answered(result.result.encode())
 
 

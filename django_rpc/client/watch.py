@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ class Watch:
 
     def began(self, run: Run, number: int) -> None:
         """A stage is about to be sent, or to run here."""
+
+    def within(self, number: int) -> AbstractContextManager[Any]:
+        """What a stage is sent, or runs here, within: in the thread that does it."""
+        return nullcontext()
 
     def ended(self, run: Run, number: int) -> None:
         """The values of a stage are here."""

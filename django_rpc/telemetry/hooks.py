@@ -26,8 +26,8 @@ __all__ = ["OF_CLIENT", "OF_SERVER", "Ends", "Observer", "Sent", "Served", "begi
 logger = logging.getLogger("django_rpc.telemetry")
 
 #: The observers of a service, and of a client, unless OBSERVERS names others.
-OF_SERVER = ("django_rpc.telemetry.audit.audit",)
-OF_CLIENT = ()
+OF_SERVER = ("django_rpc.telemetry.audit.audit", "django_rpc.telemetry.tracing.served")
+OF_CLIENT = ("django_rpc.telemetry.tracing.sent",)
 
 Observer = Callable[[Any], Callable[[Any], object] | None]
 M = TypeVar("M", "Sent", "Served")
@@ -71,6 +71,7 @@ class Sent(_Message, kw_only=True):
 
     service: str
     queue: str = ""
+    headers: dict[str, Any] = {}
     error: Exception | None = None
 
 

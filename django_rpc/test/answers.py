@@ -288,7 +288,14 @@ class _Canned:
         self.answers = answers
 
     def send(
-        self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False, token: str | None = None
+        self,
+        request: bytes,
+        request_id: str,
+        options: Options,
+        *,
+        repeatable: bool = False,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         return Answered(self.answers.answer(request))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db import connections
@@ -38,9 +38,16 @@ class _Here:
     runs_here = True
 
     def send(
-        self, request: bytes, request_id: str, options: Options, *, repeatable: bool = False, token: str | None = None
+        self,
+        request: bytes,
+        request_id: str,
+        options: Options,
+        *,
+        repeatable: bool = False,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         from django_rpc.server import handle
 
-        answer: Any = handle(request, token, request_id)
+        answer: Any = handle(request, token, request_id, headers or {})
         return Answered(answer)

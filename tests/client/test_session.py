@@ -213,9 +213,9 @@ def test_calls_are_logged_with_who_and_how_long(session, transport, caplog):
     with caplog.at_level(logging.INFO, "django_rpc.client"):
         session.compute([Output(count())])
     [record] = caplog.records
-    assert record.rpc_request_id == transport.requests[0].id
-    assert record.rpc_process == os.getpid()
-    assert record.rpc_host
+    assert record.rpc_request == transport.requests[0].id
+    assert record.rpc_client_process == os.getpid()
+    assert record.rpc_client_host
     assert record.rpc_outputs == 1
     assert record.rpc_seconds > 0
     assert record.levelno == logging.INFO

@@ -299,12 +299,12 @@ def test_the_clients_log(live_rpc, remote, caplog):
             remote.Customer.objects.delayed().filter(nothing=1).count().compute()
     good, bad = [record for record in caplog.records if record.name == "django_rpc.client"]
     for record in (good, bad):
-        assert (record.rpc_host, record.rpc_process) == (socket.gethostname(), os.getpid())
+        assert (record.rpc_client_host, record.rpc_client_process) == (socket.gethostname(), os.getpid())
         assert before <= record.rpc_called_at <= time.time()
-        assert len(record.rpc_request_id) == 32
+        assert len(record.rpc_request) == 32
         assert record.rpc_service == "rpc"
     assert (good.rpc_error, bad.rpc_error) == (None, "FieldError")
-    assert good.rpc_request_id != bad.rpc_request_id
+    assert good.rpc_request != bad.rpc_request
 
 
 @pytest.fixture(scope="module")

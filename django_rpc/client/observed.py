@@ -1,0 +1,53 @@
+"""What the observers of this client are told of its messages (`django_rpc.telemetry`)."""
+
+from __future__ import annotations
+
+from django_rpc.client import errors
+from django_rpc.telemetry import hooks
+from django_rpc.telemetry.hooks import Sent
+from django_rpc.wire.messages import Request
+
+__all__ = ["WEATHER", "Observed"]
+
+#: Errors of the way there and back.
+WEATHER = (
+    errors.BadResponse,
+    errors.BrokerUnavailable,
+    errors.ResultBackendUnavailable,
+    errors.RpcTimeout,
+    errors.VersionMismatch,
+    errors.WorkerLost,
+)
+
+
+class Observed:
+    """One message, from before it is sent until it is known what became of it."""
+
+    __slots__ = ("_ends", "sent")
+
+    def __init__(self, observers: tuple[hooks.Observer, ...], service: str, queue: str, request: Request) -> None:
+        self.sent = Sent(service=service, queue=queue, request=request)
+        self._ends = hooks.begin(observers, self.sent)
+
+    def end(self, error: Exception | None) -> None:
+        """Tell what became of it: the first time, for after a time-out one may ask again."""
+        outcome = "done"
+        if isinstance(error, errors.CallCancelled):
+            outcome = "cancelled"
+        elif error is not None:
+            outcome = "lost" if isinstance(error, WEATHER) else "failed"
+        self._end(outcome, error)
+
+    def _end(self, outcome: str, error: Exception | None) -> None:
+        ends, self._ends = self._ends, []
+        if ends:
+            sent = self.sent
+            sent.outcome, sent.error = outcome, error
+            if outcome == "lost" and not sent.code:
+                sent.code = type(error).__name__
+            hooks.end(ends, sent)
+
+    def __del__(self) -> None:
+        """Nobody has asked for the answer, and nobody can any more."""
+        if self._ends:
+            self._end("unread", None)
