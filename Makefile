@@ -45,7 +45,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile # most of it waits for workers and databases
 
 conformance: $(READY)
 	$(BIN)/python -m tests.conformance $(if $(WRITE),--write) $(LABELS)

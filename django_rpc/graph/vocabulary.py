@@ -91,7 +91,7 @@ METHODS: dict[str, MethodSpec] = {
     **{
         name: MethodSpec(frozenset({"value"}))
         for names in VALUE_METHODS.values()
-        for name in names
+        for name in sorted(names)
         if name not in ("values",)
     },
 }
@@ -185,7 +185,7 @@ LOOKUPS: frozenset[str] = frozenset(
     "exact iexact gt gte lt lte in contains icontains startswith istartswith endswith iendswith range isnull regex "
     "iregex".split()
 )
-EXPRESSIONS.update({f"lookup:{name}": frozenset({"lhs", "rhs"}) for name in LOOKUPS})
+EXPRESSIONS.update({f"lookup:{name}": frozenset({"lhs", "rhs"}) for name in sorted(LOOKUPS)})
 
 #: Connectors of ``CombinedExpression``, as Django spells them.
 CONNECTORS: frozenset[str] = frozenset({"+", "-", "*", "/", "^", "%%", "&", "|", "<<", ">>", "#"})
