@@ -165,9 +165,9 @@ def _read_float(unpack: Unpacker, value: Any) -> float:
 
 def _zoned(value: Any, pattern: re.Pattern[str], tag: str, parse: Callable[[str], Any]) -> Any:
     if type(value) is str:
-        return parse(_match(value, pattern, tag))
+        return _with_offset(_match(value, pattern, tag), parse)
     text, zone, fold = _fields(value, 3, tag)
-    parsed = parse(_match(text, pattern, tag))
+    parsed = _with_offset(_match(text, pattern, tag), parse)
     if type(fold) is not int or fold not in (0, 1):
         raise BadValue(f"The fold of {tag} is 0 or 1.")
     if zone is not None:
@@ -175,6 +175,14 @@ def _zoned(value: Any, pattern: re.Pattern[str], tag: str, parse: Callable[[str]
             raise BadValue(f"{tag} has either an offset or a zone, not both.")
         parsed = parsed.replace(tzinfo=_zone(zone))
     return parsed.replace(fold=fold)
+
+
+def _with_offset(text: str, parse: Callable[[str], Any]) -> Any:
+    parsed = parse(text)
+    if parsed.tzinfo is datetime.UTC and text[-15:-6] == "00:00:00.":  # CPython's parser drops less than a second
+        offset = datetime.timedelta(microseconds=int(text[-16] + text[-6:]))
+        return parsed.replace(tzinfo=datetime.timezone(offset))
+    return parsed
 
 
 def _zone(value: Any) -> zoneinfo.ZoneInfo:

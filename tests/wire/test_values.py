@@ -139,6 +139,14 @@ def test_each_atom_comes_back_exactly(kind):
     check()
 
 
+@pytest.mark.parametrize("microseconds", [1, -1, 999_999, -999_999, 0, 1_000_001, -1_000_001])
+@pytest.mark.parametrize("value", [datetime.datetime(2024, 1, 1), datetime.time(1), datetime.time(1, fold=1)])
+def test_offsets_of_less_than_a_second(value, microseconds):
+    zoned = value.replace(tzinfo=datetime.timezone(datetime.timedelta(microseconds=microseconds)))
+    assert exact(there_and_back(zoned)) == exact(zoned)
+    assert exact(answered(zoned)) == exact(zoned)
+
+
 @given(anything)
 def test_nested_values_come_back_exactly(value):
     assert exact(there_and_back(value)) == exact(value)

@@ -171,6 +171,14 @@ def every_value():
 HOUR = datetime.timedelta(hours=1)
 
 
+def offsets():
+    """Offsets of seconds and less, which a parser may drop."""
+    least = datetime.timedelta(microseconds=1)
+    zones = [datetime.timezone(offset) for offset in (least, -least, datetime.timedelta(seconds=-1), HOUR + least)]
+    values = [[datetime.datetime(2024, 1, 2, tzinfo=zone), datetime.time(1, tzinfo=zone)] for zone in zones]
+    return Request(id="offsets", nodes=(Literal(value=values),), outputs=(0,))
+
+
 def rows_answer():
     rows = [
         (1, "Ann", True, Decimal("1.50"), datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=datetime.UTC), 1.5, None, {1}),
@@ -278,6 +286,7 @@ REQUESTS = {
     "request_query": a_query,
     "request_kinds": every_kind,
     "request_values": every_value,
+    "request_offsets": offsets,
     "request_profile": a_profiled,
     "request_explain": an_explained,
     "request_linked": a_linked,
