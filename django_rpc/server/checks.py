@@ -22,11 +22,11 @@ __all__ = ["check_clients", "check_django", "check_ledger"]
 
 @checks.register(checks.Tags.security)
 def check_clients(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """W020: everybody may call.  E020 to E022: a mistake in CLIENTS, no KEY, a cache that does not remember."""
+    """W020: everybody may call.  E020 to E022: a mistake in a setting, no KEY, a cache that does not remember."""
     if not getattr(django_settings, NAME, None) or not (list(site) or site.functions or not settings.STRICT):
         return []  # a client, or nothing is exposed
     try:
-        clients, service_key = settings.clients, settings.service_key
+        clients, service_key, _ = settings.clients, settings.service_key, settings.observers
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="django_rpc.E020")]
     if not settings.CLIENTS:

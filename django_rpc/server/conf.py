@@ -17,7 +17,7 @@ from django.core.signals import setting_changed
 
 from django_rpc.server.allowance import Allowance, read_limits
 from django_rpc.server.clients import ANONYMOUS, Client, read_clients, read_service_key
-from django_rpc.telemetry.hooks import OF_SERVER
+from django_rpc.telemetry.hooks import OF_SERVER, Observer, load
 
 if TYPE_CHECKING:
     from django_rpc.wire.signing import Key
@@ -111,6 +111,19 @@ class Settings:
         if "service_key" not in self._cache:
             self._cache["service_key"] = read_service_key(self.KEY, self.KEY_ID)
         return self._cache["service_key"]
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """Those that ``OBSERVERS`` names."""
+        try:
+            return self._cache["observers"]
+        except KeyError:
+            pass
+        try:
+            found = self._cache["observers"] = load(self.OBSERVERS)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{NAME}['OBSERVERS']: {error}") from error
+        return found
 
 
 settings = Settings()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
-
-from django.core.exceptions import ImproperlyConfigured
 
 from django_rpc.server.allowance import EXCEEDED
 from django_rpc.server.conf import settings
@@ -20,7 +17,7 @@ from django_rpc.wire.codec import decode_response
 from django_rpc.wire.errors import CODES
 from django_rpc.wire.messages import ErrorReport, Response
 
-__all__ = ["NAMING", "REFUSALS", "Observed", "observers", "tell"]
+__all__ = ["NAMING", "REFUSALS", "Observed", "tell"]
 
 #: Codes of errors whose text names what was asked for, or a limit, and holds no value.
 NAMING = frozenset({"UnknownModel", "UnknownFunction", "FieldError", "FieldDoesNotExist"})
@@ -30,25 +27,13 @@ REFUSALS = NAMING | {"AttributeError", "BadRequest", "PermissionDenied", "Reques
 REFUSALS |= {"NoLedger", "RequestConflict"}
 #: What the ledger itself says, rather than the first answer.
 _SAYS = {"OutcomeUnknown": "unknown", "PartlyDone": "unknown", "RequestConflict": "refused"}
-
-
-@functools.lru_cache(maxsize=8)
-def _loaded(paths: tuple[str, ...]) -> tuple[hooks.Observer, ...]:
-    try:
-        return hooks.load(paths)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"DJANGO_RPC['OBSERVERS']: {error}") from error
-
-
-def observers() -> tuple[hooks.Observer, ...]:
-    """Those that OBSERVERS names; raises ImproperlyConfigured for a name of none."""
-    return _loaded(tuple(settings.OBSERVERS))
+_NONE: frozenset[str] = frozenset()
 
 
 def tell(message_id: str, outcome: str, code: str, reason: str = "") -> None:
     """Tell of a message that ends before it is read."""
     served = Served(message_id=harmless(message_id), outcome=outcome, code=code, reason=reason)
-    hooks.end(hooks.begin(observers(), served), served)
+    hooks.end(hooks.begin(settings.observers, served), served)
 
 
 class Observed:
@@ -61,8 +46,8 @@ class Observed:
 
     def __init__(self, message_id: str, size: int, client: str, headers: Mapping[str, Any]) -> None:
         self.served = Served(message_id=harmless(message_id), client=client, headers=headers, bytes_of_request=size)
-        self._ends = hooks.begin(observers(), self.served)
-        self._would: set[str] = set()  # be refused, says an explanation
+        self._ends = hooks.begin(settings.observers, self.served)
+        self._would: frozenset[str] = _NONE  # be refused, says an explanation
         self.policy: Policy | None = None
         self.written = Written() if self._ends else None
 
@@ -84,7 +69,7 @@ class Observed:
             served.outcome = _SAYS.get(served.code, "again")
         elif response.error is None:
             served.outcome = "done"
-            self._would = {error.code for error in response.refused}
+            self._would = frozenset([error.code for error in response.refused])
         else:
             self.failed(response.error)
 

@@ -32,8 +32,23 @@ def _tracer() -> Tracer | None:
     api = sys.modules.get("opentelemetry.trace")
     if api is None:
         return None
-    provider = api.get_tracer_provider()
-    return None if isinstance(provider, api.ProxyTracerProvider) else _tracer_of(provider)
+    provider = _provider(api)
+    return None if provider is None or isinstance(provider, api.ProxyTracerProvider) else _tracer_of(provider)
+
+
+def _provider(api: Any) -> Any:
+    """What ``get_tracer_provider()`` returns, or None; it looks into the environment each time that none is set."""
+    _ask(api)
+    try:
+        return api._TRACER_PROVIDER
+    except AttributeError:  # of another release
+        return api.get_tracer_provider()
+
+
+@functools.lru_cache(maxsize=1)
+def _ask(api: Any) -> None:
+    """Once: a provider that the environment names is set by it."""
+    api.get_tracer_provider()
 
 
 @functools.lru_cache(maxsize=4)

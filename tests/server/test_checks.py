@@ -44,6 +44,7 @@ def test_who_may_call(checked):
     assert checked(CLIENTS={"shop": {"keys": SECRET}}, SERVICE="stock", CACHE="nowhere") == ["E020"]
     assert checked(CLIENTS={"shop": {"keys": SECRET}}, KEY="short", **known) == ["E020"]
     assert checked(CLIENTS={"shop": {"keys": SECRET}}, KEY=SECRET, **known) == ["E020"]
+    assert checked(CLIENTS={"anonymous": {}}, OBSERVERS=["nowhere.to.be.found"]) == ["E020"]
 
 
 def test_a_worker_does_not_start_with_a_mistake(checked, settings):
