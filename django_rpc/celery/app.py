@@ -22,6 +22,7 @@ from kombu import Exchange, Queue
 from django_rpc.celery.consumer import Consumer
 from django_rpc.celery.hold import REDIS_OPTIONS, Hold
 from django_rpc.celery.inherited import close_inherited
+from django_rpc.celery.metrics import count_in_files
 from django_rpc.celery.task import register
 from django_rpc.client.app import JSON_ONLY
 from django_rpc.client.config import Config
@@ -110,6 +111,7 @@ def _begin(sender: Any = None, **kwargs: Any) -> None:
     if mistakes:  # nobody else runs the checks of a worker, and a service that is open by mistake is worse than none
         raise SystemExit("\n".join(map(str, mistakes)))
     timeouts.keep()
+    count_in_files()
     # Children of the pool must not share a connection that the start-up opened.
     connections.close_all()
     signals.worker_process_init.connect(partial(_begin_process, os.getpid()), weak=False)

@@ -26,8 +26,12 @@ __all__ = ["OF_CLIENT", "OF_SERVER", "Ends", "Observer", "Sent", "Served", "begi
 logger = logging.getLogger("django_rpc.telemetry")
 
 #: The observers of a service, and of a client, unless OBSERVERS names others.
-OF_SERVER = ("django_rpc.telemetry.audit.audit", "django_rpc.telemetry.tracing.served")
-OF_CLIENT = ("django_rpc.telemetry.tracing.sent",)
+OF_SERVER = (
+    "django_rpc.telemetry.audit.audit",
+    "django_rpc.telemetry.tracing.served",
+    "django_rpc.telemetry.metrics.served",
+)
+OF_CLIENT = ("django_rpc.telemetry.tracing.sent", "django_rpc.telemetry.metrics.sent")
 
 Observer = Callable[[Any], Callable[[Any], object] | None]
 M = TypeVar("M", "Sent", "Served")
