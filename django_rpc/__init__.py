@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from django_rpc.graph.delayed import Delayed, compute, delayed
     from django_rpc.graph.recording import cond
     from django_rpc.graph.registered import function
+    from django_rpc.graph.shipped import ship
     from django_rpc.graph.visualize import visualize_error
 
     #: A block that is one message and one transaction: `django_rpc.models.atomic.atomic`.
@@ -38,6 +39,7 @@ __all__ = [
     "mirror",
     "once",
     "outcome",
+    "ship",
     "visualize_error",
     "wait",
 ]
@@ -52,6 +54,7 @@ _ROOMS = {
     "atomic": "django_rpc.models.atomic",
     "cond": "django_rpc.graph.recording",
     "function": "django_rpc.graph.registered",
+    "ship": "django_rpc.graph.shipped",
     **dict.fromkeys(("aoutcome", "outcome"), "django_rpc.client.outcome"),
     "once": "django_rpc.client.once",
     "mirror": "django_rpc.models.mirror",

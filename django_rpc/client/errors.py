@@ -43,6 +43,7 @@ __all__ = [
     "ResultBackendUnavailable",
     "RpcError",
     "RpcTimeout",
+    "ShippingFailed",
     "TooManyNodes",
     "TooManyRequests",
     "TooManyRows",
@@ -141,6 +142,11 @@ class NoLedger(RpcError):
 
 class Withdrawn(RpcError):
     """It was settled, by ``outcome(..., settle=True)``, that the request is not done."""
+
+
+class ShippingFailed(RpcError):
+    """A function that was shipped cannot be made at the service: another version of Python, or a module that is not
+    there."""
 
 
 class BadRequest(RpcError, ValueError):
@@ -321,6 +327,7 @@ for _kind in (
     RequestExpired,
     RequestRefused,
     ResponseTooLarge,
+    ShippingFailed,
     TooManyNodes,
     TooManyRequests,
     TooManyRows,

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from django_rpc.graph import elements, registered
+from django_rpc.graph import elements, registered, shipped
 from django_rpc.graph import node as kinds
 from django_rpc.graph.functions import Finish, MethodOf, function_name
 from django_rpc.graph.node import Node
@@ -291,7 +291,7 @@ def _schema(node: kinds.Schema, limit: int, depth: int) -> str:
     return f"schema({', '.join(map(repr, node.models))})"
 
 
-def _function(node: registered.Function, limit: int, depth: int) -> str:
+def _called(node: registered.ServiceCall, limit: int, depth: int) -> str:
     return f"{node.name}({_arguments(node.args, node.kwargs, limit, depth)})"
 
 
@@ -351,7 +351,8 @@ _STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
     elements.Where: _scope("filter_by"),
     elements.Fold: _fold,
     elements.Cond: _cond,
-    registered.Function: _function,
+    registered.Function: _called,
+    shipped.Shipped: _called,
     kinds.Held: _held,
     kinds.Apply: _apply,
 }

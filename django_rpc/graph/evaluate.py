@@ -34,6 +34,7 @@ from django_rpc.graph.node import (
 )
 from django_rpc.graph.plan import Stage
 from django_rpc.graph.registered import Function
+from django_rpc.graph.shipped import Shipped
 from django_rpc.graph.values import ATOMS
 
 __all__ = ["evaluate", "run_stage"]
@@ -117,6 +118,7 @@ EVALUATORS: dict[type[Node], Callable[[Any, _Values], Any]] = {
     Outcome: _refuse,
     Schema: _refuse,
     Function: _refuse,
+    Shipped: _refuse,
     Rows: _refuse,
     Column: _refuse,
 }

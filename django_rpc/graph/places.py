@@ -33,6 +33,7 @@ from django_rpc.graph.node import (
 )
 from django_rpc.graph.registered import Function
 from django_rpc.graph.rewrites import Draft
+from django_rpc.graph.shipped import Shipped
 
 __all__ = ["CLIENT", "Instance", "Timetable", "distance", "home", "homes", "timetable"]
 
@@ -69,6 +70,7 @@ _HOMES: dict[type[Node], Callable[[Any, _Homes], frozenset[str]]] = {
     Outcome: _own_service,
     Schema: _own_service,
     Function: _own_service,
+    Shipped: _own_service,
     Method: _with_parent,
     Call: _with_parent,
     Attr: _with_parent,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from django_rpc.graph.content import substitute
 from django_rpc.graph.describe import describe
 from django_rpc.graph.node import Apply, Literal, Node
+from django_rpc.graph.shipped import Shipped
 from django_rpc.graph.singly import asked_singly
 from django_rpc.graph.values import freeze
 
@@ -159,6 +160,7 @@ class Plan(NamedTuple):
         calls = [node for node in stage.nodes if isinstance(node, Apply) and stage.service is None]
         lines += some("needs", "values of other stages", [self._boundary(one, index, ways) for one in stage.given])
         lines += some("calls", "calls", [describe(node, 100) for node in calls])
+        lines += some("ships", "functions", [_why_shipped(node) for node in stage.nodes if isinstance(node, Shipped)])
         lines += some("writes", "writes", [describe(node, 100) for node in writes])
         alone = [] if stage.service is None else asked_singly(stage.nodes)
         lines += some("asks one by one", "such reads", [f"{describe(one, 100)}: {why}" for one, why in alone])
@@ -173,6 +175,13 @@ class Plan(NamedTuple):
         if reason is None:
             return text
         return f"{text}: carried by the client, since {reason}" if reason else f"{text}: handed over by that service"
+
+
+def _why_shipped(node: Shipped) -> str:
+    return (
+        f"{describe(node, 100)}: {_count(len(node.code), 'byte')} of code go along, so that it runs there, next to "
+        "the data, and no round trip stands around it"
+    )
 
 
 def explainer() -> Any:

@@ -16,7 +16,7 @@ from django_rpc.graph.node import LOCAL_KINDS, Column, Insert, Method, Node, Out
 from django_rpc.graph.places import CLIENT, Instance, Timetable, timetable
 from django_rpc.graph.plan import Given, Plan, Stage
 from django_rpc.graph.recording import check_closed
-from django_rpc.graph.registered import Function
+from django_rpc.graph.registered import ServiceCall
 from django_rpc.graph.rewrites import REWRITES, Draft
 
 __all__ = ["PHASES", "collect", "partition", "plan", "rewrite"]
@@ -51,7 +51,7 @@ def partition(draft: Draft) -> Plan:
         kind = type(node)
         if kind in _LOCAL:
             local = True
-        elif isinstance(node, (Source, Save, Insert, Schema, Outcome, Function)):
+        elif isinstance(node, (Source, Save, Insert, Schema, Outcome, ServiceCall)):
             services.add(node.service)
     if len(services) == 1 and not local:
         places = {node: index for index, node in enumerate(draft.nodes)}

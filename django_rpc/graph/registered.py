@@ -9,6 +9,7 @@ The service writes ``@site.function``; a client calls it as it would call a func
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from django_rpc.graph import vocabulary
@@ -18,14 +19,14 @@ from django_rpc.graph.values import freeze
 if TYPE_CHECKING:
     from django_rpc.graph.delayed import Delayed
 
-__all__ = ["Function", "ServiceFunction", "function"]
+__all__ = ["CalledThere", "Function", "ServiceCall", "ServiceFunction", "function"]
 
 
-class Function(Node, frozen=True, eq=False):
-    """A call of a function that the service registered under ``name``: ``name(*args, **kwargs)``, evaluated there.
+class ServiceCall(Node, frozen=True, eq=False):
+    """A call of a Python function at a service: ``name(*args, **kwargs)``; the base of the kinds that say which.
 
     ``reads_only`` is the client's word that it changes nothing, so that equal calls are made once and no transaction
-    is opened; the service refuses it for a function that it did not register so.
+    is opened.
     """
 
     service: str
@@ -42,19 +43,28 @@ class Function(Node, frozen=True, eq=False):
         return Effect.READ if self.reads_only else Effect.WRITE
 
 
+class Function(ServiceCall, frozen=True, eq=False):
+    """A call of a function that the service registered under ``name``.
+
+    The service refuses ``reads_only`` for a function that it did not register so.
+    """
+
+
 KINDS["function"] = Function
 
 
-class ServiceFunction:
-    """A function of a service by its name; its calls are written down, and done by the service."""
+class CalledThere(ABC):
+    """The user's handle on a function that a service calls: its calls are written down."""
 
-    __slots__ = ("name", "reads_only", "service")
+    __slots__ = ("reads_only", "service")
 
-    def __init__(self, name: str, service: str, reads_only: bool = False) -> None:
-        vocabulary.check_identifier(name)
-        self.name = name
+    def __init__(self, service: str, reads_only: bool) -> None:
         self.service = service
         self.reads_only = reads_only
+
+    @abstractmethod
+    def _written(self, args: tuple[Any, ...], kwargs: dict[str, Any], where: tuple[str, int]) -> ServiceCall:
+        """The node of a call with these arguments."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Delayed:
         """The Delayed of a call.
@@ -68,9 +78,23 @@ class ServiceFunction:
         given = tuple([freeze(value) for value in args])
         named = {name: freeze(value) for name, value in kwargs.items()}
         runners = [value.runner for value in (*args, *kwargs.values()) if isinstance(value, Delayed)]
-        node = Function(self.service, self.name, given, named, self.reads_only, where=callsite())
+        node = self._written(given, named, callsite())
         # A runner that an argument brought is better than a name: it is there.
         return Delayed(node, joined(joined(None, runners), (ServiceRunner(self.service),)))
+
+
+class ServiceFunction(CalledThere):
+    """A function of a service by its name; its calls are written down, and done by the service."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str, service: str, reads_only: bool = False) -> None:
+        super().__init__(service, reads_only)
+        vocabulary.check_identifier(name)
+        self.name = name
+
+    def _written(self, args: tuple[Any, ...], kwargs: dict[str, Any], where: tuple[str, int]) -> Function:
+        return Function(self.service, self.name, args, kwargs, self.reads_only, where=where)
 
     def __repr__(self) -> str:
         return f"<function {self.name} of {self.service!r}>"

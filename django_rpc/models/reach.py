@@ -14,7 +14,7 @@ import msgspec
 
 from django_rpc.graph.dag import topological
 from django_rpc.graph.node import Attr, Call, Insert, Node, Save, Source, own_fields
-from django_rpc.graph.registered import Function
+from django_rpc.graph.registered import ServiceCall
 from django_rpc.models.options import mirror_for, options_of
 
 __all__ = ["Reach"]
@@ -37,7 +37,7 @@ class Reach:
                 self._note(one)
 
     def _note(self, node: Node) -> None:
-        if isinstance(node, Call | Function):
+        if isinstance(node, Call | ServiceCall):
             self._anything = True
             return
         labels, names = _target(node)
@@ -48,7 +48,7 @@ class Reach:
 
     def could_see(self, nodes: Sequence[Node]) -> bool:
         """Whether the value of ``nodes`` could be another one if the operations had been done."""
-        if any(isinstance(node, Call | Function) for node in nodes):
+        if any(isinstance(node, Call | ServiceCall) for node in nodes):
             return True
         labels = {node.model.lower() for node in nodes if isinstance(node, Source)}
         if labels and self._anything:

@@ -12,7 +12,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
 
 from django_rpc.server import replays
-from django_rpc.server.clients import ANONYMOUS
+from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import NAME, settings
 from django_rpc.server.ledger import APP, installed
 from django_rpc.server.sites import site
@@ -22,8 +22,13 @@ __all__ = ["check_clients", "check_django", "check_ledger"]
 
 @checks.register(checks.Tags.security)
 def check_clients(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """W020: everybody may call.  E020 to E022: a mistake in a setting, no KEY, a cache that does not remember."""
-    if not getattr(django_settings, NAME, None) or not (list(site) or site.functions or not settings.STRICT):
+    """Who may call, and what follows from it.
+
+    W020: everybody may call.  W024: a client may ship code.  E020 to E022: a mistake in a setting, no KEY, a cache that
+    does not remember.
+    """
+    is_open = list(site) or site.functions or not settings.STRICT or settings.CLIENTS
+    if not getattr(django_settings, NAME, None) or not is_open:
         return []  # a client, or nothing is exposed
     try:
         clients, service_key, _ = settings.clients, settings.service_key, settings.observers
@@ -38,8 +43,8 @@ def check_clients(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
                 id="django_rpc.W020",
             )
         ]
+    found: list[checks.CheckMessage] = [*_check_shipping(clients)]
     keys = [key for client in clients.values() for key in client.keys.values()]
-    found: list[checks.CheckMessage] = []
     if service_key is None and any(key.algorithm == "EdDSA" for key in keys):
         found.append(
             checks.Error(
@@ -50,6 +55,21 @@ def check_clients(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
             )
         )
     return [*found, *_check_cache()] if keys else found
+
+
+def _check_shipping(clients: dict[str, Client]) -> list[checks.CheckMessage]:
+    may = [name for name, client in clients.items() if client.may_ship]
+    if not may:
+        return []
+    return [
+        checks.Warning(
+            f"DJANGO_RPC['CLIENTS'] lets {', '.join(map(repr, may))} ship functions by cloudpickle: whoever has a key "
+            "of theirs can do all that this service's processes can.",
+            hint="Register the functions by name instead (@site.function). Where it is meant, run a worker of its own "
+            "for such clients, with a database user and an account that may do little, and silence this check there.",
+            id="django_rpc.W024",
+        )
+    ]
 
 
 def _check_cache() -> list[checks.CheckMessage]:

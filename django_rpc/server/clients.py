@@ -22,17 +22,21 @@ __all__ = ["ANONYMOUS", "Client", "read_clients", "read_service_key"]
 
 #: The client of a request that nobody signed.
 ANONYMOUS = "anonymous"
-_OPTIONS = ("keys", "user", "limits")
+_OPTIONS = ("keys", "user", "limits", "cloudpickle")
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One client: its keys by their ids, the Django user whose permissions it has, and what its requests may cost."""
+    """One client: its keys by their ids, the Django user whose permissions it has, and what its requests may cost.
+
+    ``may_ship``: whether it may ship functions of its own by cloudpickle.
+    """
 
     name: str
     keys: Mapping[str, Key] = field(default_factory=dict)
     user: str | None = None
     limits: Allowance = DEFAULT
+    may_ship: bool = False
 
 
 def read_clients(given: Mapping[str, Any], limits: Allowance = DEFAULT) -> dict[str, Client]:
@@ -60,7 +64,15 @@ def _read_client(name: Any, options: Any, limits: Allowance) -> Client:
     if user is not None and not isinstance(user, str):
         raise ImproperlyConfigured(f"{where}['user'] is the name of a user, a text.")
     limits = read_limits(options.get("limits", {}), f"{where}['limits']", limits)
-    return Client(name, _read_keys(where, name, options.get("keys")), user, limits)
+    may_ship = options.get("cloudpickle", False)
+    if not isinstance(may_ship, bool):
+        raise ImproperlyConfigured(f"{where}['cloudpickle'] is True or False; it is {may_ship!r}.")
+    if may_ship and name == ANONYMOUS:
+        raise ImproperlyConfigured(
+            f"{where} has 'cloudpickle': {ANONYMOUS!r} is whoever can write to the broker, and would run what it "
+            "likes. Give the client a name and a key."
+        )
+    return Client(name, _read_keys(where, name, options.get("keys")), user, limits, may_ship)
 
 
 def _read_keys(where: str, name: str, given: Any) -> Mapping[str, Key]:

@@ -19,6 +19,7 @@ from django_rpc.server.conf import settings
 from django_rpc.server.functions import UnknownFunction
 from django_rpc.server.ledger import LedgerError
 from django_rpc.server.policy import ClientFieldError, UnknownModel
+from django_rpc.server.shipped import ShippingFailed
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport
 
@@ -29,6 +30,7 @@ CODES: dict[str, type[BaseException]] = {
     **{kind.__name__: kind for kind in EXCEEDED.values()},
     "UnknownModel": UnknownModel,
     "UnknownFunction": UnknownFunction,
+    "ShippingFailed": ShippingFailed,
     "DoesNotExist": exceptions.ObjectDoesNotExist,
     "MultipleObjectsReturned": exceptions.MultipleObjectsReturned,
     "FieldDoesNotExist": exceptions.FieldDoesNotExist,

@@ -172,7 +172,7 @@ def answer(
     if request.expires is not None and request.expires < time.time():
         return _late(request, entry, client.name)
     budget = Budget(client.limits)
-    policy = Policy(site, RpcRequest(request.id, client.name, request.client, user_of(client)), budget)
+    policy = Policy(site, _who(request, client), budget)
     if observed is not None:
         observed.evaluates(policy)
     if request.asking == "explain":
@@ -208,6 +208,10 @@ def answer(
     if entry is not None and entry.answer is not None and response.error is None and not (trace or response.costs):
         return entry.answer
     return response
+
+
+def _who(request: Request, client: Client) -> RpcRequest:
+    return RpcRequest(request.id, client.name, request.client, user_of(client), client.may_ship)
 
 
 def _prepare_user(policy: Policy, client: Client) -> None:

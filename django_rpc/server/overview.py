@@ -29,7 +29,7 @@ class ModelRow:
 
 def policy_of(site: RpcSite, client: Client) -> Policy:
     """The policy of a request that ``client`` would make now."""
-    return Policy(site, RpcRequest(client=client.name, user=user_of(client)))
+    return Policy(site, RpcRequest(client=client.name, user=user_of(client), may_ship=client.may_ship))
 
 
 def models_of(policy: Policy) -> list[ModelRow]:

@@ -18,9 +18,11 @@ class RpcRequest:
     ``client`` is the name of the caller that the server has checked, ``"anonymous"`` for an unsigned request.
     ``user`` is its Django user, AnonymousUser where it has none (None without ``django.contrib.auth``).
     ``info`` is what the caller claims of itself (host, process, time): for logs, never for a decision.
+    ``may_ship``: whether it may ship functions, which then do whatever they like.
     """
 
     id: str = ""
     client: str = ANONYMOUS
     info: ClientInfo = dataclasses.field(default_factory=ClientInfo)
     user: Any = None
+    may_ship: bool = False

@@ -1,8 +1,8 @@
 """The audit log: who wrote, who was refused, and what came of it, on the logger ``django_rpc.audit``.
 
-One record for each request that writes or is refused, as a whole or in some of its values, or whose end nobody knows;
-reads that are answered have none.  It tells nothing that a client sent but names: of models, fields, methods,
-functions.  `audit_with_values` adds the writes themselves, with their values.
+One record for each request that writes, ships functions or is refused, as a whole or in some of its values, or whose
+end nobody knows; reads that are answered have none.  It tells nothing that a client sent but names: of models, fields,
+methods, functions.  `audit_with_values` adds the writes themselves, with their values.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ def audit_with_values(message: Served) -> Callable[[Served], object] | None:
 
 def _note(message: Served, **more: Any) -> None:
     request = message.request
-    writes = [] if request is None or request.asking == "explain" else operations.writes(request)
-    if not writes and not message.refusals and message.outcome not in ("refused", "unknown"):
+    done = None if request is None or request.asking == "explain" else request
+    writes = [] if done is None else operations.writes(done)
+    shipped = [] if done is None else operations.shipped(done)
+    if not writes and not shipped and not message.refusals and message.outcome not in ("refused", "unknown"):
         return
     rows = sum(message.written.values())
     extra = {
@@ -50,6 +52,7 @@ def _note(message: Served, **more: Any) -> None:
         "rpc_operation": message.operation,
         "rpc_method": message.method,
         "rpc_writes": writes,
+        "rpc_shipped": shipped,
         "rpc_rows_written": rows,
         "rpc_written": dict(message.written),
         "rpc_seconds": message.seconds,
@@ -59,7 +62,7 @@ def _note(message: Served, **more: Any) -> None:
     logger.info(
         "%s: %s of %s, %s, %d rows written, request %s",
         message.outcome,
-        ", ".join(writes) or message.method or "a message",
+        ", ".join([*writes, *(f"shipped {one}" for one in shipped)]) or message.method or "a message",
         message.client or "nobody known",
         "; ".join(filter(None, [message.code, extra["rpc_reason"], *message.refusals])) or "no error",
         rows,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 from django_rpc.graph.node import Attr, Call, Insert, Method, Node, Outcome, Save, Schema, Source
-from django_rpc.graph.registered import Function
+from django_rpc.graph.registered import Function, ServiceCall
+from django_rpc.graph.shipped import Shipped
 from django_rpc.wire.messages import Request
 
-__all__ = ["KINDS", "kind", "method", "name", "writes"]
+__all__ = ["KINDS", "kind", "method", "name", "shipped", "writes"]
 
 #: Everything that `kind` may say.
 KINDS = ("read", "create", "update", "delete", "call", "several", "schema", "outcome", "explain")
@@ -17,7 +19,7 @@ _OF_METHODS = {
     "delete": "delete",
     "refresh": "read",
 }
-_OF_NODES: dict[type[Node], str] = {Call: "call", Function: "call", Insert: "create", Schema: "schema"}
+_OF_NODES: dict[type[Node], str] = {Call: "call", Function: "call", Shipped: "call", Insert: "create", Schema: "schema"}
 #: Steps of a chain that are walked to find the model that it began with, names that are listed.
 _STEPS, _NAMES = 100, 20
 
@@ -61,6 +63,19 @@ def writes(request: Request) -> list[str]:
     return list(found)
 
 
+def shipped(request: Request) -> list[str]:
+    """The functions that the client ships, each with the hash of its code.
+
+    >>> shipped(Request(id="1", nodes=(Shipped("rpc", "margin", python="3.11", code=b"..."),), outputs=(0,)))
+    ['margin() sha256:ab5df625bc76dbd4e163bed2dd888df8']
+    """
+    found: dict[str, None] = {}
+    for node in request.nodes:
+        if isinstance(node, Shipped) and len(found) < _NAMES:
+            found[f"{name(node)} sha256:{hashlib.sha256(node.code).hexdigest()[:32]}"] = None
+    return list(found)
+
+
 def name(node: Node) -> str:
     """A node without what it is given.
 
@@ -73,7 +88,7 @@ def name(node: Node) -> str:
         return node.model
     if isinstance(node, Save | Insert):
         return f"{node.model}.{'save' if isinstance(node, Save) else 'bulk_create'}"
-    if isinstance(node, Function):
+    if isinstance(node, ServiceCall):
         return f"{node.name}()"
     own = node.name if isinstance(node, Method | Call | Attr) else type(node).__name__.lower()
     return ".".join([*_path(node), own])

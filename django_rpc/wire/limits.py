@@ -36,6 +36,8 @@ class Limits:
     digits: int = 1_000
     #: Schema exhaustion: a decoder is made and kept per list of column types.
     columns: int = 2_000
+    #: Unbounded code: bytes of shipped functions, all in all, of a client that may ship any.
+    code_bytes: int = 1024 * 1024
 
 
 #: Of a server for what clients send.

@@ -7,7 +7,7 @@ A kind of ``graph.node.KINDS`` without all three fails when this module is impor
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -31,6 +31,7 @@ from django_rpc.graph.node import (
     Source,
 )
 from django_rpc.graph.registered import Function
+from django_rpc.graph.shipped import Shipped
 from django_rpc.graph.vocabulary import check_identifier, check_path
 from django_rpc.wire.errors import BadValue
 from django_rpc.wire.rows import convert_rows, pack_rows
@@ -163,6 +164,15 @@ class FunctionForm(_Form, frozen=True, tag="function"):
     reads_only: bool
 
 
+class ShippedForm(_Form, frozen=True, tag="shipped"):
+    name: str
+    python: Annotated[str, msgspec.Meta(pattern=r"^3\.[0-9]{1,3}$")]
+    code: bytes  # in base64; nothing of it is looked at here
+    args: list[Any]
+    kwargs: dict[str, Any]
+    reads_only: bool
+
+
 class OutcomeForm(_Form, frozen=True, tag="outcome"):
     request: str
     settle: bool
@@ -187,6 +197,7 @@ AnyForm = (
     | CondForm
     | SchemaForm
     | FunctionForm
+    | ShippedForm
     | OutcomeForm
 )
 
@@ -228,6 +239,10 @@ WRITERS: dict[type[Node], Callable[[Packer, Any], Any]] = {
     Cond: lambda pack, n: ("cond", *map(pack.reference, (n.test, n.then, n.otherwise))),
     Schema: lambda pack, n: ("schema", n.models),
     Function: lambda pack, n: ("function", n.name, pack.sequence(n.args), pack.mapping(n.kwargs), n.reads_only),
+    Shipped: lambda pack, n: (
+        *("shipped", n.name, n.python, n.code),
+        *(pack.sequence(n.args), pack.mapping(n.kwargs), n.reads_only),
+    ),
     Outcome: lambda pack, n: ("outcome", n.request, n.settle),
 }
 
@@ -248,10 +263,19 @@ def _read_call(unpack: Unpacker, form: CallForm) -> Call:
 
 
 def _read_function(unpack: Unpacker, form: FunctionForm) -> Function:
+    return Function(**_read_call_of_function(unpack, form))
+
+
+def _read_shipped(unpack: Unpacker, form: ShippedForm) -> Shipped:
+    unpack.count_code(len(form.code))
+    return Shipped(**_read_call_of_function(unpack, form), python=form.python, code=form.code)
+
+
+def _read_call_of_function(unpack: Unpacker, form: FunctionForm | ShippedForm) -> dict[str, Any]:
     for keyword in form.kwargs:
         check_path(keyword)
     args, kwargs = tuple([unpack(value) for value in form.args]), unpack.mapping(form.kwargs)
-    return Function(service=_HERE, name=form.name, args=args, kwargs=kwargs, reads_only=form.reads_only)
+    return {"service": _HERE, "name": form.name, "args": args, "kwargs": kwargs, "reads_only": form.reads_only}
 
 
 def _read_column(unpack: Unpacker, form: ColumnForm) -> Column:
@@ -331,6 +355,7 @@ READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
     FoldForm: lambda unpack, form: Fold(name=form.name, parent=unpack.node(form.parent)),
     CondForm: _read_cond,
     FunctionForm: _read_function,
+    ShippedForm: _read_shipped,
     SchemaForm: lambda unpack, form: Schema(service=_HERE, models=form.models),
     OutcomeForm: lambda unpack, form: Outcome(service=_HERE, request=form.request, settle=form.settle),
 }

@@ -17,7 +17,7 @@ from django_rpc.graph.arguments import check_condition, check_expression
 from django_rpc.graph.node import Node
 from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, Table
 from django_rpc.graph.vocabulary import check_identifier, check_model
-from django_rpc.wire.errors import BadValue, ForwardReference, UnknownTag
+from django_rpc.wire.errors import BadValue, ForwardReference, MessageTooLarge, UnknownTag
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits
 from django_rpc.wire.messages import ErrorReport
 from django_rpc.wire.rows import INT64, convert_rows
@@ -47,7 +47,7 @@ class Unpacker:
     (1, Decimal('1.50'))
     """
 
-    __slots__ = ("given", "limits", "nodes", "text")
+    __slots__ = ("code", "given", "limits", "nodes", "text")
 
     def __init__(
         self, nodes: Sequence[Node] = (), limits: Limits = REQUEST_LIMITS, given: Sequence[Sequence[Any]] = ()
@@ -56,6 +56,7 @@ class Unpacker:
         self.given = given
         self.limits = limits
         self.text = limits.text
+        self.code = 0
 
     def __call__(self, value: Any) -> Any:
         kind = type(value)
@@ -74,6 +75,16 @@ class Unpacker:
         if kind is dict:
             return self._object(value)
         return value  # None, bool, float: the parser makes no other type
+
+    def count_code(self, number: int) -> None:
+        """Note bytes of a shipped function; raises MessageTooLarge where all of a message are too many."""
+        self.code += number
+        if self.code > self.limits.code_bytes:
+            raise MessageTooLarge(
+                f"The functions that the message ships have {self.code:,} bytes or more; at most "
+                f"{self.limits.code_bytes:,} are allowed (limit 'code_bytes'). Ship less, or give what they work on as "
+                "arguments."
+            )
 
     def _object(self, value: dict[str, Any]) -> Any:
         for key in value:

@@ -18,6 +18,7 @@ class Attack(NamedTuple):
 
 _NAMES = "test_hidden_names.py::test_hidden_is_like_unknown_and_runs_no_sql"
 _GROWTH, _WRITES, _LEAKS = "test_growth.py::", "test_writes.py::", "test_leaks.py::"
+_SHIPPING = "test_shipping.py::"
 _SIGNED = "tests/server/test_signed_requests.py::"
 
 CATALOGUE = [
@@ -177,6 +178,28 @@ CATALOGUE = [
         "bytes that exhaust a parser; pickle, jsonpickle, YAML",
         "size and depth before parsing, typed errors, flat memory; only our JSON is read",
         (f"{_GROWTH}test_bytes_that_exhaust_a_parser",),
+    ),
+    Attack(
+        "pickle and cloudpickle without permission: unsigned, signed by others, forged, replayed, in every place of a "
+        "graph, and where only bytes may stand",
+        "code is unpickled in one place, for a signed client that the settings name, and when that is known; the same "
+        "refusal where nobody may; code of another Python is not looked at",
+        tuple(
+            f"{_SHIPPING}test_{name}"
+            for name in (
+                *("nothing_is_unpickled_of_who_may_not_ship", "nothing_is_unpickled_of_who_cannot_prove_who_he_is"),
+                *("of_who_may_it_is_unpickled", "an_explanation_unpickles_nothing"),
+                *("a_message_that_comes_twice_runs_once", "nothing_is_unpickled_of_another_python"),
+                *("large_code_is_refused_by_its_size", "bytes_of_other_kinds_stay_bytes"),
+                "one_file_of_the_wire_and_the_server_unpickles",
+            )
+        ),
+        (
+            ("shipping", f"{_SHIPPING}test_nothing_is_unpickled_of_who_may_not_ship[anonymous-alone]"),
+            ("signature", f"{_SHIPPING}test_nothing_is_unpickled_of_who_cannot_prove_who_he_is[another key]"),
+            ("replays", f"{_SHIPPING}test_a_message_that_comes_twice_runs_once"),
+            ("code", f"{_SHIPPING}test_large_code_is_refused_by_its_size"),
+        ),
     ),
     Attack(
         "envelope tampering: Celery's callbacks, chains and reply addresses",

@@ -11,6 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_rpc.server.handler import handle
+from django_rpc.wire import signing
 from tests.server.conftest import registered, settings_of_server, unregistered  # noqa: F401 - fixtures
 
 _numbers = itertools.count(1)
@@ -29,11 +30,12 @@ def ref(place):
 
 
 class Answered:
-    """The bytes of an answer as JSON, the SQL that was run, the seconds that it took."""
+    """The bytes of an answer as JSON, what signs it, the SQL that was run, the seconds that it took."""
 
     def __init__(self, answer, statements, seconds):
-        self.text = answer.decode()
-        self.answer = json.loads(answer)
+        self.signature, body = signing.parted(answer)
+        self.text = body.decode()
+        self.answer = json.loads(body)
         self.statements = statements
         self.seconds = seconds
 

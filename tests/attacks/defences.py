@@ -128,6 +128,8 @@ DEFENCES: dict[str, Defence] = {
         _without("django_rpc.wire.tags._DECIMAL", instead=re.compile("$^")),
     ),
     "searches": Defence("searches on SQLite end", _without(f"{_SERVER}.sqlite.bound")),
+    "shipping": Defence("only who may ship has code unpickled", _without(f"{_SERVER}.shipped.check")),
+    "code": Defence("the bytes of code are counted", _without("django_rpc.wire.tags.Unpacker.count_code")),
     "foreign": Defence("Celery's own callbacks are refused", _without("django_rpc.celery.task._FOREIGN", instead=())),
     "replies": Defence(
         "a reply goes to the list of its request",

@@ -344,6 +344,10 @@ class Graph:
                 "cond": lambda: [place(), place(), place()],
                 "schema": lambda: [[choose.one(MODELS)] if choose.chance(2) else ["shop.Tag"]],
                 "function": lambda: [choose.one(CALLS), [self.value()], {}, choose.chance(2)],
+                "shipped": lambda: [
+                    *("f", choose.rarely(["x", ""], ["3.11", "3.7"])),
+                    *(choose.rarely(["!!", 5], ["gASVAAAA", ""]), [self.value()], {}, choose.chance(2)),
+                ],
                 "outcome": lambda: [choose.rarely(["a b"], ["r1", "x"]), choose.chance(4)],
             }
             self.add([kind, *made[kind]()])

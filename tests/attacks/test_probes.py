@@ -38,6 +38,7 @@ DENIED = {
     "cond": [C, method(0, "filter", NAME="x"), method(1, "exists"), ["cond", 2, 2, 2]],
     "schema": [["schema", ["MODEL"]]],
     "function": [["function", "CALL", [], {}, False]],
+    "shipped": [["shipped", "NAME", "3.11", "gC4=", [], {}, True]],
     "outcome": [["outcome", "REQUEST", True]],
 }
 #: Kinds whose probe has to read its element first.

@@ -21,6 +21,7 @@ from django_rpc.graph.planner import plan
 from django_rpc.graph.recording import cond
 from django_rpc.graph.registered import function
 from django_rpc.graph.rewrites import REWRITES, Draft, merge_reads
+from django_rpc.graph.shipped import ship
 from django_rpc.graph.values import Condition, Expr, Instance
 
 
@@ -376,6 +377,7 @@ def test_every_kind_is_pickled():
         Insert("shop.Order", "rpc", ("a",), ((1,),)),
         KINDS["schema"]("rpc", ("shop.Order",)),
         function("quote", using="rpc")(base, discount=5).node,
+        ship(lambda orders: len(orders), reads_only=True)(base).node,
         KINDS["outcome"]("rpc", "r1", True),
         Param(),
         Delayed(base).map(lambda row: row.total, return_exceptions=True).node,

@@ -12,5 +12,7 @@ DJANGO_RPC = {
     **DJANGO_RPC,
     "SERVICE": "stock",
     "KEY": os.environ["SIGNED_SERVICE_KEY"],
-    "CLIENTS": {"shop": {"keys": {"hs": os.environ["SIGNED_SECRET"], "ed": os.environ["SIGNED_PUBLIC"]}}},
+    "CLIENTS": {
+        "shop": {"keys": {"hs": os.environ["SIGNED_SECRET"], "ed": os.environ["SIGNED_PUBLIC"]}, "cloudpickle": True},
+    },
 }

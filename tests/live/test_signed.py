@@ -14,6 +14,7 @@ from django_rpc.client.session import Options, Output, Session
 from django_rpc.client.unit import Unit, opened
 from django_rpc.graph.delayed import Delayed
 from django_rpc.graph.node import Method, Source
+from django_rpc.graph.shipped import ship
 
 from .conftest import addresses, run_service
 
@@ -97,6 +98,22 @@ def test_a_unit_of_work_is_one_signed_message(shop, monkeypatch):
     assert made.result().values[made.result().fields.index("name")] == "signed-unit"
     assert deleted[0] == 1
     assert recorder.token
+
+
+def emphasised(text, process):
+    return MARK + text + MARK, process, os.getpid()
+
+
+MARK = "*"
+
+
+def test_a_shipped_function_runs_in_the_worker(shop):
+    session = shop()
+    customers = Delayed(Source(model="shop.Customer", service="rpc"), session)
+    name = customers.order_by("pk").first().name
+    text, mine, other = Delayed(ship(emphasised, reads_only=True)(name, os.getpid()).node, session).compute()
+    assert text == f"*{name.compute()}*"
+    assert mine == os.getpid() != other
 
 
 @pytest.mark.parametrize("changes", [{"CLIENT": None, "KEY": None}, {"SERVICE": "billing"}, {"KEY_ID": "hs"}], ids=str)

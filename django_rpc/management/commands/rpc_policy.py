@@ -47,6 +47,8 @@ class Command(BaseCommand):
             rows.append((row.model, *map(_words, cells), row.rows))
         self._table(rows)
         self.stdout.write(f"functions: {_words(functions_of(policy))}\n")
+        if client.may_ship:
+            self.stdout.write("cloudpickle: ships functions of its own, which may do all that this service may.\n")
         if not settings.STRICT:
             self.stdout.write("STRICT is False: every other model is open too, with all that it has.\n")
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from django.db import router, transaction
+from django.db import DEFAULT_DB_ALIAS, router, transaction
 
 from django_rpc.graph.elements import Cond, Fold, Map, Param, Where
 from django_rpc.graph.node import (
@@ -27,6 +27,7 @@ from django_rpc.graph.node import (
     Source,
 )
 from django_rpc.graph.registered import Function
+from django_rpc.graph.shipped import Shipped
 from django_rpc.server.evaluate import calls, elements, methods, prefetch, rows, save, values
 from django_rpc.server.evaluate.engine import Engine, is_read
 from django_rpc.server.evaluate.evaluator import Evaluator
@@ -67,6 +68,7 @@ VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     Insert: save.visit_insert,
     **dict.fromkeys((Param, Map, Where, Fold, Cond), elements.alone),
     Function: calls.visit_function,
+    Shipped: calls.visit_shipped,
     Outcome: lambda ev, node: became_of(ev.policy.request.client, node.request, settle=node.settle),
     Schema: lambda ev, node: ev.once(("schema", node.models), lambda: describe_models(ev.policy, node.models)),
 }
@@ -208,4 +210,6 @@ def _databases(request: Request, policy: Policy) -> list[str]:
         with contextlib.suppress(LookupError):
             found = policy.function(name)
             aliases.update(() if found.reads_only else found.databases)
+    if any(node.writes for node in request.nodes if isinstance(node, Shipped)):
+        aliases.add(DEFAULT_DB_ALIAS)
     return sorted(aliases)

@@ -1,6 +1,7 @@
-"""The visitors of ``Call`` and ``Function``: methods and functions that were registered by name.
+"""The visitors of ``Call``, ``Function`` and ``Shipped``: methods and functions that were registered by name, and
+functions that the client ships.
 
-They are the server's own code.
+They are the server's own code, or that of a client which may do as much.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 
 from django_rpc.graph.node import Call, Source
-from django_rpc.graph.registered import Function
+from django_rpc.graph.registered import Function, ServiceCall
+from django_rpc.graph.shipped import Shipped
 from django_rpc.graph.values import ATOMS
+from django_rpc.server import shipped
 from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.options import ModelRpc
 from django_rpc.server.query import trusted
 
-__all__ = ["registered", "visit", "visit_function"]
+__all__ = ["registered", "visit", "visit_function", "visit_shipped"]
 
 
 def visit(ev: Evaluator, node: Call) -> Any:
@@ -46,12 +49,19 @@ def visit_function(ev: Evaluator, node: Function) -> Any:
     found = ev.policy.function(node.name)
     if node.reads_only and not found.reads_only:
         raise PermissionDenied(f"{node.name}() may write at this service: call it without reads_only=True.")
+    return _called(ev, node, lambda: found.call, *([ev.policy.request] if found.with_request else []))
+
+
+def visit_shipped(ev: Evaluator, node: Shipped) -> Any:
+    shipped.check(ev.policy)
+    return _called(ev, node, lambda: ev.once(node, lambda: shipped.load(ev.policy, node)))
+
+
+def _called(ev: Evaluator, node: ServiceCall, function: Callable[[], Callable[..., Any]], *first: Any) -> Any:
     args = [_own(ev, value) for value in ev.resolve.args(node.args)]
     kwargs = {key: _own(ev, value) for key, value in ev.resolve.kwargs(node.kwargs).items()}
-    if found.with_request:
-        args.insert(0, ev.policy.request)
     ev.before_own_code()
-    return found.call(*args, **kwargs)
+    return function()(*first, *args, **kwargs)
 
 
 def _unknown(kind: str, name: str) -> AttributeError:

@@ -15,8 +15,10 @@ from django.db import connections, transaction
 from django.db.models import Model, QuerySet
 
 from django_rpc.graph.node import Call, Insert, Method, Node, Save
-from django_rpc.graph.registered import Function
+from django_rpc.graph.registered import Function, ServiceCall
 from django_rpc.graph.shapes import is_asked
+from django_rpc.graph.shipped import Shipped
+from django_rpc.server import shipped
 from django_rpc.server.evaluate import calls, prefetch
 from django_rpc.server.evaluate.engine import Engine, Lane
 from django_rpc.server.evaluate.frames import Failure, Frame
@@ -89,7 +91,7 @@ class _Rehearsal(Engine):
         self.asked: set[int] = set()
 
     def single(self, node: Node, frame: Frame, row: int) -> Any:
-        if not node.writes and not isinstance(node, Call | Function):
+        if not node.writes and not isinstance(node, Call | ServiceCall):
             try:
                 return super().single(node, frame, row)
             except NotRun:
@@ -156,6 +158,8 @@ def _check(ev: Any, node: Node) -> None:
     """Raises what refuses this client a write or a call."""
     if isinstance(node, Function):
         ev.policy.function(node.name)
+    elif isinstance(node, Shipped):
+        shipped.check(ev.policy)
     elif isinstance(node, Save):
         ev.policy.require(ev.policy.model(node.model), "create" if node.adding else "update")
     elif isinstance(node, Insert):
@@ -180,7 +184,7 @@ def _later(request: Request, meter: Meter, told: set[int | None]) -> tuple[int, 
         [
             position
             for position, node in enumerate(request.nodes)
-            if (node.writes or is_asked(node) or isinstance(node, Call | Function))
+            if (node.writes or is_asked(node) or isinstance(node, Call | ServiceCall))
             and node not in known
             and position not in told
         ]
