@@ -206,10 +206,15 @@ def substitute(node: Node, replaced: Mapping[Node, Node]) -> Node:
     >>> substitute(count, {}) is count
     True
     """
-    if not any(one in replaced for one in node.inputs()):
+    inputs = node.inputs()
+    if replaced.keys().isdisjoint(inputs):
         return node
-    fields = {name: _swap(getattr(node, name), Node, replaced) for name in own_fields(type(node))}
-    digest = node.digest if is_one_of_a_kind(node) else None
+    fields = {name: getattr(node, name) for name in own_fields(type(node))}
+    direct = {name: value for name, value in fields.items() if isinstance(value, Node)}
+    fields |= {name: replaced.get(value, value) for name, value in direct.items()}
+    if len(direct) < len(inputs):  # others stand within arguments
+        fields |= {name: _swap(value, Node, replaced) for name, value in fields.items() if name not in direct}
+    digest = node.digest if node.digest is not None and is_one_of_a_kind(node) else None
     return type(node)(**fields, where=node.where, is_query=node.is_query, order=node.order, digest=digest)
 
 

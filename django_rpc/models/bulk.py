@@ -131,7 +131,7 @@ class _Filling:
 
     def finish(self, returned: Any) -> list[tuple[Any, ...]]:
         rows = [
-            tuple([loaded_value(f, v, self.connection) for f, v in zip(self.fields, row, strict=True)])
+            tuple([loaded_value(f, v, self.connection.alias) for f, v in zip(self.fields, row, strict=True)])
             for row in returned
         ]
         for obj, row, pending in zip(self.objs, rows, self.pending, strict=False):

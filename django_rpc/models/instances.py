@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connections
 
 from django_rpc.graph.node import Node, Save, Source
 from django_rpc.graph.values import Record, Table
 from django_rpc.models.options import mirror_for, options_of, through_named
-from django_rpc.models.own_fields import loaded_value
+from django_rpc.models.own_fields import loader
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["MirrorResults", "as_model", "deleted_labels", "loaded_names"]
@@ -112,10 +111,8 @@ def _attname(model: Any, name: str) -> str:
 
 def _instance(results: MirrorResults, model: Any, fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
     """An instance of ``model``; what is no field of it becomes an attribute, a relation its cache."""
-    names, loads, others = _reading(model, fields)
-    connection = connections[results.alias]
-    loaded = [loaded_value(field, values[place], connection) for field, place in loads]
-    instance = model.from_db(results.alias, names, loaded)
+    names, loads, others = _reading(model, fields, results.alias)
+    instance = model.from_db(results.alias, names, [load(values[place]) for load, place in loads])
     for name, place in others:
         value = values[place]
         if isinstance(value, Record):
@@ -128,13 +125,15 @@ def _instance(results: MirrorResults, model: Any, fields: tuple[str, ...], value
 
 
 @functools.lru_cache(maxsize=1024)
-def _reading(model: Any, fields: tuple[str, ...]) -> tuple[list[str], list[tuple[Any, int]], list[tuple[str, int]]]:
+def _reading(
+    model: Any, fields: tuple[str, ...], alias: str
+) -> tuple[list[str], list[tuple[Callable[[Any], Any], int]], list[tuple[str, int]]]:
     """Where an instance of ``model`` finds its values under a header: its own fields in their order, and the rest."""
     places = {name: place for place, name in enumerate(fields)}
     own = [field for field in model._meta.concrete_fields if field.attname in places]
     names = [field.attname for field in own]
     others = [(name, place) for name, place in places.items() if name not in names]
-    return names, [(field, places[field.attname]) for field in own], others
+    return names, [(loader(field, alias), places[field.attname]) for field in own], others
 
 
 def _cache(model: Any, instance: Any, name: str, value: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django.db import connections
@@ -20,7 +21,7 @@ from django.db.models.fields import Field
 from django_rpc.models.content_types import is_content_type, local_key, sent_key
 from django_rpc.models.options import options_of
 
-__all__ = ["has_own_fields", "loaded_value", "note_own_fields", "prepared_lookups", "stored_value"]
+__all__ = ["has_own_fields", "loaded_value", "loader", "note_own_fields", "prepared_lookups", "stored_value"]
 
 #: Lookups whose value is one of the field's own; those that Django prepares one by one.
 _SINGLE = frozenset({"exact", "gt", "gte", "lt", "lte"})
@@ -58,17 +59,27 @@ def _prepares(field: Field) -> bool:
     return _overrides(type(field), "get_prep_value") or _overrides(type(field), "get_db_prep_value")
 
 
-def loaded_value(field: Field, value: Any, connection: Any) -> Any:
+def loaded_value(field: Field, value: Any, alias: str) -> Any:
     """``value``, as the service's own instance holds it, as an instance of the mirror holds it."""
+    return loader(field, alias)(value)
+
+
+@functools.lru_cache(maxsize=4096)
+def loader(field: Field, alias: str) -> Callable[[Any], Any]:
+    """What makes `loaded_value` of the values of ``field``: instances come by the thousand, with ten fields each."""
     if is_content_type(field):
-        return local_key(value, connection.alias)
+        return lambda value: local_key(value, alias)
+    is_own = _overrides(type(field), "from_db_value")
     if isinstance(field, JSONField):
-        if value is None or (field.decoder is None and not _overrides(type(field), "from_db_value")):
-            return value
-        return field.from_db_value(json.dumps(value), field, connection)
-    if _overrides(type(field), "from_db_value"):
-        return field.from_db_value(value, field, connection)
-    return field.to_python(value)
+        if field.decoder is None and not is_own:
+            return lambda value: value
+        return lambda value: (
+            None if value is None else field.from_db_value(json.dumps(value), field, connections[alias])
+        )
+    if is_own:
+        return lambda value: field.from_db_value(value, field, connections[alias])
+    to_python: Callable[[Any], Any] = field.to_python
+    return to_python
 
 
 def prepared_lookups(query: Any, condition: Q) -> Q:

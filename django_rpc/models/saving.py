@@ -125,13 +125,13 @@ class _Saving:
     def finish(self, answer: Any) -> Any:
         """Set what the service filled in."""
         _, changed = answer
-        instance, connection = self.instance, connections[self.using]
+        instance = self.instance
         if self.pending is not None:
             key = self.fields.get(self.key)  # a composite key is no field: its parts are given
-            self.pending.settle(None if key is None else loaded_value(key, changed.get(self.key), connection))
+            self.pending.settle(None if key is None else loaded_value(key, changed.get(self.key), self.using))
         for attname, value in changed.items():
             if attname in self.fields and self._is_as_saved(attname):
-                self._set(attname, loaded_value(self.fields[attname], value, connection))
+                self._set(attname, loaded_value(self.fields[attname], value, self.using))
         for attname in self.fields:
             held = instance.__dict__.get(attname)
             if _is_database_default(held):
