@@ -98,18 +98,22 @@ def decode_handed(data: bytes, message_id: str, limits: Limits) -> list[Any]:
 
 def _as_data(value: Any) -> Any:
     kind = type(value)
-    if kind in ATOMS or kind is Record or kind is Instance:
+    if kind in ATOMS:
         return value
     if kind is RowSet:
         return [_as_data(row) for row in value.rows]
     if kind is Table:
-        return [Record(value.model, value.fields, row) for row in value.rows]
+        return [Record(value.model, value.fields, _as_data(row)) for row in value.rows]
+    if kind is Record:
+        return Record(value.model, value.fields, _as_data(value.values))
+    if kind is Instance:
+        return Instance(value.model, _as_data(value.values))
     if kind in (list, tuple, set, frozenset):
         return value if ATOMS.issuperset(map(type, value)) else kind(map(_as_data, value))
     if kind is dict:
-        return {key: _as_data(item) for key, item in value.items()}
+        return {_as_data(key): _as_data(item) for key, item in value.items()}
     if kind is slice:
-        return value
+        return slice(*map(_as_data, (value.start, value.stop, value.step)))
     raise BadValue(f"A service hands over data, and not what a {kind.__name__} stands for.")
 
 

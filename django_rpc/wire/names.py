@@ -30,8 +30,9 @@ REPLY_PREFIX = "django_rpc:reply:"
 
 #: Keys of what is handed over to a message begin with this; the message's id follows.
 GIVEN_PREFIX = "django_rpc:given:"
-#: The field, among those of the requests that hand over, that holds the message itself until it is published.
-DEPOSIT = "message"
+#: The field, among those of the requests that hand over, that holds the message itself until it is published: no
+#: request can have this for its id.
+DEPOSIT = "$message"
 #: How long, in seconds, an answer or a value waits for who takes it, at least; and where there is no time-out.
 _LEAST_KEPT, _MOST_KEPT = 600, 86_400
 

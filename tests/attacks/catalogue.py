@@ -18,6 +18,7 @@ class Attack(NamedTuple):
 
 _NAMES = "test_hidden_names.py::test_hidden_is_like_unknown_and_runs_no_sql"
 _GROWTH, _WRITES, _LEAKS = "test_growth.py::", "test_writes.py::", "test_leaks.py::"
+_HANDED, _HANDED_LIVE = "test_handed.py::", "tests/live/test_handed_signed.py::"
 _SHIPPING = "test_shipping.py::"
 _SIGNED = "tests/server/test_signed_requests.py::"
 
@@ -230,6 +231,50 @@ CATALOGUE = [
         "a token is good once; a request that writes is done once (docs/reliability.md)",
         (f"{_SIGNED}test_a_replay", f"{_SIGNED}test_a_replayed_write_is_one_write"),
         (("replays", f"{_SIGNED}test_a_replay"),),
+    ),
+    Attack(
+        "values that services hand to each other: forged, altered, unsigned, of another client, service or request, "
+        "swapped, missing, of an earlier message; a secret named as their key",
+        "a service signs what it hands over, for this request and for one message; the message, which the client "
+        "signed, names the request and the public key; checked before a node is read",
+        (
+            *(
+                f"{_HANDED}test_{name}"
+                for name in (
+                    *("what_its_service_signed_is_taken", "values_of_others_are_not_taken"),
+                    *("values_do_not_change_places", "values_that_are_missing"),
+                    *("values_for_an_earlier_message_are_not_for_this_one", "a_place_that_nobody_gives"),
+                    *("values_that_are_unsigned_are_for_one_message_too", "an_error_is_not_handed_over"),
+                    *(
+                        "a_secret_cannot_be_named_as_what_values_are_checked_by",
+                        "handed_values_count_towards_the_limits",
+                    ),
+                )
+            ),
+            f"{_HANDED_LIVE}test_values_that_were_put_there_by_others",
+            f"{_HANDED_LIVE}test_a_message_that_was_put_there_by_others",
+        ),
+        (
+            ("handed", f"{_HANDED}test_values_of_others_are_not_taken[altered]"),
+            ("handed", f"{_HANDED}test_values_do_not_change_places"),
+            ("bound", f"{_HANDED}test_values_for_an_earlier_message_are_not_for_this_one"),
+        ),
+    ),
+    Attack(
+        "an operation in a value that is handed over: expressions, conditions, references, at any depth",
+        "what is handed over is data: anything else is refused, whoever signed it; names and rows are those of the "
+        "client that asks",
+        tuple(
+            f"{_HANDED}test_{name}"
+            for name in (
+                *("an_operation_in_a_value_is_refused", "data_stays_data", "a_handed_name_is_a_name_of_this_client"),
+                "an_instance_is_a_claim_of_this_client",
+            )
+        ),
+        (
+            ("handed data", f"{_HANDED}test_an_operation_in_a_value_is_refused[filter-an expression]"),
+            ("handed data", f"{_HANDED}test_an_operation_in_a_value_is_refused[filter-a condition]"),
+        ),
     ),
     Attack(
         "anything at all: random graphs of the vocabulary, broken messages, random bytes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -68,6 +69,18 @@ def _ignore(monkeypatch: Any) -> None:
         "django_rpc.server.evaluate.save._on_conflict",
         lambda ev, exposure, node: {"ignore_conflicts": True} if node.on_conflict else {},
     )
+
+
+def _bound(monkeypatch: Any) -> None:
+    """Values for any message are taken for this one."""
+    from django_rpc.server import handed
+
+    real = handed.decode_handed
+
+    def decode(data: bytes, message_id: str, limits: Any) -> Any:
+        return real(data, str(json.loads(data)["id"]), limits)
+
+    monkeypatch.setattr(handed, "decode_handed", decode)
 
 
 _SERVER = "django_rpc.server"
@@ -139,6 +152,14 @@ DEFENCES: dict[str, Defence] = {
         "claims are made harmless for a log", _without(f"{_SERVER}.handler._harmless", instead=lambda text: text)
     ),
     "signature": Defence("a request is what was signed", _signature),
+    "handed": Defence(
+        "handed values are those that their service signed",
+        _without(f"{_SERVER}.handed._authentic", instead=lambda origin, given: given.rpartition(b"\n")[2]),
+    ),
+    "bound": Defence("handed values are for one message", _bound),
+    "handed data": Defence(
+        "handed values are data", _without("django_rpc.wire.handover._as_data", instead=lambda value: value)
+    ),
     "replays": Defence(
         "a token is good once", _without(f"{_SERVER}.replays.begin", instead=lambda *args, **kwargs: False)
     ),

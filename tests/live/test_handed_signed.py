@@ -1,0 +1,169 @@
+"""Two services that know their clients by keys: what one hands to the other, and what others put in its place."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import redis as redis_package
+
+from django_rpc.client import errors
+from django_rpc.client.session import Session
+from django_rpc.demo import environment
+from django_rpc.demo.services import prepare_database, temporary_folder
+from django_rpc.graph.delayed import Delayed
+from django_rpc.graph.node import Source
+from django_rpc.wire.names import DEPOSIT, GIVEN_PREFIX
+
+from .conftest import run_service
+from .test_signed import SECRET, pem_pair
+
+HERE = Path(__file__).parent
+
+
+class Service:
+    def __init__(self, alias, live, settings):
+        self.alias = alias
+        self.live = live
+        self.session = Session({**live.settings, **settings}, alias=alias)
+
+    def objects(self, model):
+        return Delayed(Source(f"shop.{model}", self.alias), self.session)
+
+
+@pytest.fixture(scope="module")
+def services(redis):
+    """The services a and b, which take requests of the client ``shop`` alone."""
+    (private, public), made = pem_pair(), {}
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(temporary_folder())
+        for alias in "ab":
+            service_private, service_public = pem_pair()
+            env = {
+                "SIGNED_CACHE": redis.url,
+                "SIGNED_SERVICE_KEY": service_private,
+                "SIGNED_SECRET": SECRET,
+                "SIGNED_PUBLIC": public,
+                "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            }
+            database = environment.sqlite_url(folder / f"{alias}.sqlite3")
+            prepare_database(database, data={"customers": 300, "products": 20, "orders": 30})
+            with pytest.MonkeyPatch.context() as patch:  # the worker's own, from its start
+                for name, value in env.items():
+                    patch.setenv(name, value)
+                options = {"settings_module": "signed_settings", "concurrency": 1}
+                live = stack.enter_context(run_service(alias, redis.url, redis.url, database, redis, **options))
+            keys = {"KEY": private, "KEY_ID": "ed", "SERVICE_KEY": service_public}
+            made[alias] = Service(alias, live, {"CLIENT": "shop", "SERVICE": "stock", **keys})
+        yield made
+
+
+@pytest.fixture
+def store(redis):
+    client = redis_package.Redis.from_url(redis.url)
+    for key in client.keys(f"{GIVEN_PREFIX}*"):
+        client.delete(key)
+    return client
+
+
+def feeding(services):
+    a, b = (services[name].objects("Customer") for name in "ab")
+    return b.filter(email__in=a.filter(pk__lte=200).values_list("email", flat=True)).count()
+
+
+def put_there(store, wanted):
+    """The key of the one message that waits, or is about to be read, when ``wanted`` is true of its fields."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for key in store.keys(f"{GIVEN_PREFIX}*"):
+            if wanted(store.hgetall(key)):
+                return key
+        time.sleep(0.005)
+    raise AssertionError("nothing was put there")
+
+
+def test_signed_services_hand_over(services, store):
+    made = feeding(services)
+    assert made.explain(ask=False).startswith("1 round trip, 2 messages, ")
+    services["b"].live.worker.pause()
+    try:
+        future = made.submit(timeout=20)
+        key = put_there(store, lambda fields: fields and DEPOSIT.encode() not in fields)
+        (given,) = store.hvals(key)
+        assert given.count(b"@") == 200  # by the Redis of the two, and not by the client
+    finally:
+        services["b"].live.worker.resume()
+    assert future.result(15) == 200
+
+
+@pytest.mark.parametrize("what", ["altered", "unsigned", "removed"])
+def test_values_that_were_put_there_by_others(services, store, what):
+    """Between the one service, which has put its values there, and the other, which has not read them yet."""
+    services["b"].live.worker.pause()
+    try:
+        future = feeding(services).submit(timeout=20)
+        key = put_there(store, lambda fields: fields and DEPOSIT.encode() not in fields)
+        ((origin, given),) = store.hgetall(key).items()
+        if what == "removed":
+            store.hdel(key, origin)
+        else:
+            forged = given if what == "altered" else given.partition(b"\n")[2]
+            store.hset(key, origin, forged.replace(b"@", b"%"))
+    finally:
+        services["b"].live.worker.resume()
+    with pytest.raises(errors.HandOverFailed) as caught:
+        future.result(15)
+    assert caught.value.rpc_stage == 2
+    assert "in stage 2 of 2, at service 'b'" in caught.value.__notes__[-1]
+
+
+@pytest.mark.parametrize("what", ["another request", "no message"])
+def test_a_message_that_was_put_there_by_others(services, store, what):
+    """The one that waits is the client's, signed; a service publishes what is there, and the other refuses it."""
+    services["a"].live.worker.pause()
+    try:
+        future = feeding(services).submit(timeout=20)
+        key = put_there(store, lambda fields: DEPOSIT.encode() in fields)
+        deposit = msgspec.json.decode(store.hget(key, DEPOSIT))
+        other = {**deposit, "text": deposit["text"].replace("count", "first")} if what == "another request" else {}
+        store.hset(key, DEPOSIT, msgspec.json.encode(other))
+    finally:
+        services["a"].live.worker.resume()
+    expected = errors.RequestRefused if what == "another request" else errors.HandOverFailed
+    with pytest.raises(expected) as caught:
+        future.result(15)
+    assert caught.value.rpc_stage == (2 if what == "another request" else 1)
+
+
+def test_a_service_that_cannot_hand_over_says_so_at_once(services, store):
+    """What is in the way is no hash: the first service has its values, and cannot put them there."""
+    services["a"].live.worker.pause()
+    try:
+        started = time.monotonic()
+        future = feeding(services).submit(timeout=20)
+        key = put_there(store, lambda fields: DEPOSIT.encode() in fields)
+        store.delete(key)
+        store.set(key, "in the way", ex=60)
+    finally:
+        services["a"].live.worker.resume()
+    with pytest.raises(errors.HandOverFailed, match="could not hand its values to the next one") as caught:
+        future.result(15)
+    assert time.monotonic() - started < 10
+    assert caught.value.rpc_stage == 1
+
+
+def test_a_secret_is_no_proof_for_others_so_the_client_carries(services):
+    a = Session(
+        {**services["a"].live.settings, "CLIENT": "shop", "SERVICE": "stock", "KEY": SECRET, "KEY_ID": "hs"}, alias="a"
+    )
+    b = services["b"].objects("Customer")
+    customers = Delayed(Source("shop.Customer", "a"), a)
+    made = b.filter(email__in=customers.filter(pk__lte=200).values_list("email", flat=True)).count()
+    text = made.explain(ask=False)
+    assert text.startswith("2 round trips, ")
+    assert "'a' signs with a secret" in text
+    assert made.compute() == 200
