@@ -30,6 +30,8 @@ TERMINALS = frozenset("get first last earliest latest count exists aggregate".sp
 NESTED = frozenset("first last count exists aggregate".split())
 #: Steps with which the rows of one value cannot be told from those of another afterwards, or not simply.
 _OPAQUE = frozenset("union intersection difference and_ or_ xor none dates datetimes select_for_update".split())
+#: Methods that return a query.
+_QUERIES = frozenset({name for name, spec in vocabulary.METHODS.items() if spec.returns_query})
 #: Methods whose keywords are lookups of which the rows can be told apart by a column.
 _TELLING = frozenset({"filter", "get", "filter_reuse"})
 
@@ -55,11 +57,13 @@ class Shape:
 
 def is_step(node: Node) -> bool:
     """Whether ``node`` is a query, or a step that makes one of whatever it stands on; nothing is read for it."""
-    while isinstance(node, Item) and isinstance(node.key, slice):
-        node = node.parent
-    if isinstance(node, Method):
-        return vocabulary.METHODS[node.name].returns_query
-    return isinstance(node, Source)
+    kind = type(node)
+    while kind is Item and isinstance(node.key, slice):  # type: ignore[attr-defined]
+        node = node.parent  # type: ignore[attr-defined]
+        kind = type(node)
+    if kind is Method:
+        return node.name in _QUERIES  # type: ignore[attr-defined]
+    return kind is Source
 
 
 def is_asked(node: Node) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Any
 
 from django.db import DatabaseError, connections
@@ -25,6 +24,13 @@ _BOUNDARIES = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 
 _TEXT = frozenset({str, bytes})
 _MAY_BE_TEXT = _TEXT | {type(None)}
+
+
+def _characters(cells: list[Any]) -> int:
+    """The length of all texts in a column."""
+    if _TEXT.issuperset(map(type, cells)):  # most columns, at C speed
+        return sum(map(len, cells))
+    return sum([len(cell) for cell in cells if type(cell) in _TEXT])
 
 
 class Budget:
@@ -74,7 +80,7 @@ class Budget:
         if rows and type(rows[0]) is tuple:
             for place, value in enumerate(rows[0]):
                 if type(value) in _MAY_BE_TEXT:
-                    self.text += sum([len(cell) for cell in map(itemgetter(place), rows) if type(cell) in _TEXT])
+                    self.text += _characters([row[place] for row in rows])
             if self.text > self.limits.response_bytes:
                 self._break("response_bytes")
 
