@@ -299,6 +299,10 @@ def _outcome(node: kinds.Outcome, limit: int, depth: int) -> str:
     return f"outcome({node.request!r}{', settle=True' if node.settle else ''})"
 
 
+def _about(node: kinds.About, limit: int, depth: int) -> str:
+    return "about()"
+
+
 def _held(node: kinds.Held, limit: int, depth: int) -> str:
     return _value(node.value, limit, depth)
 
@@ -346,6 +350,7 @@ _STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
     kinds.Insert: _insert,
     kinds.Schema: _schema,
     kinds.Outcome: _outcome,
+    kinds.About: _about,
     elements.Param: _param,
     elements.Map: _scope("map"),
     elements.Where: _scope("filter_by"),

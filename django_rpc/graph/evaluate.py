@@ -14,6 +14,7 @@ from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.node import (
     ALL_KINDS,
+    About,
     Apply,
     Attr,
     Call,
@@ -116,6 +117,7 @@ EVALUATORS: dict[type[Node], Callable[[Any, _Values], Any]] = {
     Save: _refuse,
     Insert: _refuse,
     Outcome: _refuse,
+    About: _refuse,
     Schema: _refuse,
     Function: _refuse,
     Shipped: _refuse,

@@ -30,6 +30,7 @@ __all__ = [
     "KINDS",
     "LOCAL_FIELDS",
     "LOCAL_KINDS",
+    "About",
     "Apply",
     "Attr",
     "Call",
@@ -367,6 +368,17 @@ class Outcome(Node, frozen=True, eq=False):
         vocabulary.check_request_id(self.request)
 
 
+class About(Node, frozen=True, eq=False):
+    """The service itself: its versions, its clock, as whom it knows this client.
+
+    The value is a dict: ``versions`` as in `wire.versions`, ``service`` and ``client`` by the service's settings,
+    ``functions`` that this client may call; ``at``, the service's time (seconds since the epoch) when it has worked
+    for ``seconds`` on the request.
+    """
+
+    service: str
+
+
 class Held(Node, frozen=True, eq=False):
     """A Python object of the client that is no plain data; what it holds in containers may be nodes.
 
@@ -416,6 +428,7 @@ KINDS: dict[str, type[Node]] = {
     "insert": Insert,
     "schema": Schema,
     "outcome": Outcome,
+    "about": About,
 }
 
 #: The kinds that never cross the wire, since they run in the client.

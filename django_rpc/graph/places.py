@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params
 from django_rpc.graph.node import (
     ALL_KINDS,
+    About,
     Apply,
     Attr,
     Call,
@@ -68,6 +69,7 @@ _HOMES: dict[type[Node], Callable[[Any, _Homes], frozenset[str]]] = {
     Save: _own_service,
     Insert: _own_service,
     Outcome: _own_service,
+    About: _own_service,
     Schema: _own_service,
     Function: _own_service,
     Shipped: _own_service,

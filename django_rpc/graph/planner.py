@@ -12,7 +12,7 @@ from typing import Any
 
 from django_rpc.graph.dag import as_node, topological
 from django_rpc.graph.elements import Param
-from django_rpc.graph.node import LOCAL_KINDS, Column, Insert, Method, Node, Outcome, Rows, Save, Schema, Source
+from django_rpc.graph.node import LOCAL_KINDS, About, Column, Insert, Method, Node, Outcome, Rows, Save, Schema, Source
 from django_rpc.graph.places import CLIENT, Instance, Timetable, timetable
 from django_rpc.graph.plan import Given, Plan, Stage
 from django_rpc.graph.recording import check_closed
@@ -51,7 +51,7 @@ def partition(draft: Draft) -> Plan:
         kind = type(node)
         if kind in _LOCAL:
             local = True
-        elif isinstance(node, (Source, Save, Insert, Schema, Outcome, ServiceCall)):
+        elif isinstance(node, (Source, Save, Insert, Schema, Outcome, About, ServiceCall)):
             services.add(node.service)
     if len(services) == 1 and not local:
         places = {node: index for index, node in enumerate(draft.nodes)}

@@ -47,6 +47,7 @@ class Budget:
         "limits",
         "parts",
         "rows",
+        "started",
         "statements",
         "text",
         "written",
@@ -61,6 +62,8 @@ class Budget:
         self.broken: LimitExceeded | None = None
         #: Counts the rows that are written, where somebody wants to know.
         self.written: Written | None = None
+        #: By the clock of ``time.perf_counter``; where somebody has begun before, that is set.
+        self.started = time.perf_counter()
         self._deadline = time.monotonic() + limits.seconds
         self._watched: list[Any] = []
         self._timeouts = Timeouts(self._deadline)

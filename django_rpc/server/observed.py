@@ -54,7 +54,7 @@ class Observed:
     def evaluates(self, policy: Policy) -> None:
         """The policy of the request that is about to be evaluated: it knows what that costs."""
         self.policy = policy
-        policy.budget.written = self.written
+        policy.budget.written, policy.budget.started = self.written, self.served.started
 
     def answered(self, response: Response | bytes, entry: Entry | None) -> None:
         """What came of it."""

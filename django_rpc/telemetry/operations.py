@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from django_rpc.graph.node import Attr, Call, Insert, Method, Node, Outcome, Save, Schema, Source
+from django_rpc.graph.node import About, Attr, Call, Insert, Method, Node, Outcome, Save, Schema, Source
 from django_rpc.graph.registered import Function, ServiceCall
 from django_rpc.graph.shipped import Shipped
 from django_rpc.wire.messages import Request
@@ -13,13 +13,21 @@ from django_rpc.wire.messages import Request
 __all__ = ["KINDS", "kind", "method", "name", "shipped", "writes"]
 
 #: Everything that `kind` may say.
-KINDS = ("read", "create", "update", "delete", "call", "several", "schema", "outcome", "explain")
+KINDS = ("read", "create", "update", "delete", "call", "several", "schema", "outcome", "about", "explain")
 _OF_METHODS = {
     **dict.fromkeys(("create", "get_or_create", "update_or_create"), "create"),
     "delete": "delete",
     "refresh": "read",
 }
-_OF_NODES: dict[type[Node], str] = {Call: "call", Function: "call", Shipped: "call", Insert: "create", Schema: "schema"}
+_OF_NODES: dict[type[Node], str] = {
+    Call: "call",
+    Function: "call",
+    Shipped: "call",
+    Insert: "create",
+    Schema: "schema",
+    Outcome: "outcome",
+    About: "about",
+}
 #: Steps of a chain that are walked to find the model that it began with, names that are listed.
 _STEPS, _NAMES = 100, 20
 
@@ -42,7 +50,7 @@ def _kind(node: Node) -> str:
         return _OF_METHODS.get(node.name, "update" if node.writes else "read")
     if isinstance(node, Save):
         return "create" if node.adding else "update"
-    return _OF_NODES.get(type(node), "outcome" if isinstance(node, Outcome) else "read")
+    return _OF_NODES.get(type(node), "read")
 
 
 def method(request: Request) -> str:

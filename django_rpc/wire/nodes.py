@@ -15,6 +15,7 @@ from django_rpc.graph.arguments import check_method_arguments
 from django_rpc.graph.elements import Cond, Fold, Map, Param, Where
 from django_rpc.graph.node import (
     KINDS,
+    About,
     Attr,
     Call,
     Column,
@@ -178,6 +179,10 @@ class OutcomeForm(_Form, frozen=True, tag="outcome"):
     settle: bool
 
 
+class AboutForm(_Form, frozen=True, tag="about"):
+    """It has nothing to say but its kind."""
+
+
 AnyForm = (
     SourceForm
     | MethodForm
@@ -199,6 +204,7 @@ AnyForm = (
     | FunctionForm
     | ShippedForm
     | OutcomeForm
+    | AboutForm
 )
 
 
@@ -244,6 +250,7 @@ WRITERS: dict[type[Node], Callable[[Packer, Any], Any]] = {
         *(pack.sequence(n.args), pack.mapping(n.kwargs), n.reads_only),
     ),
     Outcome: lambda pack, n: ("outcome", n.request, n.settle),
+    About: lambda pack, n: ("about",),
 }
 
 
@@ -358,6 +365,7 @@ READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
     ShippedForm: _read_shipped,
     SchemaForm: lambda unpack, form: Schema(service=_HERE, models=form.models),
     OutcomeForm: lambda unpack, form: Outcome(service=_HERE, request=form.request, settle=form.settle),
+    AboutForm: lambda unpack, form: About(service=_HERE),
 }
 
 _FORM_KINDS = {form.__struct_config__.tag for form in _Form.__subclasses__()}

@@ -348,6 +348,7 @@ class Graph:
                     *("f", choose.rarely(["x", ""], ["3.11", "3.7"])),
                     *(choose.rarely(["!!", 5], ["gASVAAAA", ""]), [self.value()], {}, choose.chance(2)),
                 ],
+                "about": lambda: choose.rarely([["x"]], [[]]),
                 "outcome": lambda: [choose.rarely(["a b"], ["r1", "x"]), choose.chance(4)],
             }
             self.add([kind, *made[kind]()])

@@ -379,6 +379,7 @@ def test_every_kind_is_pickled():
         function("quote", using="rpc")(base, discount=5).node,
         ship(lambda orders: len(orders), reads_only=True)(base).node,
         KINDS["outcome"]("rpc", "r1", True),
+        KINDS["about"]("rpc"),
         Param(),
         Delayed(base).map(lambda row: row.total, return_exceptions=True).node,
         Delayed(base).filter_by(lambda row: row.total > 5).node,

@@ -18,6 +18,7 @@ import pytest
 from django_rpc.graph.elements import Cond, Fold, Map, Param, Where
 from django_rpc.graph.node import (
     KINDS,
+    About,
     Attr,
     Call,
     Column,
@@ -143,6 +144,7 @@ def every_kind():
         exposed,
         quoted,
         Outcome(service="rpc", request="order-4711", settle=True),
+        About(service="rpc"),
     )
     assert {type(node) for node in nodes} == set(KINDS.values()) - {Shipped}  # which is Python's alone
     return Request(id="kinds", nodes=nodes, outputs=(2, 7, 9, 12, 19, 21, 22))

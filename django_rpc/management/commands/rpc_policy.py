@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import textwrap
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
@@ -11,12 +9,11 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from django_rpc.management.tables import print_table
 from django_rpc.server import site
 from django_rpc.server.conf import settings
 from django_rpc.server.overview import ModelRow, functions_of, models_of, policy_of
 
-#: Widest cell of a plain table; longer ones go on in the next line.
-_WIDTH = 40
 _HEAD = ("model", "may", "reads", "sets", "methods", "rows")
 
 
@@ -45,31 +42,12 @@ class Command(BaseCommand):
         for row in models_of(policy):
             cells = row.operations, row.fields, _sets(row), row.methods
             rows.append((row.model, *map(_words, cells), row.rows))
-        self._table(rows)
+        print_table(self.stdout, rows)
         self.stdout.write(f"functions: {_words(functions_of(policy))}\n")
         if client.may_ship:
             self.stdout.write("cloudpickle: ships functions of its own, which may do all that this service may.\n")
         if not settings.STRICT:
             self.stdout.write("STRICT is False: every other model is open too, with all that it has.\n")
-
-    def _table(self, rows: Sequence[Sequence[str]]) -> None:
-        if self.stdout.isatty():
-            try:
-                from rich.console import Console
-                from rich.table import Table
-            except ImportError:
-                pass
-            else:
-                table = Table(*rows[0])
-                for row in rows[1:]:
-                    table.add_row(*row)
-                Console(file=self.stdout._out).print(table)
-                return
-        wrapped = [[textwrap.wrap(cell, _WIDTH) for cell in row] for row in rows]
-        widths = [max(len(line) for row in wrapped for line in row[column]) for column in range(len(_HEAD))]
-        for row in wrapped:
-            for lines in itertools.zip_longest(*row, fillvalue=""):
-                self.stdout.write("  ".join(map(str.ljust, lines, widths)).rstrip())
 
 
 def _sets(row: ModelRow) -> Sequence[str]:

@@ -11,6 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, router, transaction
 from django_rpc.graph.elements import Cond, Fold, Map, Param, Where
 from django_rpc.graph.node import (
     KINDS,
+    About,
     Attr,
     Call,
     Column,
@@ -28,6 +29,7 @@ from django_rpc.graph.node import (
 )
 from django_rpc.graph.registered import Function
 from django_rpc.graph.shipped import Shipped
+from django_rpc.server.about import about
 from django_rpc.server.evaluate import calls, elements, methods, prefetch, rows, save, values
 from django_rpc.server.evaluate.engine import Engine, is_read
 from django_rpc.server.evaluate.evaluator import Evaluator
@@ -70,6 +72,7 @@ VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     Function: calls.visit_function,
     Shipped: calls.visit_shipped,
     Outcome: lambda ev, node: became_of(ev.policy.request.client, node.request, settle=node.settle),
+    About: lambda ev, node: about(ev.policy),
     Schema: lambda ev, node: ev.once(("schema", node.models), lambda: describe_models(ev.policy, node.models)),
 }
 

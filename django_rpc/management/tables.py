@@ -1,0 +1,34 @@
+"""Tables that commands print: rich ones in a terminal, plain text elsewhere."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["print_table"]
+
+#: Widest cell of a plain table; longer ones go on in the next line.
+_WIDTH = 40
+
+
+def print_table(stdout: Any, rows: Sequence[Sequence[str]]) -> None:
+    """Write ``rows``, of which the first is the head, to a command's ``stdout``."""
+    if stdout.isatty():
+        try:
+            from rich.console import Console
+            from rich.table import Table
+        except ImportError:
+            pass
+        else:
+            table = Table(*rows[0])
+            for row in rows[1:]:
+                table.add_row(*row)
+            Console(file=stdout._out).print(table)
+            return
+    wrapped = [[textwrap.wrap(cell, _WIDTH) for cell in row] for row in rows]
+    widths = [max(len(line) for row in wrapped for line in row[column] or [""]) for column in range(len(rows[0]))]
+    for row in wrapped:
+        for lines in itertools.zip_longest(*row, fillvalue=""):
+            stdout.write("  ".join(map(str.ljust, lines, widths)).rstrip())
