@@ -183,7 +183,8 @@ class Session:
         started = time.perf_counter()
         what = "" if asking is None else asking.what
         links = links or Links(self.ids(writes=stage.writes and what != "explain"))
-        request = self._request(stage, options, what, links)
+        listeners = self.active_listeners()
+        request = self._request(stage, options, what, links, trace=bool(listeners))
         observed = Observed(self.observers, self.config.alias, self.config.queue(priority=options.priority), request)
         call = _Call(self, request, started, None if asking is None else asking.told, links, observed)
         if stage.writes and what != "explain" and self.note_writes is not None:
@@ -200,7 +201,8 @@ class Session:
         except errors.RpcError as error:
             call.end(error)
             raise
-        self._tell_sent(request.id)
+        for sent in filter(None, [getattr(listener, "sent", None) for listener in listeners]):
+            sent(request.id)  # the whole call is told when it has ended
         if options.timeout is not None:  # sending has taken its part of it, and more where a broker was away
             options = Options(max(options.timeout - (time.perf_counter() - started), 0.0), options.priority)
         return PendingCall(request.id, reply, options, call.settle, call.end, call)
@@ -216,14 +218,7 @@ class Session:
         more = {"headers": headers} if headers else {}  # where nobody adds any, transports that know of none will do
         return transport.send(call.data, links.ids.message, options, repeatable=repeatable, token=token, **more)
 
-    def _tell_sent(self, request_id: str) -> None:
-        """Tell listeners that have a method ``sent``; the whole call is told when it has ended."""
-        for listener in self.active_listeners():
-            sent = getattr(listener, "sent", None)
-            if sent is not None:
-                sent(request_id)
-
-    def _request(self, stage: Stage, options: Options, asking: Any, links: Links) -> Request:
+    def _request(self, stage: Stage, options: Options, asking: Any, links: Links, *, trace: bool) -> Request:
         now = time.time()
         return Request(
             id=links.ids.request,
@@ -236,7 +231,7 @@ class Session:
             client=ClientInfo(host=_HOST, process=os.getpid(), name=_PROGRAM, called_at=now),
             expires=None if options.timeout is None else now + options.timeout,
             shapes=dict(self.results.shapes(stage.nodes)),
-            trace=bool(self.active_listeners()),
+            trace=trace,
             asking=asking,
         )
 
