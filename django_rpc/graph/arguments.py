@@ -22,6 +22,7 @@ from django_rpc.graph.vocabulary import (
     FIELDS,
     check_identifier,
     check_path,
+    check_result_name,
 )
 
 __all__ = ["CONDITION_CONNECTORS", "check_condition", "check_expression", "check_method_arguments"]
@@ -81,8 +82,10 @@ def check_method_arguments(name: str, args: tuple[Any, ...], kwargs: Mapping[str
         if name == "through_columns":
             _check_through_column(keyword, value)
             continue
-        if name == "aggregate" or (name == "annotate" and keyword == _default_alias(value)):
-            check_path(keyword)  # no step after aggregate() can take its names for paths; the admin's begin with digits
+        if name == "aggregate":
+            check_result_name(keyword)  # no step after it can take them for paths; the admin's are 0__c, and __c
+        elif name == "annotate" and keyword == _default_alias(value):
+            check_path(keyword)
         else:
             check_keyword(keyword)
         if keyword in _DEFAULTS and isinstance(value, dict):

@@ -294,7 +294,8 @@ class Save(Node, frozen=True, eq=False):
     """``instance.save()`` at the server; the value is a dict of the fields that the save changed.
 
     ``values`` maps attribute names (``customer_id`` for a foreign key) to prepared values.  ``adding`` is the
-    instance's ``_state.adding``; the other options are those of ``Model.save``.
+    instance's ``_state.adding``; the other options are those of ``Model.save``, where the models in ``force_insert``
+    are labels.
     """
 
     effect: ClassVar[Effect] = Effect.WRITE
@@ -303,13 +304,15 @@ class Save(Node, frozen=True, eq=False):
     service: str
     values: dict[str, Any]
     adding: bool
-    force_insert: bool = False
+    force_insert: bool | tuple[str, ...] = False
     force_update: bool = False
     update_fields: tuple[str, ...] | None = None
     raw: bool = False
 
     def __post_init__(self) -> None:
         vocabulary.check_model(self.model)
+        for label in self.force_insert if isinstance(self.force_insert, tuple) else ():
+            vocabulary.check_model(label)
         for name in self.values:
             vocabulary.check_identifier(name)
 

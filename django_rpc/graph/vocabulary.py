@@ -22,6 +22,7 @@ __all__ = [
     "check_operator",
     "check_path",
     "check_request_id",
+    "check_result_name",
 ]
 
 
@@ -243,6 +244,12 @@ def check_path(path: object) -> None:
         if _UNDERSCORED.fullmatch(path):
             return
     raise ValueError(f"{path!r} is not a valid lookup path.")
+
+
+def check_result_name(name: object) -> None:
+    """``name`` may be that of a value of ``aggregate()``: a key of the answer's dict, and no attribute of anything."""
+    if not isinstance(name, str) or not _PATH.fullmatch(name):
+        raise ValueError(f"{name!r} is not a valid name: use letters, digits and underscores, at most 255.")
 
 
 def check_request_id(request_id: object) -> None:

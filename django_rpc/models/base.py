@@ -20,7 +20,7 @@ from django_rpc.models.performing import perform
 from django_rpc.models.redefine import redefining
 from django_rpc.models.registry import registry
 from django_rpc.models.relations import RpcManyToManyDescriptor
-from django_rpc.models.saving import begin_save
+from django_rpc.models.saving import begin_save, forced_inserts
 
 __all__ = ["RpcModel", "RpcModelBase"]
 
@@ -138,12 +138,9 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
     ) -> None:
         """Save at the service, in one message; what the service filled in is set on this instance."""
         using = database_of(type(self), using)
-        if force_insert not in (True, False) and hasattr(self, "_validate_force_insert"):
-            self._validate_force_insert(force_insert)  # since Django 5.0: models
         names = frozenset(update_fields) if update_fields is not None else None
-        operation = begin_save(
-            self, using, names=names, raw=raw, force_insert=bool(force_insert), force_update=force_update
-        )
+        forced = forced_inserts(type(self), force_insert)
+        operation = begin_save(self, using, names=names, raw=raw, force_insert=forced, force_update=force_update)
         sending = self._state.__dict__.pop("sending", None)
         (sending or functools.partial(perform, using))(operation)
 

@@ -7,12 +7,15 @@ local query (`localise`: a `Delayed` or a future is no value yet, so a placehold
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from django.db import connections, models
 from django.db.models import Q, QuerySet, expressions, lookups
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
+from django.db.models.fields.related import ForeignObject
+from django.utils.functional import LazyObject, empty
 
 try:
     from django.db.models.fields import tuple_lookups
@@ -27,6 +30,7 @@ from django_rpc.models.arguments import current_arguments
 from django_rpc.models.content_types import is_content_type, sent_key
 from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import stored_value
+from django_rpc.models.tuples import own_column, tuple_condition
 
 __all__ = ["Placeholder", "localise", "prepared_value", "settle"]
 
@@ -84,7 +88,7 @@ def _(value: BaseExpression) -> Expr:
         raise TypeError("RawSQL cannot be sent to a service: no SQL crosses the wire. Use query expressions.")
     name = cls.__name__
     if isinstance(value, expressions.Col):
-        return _column(value)
+        return Expr("F", (own_column(value),))
     if isinstance(value, lookups.Lookup) and value.lookup_name in LOOKUPS:
         name = f"lookup:{value.lookup_name}"
     elif isinstance(value, expressions.Subquery):
@@ -106,13 +110,6 @@ def _keywords(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
                 f"{name}({key}=...) cannot be sent to a service; {name} may have: {', '.join(sorted(allowed)) or '-'}."
             )
     return {key: freeze(item) for key, item in kwargs.items()}
-
-
-def _column(value: expressions.Col) -> Expr:
-    """A resolved column of the query's own table, as Django's sliced prefetch gives it."""
-    if value.alias != value.target.model._meta.db_table:
-        raise TypeError(f"The resolved column {value!r} cannot be sent to a service: write F('path') instead.")
-    return Expr("F", (value.target.attname,))
 
 
 def _subquery(value: expressions.Subquery) -> Expr:
@@ -149,17 +146,8 @@ def _(value: expressions.OrderBy) -> Expr:
     return Expr("OrderBy", (freeze(value.expression),), {key: True for key, on in flags.items() if on})
 
 
-def _tuples(value: Any) -> Condition:
-    """``(a, b) IN ((1, 2), ...)`` on columns of the query's own table, as Django's prefetch asks for its rows."""
-    names = [_column(column).args[0] for column in value.lhs.get_cols()]
-    rows = [tuple(row) if isinstance(row, tuple | list) else (row,) for row in value.rhs]
-    if len(names) == 1:
-        return Condition(((f"{names[0]}__in", [freeze(row[0]) for row in rows]),))
-    return Condition(tuple(Condition(tuple(zip(names, freeze(row), strict=True))) for row in rows), "OR")
-
-
 if tuple_lookups is not None:
-    freeze.register(tuple_lookups.TupleIn, _tuples)
+    freeze.register(tuple_lookups.TupleLookupMixin, tuple_condition)
 
 
 @freeze.register(expressions.When)
@@ -225,21 +213,38 @@ def _(value: models.Model) -> Instance | Node:
     if isinstance(value.pk, Pending):  # the row is there when the block's message is evaluated
         return Method(Source(options.label, options.database), "get", (), {"pk": freeze(value.pk)}, where=callsite())
     connection = connections[options.database]
-    key = getattr(value._meta, "pk_fields", ())  # a composite key's, since Django 5.2
-    unique = {
+    known = {
         field.attname: stored_value(field, value.__dict__[field.attname], connection)
-        for field in value._meta.concrete_fields
-        if (field.primary_key or field.unique or field in key) and value.__dict__.get(field.attname) is not None
+        for field in _identifying(type(value))
+        if value.__dict__.get(field.attname) is not None
     }
-    return Instance(options.label, freeze(unique))
+    return Instance(options.label, freeze(known))
+
+
+@functools.cache
+def _identifying(model: Any) -> tuple[Field, ...]:
+    """The fields by which a row is known, and those by which relations lead to it, or are compared with it."""
+    key = set(getattr(model._meta, "pk_fields", ()))  # a composite key's, since Django 5.2
+    for relation in model._meta.get_fields(include_hidden=True):
+        field = getattr(relation, "field", relation)  # of a relation that leads here
+        if isinstance(field, ForeignObject) and len(field.related_fields) > 1:
+            key.update(field.foreign_related_fields if field is not relation else field.local_related_fields)
+    return tuple(f for f in model._meta.concrete_fields if f.primary_key or f.unique or f in key)
 
 
 # For the local query
 
 
 def settle(value: Any) -> Any:
-    """``value`` with one-shot iterators at any depth of containers and Q read into lists, once."""
-    if type(value) in ATOMS or isinstance(value, BaseExpression | Combinable | QuerySet | models.Model):
+    """``value`` with one-shot iterators at any depth of containers and Q read into lists, once.
+
+    And with the object in the place of a lazy one, as ``request.user`` is.
+    """
+    if type(value) in ATOMS:
+        return value
+    if isinstance(value, LazyObject):
+        value = value._wrapped if value._wrapped is not empty else _set_up(value)
+    if isinstance(value, BaseExpression | Combinable | QuerySet | models.Model):
         return value
     if hasattr(value, "__next__"):
         return [settle(item) for item in value]
@@ -249,15 +254,20 @@ def settle(value: Any) -> Any:
         return [settle(item) for item in value]
     if type(value) is dict:
         return {key: settle(item) for key, item in value.items()}
-    if isinstance(value, Q) and any(_has_iterator(child) for child in value.children):
+    if isinstance(value, Q) and any(_is_unsettled(child) for child in value.children):
         return _rebuild(value, settle)
     return value
 
 
-def _has_iterator(child: Any) -> bool:
+def _set_up(value: LazyObject) -> Any:
+    value._setup()
+    return value._wrapped
+
+
+def _is_unsettled(child: Any) -> bool:
     if isinstance(child, tuple):
-        return hasattr(child[1], "__next__")
-    return isinstance(child, Q) and any(_has_iterator(inner) for inner in child.children)
+        return isinstance(child[1], LazyObject) or hasattr(child[1], "__next__")
+    return isinstance(child, Q) and any(_is_unsettled(inner) for inner in child.children)
 
 
 def localise(value: Any) -> Any:
@@ -319,7 +329,7 @@ def _old_q(value: Q, children: list[Any]) -> Q:
 def prepared_value(field: Field, value: Any, connection: Any) -> Any:
     """``value`` as the wire carries it for ``field``: expressions and references frozen, data prepared."""
     if isinstance(value, models.Model):
-        value = getattr(value, field.target_field.attname)
+        value = value.prepare_database_save(field)
     if hasattr(type(value), "__rpc_node__") or hasattr(value, "resolve_expression"):
         return freeze(value)
     prepared = field.get_db_prep_save(value, connection=connection)

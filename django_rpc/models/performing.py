@@ -60,4 +60,5 @@ class Before:
 
 def key_names(model: Any) -> list[str]:
     """The attributes that are keys of an instance: its own, and those of the parents it inherits from."""
-    return [field.attname for field in model._meta.concrete_fields if field.primary_key]
+    parts = getattr(model._meta, "pk_fields", ())  # a composite key's, since Django 5.2
+    return [field.attname for field in model._meta.concrete_fields if field.primary_key or field in parts]

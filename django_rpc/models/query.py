@@ -14,11 +14,11 @@ from django.db import connections
 from django.db.models import Q, lookups, sql
 from django.db.models.sql.query import EXPLAIN_OPTIONS_PATTERN
 from django.db.models.sql.where import NothingNode
-from django.db.utils import NotSupportedError
 
 from django_rpc.graph.node import Item, Method, Node, Source, callsite
 from django_rpc.graph.values import Condition, freeze
 from django_rpc.models.expressions import localise, settle
+from django_rpc.models.fetched import as_values
 from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import has_own_fields, prepared_lookups
 
@@ -50,6 +50,11 @@ class RpcQuery(sql.Query):
     def has_rows(self) -> bool:
         """True while the rows that came with an earlier message are read."""
         return self.answer is not None and self.answer.rowset is not None
+
+    @property
+    def database(self) -> str:
+        """The alias of the service that this query goes to where nobody says ``using``."""
+        return options_of(self.model).database  # type: ignore[union-attr]
 
     # What the compilers and other queries ask
 
@@ -126,18 +131,15 @@ class RpcQuery(sql.Query):
         self.node = Method(node, "add_fields", (names, allow_m2m))
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        """Called where this query is nested in another one: only a query on a mirror can take it.
+        """Called where this query is nested in a local one: its values are fetched.
 
-        But for a question of no model, by which Django's constraints validate an instance (``Q.check()``).
+        ``Exists()`` asks only whether there are any, as Django's constraints do where they validate an instance.
         """
-        if connection.vendor != "rpc" and compiler.query.model is None and _asks_only_whether(self):
-            found = self._value(options_of(self.model).database, "exists")  # type: ignore[union-attr]
+        if connection.vendor != "rpc" and _asks_only_whether(self):
+            found = self._value(self.database, "exists")
             return f"(SELECT 1{connection.features.bare_select_suffix} WHERE 1 = {int(found)})", ()
         if connection.vendor != "rpc":
-            raise NotSupportedError(
-                f"A query on {self.model.__name__}, a mirror, cannot be nested in a query of the local database "
-                f"{connection.alias!r}: its rows are at a service. Fetch its values first: list(queryset)."
-            )
+            return as_values(self, connection)
         return super().as_sql(compiler, connection)
 
     def combine(self, rhs: Any, connector: str) -> None:
@@ -254,7 +256,7 @@ def _matches_nothing(where: Any) -> bool:
             return True
         if getattr(child, "lookup_name", None) == "in":
             values = getattr(child, "rhs", None)
-            if isinstance(values, list | tuple | set | frozenset) and all(value is None for value in values):
+            if isinstance(values, list | tuple | set | frozenset) and all(map(_is_null, values)):
                 return True  # NULL is equal to nothing
         elif isinstance(child, IntegerFieldOverflow):
             if _is_beyond(child):
@@ -262,6 +264,10 @@ def _matches_nothing(where: Any) -> bool:
         elif hasattr(child, "children") and _matches_nothing(child):
             return True
     return False
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or (isinstance(value, tuple) and None in value)  # of several columns, since Django 5.2
 
 
 def _is_beyond(lookup: Any) -> bool:

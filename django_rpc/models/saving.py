@@ -19,7 +19,7 @@ from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import loaded_value
 from django_rpc.models.performing import Before, key_names
 
-__all__ = ["begin_save", "new_instance"]
+__all__ = ["begin_save", "forced_inserts", "new_instance"]
 
 
 def new_instance(model: Any, values: Mapping[str, Any]) -> Any:
@@ -43,8 +43,21 @@ def _is_remote_value(value: Any) -> bool:
     return hasattr(type(value), "__rpc_node__") and not isinstance(value, QuerySet)
 
 
+def forced_inserts(model: Any, force_insert: Any) -> bool | tuple[str, ...]:
+    """``force_insert`` of ``save()`` as it is sent: models, since Django 5.0, by the labels of those that they mean.
+
+    A base that no service knows, as ``models.Model``, means all mirrors that derive from it.  Raises what Django
+    raises for what is neither a bool nor a tuple of bases.
+    """
+    if isinstance(force_insert, bool) or not hasattr(model, "_validate_force_insert"):
+        return bool(force_insert)
+    bases = model._validate_force_insert(force_insert)
+    meant = [one for one in (model, *model._meta.get_parent_list()) if issubclass(one, bases) and options_of(one)]
+    return tuple([options_of(one).label for one in meant])  # type: ignore[union-attr]
+
+
 def begin_save(
-    instance: Any, using: str, *, names: frozenset[str] | None, raw: bool, force_insert: bool, force_update: bool
+    instance: Any, using: str, *, names: frozenset[str] | None, raw: bool, force_insert: Any, force_update: bool
 ) -> Operation:
     """The operation that saves ``instance``, which is its result.
 
@@ -57,6 +70,8 @@ def begin_save(
     sent = {"sender": origin, "raw": raw, "using": using, "update_fields": names}
     if not origin._meta.auto_created:
         signals.pre_save.send(instance=instance, **sent)
+    if (force_update or names) and instance.pk is None:
+        raise ValueError("Cannot force an update in save() with no primary key.")
     saving = _Saving(instance, model, using, sent)
     node = Save(
         options.label,
@@ -187,8 +202,9 @@ def _values_to_save(instance: Any, model: Any, raw: bool, names: Any, connection
     What only the service can fill is left out: a key that is not known yet, a column's default.
     """
     values = {}
+    keys = key_names(model)
     for field in model._meta.concrete_fields:
-        wanted = names is None or field.primary_key or field.name in names or field.attname in names
+        wanted = names is None or field.attname in keys or field.name in names or field.attname in names
         if not wanted or field.attname not in instance.__dict__ or getattr(field, "generated", False):
             continue
         adding = instance._state.adding

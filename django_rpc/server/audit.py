@@ -89,6 +89,12 @@ class AuditedCompiler:
         allowed = self.query.policy.columns
         return [c for c in columns if c.target.column in (allowed(c.target.model._meta.db_table) or ())]
 
+    def get_related_selections(self, select: Any, *args: Any, **kwargs: Any) -> Any:
+        wrong = getattr(self.query, "wrong_related", None)
+        if wrong is not None and self.query.select_related:
+            raise wrong
+        return super().get_related_selections(select, *args, **kwargs)
+
     def get_qualify_sql(self) -> Any:
         """A condition on a window wraps the query in another: what that selects is what the executed one does."""
         if not self._all_columns:

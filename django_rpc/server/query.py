@@ -39,6 +39,7 @@ class _Checked:
     """What the classes below add to Django's queries."""
 
     policy: Policy
+    keeps_joins = False
 
     def names_to_path(self, names: Any, opts: Any, allow_many: bool = True, fail_on_missing: bool = False) -> Any:
         blocked = self.policy.blocked(names, opts, self)
@@ -87,6 +88,9 @@ class _Checked:
             cause = error.__context__
             raise (cause if isinstance(cause, ClientFieldError) else error) from None
 
+    def trim_joins(self, targets: Any, joins: Any, path: Any) -> Any:
+        return (targets, joins[-1], joins) if self.keeps_joins else super().trim_joins(targets, joins, path)
+
     def set_values(self, fields: Any) -> None:
         view = self.policy.view(self.model)
         attnames = view.attnames if view is not None else (self.model._meta.pk.attname,)
@@ -95,7 +99,12 @@ class _Checked:
                 fields = (*self.extra_select, *attnames, *self.annotation_select)
             if self.group_by is True:
                 self.grouped_by = attnames  # grouped by the key as ever; Django would name hidden columns too
-        super().set_values(fields)
+        # Rows of select_related() tell by its key whether a related row is there: the copy of that key here does not.
+        self.keeps_joins = bool(self.select_related)
+        try:
+            super().set_values(fields)
+        finally:
+            self.keeps_joins = False
 
     def chain(self, klass: Any = None) -> Any:
         return super().chain(_CLASSES.get(klass, klass))

@@ -98,7 +98,7 @@ class ColumnForm(_Form, frozen=True, tag="column"):
 
 
 class SaveOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    force_insert: bool = False
+    force_insert: bool | tuple[str, ...] = False
     force_update: bool = False
     update_fields: tuple[str, ...] | None = None
     raw: bool = False

@@ -61,7 +61,7 @@ def test_what_may_not_be_set(send, name):
 
 def test_an_annotation_does_not_make_another_row(send):
     """``annotate(pk=7)`` would make row 7 of the first row, which could then be deleted or saved."""
-    for name in ("pk", "save", "delete", "objects", "secret_note", "display_name"):
+    for name in ("pk", "save", "delete", "objects", "secret_note", "profile", "orders"):
         for nodes in (
             [CUSTOMERS, method(0, "annotate", **{name: expr("Value", 7)}), method(1, "first"), method(2, "delete")],
             [CUSTOMERS, method(0, "prefetch_related", expr("Prefetch", "orders", to_attr=name)), method(1, "first")],

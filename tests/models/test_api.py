@@ -294,18 +294,6 @@ def test_refused_arguments(name, remote, local, messages):
     assert len(sent) == 0
 
 
-def test_a_mirror_nested_in_a_local_query_is_refused(remote, local, messages):
-    inner = remote.Customer.objects.values("pk")
-    for outer in (
-        local.Order.objects.filter(customer__in=inner),
-        local.Order.objects.filter(models.Exists(inner)),
-        local.Order.objects.annotate(x=models.Subquery(inner[:1])),
-    ):
-        with messages() as sent, pytest.raises(NotSupportedError, match="Fetch its values first"):
-            list(outer)
-        assert len(sent) == 0
-
-
 @pytest.mark.asyncio
 @pytest.mark.django_db(transaction=True, databases=["default", "rpc"])
 async def test_async_instances(remote, local, shop_data):

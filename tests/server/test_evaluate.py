@@ -375,3 +375,13 @@ def test_places_of_a_proxy_keep_the_managers_rows(ask):
     Place.objects.create(name="shut", open=False)
     assert ask(method(method(source("zoo.OpenPlace"), "filter", name="shut"), "count")).output == 0
     assert ask(method(method(source("zoo.Place"), "filter", name="shut"), "count")).output == 1
+
+
+def test_a_related_row_is_told_by_its_own_key(ask):
+    """The copy of it in the foreign key would tell of a row that is not there, and so it does without a join."""
+    columns = ("id", "customer__id")
+    joined = ask(Rows(parent=method(ORDERS, "select_related", "customer"), columns=columns))
+    plain = ask(Rows(parent=ORDERS, columns=columns))
+    assert '"shop_customer"."id"' in joined.queries[0]
+    assert "shop_customer" not in plain.queries[0]
+    assert joined.output.rows == plain.output.rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
+from inspect import getattr_static, isfunction
 from typing import Any
 
 from django.apps import apps
@@ -32,9 +33,13 @@ def is_claimed(instance: Model) -> bool:
 
 
 def check_free(model: type[Model], names: Iterable[str]) -> None:
-    """Raise ValueError for a name that an instance of ``model`` has something else under."""
+    """Raise ValueError for a name that an instance of ``model`` has something else under.
+
+    A value in the place of a method of the model's own harms nobody, and Django allows it: called, it raises TypeError.
+    One in the place of a property, or of what Django's ``Model`` has, would be taken for what it is not.
+    """
     for name in names:
-        if hasattr(model, name):
+        if hasattr(model, name) and (hasattr(Model, name) or not isfunction(getattr_static(model, name))):
             raise ValueError(f"The annotation '{name}' conflicts with a field on the model.")
 
 

@@ -108,13 +108,17 @@ def _select_related(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: 
     if not args:
         args = _all_related(ev, queryset.model)
         return queryset.select_related(*args) if args else queryset
-    for path in args:
-        model = queryset.model
-        for position, name in enumerate(path.split("__")):
-            if position == 0 and name in queryset.query._filtered_relations:
-                break  # checked when it was added, and again when the query is compiled
-            model = _related(ev, model, name)
-    return queryset.select_related(*args)
+    clone = queryset.select_related(*args)
+    try:
+        for path in args:
+            model = queryset.model
+            for position, name in enumerate(path.split("__")):
+                if position == 0 and name in queryset.query._filtered_relations:
+                    break  # checked when it was added, and again when the query is compiled
+                model = _related(ev, model, name)
+    except ClientFieldError as error:
+        clone.query.wrong_related = error  # for whoever selects them: count() and values() do not, as in Django
+    return clone
 
 
 def _related(ev: Evaluator, model: type[Model], name: str) -> type[Model]:

@@ -28,7 +28,7 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     fields = {name: _field(exposure, name) for name in node.values}
     using = router.db_for_write(model)
     values = {field.attname: _value(ev, model, field, ev.resolve(node.values[name])) for name, field in fields.items()}
-    instance = None if node.adding else _existing(ev, model, values, using, node)
+    instance = None if node.adding or node.force_insert else _existing(ev, model, values, using, node)
     creating = instance is None
     created = force_insert = False
     if creating:
@@ -69,9 +69,18 @@ def _value(ev: Evaluator, model: type[Model], field: Any, value: Any) -> Any:
     return field.to_python(value)
 
 
+def _key(model: type[Model], values: dict[str, Any]) -> Any:
+    """The key among ``values``; None where it, or a part of a composite one, is not known."""
+    parts = getattr(model._meta, "pk_fields", ())  # since Django 5.2
+    if len(parts) < 2:
+        return values.get(model._meta.pk.attname)
+    key = tuple([values.get(part.attname) for part in parts])
+    return None if None in key else key
+
+
 def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: str, node: Save) -> Model | None:
     """The row to be saved, complete; None if it is gone, and then it is made anew, as Django does."""
-    key = values.get(model._meta.pk.attname)
+    key = _key(model, values)
     if key is None:
         return None
     rows = ev.policy.rows(model)
@@ -92,12 +101,18 @@ def _refuse_update(node: Save) -> None:
         raise DatabaseError("Save with update_fields did not affect any rows.")
 
 
-def _new(ev: Evaluator, model: type[Model], values: dict[str, Any], node: Save) -> tuple[Model, bool, bool]:
+def _forced(ev: Evaluator, node: Save) -> Any:
+    if isinstance(node.force_insert, tuple):
+        return tuple([ev.policy.model(label) for label in node.force_insert])
+    return node.force_insert
+
+
+def _new(ev: Evaluator, model: type[Model], values: dict[str, Any], node: Save) -> tuple[Model, Any, bool]:
     """An instance, whether it must be inserted, and whether that makes a new row."""
     ev.policy.require(model, "create")
-    key = values.get(model._meta.pk.attname)
+    key = _key(model, values)
     # Django would update a row that has this key: only where the client may update, and sees the row.
-    force, created = node.force_insert, True
+    force, created = _forced(ev, node), True
     if key is not None and not force:
         rows = ev.policy.rows(model)
         queryset = rows if rows is not None else model._base_manager.all()
