@@ -13,8 +13,12 @@ GOAL = 0.8
 
 
 def on_redis(stack: Stack, effort: Effort) -> Iterator[Row]:
-    """Redis for messages and answers, prefork; a kept connection to the database, and a new one for each call."""
+    """Redis for messages and answers, prefork; a kept connection to the database, and a new one for each call.
+
+    A ping is a call that reads nothing: what is left of a get without the ORM of both ends.
+    """
     yield _row(stack, effort, "Redis", stack.redis, stack.redis)
+    yield _row(stack, effort, "Redis", stack.redis, stack.redis, goal=None, name="ping", what="a ping, no SQL")
     if effort.quick:
         return
     where = "Redis, with CONN_MAX_AGE = 0"
@@ -43,13 +47,15 @@ def _row(
     pool: str = "prefork",
     goal: float | None = GOAL,
     settings: str = SERVER,
+    name: str = "get",
+    what: str = "get of one row",
 ) -> Row:
     with stack.apart() as parts:
         ours, echo = parts.ours(broker, backend, pool, settings), parts.echo(broker, backend, pool)
-        seconds = interleave({"ours": lane(ours, "get"), "echo": lane(echo, "call")}, effort)
+        seconds = interleave({"ours": lane(ours, name), "echo": lane(echo, "call")}, effort)
     return compare(
         "round trip",
-        ("get of one row", seconds["ours"]),
+        (what, seconds["ours"]),
         ("an empty Celery echo", seconds["echo"]),
         goal=goal,
         note=f"{where}; {pool}, {CONCURRENCY} at a time",

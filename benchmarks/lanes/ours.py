@@ -11,11 +11,13 @@ import django
 
 django.setup()
 
-from django.db import models  # noqa: E402
+from django.db import connections, models  # noqa: E402
 
 from benchmarks.serve import serve  # noqa: E402
 from django_rpc import compute  # noqa: E402
 from django_rpc.demo.client.shop.models import Customer, Order  # noqa: E402
+from django_rpc.graph.node import About  # noqa: E402
+from django_rpc.graph.runner import Output  # noqa: E402
 from django_rpc.models import RpcModel  # noqa: E402
 
 STEPS = 10
@@ -45,6 +47,12 @@ def get() -> Callable[[], Any]:
     """One whole row by its key, always another one."""
     keys = itertools.cycle(range(1, 401))
     return lambda: Customer.objects.get(pk=next(keys))
+
+
+def ping() -> Callable[[], Any]:
+    """A call that reads nothing."""
+    session = connections["rpc"].session
+    return lambda: session.compute([Output(About(session.service))])
 
 
 def calls() -> Callable[[], Any]:
@@ -122,6 +130,7 @@ if __name__ == "__main__":
     serve(
         {
             "get": get,
+            "ping": ping,
             "calls": calls,
             "graph": graph,
             "rows": rows,
