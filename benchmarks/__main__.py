@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.figures import awaits, bulk, canvas, encoding, graphs, many, round_trip, steps
+from benchmarks.figures import awaits, bulk, canvas, encoding, graphs, many, observing, round_trip, steps
 from benchmarks.harness import QUICK, Effort, Row, Skipped
 from benchmarks.stack import Stack
 
@@ -27,6 +27,7 @@ FIGURES: dict[str, Figure] = {
     "bulk": bulk.beside_orm,
     "peer": bulk.beside_peer,
     "encoding": encoding.encoding,
+    "observing": observing.observing,
     "planning": graphs.planning,
     "canvas": canvas.canvas,
     "awaits": awaits.awaits,

@@ -24,7 +24,7 @@ LATEST = ROOT / "benchmarks" / "results" / "latest.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures: written by python -m benchmarks -->", "<!-- end of figures -->"
 #: Seconds (or bytes) to the unit of a row.
-_SCALE = {"ms": 1e3, "µs/node": 1e6, "µs/row": 1e6, "bytes/node": 1.0, "bytes": 1.0}
+_SCALE = {"ms": 1e3, "µs/node": 1e6, "µs/message": 1e6, "µs/row": 1e6, "bytes/node": 1.0, "bytes": 1.0}
 HEADER = ("figure", "ours", "median (p95)", "reference", "median (p95)", "ratio", "pairs", "goal", "n", "note")
 
 Rows = Mapping[str, list[Row]]

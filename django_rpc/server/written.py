@@ -51,6 +51,8 @@ class Written:
     def by_model(self) -> dict[str, int]:
         """Rows by the labels of the models, by the table where no model has it; without the ledger's own."""
         self._settle()
+        if not self._counts:  # most messages write nothing, and projects have hundreds of models
+            return {}
         known = {model._meta.db_table: model._meta for model in apps.get_models(include_auto_created=True)}
         found: Counter[str] = Counter()
         for counts in self._counts.values():

@@ -30,7 +30,7 @@ def harmless(text: str, length: int = _LENGTH) -> str:
     >>> harmless("evil\n2026 INFO all is well")
     'evil\\n2026 INFO all is well'
     """
+    if len(text) <= length and text.isprintable():
+        return text
     shown = text[:length]
-    if shown.isprintable():
-        return shown
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)

@@ -75,8 +75,12 @@ def served(message: Served) -> None:
     client, operation = message.client, message.operation
     _of(_REQUESTS, client, operation, message.outcome).inc()
     _of(_SECONDS, operation).observe(message.seconds)
-    _of(_STATEMENTS, client).inc(message.statements)
-    _of(_ROWS, client).inc(message.rows)
-    _of(_WRITTEN, client).inc(sum(message.written.values()))
+    for metric, number in (
+        (_STATEMENTS, message.statements),
+        (_ROWS, message.rows),
+        (_WRITTEN, sum(message.written.values())),
+    ):
+        if number:
+            _of(metric, client).inc(number)
     for code in {*message.refusals, *([message.code] if message.outcome == "refused" else [])}:
         _of(_REFUSALS, client, code).inc()

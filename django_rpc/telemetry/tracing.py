@@ -30,25 +30,16 @@ _LONGEST = 8192
 def _tracer() -> Tracer | None:
     """The tracer of the provider that the program has set; None where it has set none."""
     api = sys.modules.get("opentelemetry.trace")
-    if api is None:
+    if api is None or (getattr(api, "_TRACER_PROVIDER", api) is None and _environment_names_none(api)):
         return None
-    provider = _provider(api)
-    return None if provider is None or isinstance(provider, api.ProxyTracerProvider) else _tracer_of(provider)
-
-
-def _provider(api: Any) -> Any:
-    """What ``get_tracer_provider()`` returns, or None; it looks into the environment each time that none is set."""
-    _ask(api)
-    try:
-        return api._TRACER_PROVIDER
-    except AttributeError:  # of another release
-        return api.get_tracer_provider()
+    provider = api.get_tracer_provider()
+    return None if isinstance(provider, api.ProxyTracerProvider) else _tracer_of(provider)
 
 
 @functools.lru_cache(maxsize=1)
-def _ask(api: Any) -> None:
-    """Once: a provider that the environment names is set by it."""
-    api.get_tracer_provider()
+def _environment_names_none(api: Any) -> bool:
+    """Whether there is none that ``get_tracer_provider()`` sets, which looks there each time that it is called."""
+    return isinstance(api.get_tracer_provider(), api.ProxyTracerProvider)
 
 
 @functools.lru_cache(maxsize=4)

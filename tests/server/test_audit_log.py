@@ -389,7 +389,9 @@ def test_values_where_they_are_asked_for(ask, rows, only, settings_of_server):
     assert value == f"Tag.objects.create(name='{MARK}\\nfake')"
 
 
-def test_nothing_is_worked_out_where_nobody_listens(ask, rows, caplog, monkeypatch):
+def test_nothing_is_worked_out_where_nobody_listens(ask, rows, caplog, monkeypatch, settings_of_server):
+    # Other tests of this process may have imported the library that metrics need.
+    settings_of_server(CLIENTS={"anonymous": {}}, OBSERVERS=["django_rpc.telemetry.audit.audit"])
     caplog.set_level(logging.WARNING, "django_rpc.audit")
     monkeypatch.setattr(operations, "writes", lambda *args: pytest.fail("worked out"))
     monkeypatch.setattr(observed, "Written", lambda *args: pytest.fail("worked out"))

@@ -263,3 +263,27 @@ def test_the_call_is_logged_as_before(spans, remote, caplog):
     with caplog.at_level(logging.INFO, "django_rpc"):
         remote.Customer.objects.count()
     assert {record.name for record in caplog.records} == {"django_rpc.client", "django_rpc.server"}
+
+
+def test_a_provider_that_the_environment_names(run_python):
+    """``opentelemetry-instrument`` does it so; it is set when somebody first asks for it."""
+    run_python(
+        """
+import opentelemetry.trace
+from django_rpc.telemetry import tracing
+from django_rpc.telemetry.hooks import Sent
+assert tracing.sent(Sent(service="rpc")) is not None
+""",
+        env={"OTEL_PYTHON_TRACER_PROVIDER": "sdk_tracer_provider"},
+    )
+    run_python(
+        """
+import opentelemetry.trace
+from django_rpc.telemetry import tracing
+from django_rpc.telemetry.hooks import Sent
+assert tracing.sent(Sent(service="rpc")) is None
+from opentelemetry.sdk.trace import TracerProvider
+opentelemetry.trace.set_tracer_provider(TracerProvider())
+assert tracing.sent(Sent(service="rpc")) is not None
+"""
+    )

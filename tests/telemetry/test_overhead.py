@@ -1,0 +1,64 @@
+"""What is paid where nobody observes, in calls of functions; `make bench` has the times."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from prometheus_client import REGISTRY
+
+from django_rpc.client.observed import Observed as AtClient
+from django_rpc.client.session import Session
+from django_rpc.graph.node import Method, Source
+from django_rpc.server import site
+from django_rpc.server.clients import Client
+from django_rpc.server.observed import Observed as AtServer
+from django_rpc.server.overview import policy_of
+from django_rpc.wire.messages import Request, Response
+
+_ORDERS = Source("shop.Order", "rpc")
+_CREATED = Method(_ORDERS, "create", (), {"number": "4711"})
+REQUEST = Request(id="r-1", nodes=(_ORDERS, _CREATED), outputs=(1,))
+
+
+def server(policy):
+    observed = AtServer("r-1", 200, "shop", {})
+    observed.served.request = REQUEST
+    observed.evaluates(policy)
+    observed.answered(Response(id="r-1", outputs=(1,)), None)
+    observed.end(200)
+
+
+def client(observers):
+    AtClient(observers, "rpc", "django_rpc", REQUEST).end(None)
+
+
+def calls(function, argument):
+    """How many functions are called, those in C too."""
+    function(argument)  # what is done once
+    events = []
+    sys.setprofile(lambda frame, event, called: events.append(event))
+    try:
+        function(argument)
+    finally:
+        sys.setprofile(None)
+    return sum(event in ("call", "c_call") for event in events)
+
+
+@pytest.fixture
+def nobody(monkeypatch):
+    """The libraries are not there."""
+    for name in ("prometheus_client", "opentelemetry.trace"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_nobody_observes(nobody):
+    assert calls(server, policy_of(site, Client("shop"))) <= 17
+    assert calls(client, Session({}).observers) <= 12
+
+
+def test_somebody_observes():
+    """The limits above are below what it costs then, so they can be broken."""
+    assert REGISTRY
+    assert calls(server, policy_of(site, Client("shop"))) > 50
+    assert calls(client, Session({}).observers) > 50
