@@ -8,7 +8,7 @@ from django.apps import apps
 from django.db import connections, router
 
 from django_rpc.backend.configure import configure_databases
-from django_rpc.models.options import options_of
+from django_rpc.models.options import is_at, options_of
 
 __all__ = ["RpcRouter"]
 
@@ -29,33 +29,41 @@ class RpcRouter:
         return _choose(router.db_for_write, model, hints)
 
     def allow_relation(self, obj1: Any, obj2: Any, **hints: Any) -> bool | None:
-        """Two mirrors may be related if one service has both.
+        """Two mirrors may be related if one service has both of their rows.
 
         A mirror with a foreign key to a local model keeps the local row's key; no query joins the two.
         """
         one, two = options_of(type(obj1)), options_of(type(obj2))
         if one is None and two is None:
             return None
-        return one is None or two is None or one.database == two.database
+        return one is None or two is None or _place(obj1, one) == _place(obj2, two)
 
     def allow_migrate(self, db: str, app_label: str, model_name: str | None = None, **hints: Any) -> bool | None:
         """On a service's alias only its mirrors exist (for ``dumpdata``), and these exist nowhere else."""
         model = hints.get("model") or _model(app_label, model_name)
         options = options_of(model) if model is not None else None
         if options is not None:
-            return db == options.database
+            return is_at(model, db)
         return False if connections[db].vendor == "rpc" else None
 
 
 def _choose(choose: Any, model: Any, hints: dict[str, Any]) -> str | None:
     options = options_of(model)
-    if options is not None:
-        return options.database
     instance = hints.pop("instance", None)
-    if instance is not None and options_of(type(instance)) is not None:
+    of_instance = options_of(type(instance)) if instance is not None else None
+    if options is not None:
+        near = of_instance is not None and of_instance.database == options.database
+        return _place(instance, options) if near else options.database
+    if of_instance is not None:
         alias: str = choose(model, **hints)  # as if nobody had come from a mirror
         return alias
     return None
+
+
+def _place(instance: Any, options: Any) -> str:
+    """The service that an instance of a mirror came from: that of its class, or another one that ``using()`` named."""
+    alias: str | None = instance._state.db
+    return alias if alias in connections and connections[alias].vendor == "rpc" else options.database
 
 
 def _model(app_label: str, model_name: str | None) -> Any:

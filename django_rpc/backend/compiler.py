@@ -83,7 +83,7 @@ class SQLCompiler(_LocalModels, compiler.SQLCompiler):
         result_type = result_type or NO_RESULTS
         if result_type == CURSOR:
             raise NotSupportedError("A remote query has no cursor.")
-        node = recorded_node(self.query)
+        node = recorded_node(self.query, self.connection.alias)
         columns = self.set_up()
         if self.query.is_known_empty():
             rows: Sequence[Any] = ()
@@ -176,10 +176,10 @@ def _subject(query: Any) -> str:
     return query.model.__name__ if query.model is not None else "no model"
 
 
-def recorded_node(query: Any) -> Any:
-    """The node of a recorded query; NotSupportedError for a query that nobody recorded."""
+def recorded_node(query: Any, using: str) -> Any:
+    """The node of a recorded query for the service ``using``; NotSupportedError for a query that nobody recorded."""
     try:
-        return query.recorded()
+        return query.recorded(using)
     except AttributeError:
         raise NotSupportedError(
             f"A query on {_subject(query)} came to a database of django_rpc, but it was not made through a mirror "

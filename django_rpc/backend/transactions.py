@@ -49,7 +49,7 @@ class _Blocks(list[Any]):
 
     def pop(self, *args: Any) -> Any:
         block = super().pop(*args)
-        self._connection.block_left(sys._getframe(1))
+        self._connection.block_left(block, sys._getframe(1))
         return block
 
 
@@ -94,9 +94,15 @@ class Transactions:
     def block_entered(self) -> None:
         self._marks.append(len(self._written))
 
-    def block_left(self, leaving: FrameType) -> None:
-        """``leaving`` is ``Atomic.__exit__``, which knows of an exception."""
-        done = self._stays(self._marks.pop())
+    def block_left(self, block: Any, leaving: FrameType) -> None:
+        """``leaving`` is ``Atomic.__exit__``, which knows of an exception.
+
+        A block of Django's ``TestCase`` is always rolled back.  What it wrote is the test's matter, not the next one's.
+        """
+        mark = self._marks.pop()
+        if getattr(block, "_from_testcase", False):
+            del self._written[mark:]
+        done = self._stays(mark)
         if not self._marks:
             self._written = []
             self._savepoints = {}

@@ -174,12 +174,14 @@ class Source(Node, frozen=True, eq=False):
     ``model`` is ``"app_label.ModelName"`` at the server, or ``"app_label.ModelName.field"`` for the
     automatic through model of a many-to-many field.  ``service`` is the client's name for the server:
     its alias in DATABASES.  It stays at the client, as does ``mirror``: the client's own class for the model,
-    which nobody here looks into.
+    which nobody here looks into.  ``pinned``: the user chose the service for this query, so it does not follow
+    one that it is nested in to another (`moved`).
     """
 
     model: str
     service: str
     mirror: Any = None
+    pinned: bool = False
 
     def __post_init__(self) -> None:
         vocabulary.check_model(self.model)

@@ -6,7 +6,7 @@ import functools
 from typing import Any, ClassVar
 
 from django.apps import apps
-from django.db import models
+from django.db import models, router
 from django.db.models import signals
 from django.db.models.base import ModelBase
 from django.db.models.fields.related_descriptors import ManyToManyDescriptor
@@ -14,7 +14,7 @@ from django.db.models.fields.related_descriptors import ManyToManyDescriptor
 from django_rpc.backend.configure import configure_databases
 from django_rpc.models.deleting import delete_instance
 from django_rpc.models.manager import RpcManager, record_managers
-from django_rpc.models.options import RpcOptions, database_of, register
+from django_rpc.models.options import RpcOptions, chosen_database, register
 from django_rpc.models.own_fields import note_own_fields
 from django_rpc.models.performing import perform
 from django_rpc.models.redefine import redefining
@@ -137,7 +137,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         update_fields: Any = None,
     ) -> None:
         """Save at the service, in one message; what the service filled in is set on this instance."""
-        using = database_of(type(self), using)
+        using = chosen_database(type(self), using, router.db_for_write, {"instance": self})
         names = frozenset(update_fields) if update_fields is not None else None
         forced = forced_inserts(type(self), force_insert)
         operation = begin_save(self, using, names=names, raw=raw, force_insert=forced, force_update=force_update)
@@ -153,7 +153,8 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
                 f"{type(self).__name__} object can't be deleted because its {self._meta.pk.attname} attribute is set "
                 "to None."
             )
-        return delete_instance(self, database_of(type(self), using), keep_parents)  # type: ignore[no-any-return]
+        using = chosen_database(type(self), using, router.db_for_write, {"instance": self})
+        return delete_instance(self, using, keep_parents)  # type: ignore[no-any-return]
 
     delete.alters_data = True  # type: ignore[attr-defined]
 

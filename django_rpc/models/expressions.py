@@ -188,13 +188,12 @@ def _(value: Field) -> Expr:
 
 @freeze.register(QuerySet)
 def _(value: QuerySet) -> Node:
-    recorded = getattr(value.query, "recorded", None)
-    if recorded is None:
+    if not hasattr(value.query, "recorded"):
         raise TypeError(
             f"A queryset of the local model {value.model.__name__} cannot be nested in a remote query: "
             "its tables are in another database. Fetch its values first: list(queryset)."
         )
-    return recorded()
+    return value.query.nested(value._db)
 
 
 @freeze.register(models.Model)
@@ -211,7 +210,8 @@ def _(value: models.Model) -> Instance | Node:
             "that a service could find it by."
         )
     if isinstance(value.pk, Pending):  # the row is there when the block's message is evaluated
-        return Method(Source(options.label, options.database), "get", (), {"pk": freeze(value.pk)}, where=callsite())
+        alias = value._state.db or options.database
+        return Method(Source(options.label, alias), "get", (), {"pk": freeze(value.pk)}, where=callsite())
     connection = connections[options.database]
     known = {
         field.attname: stored_value(field, value.__dict__[field.attname], connection)

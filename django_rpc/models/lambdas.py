@@ -43,7 +43,9 @@ def _written_down(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def inner(self: Any, *args: Any, **kwargs: Any) -> Any:
         if recording.is_open():
-            node = Method(self.query.recorded(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
+            node = Method(
+                self.query.recorded(self.db), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite()
+            )
             if recording.is_recorded(node):
                 return Delayed(node, self._session)
         return method(self, *args, **kwargs)
@@ -55,7 +57,7 @@ def _item(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def inner(self: Any, key: Any) -> Any:
         if recording.is_open() and not isinstance(key, slice) and recording.is_recorded(self.query.node):
-            return Delayed(Item(self.query.recorded(), freeze(key), where=callsite()), self._session)
+            return Delayed(Item(self.query.recorded(self.db), freeze(key), where=callsite()), self._session)
         return method(self, key)
 
     return inner

@@ -9,7 +9,17 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections
 
-__all__ = ["RpcOptions", "database_of", "mirror_for", "options_of", "register", "through_label", "through_named"]
+__all__ = [
+    "RpcOptions",
+    "chosen_database",
+    "database_of",
+    "is_at",
+    "mirror_for",
+    "options_of",
+    "register",
+    "through_label",
+    "through_named",
+]
 
 _KEYS = ("app_label", "name", "database", "fields")
 
@@ -68,8 +78,25 @@ def register(model: Any) -> None:
 
 
 def mirror_for(database: str, label: str) -> Any:
-    """The mirror of the service's model ``label``, or None."""
-    return _mirrors.get((database, label.lower()))
+    """The mirror of the service's model ``label``, or None.
+
+    A service that no mirror is declared for is reached by ``using()`` alone: it has the models of another one.
+    """
+    found = _mirrors.get((database, label.lower()))
+    if found is not None or _has_own(database):
+        return found
+    return next((mirror for (_, known), mirror in _mirrors.items() if known == label.lower()), None)
+
+
+def is_at(model: Any, database: str) -> bool:
+    """Whether the mirror ``model`` has rows at ``database``: its own service, or one that no mirror is declared for."""
+    if database == options_of(model).database:  # type: ignore[union-attr]
+        return True
+    return connections[database].vendor == "rpc" and not _has_own(database)
+
+
+def _has_own(database: str) -> bool:
+    return any(known == database for known, _ in _mirrors)
 
 
 def through_label(model: Any) -> str | None:
@@ -85,8 +112,8 @@ def through_label(model: Any) -> str | None:
 
 def through_named(alias: str, label: str) -> Any:
     """The automatic through model that the service calls ``label`` (``shop.Order_tags``), or None."""
-    for (database, _), owner in _mirrors.items():
-        if database == alias and label.startswith(f"{owner._rpc.label}_"):
+    for owner in _mirrors.values():
+        if is_at(owner, alias) and label.startswith(f"{owner._rpc.label}_"):
             for many in owner._meta.local_many_to_many:
                 if label == f"{owner._rpc.label}_{many.name}" and many.remote_field.through._meta.auto_created:
                     return many.remote_field.through
@@ -102,6 +129,17 @@ def options_of(model: Any) -> RpcOptions | None:
             options = RpcOptions(label=label, database=model._meta.auto_created._rpc.database)
             model._rpc = options
     return options
+
+
+def chosen_database(model: Any, alias: str | None, choose: Any, hints: dict[str, Any]) -> str:
+    """`database_of`, where the routers are asked when nobody said ``using``: ``choose`` is one of their two methods.
+
+    Routers that know of no services may send all models to a local database: a mirror is at its service still.
+    """
+    if alias is not None:
+        return database_of(model, alias)
+    routed = choose(model, **hints)
+    return routed if connections[routed].vendor == "rpc" else database_of(model, None)
 
 
 def database_of(model: Any, alias: str | None) -> str:

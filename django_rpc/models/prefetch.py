@@ -44,10 +44,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Level:
-    """The rows of one model that will come: the parents of the next lookups."""
+    """The rows of one model that will come, from the service ``using``: the parents of the next lookups."""
 
     model: type[models.Model]
     rows: Rows
+    using: str
+
+    def nearest(self, model: Any) -> str | None:
+        """The alias at which rows of ``model`` are read for these parents: theirs, where one service has both."""
+        near = options_of(self.model).database == options_of(model).database  # type: ignore[union-attr]
+        return self.using if near else None
 
 
 @dataclass
@@ -99,7 +105,7 @@ class _Plan:
             queryset = related_model._default_manager.all()
             if not _is_plannable(queryset):
                 return None
-        asked = queryset._chain()
+        asked = queryset._chain() if queryset._db else queryset.using(level.nearest(queryset.model))
         if through is not None:
             asked = asked._next_is_sticky()._chain()
         node = Method(asked.query.node, "filter", (), {lookup: Column(level.rows, key)}, where=callsite())
@@ -107,7 +113,7 @@ class _Plan:
         if through is not None:
             asked = asked.extra(select=through)
         rows = rows_of(asked)
-        below = _Level(asked.model, rows)
+        below = _Level(asked.model, rows, asked.db)
         answer = Answer()
         self.nodes.append(rows)
         self.answers.append(answer)
@@ -121,7 +127,7 @@ def rows_of(queryset: Any) -> Rows:
     """The node that brings the rows which ``queryset`` needs to be filled."""
     compiler = queryset.query.get_compiler(queryset.db)
     compiler.setup_query()
-    return Rows(queryset.query.recorded(), column_names(compiler), where=callsite())
+    return Rows(queryset.query.recorded(queryset.db), column_names(compiler), where=callsite())
 
 
 def can_travel_together(queryset: Any) -> bool:
@@ -141,7 +147,7 @@ def output_for(queryset: Any) -> Output:
     plan = _Plan()
     lookups: tuple[Any, ...] = queryset._prefetch_related_lookups
     if lookups and issubclass(queryset._iterable_class, ModelIterable):
-        lookups = plan.lookups(_Level(queryset.model, parents), lookups)
+        lookups = plan.lookups(_Level(queryset.model, parents, queryset.db), lookups)
 
     def fill(rowsets: Any) -> Any:
         own = Answer()

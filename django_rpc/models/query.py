@@ -15,6 +15,7 @@ from django.db.models import Q, lookups, sql
 from django.db.models.sql.query import EXPLAIN_OPTIONS_PATTERN
 from django.db.models.sql.where import NothingNode
 
+from django_rpc.graph.moved import moved
 from django_rpc.graph.node import Item, Method, Node, Source, callsite
 from django_rpc.graph.values import Condition, freeze
 from django_rpc.models.expressions import localise, settle
@@ -58,8 +59,20 @@ class RpcQuery(sql.Query):
 
     # What the compilers and other queries ask
 
-    def recorded(self) -> Node:
-        """The node to send, with the mirror's own ``Meta.ordering`` where nothing else orders the rows."""
+    def recorded(self, using: str | None = None) -> Node:
+        """The node to send, with the mirror's own ``Meta.ordering`` where nothing else orders the rows.
+
+        ``using`` is the service that it is sent to: this query is read there with all that is nested in it.
+        """
+        node = self._ordered()
+        return node if using is None or using == self.database else moved(node, self.database, using)
+
+    def nested(self, using: str | None) -> Node:
+        """The node in another query, with which it goes; ``using``, where it is said, is where it stays."""
+        node = self._ordered()
+        return node if using is None else moved(node, self.database, using, pinned=True)
+
+    def _ordered(self) -> Node:
         node = self.node
         if self.default_ordering and not self.order_by and not self.extra_order_by and not self.group_by:
             ordering = self.model._meta.ordering
@@ -182,7 +195,7 @@ class RpcQuery(sql.Query):
         return self._value(using, "explain", (), {"format": format, **options} if format else options)
 
     def _value(self, using: str, name: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        node = Method(self.recorded(), name, args, kwargs or {}, where=callsite())
+        node = Method(self.recorded(using), name, args, kwargs or {}, where=callsite())
         return connections[using].compute(node, self.options)
 
     def _validate_aggregates(self, aggregate_exprs: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from django.db import connections, models
+from django.db import connections, models, router
 from django.db.models import Q, QuerySet
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from django.db.models.sql import UpdateQuery
@@ -32,7 +32,7 @@ from django_rpc.models.iterable import MirrorIterable
 from django_rpc.models.lambdas import recorded_in_lambdas
 from django_rpc.models.later import delayed_terminal
 from django_rpc.models.notebook import NotebookTable
-from django_rpc.models.options import database_of
+from django_rpc.models.options import chosen_database, database_of
 from django_rpc.models.own_fields import has_own_fields, prepared_lookups
 from django_rpc.models.performing import perform
 from django_rpc.models.query import RpcQuery
@@ -281,7 +281,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     def submit(self, **options: Any) -> Any:
         """Send the query now; returns a future whose result is the evaluated queryset."""
         (future,) = self._session.submit([self.rpc_output()], **{**self.query.options, **options})
-        future._node = self.query.recorded()  # as an argument it is the query, whatever was asked for
+        future._node = self.query.nested(self._db)  # as an argument it is the query, whatever was asked for
         return future
 
     def compute(self, **options: Any) -> Any:
@@ -296,7 +296,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
     def __rpc_node__(self) -> Node:
         """The query with its prefetch lookups, which bring what instances hold: rows alone need none."""
-        node = self.query.recorded()
+        node = self.query.recorded(self.db)
         lookups = self._prefetch_related_lookups
         return Method(node, "prefetch_related", freeze(lookups), where=node.where) if lookups else node
 
@@ -341,7 +341,8 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
     @property
     def db(self) -> str:
-        return database_of(self.model, self._db)
+        choose = router.db_for_write if self._for_write else router.db_for_read
+        return chosen_database(self.model, self._db, choose, self._hints)
 
     # Helpers
 
@@ -362,7 +363,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     def _write(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *then: Any) -> Any:
         """Send a method that writes; ``then`` are `Operation`'s ``finish`` and ``after``, where others are wanted."""
         self._for_write = True
-        node = Method(self.query.recorded(), name, freeze(args), freeze(kwargs), where=callsite())
+        node = Method(self.query.recorded(self.db), name, freeze(args), freeze(kwargs), where=callsite())
         value = self._perform(Operation(node, *then)) if then else self._run(node)
         self._result_cache = None
         return value

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from django.db import router
 from django.db.models.fields.related_descriptors import ManyToManyDescriptor
 from django.db.models.signals import m2m_changed
 from django.db.models.utils import resolve_callables
@@ -19,7 +20,7 @@ from django_rpc.client.collected import Pending
 from django_rpc.client.unit import Operation
 from django_rpc.graph.node import Attr, Method, Source, callsite
 from django_rpc.graph.values import freeze
-from django_rpc.models.options import options_of
+from django_rpc.models.options import chosen_database, options_of
 from django_rpc.models.performing import perform
 
 __all__ = ["RpcManyToManyDescriptor", "recorded_relation"]
@@ -46,7 +47,7 @@ def recorded_relation(base: Any, accessor: str) -> Any:
             targets = self._get_target_ids(self.target_field_name, objs)
             if targets and m2m_changed.has_listeners(self.through):  # they are told which are new
                 names = self.source_field_name, self.target_field_name
-                targets = self._get_missing_target_ids(*names, self.db, targets)
+                targets = self._get_missing_target_ids(*names, self._alias, targets)
                 self._change("add", "add", targets, through_defaults=through_defaults)
             elif targets:
                 self._change("add", "add", targets, through_defaults=through_defaults)
@@ -72,12 +73,16 @@ def recorded_relation(base: Any, accessor: str) -> Any:
         for _method in (add, remove, clear, set):
             _method.alters_data = True  # type: ignore[attr-defined]
 
+        @property
+        def _alias(self) -> str:
+            return chosen_database(self.through, None, router.db_for_write, {"instance": self.instance})
+
         def _change(self, method: str, action: str, targets: Any, **options: Any) -> None:
             self._remove_prefetched_objects()
             if options.get("through_defaults"):
                 options["through_defaults"] = dict(resolve_callables(options["through_defaults"]))
             options = {key: freeze(value) for key, value in options.items() if value}
-            alias = options_of(type(self.instance)).database  # type: ignore[union-attr]
+            alias = self._alias
             sent = {
                 "sender": self.through,
                 "instance": self.instance,

@@ -199,14 +199,20 @@ def _is_same(value: Any, other: Any) -> bool:
 def _values_to_save(instance: Any, model: Any, raw: bool, names: Any, connection: Any) -> dict[str, Any]:
     """The attributes to send: all that are loaded, or of them ``names`` and the key.
 
-    What only the service can fill is left out: a key that is not known yet, a column's default.
+    For another service than that of the instance, what is not loaded is read first.  What only the service can fill
+    is left out: a key that is not known yet, a column's default.
     """
     values = {}
     keys = key_names(model)
+    elsewhere = instance._state.db not in (None, connection.alias)
     for field in model._meta.concrete_fields:
         wanted = names is None or field.attname in keys or field.name in names or field.attname in names
-        if not wanted or field.attname not in instance.__dict__ or getattr(field, "generated", False):
+        if not wanted or getattr(field, "generated", False):
             continue
+        if field.attname not in instance.__dict__:
+            if not elsewhere:
+                continue
+            getattr(instance, field.attname)  # read where the instance came from
         adding = instance._state.adding
         held = instance.__dict__[field.attname]
         value = held if raw or _is_remote_value(held) else field.pre_save(instance, adding)

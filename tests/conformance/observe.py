@@ -17,6 +17,7 @@ from django.db.models.sql import Query
 from django.test import testcases
 from django.test.utils import CaptureQueriesContext
 
+from tests.conformance.services import SERVICES, own_routers, second_service
 from tests.conformance.substitution import PREFIX
 
 __all__ = ["Observed", "Observer"]
@@ -63,22 +64,27 @@ class Observer:
 
     def _watch_messages(self) -> None:
         from django_rpc.backend.base import DatabaseWrapper
+        from django_rpc.client.transport import put_in_place
         from django_rpc.server import handler
 
         # Django's test cases forbid all aliases that they do not name, and none of them names a service.
         DatabaseWrapper.ensure_connection = DatabaseWrapper.ensure_connection
-        connections["rpc"].ensure_connection()
+        for alias in SERVICES.values():
+            connections[alias].ensure_connection()
+            connections[alias].session.listeners.append(self._message)
         refuse = testcases._DatabaseFailure.__call__  # type: ignore[attr-defined]
 
         def refuse_others(failure: Any, *args: Any, **kwargs: Any) -> Any:
-            if failure.wrapped.__self__.alias == "rpc":
+            if failure.wrapped.__self__.alias in SERVICES.values():
                 return failure.wrapped(*args, **kwargs)
             return refuse(failure)
 
         testcases._DatabaseFailure.__call__ = refuse_others  # type: ignore[attr-defined]
-        connections["rpc"].session.listeners.append(self._message)
+        self._second = put_in_place(SERVICES["other"], second_service())
+        self._second.__enter__()  # for good
         serve = handler.serve
 
+        routers = own_routers()
         servers = [(signal, _of_server(signal)) for signal in _SIGNALS]
 
         def watched(*args: Any, **kwargs: Any) -> Any:
@@ -86,6 +92,7 @@ class Observer:
             try:
                 with contextlib.ExitStack() as stack:
                     stack.enter_context(_all_apps())
+                    stack.enter_context(routers())
                     for signal, receivers in servers:
                         stack.enter_context(_receivers(signal, receivers))
                     return serve(*args, **kwargs)
@@ -153,7 +160,7 @@ class Observer:
                 return super().__enter__()
 
             def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
-                if self.connection.alias != DEFAULT_DB_ALIAS:
+                if self.connection.alias not in (DEFAULT_DB_ALIAS, *SERVICES.values()):
                     super().__exit__(exc_type, exc_value, traceback)
                     return
                 CaptureQueriesContext.__exit__(self, exc_type, exc_value, traceback)

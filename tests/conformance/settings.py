@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tests.conformance.services import SERVICES
 from tests.conformance.substitution import PREFIX
 
 __all__ = ["NoTablesForMirrors", "make_settings"]
@@ -47,12 +48,13 @@ def make_settings(tests: Path, labels: list[str], kind: str) -> dict[str, Any]:
     routers = ["tests.conformance.settings.NoTablesForMirrors"]
     apps = [*_ALWAYS, *_MORE.get(labels[0], ())]
     if kind == "mirror":
-        databases["rpc"] = {
-            "ENGINE": "django_rpc.backend",
-            "BROKER_URL": "memory://",
-            "RESULT_BACKEND": "cache+memory://",
-            "CELERY": {"task_always_eager": True},
-        }
+        for alias in SERVICES.values():
+            databases[alias] = {
+                "ENGINE": "django_rpc.backend",
+                "BROKER_URL": "memory://",
+                "RESULT_BACKEND": "cache+memory://",
+                "CELERY": {"task_always_eager": True},
+            }
         routers.append("django_rpc.routers.RpcRouter")
         apps.append("django_rpc")
     return {

@@ -27,6 +27,8 @@ from django.apps import apps
 from django.db import models
 from django.db.models.base import ModelBase
 
+from tests.conformance.services import TwoServices
+
 __all__ = ["PREFIX", "Substitution", "imported_apps"]
 
 PREFIX = "mirror_"
@@ -92,7 +94,10 @@ class _Loader(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)
         tree = ast.parse(self.get_data(path), path)
-        tree = ast.fix_missing_locations(_Rewriter(self.substitution.labels).visit(tree))
+        tree = _Rewriter(self.substitution.labels).visit(tree)
+        if self.substitution.kind == "mirror":
+            tree = TwoServices().visit(tree)
+        ast.fix_missing_locations(tree)
         return compile(tree, path, "exec", dont_inherit=True)
 
 
