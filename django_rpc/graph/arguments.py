@@ -10,6 +10,7 @@ ValueError: '_connector' is not a valid lookup path.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from django_rpc.graph.vocabulary import (
     DATE_PARTS,
     EXPRESSIONS,
     FIELDS,
+    OWN,
     check_identifier,
     check_path,
     check_result_name,
@@ -48,8 +50,10 @@ _DEFAULTS = frozenset({"defaults", "create_defaults", "through_defaults"})
 
 #: Expressions in which a string is data, or is checked by a rule of its own.
 _STRINGS_ARE_DATA = frozenset(
-    "Value KT KeyTransform KeyTextTransform JSONObject RowRange ValueRange CombinedExpression Extract Trunc".split()
+    "Value KT KeyTransform KeyTextTransform JSONObject RowRange ValueRange CombinedExpression Extract Trunc "
+    "Collate".split()
 )
+_COLLATION = re.compile(r"[\w-]{1,63}", re.ASCII)  # as Django has it
 _EXCLUSIONS = frozenset({"CURRENT ROW", "GROUP", "TIES", "NO OTHERS"})
 
 
@@ -205,21 +209,44 @@ def check_expression(expr: Expr) -> None:
     if name in FIELDS:
         _check_field(expr)
         return
+    if name.startswith(OWN):
+        _check_own(expr)
+        return
     allowed = EXPRESSIONS.get(name)
     if allowed is None:
         raise ValueError(f"{name!r} is not an expression that can be sent to a service.")
     for keyword in expr.kwargs:
         if keyword not in allowed and name != "JSONObject":
             raise ValueError(f"{name} has no keyword {keyword!r}; it takes {', '.join(sorted(allowed)) or 'none'}.")
-    output = expr.kwargs.get("output_field")
-    if output is not None and name != "JSONObject" and not (isinstance(output, Expr) and output.name in FIELDS):
-        raise ValueError("output_field is a model field that can be sent to a service.")
+    if name != "JSONObject":
+        _check_output(expr)
     if name in _EXPRESSION_CHECKS:
         _EXPRESSION_CHECKS[name](expr)
     if name not in _STRINGS_ARE_DATA and not name.startswith("lookup:"):
         _check_strings(expr.args, _check_column)
         for keyword in ("name", "expression", "relation_name", "lookup", "partition_by", "order_by"):
             _check_strings((expr.kwargs.get(keyword),), _check_column)
+
+
+def _check_output(expr: Expr) -> None:
+    output = expr.kwargs.get("output_field")
+    if output is not None and not (isinstance(output, Expr) and output.name in FIELDS):
+        raise ValueError("output_field is a model field that can be sent to a service.")
+
+
+def _check_own(expr: Expr) -> None:
+    """What its strings are is for the class to say, which the service registered: paths of columns, or data."""
+    check_identifier(expr.name.removeprefix(OWN))
+    for keyword in expr.kwargs:
+        check_identifier(keyword)
+    _check_output(expr)
+
+
+def _check_collation(expr: Expr) -> None:
+    collation = _argument(expr, 1, "collation")
+    if not isinstance(collation, str) or not _COLLATION.fullmatch(collation):
+        raise ValueError(f"{collation!r} is not a valid name of a collation.")
+    _check_strings((_argument(expr, 0, "expression"),), _check_column)
 
 
 def _check_column(name: str) -> None:
@@ -311,6 +338,7 @@ _EXPRESSION_CHECKS: dict[str, Callable[[Expr], None]] = {
     "FilteredRelation": _check_filtered_relation,
     "RowRange": _check_frame,
     "ValueRange": _check_frame,
+    "Collate": _check_collation,
     "KT": _check_key,
     "KeyTransform": _check_key,
     "KeyTextTransform": _check_key,

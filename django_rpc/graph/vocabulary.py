@@ -14,6 +14,7 @@ __all__ = [
     "FIELDS",
     "METHODS",
     "OPERATORS",
+    "OWN",
     "VALUE_METHODS",
     "MethodSpec",
     "check_identifier",
@@ -169,6 +170,7 @@ EXPRESSIONS: dict[str, frozenset[str]] = {
     **_expressions("Left Right", _OUT | {"expression", "length"}),
     **_expressions("LPad RPad", _OUT | {"expression", "length", "fill_text"}),
     "Substr": _OUT | {"expression", "pos", "length"},
+    "Collate": frozenset({"expression", "collation"}),
     # windows
     **_expressions("CumeDist DenseRank PercentRank Rank RowNumber", frozenset()),
     **_expressions("FirstValue LastValue", _OUT | {"expression"}),
@@ -187,6 +189,9 @@ LOOKUPS: frozenset[str] = frozenset(
     "iregex".split()
 )
 EXPRESSIONS.update({f"lookup:{name}": frozenset({"lhs", "rhs"}) for name in sorted(LOOKUPS)})
+
+#: What stands before the name of an expression that a service registered: ``Expr("own:Median", ("total",))``.
+OWN = "own:"
 
 #: Connectors of ``CombinedExpression``, as Django spells them.
 CONNECTORS: frozenset[str] = frozenset({"+", "-", "*", "/", "^", "%%", "&", "|", "<<", ">>", "#"})

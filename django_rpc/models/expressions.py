@@ -11,7 +11,7 @@ import functools
 from typing import Any
 
 from django.db import connections, models
-from django.db.models import Q, QuerySet, expressions, lookups
+from django.db.models import Q, QuerySet, expressions
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
 from django.db.models.fields.related import ForeignObject
@@ -25,10 +25,11 @@ except ImportError:  # before Django 5.2
 from django_rpc.client.collected import Pending
 from django_rpc.graph.node import Method, Node, Source, callsite
 from django_rpc.graph.values import ATOMS, Condition, Expr, Instance, freeze
-from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, LOOKUPS
+from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS
 from django_rpc.models.arguments import current_arguments
 from django_rpc.models.content_types import is_content_type, sent_key
 from django_rpc.models.options import options_of
+from django_rpc.models.own_expressions import name_of
 from django_rpc.models.own_fields import stored_value
 from django_rpc.models.tuples import own_column, tuple_condition
 
@@ -83,27 +84,23 @@ def _(value: expressions.F) -> Expr:
 
 @freeze.register(BaseExpression)
 def _(value: BaseExpression) -> Expr:
-    cls = type(value)
     if isinstance(value, expressions.RawSQL):
         raise TypeError("RawSQL cannot be sent to a service: no SQL crosses the wire. Use query expressions.")
-    name = cls.__name__
     if isinstance(value, expressions.Col):
         return Expr("F", (own_column(value),))
-    if isinstance(value, lookups.Lookup) and value.lookup_name in LOOKUPS:
-        name = f"lookup:{value.lookup_name}"
-    elif isinstance(value, expressions.Subquery):
+    if isinstance(value, expressions.Subquery):
         return _subquery(value)
-    elif name not in EXPRESSIONS or not cls.__module__.startswith("django.db.models"):
-        raise TypeError(
-            f"The expression {cls.__module__}.{name} cannot be sent to a service: it is not one of Django's own "
-            "query expressions. Compute it at the service (a registered method or a computed field)."
-        )
+    if type(value).__name__ == "DatabaseDefault":  # since Django 5.0
+        return freeze(value.expression)
+    name = name_of(value)
     args, kwargs = value._constructor_args
+    if type(value) is expressions.Func:
+        kwargs = {key: item for key, item in kwargs.items() if key != "function"}  # which the name says
     return Expr(name, freeze(current_arguments(value, tuple(args))), _keywords(name, kwargs))
 
 
 def _keywords(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-    allowed = EXPRESSIONS[name]
+    allowed = EXPRESSIONS.get(name)
     for key in kwargs:
         if allowed and key not in allowed and name != "JSONObject":
             raise TypeError(

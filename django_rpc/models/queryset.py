@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import connections, models, router
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Subquery
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
-from django.db.models.sql import UpdateQuery
+from django.db.models.sql import Query, UpdateQuery
 from django.db.utils import NotSupportedError
 from django.utils.functional import Promise
 
@@ -110,7 +110,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
     def _recorded_values(self, name: str, fields: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """values() or values_list(), where no fields means the mirror's fields, whatever others the service has."""
-        fields, keywords = settle(fields), settle(keywords)
+        fields, keywords = tuple(map(_named, settle(fields))), settle(keywords)
         node, where = self.query.node, callsite()
         frozen, options = freeze(fields), freeze(keywords)
         clone = getattr(super(), name)(*localise(fields), **localise(keywords))
@@ -404,6 +404,11 @@ def _resolved(params: Any) -> Any:
     return {
         name: value() if callable(value) and not _is_remote_value(value) else value for name, value in params.items()
     }
+
+
+def _named(field: Any) -> Any:
+    """A query that is selected without a name, as an expression: its name shall be the same at both ends."""
+    return Subquery(field) if isinstance(field, QuerySet | Query) else field
 
 
 def _is_remote_value(value: Any) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django.db import models
@@ -18,7 +19,7 @@ from django.db.models.fields import json
 from django_rpc.graph.arguments import check_expression
 from django_rpc.graph.node import KINDS, Node
 from django_rpc.graph.values import ATOMS, Condition, Expr, Instance
-from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS
+from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS, OWN
 from django_rpc.graph.vocabulary import FIELDS as FIELD_NAMES
 
 __all__ = ["CLASSES", "FIELDS", "NEWER", "RESOLVERS", "Resolver"]
@@ -88,20 +89,23 @@ class Resolver:
     """Turns an argument into what Django's method is called with.
 
     ``values``: what each node that an argument may refer to has become.  ``instance``: makes a model instance of an
-    `Instance`; ``special``: functions for expressions that need the policy, by name.
+    `Instance`; ``special``: functions for expressions that need the policy, by name; ``own``: the classes that the
+    service registered, by theirs.
     """
 
-    __slots__ = ("instance", "special", "values")
+    __slots__ = ("instance", "own", "special", "values")
 
     def __init__(
         self,
         values: dict[Any, Any],
         instance: Callable[[Instance], Any],
         special: dict[str, Callable[[Expr], Any]] | None = None,
+        own: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.values = values
         self.instance = instance
         self.special = special or {}
+        self.own = own
 
     def __call__(self, value: Any) -> Any:
         kind = type(value)
@@ -145,6 +149,8 @@ def _expression(resolve: Resolver, value: Expr) -> Any:
         if value.args or not value.kwargs.keys() <= allowed:
             raise ValueError(f"{name} as an output field takes only {', '.join(sorted(allowed))}.")
         return FIELDS[name](**value.kwargs)
+    if name.startswith(OWN):
+        return _own(resolve, value)
     allowed = EXPRESSIONS.get(name, frozenset())
     cls = CLASSES.get(name)
     if name != "JSONObject" and not value.kwargs.keys() <= allowed:
@@ -159,6 +165,14 @@ def _expression(resolve: Resolver, value: Expr) -> Any:
     if name in _MAKERS:
         return _MAKERS[name](args, kwargs)
     return _construct(cls, args, kwargs)
+
+
+def _own(resolve: Resolver, value: Expr) -> Any:
+    name = value.name.removeprefix(OWN)
+    cls = resolve.own.get(name)
+    if cls is None:
+        raise ValueError(f"{name} is not an expression that this service registered.")
+    return _construct(cls, resolve.args(value.args), resolve.kwargs(value.kwargs))
 
 
 def _check_references(value: Expr, args: list[Any], kwargs: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django_rpc.graph.vocabulary import check_identifier
 from django_rpc.server.request import RpcRequest
 
-__all__ = ["ServerFunction", "UnknownFunction", "server_function"]
+__all__ = ["ServerFunction", "UnknownFunction", "checked_name", "server_function"]
 
 
 class UnknownFunction(LookupError):
@@ -43,14 +43,21 @@ class ServerFunction:
         return self.permission is None or bool(self.permission(request))
 
 
+def checked_name(registered: Any, name: str | None) -> str:
+    """The name that clients know ``registered`` by: ``name``, or its own. ImproperlyConfigured for a wrong one."""
+    name = str(getattr(registered, "__name__", "")) if name is None else name
+    try:
+        check_identifier(name)
+    except (TypeError, ValueError) as error:
+        text = f"{registered!r} cannot be registered as {name!r}: {error} Give a name='...'."
+        raise ImproperlyConfigured(text) from None
+    return name
+
+
 def server_function(call: Any, name: str | None, databases: Any, **options: Any) -> ServerFunction:
     """What ``@site.function`` registers; raises ImproperlyConfigured for a declaration with a mistake."""
     if not callable(call):
         raise ImproperlyConfigured(f"@site.function decorates a function; {call!r} is none. A name goes by name='...'.")
-    name = getattr(call, "__name__", "") if name is None else name
-    try:
-        check_identifier(name)
-    except (TypeError, ValueError) as error:
-        raise ImproperlyConfigured(f"{call!r} cannot be registered as {name!r}: {error} Give a name='...'.") from None
+    name = checked_name(call, name)
     aliases = (databases,) if isinstance(databases, str) else tuple(databases)
     return ServerFunction(name, call, databases=aliases, **options)

@@ -15,11 +15,12 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
+from django.db.models.expressions import BaseExpression
 from django.utils.module_loading import autodiscover_modules
 
 from django_rpc.server.conf import settings
 from django_rpc.server.exposure import Exposure, own_methods
-from django_rpc.server.functions import ServerFunction, server_function
+from django_rpc.server.functions import ServerFunction, checked_name, server_function
 from django_rpc.server.options import ModelRpc, OpenModelRpc
 from django_rpc.server.permissions import DjangoModelPermissions
 from django_rpc.server.request import RpcRequest
@@ -37,6 +38,8 @@ class RpcSite:
         self._open: dict[type[Model], Exposure] = {}
         #: Functions by the names that clients call them by.
         self.functions: dict[str, ServerFunction] = {}
+        #: Query expressions by the names that clients send them under.
+        self.expressions: dict[str, type[BaseExpression]] = {}
         self._tables: dict[str, list[tuple[Exposure, frozenset[str]]]] | None = None
         self._tables_strict = True
 
@@ -106,6 +109,23 @@ class RpcSite:
             )
         self.functions[made.name] = made
         return call
+
+    def expression(self, cls: Any = None, *, name: str | None = None) -> Any:
+        """Let clients use a class of query expressions by its name (or ``name``); a decorator, with or without it.
+
+        What it selects from is checked as anything else in a query; that no argument of its constructor becomes SQL
+        text is for the class to see to.
+
+        Returns the class.  Raises ImproperlyConfigured for a mistake.
+        """
+        if cls is None:
+            return functools.partial(self.expression, name=name)
+        if not (isinstance(cls, type) and issubclass(cls, BaseExpression)):
+            raise ImproperlyConfigured(f"@site.expression decorates a class of query expressions; {cls!r} is none.")
+        name = checked_name(cls, name)
+        if self.expressions.setdefault(name, cls) is not cls:
+            raise ImproperlyConfigured(f"An expression {name!r} is registered already. Use name='...'.")
+        return cls
 
     @property
     def asks_users(self) -> bool:

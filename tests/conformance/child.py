@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.conformance.libraries import share_libraries
 from tests.conformance.settings import make_settings
 from tests.conformance.source import django_tests
 from tests.conformance.substitution import PREFIX, Substitution, imported_apps
@@ -67,6 +68,7 @@ def _start(tests: Path, labels: list[str], kind: str) -> Any:
 
     if kind == "mirror":
         _expose_everything()
+        share_libraries()
     observer = Observer(kind)
     observer.install(substitution.models)
     return observer

@@ -224,15 +224,15 @@ REFUSED_ARGUMENTS = {
         lambda m, local: m.Customer.objects.filter(id__in=models.expressions.RawSQL("SELECT 1", ())),
         "no SQL crosses",
     ),
-    "Func": (lambda m, local: m.Customer.objects.annotate(x=models.Func(F("id"), function="ABS")), "Func.*not one of"),
+    "Func": (lambda m, local: m.Customer.objects.annotate(x=models.Func(F("id"), function="HEX")), "Func.*not one of"),
     "Func subclass": (lambda m, local: m.Customer.objects.annotate(x=MyFunc()), "MyFunc.*not one of"),
     "Func with a template": (
         lambda m, local: m.Customer.objects.annotate(x=models.functions.Lower("name", template="x")),
         r"Lower\(template=...\) cannot be sent",
     ),
     "Collate": (
-        lambda m, local: m.Customer.objects.annotate(x=models.functions.Collate("name", "nocase")),
-        "Collate.*not one of",
+        lambda m, local: m.Customer.objects.annotate(x=models.functions.Collate("name", "no case")),
+        "collation",
     ),
     "local queryset": (
         lambda m, local: m.Order.objects.filter(customer__in=local.Customer.objects.all()),

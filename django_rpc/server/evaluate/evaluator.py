@@ -71,7 +71,8 @@ class Evaluator:
         self.before_own_code: Callable[[], None] = lambda: None
         self.sizes = Sizes(policy.budget.limits)
         self._once: dict[Any, Any] = {}
-        self.resolve = Resolver(self.values, self.claimed, {k: partial(v, self) for k, v in special.items()})
+        prepared = {k: partial(v, self) for k, v in special.items()}
+        self.resolve = Resolver(self.values, self.claimed, prepared, policy.site.expressions)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What ``make`` returns, called once for a ``key`` however often the request asks for it."""

@@ -1,0 +1,97 @@
+"""The wire's name of a query expression: Django's own, or one that this project and the service both registered.
+
+``Func(..., function="LOWER")``, and a subclass that says no more than that, is Django's ``Lower``: no SQL text is sent.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from django.db.models import aggregates, expressions, functions, lookups
+
+from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS, OWN, check_identifier
+
+__all__ = ["name_of", "register_expression"]
+
+_names: dict[type, str] = {}
+#: What a subclass of ``Func`` may say and still be no more than the function that it names.
+_SAYS_NOTHING = frozenset({"function", "output_field", "__module__", "__doc__", "__qualname__", "__firstlineno__"})
+_SAYS_NOTHING |= {"__static_attributes__", "name", "arity", "identity", "_output_field_or_none"}
+
+
+def register_expression(cls: Any = None, *, name: str | None = None) -> Any:
+    """Send expressions of the class by their name; a decorator, with or without ``name``.
+
+    The service registers a class under the same name with ``@site.expression``, and makes it of the same arguments:
+
+    >>> from django.db.models import Aggregate, FloatField
+    >>> @register_expression
+    ... class Median(Aggregate):
+    ...     function = "MEDIAN"
+    ...     output_field = FloatField()
+
+    Returns the class.  Raises ValueError for a name that is no identifier, TypeError for what is no expression.
+    """
+    if cls is None:
+        return functools.partial(register_expression, name=name)
+    if not (isinstance(cls, type) and issubclass(cls, expressions.BaseExpression)):
+        raise TypeError(f"{cls!r} is not a class of query expressions.")
+    name = cls.__name__ if name is None else name
+    check_identifier(name)
+    _names[cls] = OWN + name
+    return cls
+
+
+def name_of(value: expressions.BaseExpression) -> str:
+    """The wire's name of ``value``; raises TypeError for one that has none."""
+    cls = type(value)
+    known = _names.get(cls)
+    if known is not None:
+        return known
+    if isinstance(value, lookups.Lookup) and value.lookup_name in LOOKUPS:
+        return f"lookup:{value.lookup_name}"
+    if cls.__name__ in EXPRESSIONS and cls.__module__.startswith("django.db.models"):
+        return cls.__name__
+    same = _as_djangos(value) if isinstance(value, expressions.Func) else None
+    if same is not None:
+        return same
+    raise TypeError(
+        f"The expression {cls.__module__}.{cls.__name__} cannot be sent to a service: it is not one of Django's own "
+        "query expressions, nor registered by register_expression(). Register it at both ends, or compute it at the "
+        "service (a registered method or a computed field)."
+    )
+
+
+def _as_djangos(value: expressions.Func) -> str | None:
+    """The name of the expression of Django's by which ``value`` calls its function; None for any SQL of its own."""
+    for cls in type(value).__mro__:
+        if cls is expressions.Func:
+            break
+        if not vars(cls).keys() <= _SAYS_NOTHING:
+            return None
+    if value.extra.keys() - {"function"}:
+        return None
+    found = _by_function().get(str(value.extra.get("function") or value.function).upper())
+    return found[0] if found is not None and found[1] == bool(value.__dict__.get("contains_aggregate")) else None
+
+
+@functools.cache
+def _by_function() -> dict[str, tuple[str, bool]]:
+    """Django's functions and aggregates that take columns one after another, by the names of their SQL functions."""
+    found: dict[str, tuple[str, bool]] = {}
+    for module in (functions, aggregates):
+        for name, cls in vars(module).items():
+            if not (name in EXPRESSIONS and _is_plain(cls)):
+                continue
+            found.setdefault(cls.function, (name, issubclass(cls, aggregates.Aggregate)))
+    return found
+
+
+def _is_plain(cls: Any) -> bool:
+    if not (isinstance(cls, type) and issubclass(cls, expressions.Func) and cls.function):
+        return False
+    if issubclass(cls, aggregates.Aggregate):
+        return True
+    func = expressions.Func
+    return cls.template == func.template and cls.arg_joiner == func.arg_joiner and not cls.window_compatible
