@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from django_rpc.graph.describe import describe
 from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params
 from django_rpc.graph.node import (
     ALL_KINDS,
@@ -35,6 +36,7 @@ from django_rpc.graph.node import (
 from django_rpc.graph.registered import Function
 from django_rpc.graph.rewrites import Draft
 from django_rpc.graph.shipped import Shipped
+from django_rpc.graph.vocabulary import METHODS
 
 __all__ = ["CLIENT", "Instance", "Timetable", "distance", "home", "homes", "timetable"]
 
@@ -105,10 +107,108 @@ def homes(nodes: Iterable[Node]) -> dict[Node, frozenset[str]]:
     """
     known: dict[Node, frozenset[str]] = {}
     shared: dict[frozenset[str], frozenset[str]] = {}
-    for node in nodes:
-        found = _HOMES[type(node)](node, known)
+    ordered = list(nodes)
+    place_of = _Elements(ordered, known).place_of if any(type(node) is Param for node in ordered) else _place_of
+    for node in ordered:
+        found = place_of(node, known)
         known[node] = shared.setdefault(found, found)
     return known
+
+
+def _place_of(node: Node, known: _Homes) -> frozenset[str]:
+    return _HOMES[type(node)](node, known)
+
+
+class _Elements:
+    """Where lambdas run: what depends on an element runs where its map does, and the map where that has to.
+
+    ``needs`` has, for what depends on elements, the places that this has to run in, each with the node that does; a
+    param stands for the place that its elements come from.
+    """
+
+    def __init__(self, nodes: list[Node], known: _Homes) -> None:
+        self.free = free_params(nodes)
+        self.needs: dict[Node, dict[Any, Node]] = {}
+        self.known = known
+
+    def place_of(self, node: Node, known: _Homes) -> frozenset[str]:
+        if isinstance(node, Map | Where):
+            return self._of_map(node)
+        if not self.free[node]:
+            return _place_of(node, known)
+        within = [one for one in node.inputs() if self.free[one]]
+        # What is brought from elsewhere for all elements says nothing of where something is done with each.
+        is_free = isinstance(node, Operator | Literal | Cond)
+        found = _NOWHERE.union(*[known[one] for one in within]) if is_free else _place_of(node, known)
+        needs = {place: why for one in within for place, why in self.needs[one].items()}
+        if not found and _is_of_its_service(node):
+            found_on = node
+            while not isinstance(found_on, Param) and hasattr(found_on, "parent"):
+                found_on = found_on.parent
+            needs.setdefault(found_on, node)
+        self.needs[node] = {**dict.fromkeys(found, node), **needs}
+        return found
+
+    def _of_map(self, node: Map | Where) -> frozenset[str]:
+        start = self.known[node.parent]
+        needs = dict(self.needs.get(node.body, {}))
+        of_element = needs.pop(node.param, None)
+        if of_element is not None:
+            needs |= dict.fromkeys(start, of_element)
+        places = {place: why for place, why in needs.items() if isinstance(place, str)}
+        if len(places) > 1:
+            raise TypeError(_in_two_places(node, places))
+        found = frozenset(places) or start
+        if found != start and CLIENT not in (found | start) and _brings_instances(node.parent):
+            raise TypeError(_not_its_rows(node, *places.items()))
+        if self.free[node]:
+            outer = {place: why for place, why in needs.items() if not isinstance(place, str)}
+            self.needs[node] = {**outer, **dict.fromkeys(found, node), **self.needs.get(node.parent, {})}
+        return found
+
+
+def _is_of_its_service(node: Node) -> bool:
+    """Whether a step on an element is one that only the service which the element is of can do."""
+    return isinstance(node, Call) or (isinstance(node, Method) and "value" not in METHODS[node.name].on)
+
+
+def _brings_instances(node: Node) -> bool:
+    """Whether the elements of a query or list are rows of a model, rather than their values."""
+    while isinstance(node, Where):
+        node = node.parent
+    if not node.is_query:
+        return False
+    while isinstance(node, Method | Item):
+        if isinstance(node, Method) and node.name in ("values", "values_list", "dates", "datetimes"):
+            return False
+        node = node.parent
+    return True
+
+
+def _in_two_places(node: Node, places: Mapping[str, Node]) -> str:
+    said = [f"{describe(why, 80)} {_where_it_is(place)}" for place, why in sorted(places.items())]
+    return (
+        f"The lambda of {describe(node, 100)}{_written(node)} is done with an element in one place, and this one needs "
+        f"several: {', '.join(said)}. Make two maps of it: the second one works on the list of the "
+        "first."
+    )
+
+
+def _not_its_rows(node: Map | Where, needed: tuple[str, Node]) -> str:
+    place, why = needed
+    return (
+        f"The lambda of {describe(node, 100)}{_written(node)} is done at service {place!r}, because of "
+        f"{describe(why, 80)}, and rows of another service mean nothing there. Give it values: "
+        f'{describe(node.parent, 60)}.values_list("pk", flat=True).map(...).'
+    )
+
+
+def _where_it_is(place: str) -> str:
+    return "runs here, in the client" if place == CLIENT else f"is at service {place!r}"
+
+
+def _written(node: Node) -> str:
+    return "" if node.where is None else f", written at {node.where[0]}:{node.where[1]},"
 
 
 def home(places: frozenset[str]) -> str | None:

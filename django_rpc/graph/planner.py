@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from django_rpc.graph.dag import as_node, topological
-from django_rpc.graph.elements import Param
+from django_rpc.graph.describe import describe
+from django_rpc.graph.elements import Map, Param, Where
 from django_rpc.graph.node import LOCAL_KINDS, About, Column, Insert, Method, Node, Outcome, Rows, Save, Schema, Source
 from django_rpc.graph.places import CLIENT, Instance, Timetable, timetable
 from django_rpc.graph.plan import Given, Plan, Stage
@@ -122,7 +123,15 @@ class _Partition:
         for one in members:
             for start in self.table.origins[one]:
                 if self._is_carried(start, place, tick):
-                    found[start, start.node.is_query and CLIENT not in (place, start.place)] = None
+                    is_looked_up = not (isinstance(one.node, Map | Where) and one.node.parent is start.node)
+                    by_column = start.node.is_query and is_looked_up and CLIENT not in (place, start.place)
+                    found[start, by_column] = None
+        for start, by_column in found:
+            if by_column and (start, False) in found:
+                raise TypeError(
+                    f"{describe(start.node, 100)} is looked up at service {place!r}, and mapped there too: "
+                    "compute one of the two first."
+                )
         return found
 
     def _ask(self, asked: dict[Any, dict[Any, int]], one: Instance, by_column: bool) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from django_rpc.graph.describe import describe
 from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, depends
 from django_rpc.graph.node import Literal, Node, callsite
+from django_rpc.graph.runner import joined
 from django_rpc.graph.values import freeze
 
 if TYPE_CHECKING:
@@ -43,19 +44,19 @@ def is_recorded(node: Node) -> bool:
 
 def map_over(parent: Delayed, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
     """`Delayed.map`."""
-    param, body = _record("map", parent, function)
-    return _like(parent, Map(parent.node, param, body, return_exceptions, where=callsite(1)))
+    param, body, runner = _record("map", parent, function)
+    return _made(runner, Map(parent.node, param, body, return_exceptions, where=callsite(1)))
 
 
 def where(parent: Delayed, function: Callable[[Any], Any]) -> Delayed:
     """`Delayed.filter_by`."""
-    param, body = _record("filter_by", parent, function)
-    return _like(parent, Where(parent.node, param, body, where=callsite(1)))
+    param, body, runner = _record("filter_by", parent, function)
+    return _made(runner, Where(parent.node, param, body, where=callsite(1)))
 
 
 def fold(name: str, parent: Delayed) -> Delayed:
     """``d.map(...).sum()`` and the like."""
-    return _like(parent, Fold(name, parent.node, where=callsite(1)))
+    return _made(parent.runner, Fold(name, parent.node, where=callsite(1)))
 
 
 def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
@@ -72,11 +73,8 @@ def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
     A branch that writes does so when ``cond`` is evaluated, and only where it is chosen.
     Raises TypeError for what cannot be sent to a service.
     """
-    from django_rpc.graph.delayed import Delayed
-
     given = (test, then, otherwise)
-    runner = next((one.runner for one in given if isinstance(one, Delayed) and one.runner is not None), None)
-    return Delayed(Cond(*[as_body(one) for one in given], where=callsite()), runner)
+    return _made(joined(None, _runners_in(given)), Cond(*[as_body(one) for one in given], where=callsite()))
 
 
 def as_body(value: Any) -> Node:
@@ -85,8 +83,8 @@ def as_body(value: Any) -> Node:
     return frozen if isinstance(frozen, Node) else Literal(frozen, where=callsite(1))
 
 
-def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple[Param, Node]:
-    """The placeholder, and the node of what ``function`` made of it."""
+def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple[Param, Node, Any]:
+    """The placeholder, the node of what ``function`` made of it, and the runner of both."""
     from django_rpc.graph.delayed import Delayed
 
     if not callable(function):
@@ -98,11 +96,12 @@ def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple
         raise TypeError(str(error)) from None
     token = _open.set((*outer, param))
     try:
-        body = as_body(function(Delayed(param, parent.runner)))
+        made = function(Delayed(param, parent.runner))
+        body = as_body(made)
     finally:
         _open.reset(token)
     _check_writes(param, body)
-    return param, body
+    return param, body, joined(parent.runner, _runners_in(made))
 
 
 def _check_writes(param: Param, body: Node) -> None:
@@ -126,10 +125,21 @@ def _built_since(param: Param, body: Node) -> Iterator[Node]:
                 stack.append(one)
 
 
-def _like(parent: Delayed, node: Node) -> Delayed:
+def _runners_in(value: Any) -> Iterator[Any]:
+    """The runners of the Delayed in ``value``, at any depth of containers."""
+    if isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from _runners_in(item)
+    elif isinstance(value, dict):
+        yield from _runners_in(list(value.values()))
+    elif getattr(value, "runner", None) is not None and hasattr(value, "__rpc_node__"):
+        yield value.runner
+
+
+def _made(runner: Any, node: Node) -> Delayed:
     from django_rpc.graph.delayed import Delayed
 
-    return Delayed(node, parent.runner)
+    return Delayed(node, runner)
 
 
 def check_closed(nodes: Iterable[Node]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+from django_rpc.graph.elements import Map, Where, free_params
 from django_rpc.graph.evaluate import EVALUATORS
 from django_rpc.graph.node import Column, Method, Rows, Source
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
@@ -35,6 +36,27 @@ def _holds(number, name, value):
     return number > value if name == "n__gt" else number != value
 
 
+def _rows(value):
+    return value.read() if isinstance(value, Query) else value
+
+
+class Frame(dict):
+    """The values of one element, where ``outer`` has the others."""
+
+    def __init__(self, service, outer=None):
+        super().__init__()
+        self.service, self.outer = service, outer
+
+    def __missing__(self, node):
+        frame = self.outer
+        while frame is not None:
+            if node in frame:
+                return frame[node]
+            frame = frame.outer
+        value = self[node] = self.service.visit(node, self)
+        return value
+
+
 class MemoryService:
     """The runner of a service whose models are lists of numbers."""
 
@@ -55,14 +77,24 @@ class MemoryService:
         request = Request(id=f"r{len(self.requests)}", nodes=stage.nodes, outputs=stage.outputs)
         request = decode_request(encode_request(request))
         self.requests.append(request)
-        values = {}
+        values, elements = Frame(self), free_params(request.nodes)
         for node in request.nodes:
-            values[node] = self.visit(node, values)
+            if not elements[node]:
+                values[node] = self.visit(node, values)
         outputs = [values[request.nodes[index]] for index in request.outputs]
         plain = tuple([value.read() if isinstance(value, Query) else value for value in outputs])
         return Answered(decode_response(encode_response(Response(id=request.id, outputs=plain))).outputs)
 
     def visit(self, node, values):
+        if isinstance(node, Map | Where):
+            made = []
+            for element in _rows(values[node.parent]):
+                frame = Frame(self, values)
+                frame[node.param] = element
+                made.append((element, _rows(frame[node.body])))
+            if isinstance(node, Map):
+                return [value for _, value in made]
+            return [element for element, value in made if value]
         if isinstance(node, Source):
             return self.table(node.model)
         if isinstance(node, Rows):

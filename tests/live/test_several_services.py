@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import doctest
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -205,6 +207,60 @@ def test_awaited_and_submitted(services, proxy):
 
 async def _await(value):
     return await value
+
+
+# The page
+
+
+@pytest.fixture
+def aliases(services, django_db_blocker):
+    """The services as databases of this process: a, b and c are crm, sales and stock; nobody serves archive."""
+    from django.db import connections
+
+    common = {**connections.settings["rpc"], "CELERY": {}}
+    known = {alias: services[name].live.settings for alias, name in zip(("crm", "sales", "stock"), "abc", strict=True)}
+    known["archive"] = {**known["stock"], "BROKER_URL": "redis://archive.example.org/"}
+    for alias, settings in known.items():
+        connections.settings[alias] = {**common, **settings}
+    with django_db_blocker.unblock():
+        yield
+    for alias in known:
+        connections[alias].close()
+        del connections[alias], connections.settings[alias]
+
+
+def test_the_page_says_what_is_so(aliases, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[2] / "docs" / "howto" / "several-services.md"
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    failed, tried = doctest.testfile(str(page), module_relative=False, optionflags=flags)
+    assert tried > 20
+    assert not failed
+
+
+def test_the_rows_of_another_service_by_using(aliases):
+    """The same models at another service: what is related to its rows is read there too."""
+    import django_rpc
+
+    orders = django_rpc.mirror("shop.Order", using="crm")
+    made = orders.objects.using("sales").create(number="by using", customer_id=7)
+    try:
+        assert made._state.db == "sales"
+        assert not orders.objects.filter(number="by using").exists()
+        found = orders.objects.filter(number="by using").using("sales").get()
+        assert (found, found._state.db, found.customer._state.db) == (made, "sales", "sales")
+        assert (
+            orders.objects.db_manager("sales").filter(number="by using").delayed().plan().stages[0].service == "sales"
+        )
+        line = found.lines.create(product_id=1, quantity=1, price=2)
+        assert (line._state.db, found.lines.count(), found.lines.get()._state.db) == ("sales", 1, "sales")
+        assert orders.objects.get(pk=1).customer._state.db == "crm"
+        (prefetched,) = (
+            orders.objects.using("sales").filter(pk=found.pk).select_related("customer").prefetch_related("lines")
+        )
+        assert (prefetched.customer._state.db, list(prefetched.lines.all())) == ("sales", [line])
+    finally:
+        made.delete()
 
 
 # What goes wrong

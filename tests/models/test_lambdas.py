@@ -121,3 +121,27 @@ def test_nesting_is_bounded(remote):
     remote.Customer.objects.map(lambda c: nest(c, 7))
     with pytest.raises(TypeError, match="at most 8 deep"):
         remote.Customer.objects.map(lambda c: nest(c, 8))
+
+
+def test_a_local_function_in_a_lambda_gets_instances(shop_data, local, remote, messages):
+    def greet(customer, greeting):
+        assert isinstance(customer, remote.Customer)
+        return f"{greeting} {customer.name}"
+
+    made = remote.Customer.objects.filter(tier="vip").order_by("pk").map(lambda c: delayed(greet)(c, "Dear"))
+    with messages() as sent:
+        found = made.compute()
+    assert len(sent) == 1
+    assert found == [f"Dear {c.name}" for c in local.Customer.objects.filter(tier="vip").order_by("pk")]
+
+
+def test_two_maps_of_what_one_cannot_do(shop_data, local, remote, messages):
+    customers = remote.Customer.objects.order_by("pk")[:5]
+    at_once = customers.map(lambda c: delayed(str)(remote.Order.objects.filter(customer=c).count()))
+    with pytest.raises(TypeError, match="Make two maps of it"):
+        at_once.compute()
+    counts = customers.map(lambda c: remote.Order.objects.filter(customer=c).count())
+    with messages() as sent:
+        found = counts.map(lambda count: delayed(str)(count)).compute()
+    assert len(sent) == 1
+    assert found == [str(c.orders.count()) for c in local.Customer.objects.order_by("pk")[:5]]
