@@ -43,7 +43,8 @@ class FieldSchema(_Part, frozen=True):
 
     ``null`` to ``editable`` and the sizes are Django's options.  ``default`` is plain data; ``called_default`` names
     the function that makes one, and ``filled`` says that the service fills the field by a rule of its own.
-    ``readonly`` is a field that this client may not set.  ``to`` is the label of the related model.
+    ``readonly`` is a field that this client may not set, ``filterable`` is False for one that its queries may not
+    use.  ``to`` is the label of the related model.
     """
 
     name: str
@@ -56,6 +57,7 @@ class FieldSchema(_Part, frozen=True):
     primary_key: bool = False
     editable: bool = True
     readonly: bool = False
+    filterable: bool = True
     max_length: int | None = None
     max_digits: int | None = None
     decimal_places: int | None = None

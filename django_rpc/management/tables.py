@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["print_table"]
 
 #: Widest cell of a plain table; longer ones go on in the next line.
-_WIDTH = 40
+_WIDTH = 36
 
 
 def print_table(stdout: Any, rows: Sequence[Sequence[str]]) -> None:
@@ -18,11 +18,11 @@ def print_table(stdout: Any, rows: Sequence[Sequence[str]]) -> None:
     if stdout.isatty():
         try:
             from rich.console import Console
-            from rich.table import Table
+            from rich.table import Column, Table
         except ImportError:
             pass
         else:
-            table = Table(*rows[0])
+            table = Table(Column(rows[0][0], no_wrap=True), *rows[0][1:])
             for row in rows[1:]:
                 table.add_row(*row)
             Console(file=stdout._out).print(table)

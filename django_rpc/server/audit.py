@@ -11,14 +11,15 @@ import functools
 from typing import Any
 
 from django.core.exceptions import FieldError, PermissionDenied
-from django.db.models.expressions import Col
+from django.db.models.expressions import Col, Ref
 from django.db.models.fields.related import RelatedField
+from django.db.models.lookups import Exact, In, IsNull
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.constants import MULTI
 from django.db.models.sql.datastructures import BaseTable, Join
 
-from django_rpc.server.policy import ClientFieldError, unknown_keyword
-from django_rpc.server.selections import Selection, key_of, selections_of
+from django_rpc.server.policy import ClientFieldError
+from django_rpc.server.selections import Selection, is_nested, key_of, selections_of
 from django_rpc.wire.errors import TooManyNodes
 
 __all__ = ["TrustedCol", "audited"]
@@ -34,6 +35,17 @@ def audited(compiler_class: type) -> type:
     return type(f"Audited{compiler_class.__name__}", (AuditedCompiler, compiler_class), {})
 
 
+class _Every:
+    """Holds every alias."""
+
+    def __contains__(self, alias: object) -> bool:
+        return True
+
+
+_NONE: frozenset[str] = frozenset()
+_EVERY = _Every()
+
+
 class AuditedCompiler:
     """Mixed into the compilers of every backend.
 
@@ -44,6 +56,10 @@ class AuditedCompiler:
     _all_columns = False
     _selection: Selection | None = None
     _join_columns: frozenset[tuple[str, str]] = frozenset()
+    #: Aliases of the tables whose columns may be read where they stand by themselves: in what is answered.
+    _alone: Any = _NONE
+    #: The column that a comparison is about to compare with a value.
+    _compared: tuple[str, str] | None = None
 
     def compile(self, node: Any) -> Any:
         self.query.policy.budget.count_parts(1)
@@ -54,7 +70,11 @@ class AuditedCompiler:
             replaced = check(self, node)
             if replaced is not None:
                 return replaced
-        return super().compile(node)
+        alone, self._alone = self._alone, _NONE  # what is within an expression does not stand by itself
+        try:
+            return super().compile(node)
+        finally:
+            self._alone = alone
 
     # What is selected without being asked for
 
@@ -83,11 +103,14 @@ class AuditedCompiler:
         columns = super().get_default_columns(*args, **kwargs)
         if self._all_columns or self.query.__dict__.get("within_qualify"):
             return [_trust(column) for column in columns]
-        view = self.query.policy.view(self.query.model)
-        if view is not None and not view.hides and not self.query.select_related:
+        view, nested = self.query.policy.view(self.query.model), is_nested(self.query)
+        if view is not None and not view.hides and not self.query.select_related and not (nested and view.restricts):
             return columns
-        allowed = self.query.policy.columns
-        return [c for c in columns if c.target.column in (allowed(c.target.model._meta.db_table) or ())]
+        return [column for column in columns if column.target.column in self._selectable(column.target, nested)]
+
+    def _selectable(self, target: Any, nested: bool) -> frozenset[str]:
+        allowed = self.query.policy.columns(target.model._meta.db_table)
+        return _NONE if allowed is None else allowed.used if nested else allowed.readable
 
     def get_related_selections(self, select: Any, *args: Any, **kwargs: Any) -> Any:
         wrong = getattr(self.query, "wrong_related", None)
@@ -97,9 +120,9 @@ class AuditedCompiler:
 
     def get_qualify_sql(self) -> Any:
         """A condition on a window wraps the query in another: what that selects is what the executed one does."""
-        if not self._all_columns:
+        if is_nested(self.query):
             return super().get_qualify_sql()
-        self.query.within_qualify = True  # goes with the clone that is wrapped
+        self.query.within_qualify = self._all_columns  # goes with the clone that is wrapped
         try:
             return super().get_qualify_sql()
         finally:
@@ -114,6 +137,14 @@ class AuditedCompiler:
             return []
 
     def get_select(self, with_col_aliases: bool = False) -> Any:
+        if not is_nested(self.query):
+            self._alone = _EVERY
+        try:
+            return self._get_select(with_col_aliases)
+        finally:
+            self._alone = _NONE
+
+    def _get_select(self, with_col_aliases: bool) -> Any:
         key = None if with_col_aliases else key_of(self.query, self._all_columns)
         if key is None:
             return super().get_select(with_col_aliases)
@@ -132,7 +163,26 @@ class AuditedCompiler:
 
     def _may_select(self, selection: Selection) -> bool:
         allowed = self.query.policy.columns(self.query.model._meta.db_table)
-        return allowed is not None and allowed >= selection.columns
+        return allowed is not None and allowed.readable >= selection.columns
+
+    def get_group_by(self, select: Any, order_by: Any) -> Any:
+        """Where the key is grouped by, each group is one row: its other columns group nothing."""
+        given = self.query.group_by if isinstance(self.query.group_by, tuple) else ()
+        columns = [column for column in (*given, *(item[0] for item in select)) if isinstance(column, Col)]
+        self._alone = frozenset([column.alias for column in columns if column.target.primary_key])
+        try:
+            return super().get_group_by(select, order_by)
+        finally:
+            self._alone = _NONE
+
+    def get_combinator_sql(self, *args: Any, **kwargs: Any) -> Any:
+        arms = []
+        for arm in self.query.combined_queries:
+            arm = arm.clone()
+            arm.is_arm = True
+            arms.append(arm)
+        self.query.combined_queries = tuple(arms)
+        return super().get_combinator_sql(*args, **kwargs)
 
     def get_converters(self, expressions: Any) -> Any:
         raw = bool(getattr(self.query, "raw_rows", False))
@@ -231,11 +281,36 @@ def _check_column(compiler: Any, column: Col) -> None:
     model = getattr(target, "model", None)
     if model is not None:
         allowed = compiler.query.policy.columns(model._meta.db_table)
-        if allowed is not None and target.column in allowed:
-            return
+        if allowed is not None:
+            if target.column in allowed.used:
+                return
+            if target.column in allowed.readable and column.alias in compiler._alone:
+                return
+            compared, compiler._compared = compiler._compared, None
+            if target.column in allowed.compared and compared == (column.alias, target.column):
+                return
     if (column.alias, target.column) in compiler._join_columns:
         return
     raise _refusal(compiler.query.policy, model, target.name)
+
+
+def _check_reference(compiler: Any, reference: Ref) -> None:
+    """An order or a group may name what is selected, and does not compile it once more."""
+    if isinstance(reference.source, Col):
+        _check_column(compiler, reference.source)
+
+
+def _check_comparison(compiler: Any, lookup: Any) -> Any:
+    """What may not be read may be compared with a value: the first column that the lookup compiles, its left side."""
+    column = lookup.lhs
+    if not isinstance(column, Col):
+        return None
+    compiler._compared = column.alias, column.target.column
+    alone, compiler._alone = compiler._alone, _NONE
+    try:
+        return super(AuditedCompiler, compiler).compile(lookup)
+    finally:
+        compiler._compared, compiler._alone = None, alone
 
 
 def _check_table(compiler: Any, table: BaseTable) -> Any:
@@ -250,7 +325,8 @@ def _check_table(compiler: Any, table: BaseTable) -> Any:
 def _check_join(compiler: Any, join: Join) -> Any:
     policy = compiler.query.policy
     for model, column, name in _declared_columns(join):
-        if column not in (policy.columns(model._meta.db_table) or ()):
+        allowed = policy.columns(model._meta.db_table)
+        if allowed is None or column not in allowed.used:
             raise _refusal(policy, model, name)
     if policy.columns(join.table_name) is None:
         raise ClientFieldError("The query follows a relation to a model that this service does not have.")
@@ -301,17 +377,24 @@ def _refusal(policy: Any, model: Any, name: str) -> Exception:
     """What a client gets for a column that it found a way to, past the check of names."""
     if model is None or policy.view(model) is None:
         return ClientFieldError("The query uses a model or a field that this service does not have.")
-    return unknown_keyword(name, policy.choices(model))
+    return policy.refusal(model, name)
 
 
 def _check_for(kind: type) -> Any:
     if issubclass(kind, TrustedCol):
         return None
-    for base, check in ((Col, _check_column), (Join, _check_join), (BaseTable, _check_table)):
+    for base, check in _BASES:
         if issubclass(kind, base):
             return check
     return None
 
 
+_BASES: tuple[tuple[type, Any], ...] = (
+    (Col, _check_column),
+    (Ref, _check_reference),
+    *((lookup, _check_comparison) for lookup in (Exact, In, IsNull)),
+    (Join, _check_join),
+    (BaseTable, _check_table),
+)
 _UNKNOWN: Any = object()
 _CHECKS: dict[type, Any] = {}

@@ -47,7 +47,8 @@ _ANNOTATED = {
 def is_described(policy: Policy, exposure: Exposure, field: Any) -> bool:
     """Whether a mirror could declare ``field``: a many-to-many or generic relation needs its other end."""
     if field.many_to_many or (field.one_to_many and not field.auto_created):
-        return field.related_model is not None and policy.view(field.related_model) is not None
+        related = field.related_model
+        return related is not None and field.name in exposure.usable and policy.view(related) is not None
     if getattr(field, "ct_field", None) and not field.concrete:
         return {field.ct_field, field.fk_field} <= exposure.names
     return True
@@ -94,6 +95,7 @@ def _common(exposure: Exposure, field: Any) -> dict[str, Any]:
         "primary_key": field.primary_key,
         "editable": field.editable and output is field,
         "readonly": readonly or output is not field,
+        "filterable": name in exposure.usable,
         "choices": _choices(field),
         "auto_now": getattr(field, "auto_now", False),
         "auto_now_add": getattr(field, "auto_now_add", False),
@@ -173,7 +175,7 @@ def _relation(policy: Policy, exposure: Exposure, field: Any) -> dict[str, Any] 
     related, remote = field.related_model, field.remote_field
     if related._meta.label == CONTENT_TYPE and apps.is_installed("django.contrib.contenttypes"):
         to = CONTENT_TYPE  # not a model of the service's, but Django's own, which each end has
-    elif policy.view(related) is None:
+    elif policy.view(related) is None or field.name not in exposure.usable:
         return None
     else:
         to = related._meta.label

@@ -154,6 +154,8 @@ def _message(error: BaseException, code: str) -> str:
         return _DATABASE_TEXTS.get(code, "The service's database reported an error.")
     if isinstance(error, exceptions.FieldError) and not isinstance(error, ClientFieldError):
         text = text.partition(" Choices are")[0]
+    if isinstance(error, exceptions.ImproperlyConfigured):  # its text is for the service's owner
+        return "The service is not set up as it should be; its log says how."
     if isinstance(error, KeyError):
         return str(error.args[0]) if error.args else ""
     if isinstance(error, OSError):  # its text has the path

@@ -22,6 +22,7 @@ class ModelRow:
     model: str
     operations: tuple[str, ...]
     fields: tuple[str, ...]
+    filterable: tuple[str, ...]
     writable: tuple[str, ...]
     methods: tuple[str, ...]
     rows: str
@@ -52,10 +53,14 @@ def _row(policy: Policy, model: type) -> ModelRow | None:
     if not operations and not methods:
         return None
     view = policy.view(model)
+    opts = model._meta
+    every = [field.name for field in (*opts.fields, *opts.many_to_many, *opts.private_fields)]
     names = () if view is None else (*(field.name for field in view.fields), *view.computed)
+    known = dict.fromkeys((*(name for name in names if name in every), *every))
+    filterable = tuple(name for name in known if view is not None and name in view.filterable)
     sets = {"create", "update"} & set(operations)
-    writable = tuple(name for name in names if sets and name in exposure.writable)
-    return ModelRow(model._meta.label, operations, tuple(names), writable, methods, _rows(policy, model))
+    writable = tuple(name for name in known if sets and name in exposure.writable)
+    return ModelRow(opts.label, operations, tuple(names), filterable, writable, methods, _rows(policy, model))
 
 
 def _rows(policy: Policy, model: type) -> str:

@@ -7,9 +7,10 @@ name equal to that of an unknown one, the second needs no list of the ways by wh
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist, FieldError, PermissionDenied
@@ -22,7 +23,36 @@ from django_rpc.server.options import OPERATIONS, OpenModelRpc
 from django_rpc.server.request import RpcRequest
 from django_rpc.server.sites import RpcSite
 
-__all__ = ["CURRENT", "ClientFieldError", "Policy", "UnknownModel", "relation_named", "unknown_keyword"]
+__all__ = ["CURRENT", "ClientFieldError", "Policy", "UnknownModel", "Use", "relation_named", "unknown_keyword"]
+
+
+class Use(enum.Enum):
+    """What a name is for.  Which columns of a query may do what they do, the audit of the compiled query knows."""
+
+    READ = "names"
+    #: In a condition, an order, an expression.
+    FILTER = "filterable"
+    #: Both: to lead further, to order by, to tell rows apart.
+    ANY = "usable"
+
+
+class Blocked(NamedTuple):
+    """A name of a path that a client may not use: its position, the model's options there.
+
+    ``relation``: where it is a relation that leads no further, the options of its model, and its name.
+    """
+
+    position: int
+    opts: Any
+    relation: tuple[Any, str] | None = None
+
+
+class Columns(NamedTuple):
+    """Of one table: the columns that a client's query may select, use in any way, and only compare with values."""
+
+    readable: frozenset[str] = frozenset()
+    used: frozenset[str] = frozenset()
+    compared: frozenset[str] = frozenset()
 
 
 class ClientFieldError(FieldError):
@@ -48,7 +78,18 @@ def unknown_keyword(name: str, choices: Iterable[str]) -> ClientFieldError:
 class Policy:
     """The answers for one request; each is worked out at most once."""
 
-    __slots__ = ("_columns", "_rows", "_views", "budget", "failures", "parts", "request", "scope_sql", "site")
+    __slots__ = (
+        "_columns",
+        "_exposures",
+        "_rows",
+        "_views",
+        "budget",
+        "failures",
+        "parts",
+        "request",
+        "scope_sql",
+        "site",
+    )
 
     def __init__(self, site: RpcSite, request: RpcRequest, budget: Budget | None = None) -> None:
         self.site = site
@@ -57,8 +98,9 @@ class Policy:
         self.request = request
         #: Codes of single values that could not be had, of a request that is answered.
         self.failures: list[str] = []
+        self._exposures: dict[type[Model], Exposure | None] = {}
         self._views: dict[type[Model], Exposure | None] = {}
-        self._columns: dict[str, frozenset[str] | None] = {}
+        self._columns: dict[str, Columns | None] = {}
         self._rows: dict[type[Model], QuerySet | None] = {}
         #: (model, connection alias) -> SQL of the rows that the client may see, for the compilers.
         #: id -> (expression, how many it holds), for `query.parts_of`.
@@ -84,19 +126,24 @@ class Policy:
         return model
 
     def exposure(self, model: type[Model]) -> Exposure | None:
-        """What is registered for ``model``, whether or not this client may read it."""
+        """What is exposed of ``model`` to this client, whether or not it may read it."""
+        try:
+            return self._exposures[model]
+        except KeyError:
+            pass
         found = self.site.exposure(model)
         if found is None and model._meta.auto_created:
             found = self._through(model)
         if found is None and model._meta.proxy:
             found = self.site.exposure(model._meta.concrete_model)
+        found = self._exposures[model] = None if found is None else found.for_request(self.request)
         return found
 
     def _through(self, model: type[Model]) -> Exposure | None:
         """An automatic through table is exposed where its many-to-many field is."""
         field = through_field(model)
         owner = self.exposure(field.model) if field is not None else None
-        if owner is None or field.name not in owner.names:
+        if owner is None or field.name not in owner.usable:
             return None
         return Exposure(model, OpenModelRpc(model))
 
@@ -115,7 +162,7 @@ class Policy:
         if model._meta.auto_created:
             field = through_field(model)
             owner = self.exposure(field.model)
-            if owner is None or field.name not in owner.names:
+            if owner is None or field.name not in owner.usable:
                 return False
             if operation == "read":
                 return self.can(field.model, "read")
@@ -142,17 +189,17 @@ class Policy:
 
     # Names
 
-    def sees(self, model: type[Model], field: Any, name: str) -> bool:
-        """Whether a query of this client may use ``field`` of ``model`` under ``name``."""
+    def sees(self, model: type[Model], field: Any, name: str, use: Use = Use.ANY) -> bool:
+        """Whether a query of this client may ``use`` ``field`` of ``model`` under ``name``."""
         view = self.view(model)
         if view is None:
             # The key of a related model is the value of the foreign key, which is visible where we come from.
             return field is model._meta.pk
-        if name in view.names:
+        if name in getattr(view, use.value):
             return True
         if field.auto_created and not field.concrete:
             owner = self.view(field.related_model)
-            return owner is not None and field.remote_field.name in owner.names
+            return owner is not None and field.remote_field.name in owner.usable
         return False
 
     def choices(self, model: type[Model]) -> list[str]:
@@ -167,14 +214,14 @@ class Policy:
         ]
         return [*view.choices, *relations]
 
-    def blocked(self, names: Sequence[str], opts: Any, query: Any = None) -> tuple[int, Any] | None:
-        """The first of ``names``, a path from ``opts``, that is hidden or unknown: (position, opts there), or None.
+    def blocked(self, names: Sequence[str], opts: Any, query: Any = None, use: Use = Use.FILTER) -> Blocked | None:
+        """The first of ``names``, a path from ``opts``, that is hidden or unknown; None where there is none.
 
         Names after a field that is no relation are transforms and lookups, about which we say nothing.
         """
         if len(names) == 1:  # nearly all of them
             view = self.view(opts.model)
-            if view is not None and names[0] in view.names:
+            if view is not None and names[0] in getattr(view, use.value):
                 return None
         for position, name in enumerate(names):
             if opts is None:
@@ -183,8 +230,10 @@ class Policy:
                 field = opts.pk if name == "pk" else opts.get_field(name)
             except FieldDoesNotExist:
                 field = None
-            if field is not None and self.sees(opts.model, field, name):
-                opts = field.related_model._meta if field.is_relation and field.related_model else None
+            if field is not None and self.sees(opts.model, field, name, use):
+                here, opts = opts, field.related_model._meta if field.is_relation and field.related_model else None
+                if opts is not None and position + 1 < len(names) and not self.sees(here.model, field, name):
+                    return Blocked(position + 1, opts, (here, name))
                 continue
             if field is None and position == 0 and query is not None:
                 if name in query.annotation_select:
@@ -192,8 +241,24 @@ class Policy:
                 if name in query._filtered_relations:
                     opts = self._through_alias(query, query._filtered_relations[name], opts)
                     continue
-            return position, opts
+            return Blocked(position, opts)
         return None
+
+    def knows(self, model: type[Model], name: str) -> bool:
+        """Whether the client may do something with the field of this name."""
+        view = self.view(model)
+        return view is not None and (name in view.names or name in view.filterable or name in view.computed)
+
+    def refusal(self, model: type[Model], name: str, choices: Iterable[str] = ()) -> ClientFieldError:
+        """The error for a name that is blocked: that of an unknown one, unless the client may do something with it."""
+        view = self.view(model)
+        if view is not None and name in view.computed:
+            return ClientFieldError(f"'{name}' is computed by the service: it can be read, and not be used in a query.")
+        if view is not None and name in view.names:
+            return ClientFieldError(f"'{name}' can be read, and not be used in a query.")
+        if view is not None and name in view.filterable:
+            return ClientFieldError(f"'{name}' can be compared with a value (exact, in, isnull), and nothing else.")
+        return unknown_keyword(name, [*self.choices(model), *choices])
 
     def _through_alias(self, query: Any, relation: Any, opts: Any) -> Any:
         """Where a FilteredRelation leads; its path was checked when it was added."""
@@ -209,27 +274,34 @@ class Policy:
             opts = related._meta
         return opts
 
-    def check_path(self, model: type[Model], path: str, error: type[Exception] | None = None) -> Any:
+    def check_path(self, model: type[Model], path: str, use: Use = Use.ANY) -> Any:
         """The field at the end of ``path``; raises Django's FieldDoesNotExist for a name that is not visible."""
         opts, field = model._meta, None
-        for name in path.split("__"):
-            label = opts.object_name
-            if self.blocked((name,), opts) is not None:
-                raise (error or FieldDoesNotExist)(f"{label} has no field named '{name}'")
+        names = path.split("__")
+        for position, name in enumerate(names):
+            last = position == len(names) - 1
+            if self.blocked((name,), opts, use=use if last else Use.ANY) is not None:
+                if self.knows(opts.model, name):
+                    raise self.refusal(opts.model, name)
+                raise FieldDoesNotExist(f"{opts.object_name} has no field named '{name}'")
             field = opts.pk if name == "pk" else opts.get_field(name)
             opts = field.related_model._meta if field.is_relation and field.related_model else opts
         return field
 
     # Columns and rows
 
-    def columns(self, table: str) -> frozenset[str] | None:
+    def columns(self, table: str) -> Columns | None:
         """The columns of ``table`` that a query of this client may touch; None: not even the table."""
         try:
             return self._columns[table]
         except KeyError:
             pass
-        reaching = [(e, columns) for e, columns in self.site.tables.get(table, ()) if self.view(e.model) is e]
-        found = frozenset().union(*(columns for _, columns in reaching)) if reaching else None
+        views = [self.view(exposure.model) for exposure in self.site.tables.get(table, ())]
+        views = [view for view in views if view is not None and table in view.readable]
+        found = None
+        if views:
+            kinds = ("readable", "used", "compared")
+            found = Columns(*[frozenset().union(*(getattr(v, k).get(table, ()) for v in views)) for k in kinds])
         self._columns[table] = found
         return found
 
@@ -280,7 +352,7 @@ class Policy:
         """The narrowed rows for a table that ``model`` brings into a query: (the model that narrows, its rows)."""
         candidates = [model] if self.exposure(model) is not None else []
         if not candidates or model._meta.db_table != table:
-            candidates = [e.model for e, _ in self.site.tables.get(table, ()) if e.model._meta.db_table == table]
+            candidates = [e.model for e in self.site.tables.get(table, ()) if e.model._meta.db_table == table]
         for candidate in candidates[:1]:
             rows = self.rows(candidate)
             if rows is not None:

@@ -16,7 +16,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.sql import Query, UpdateQuery
 
 from django_rpc.server.audit import audited
-from django_rpc.server.policy import CURRENT, ClientFieldError, Policy, unknown_keyword
+from django_rpc.server.policy import CURRENT, ClientFieldError, Policy, Use
 
 __all__ = ["ClientQuery", "client_queryset", "is_client", "trusted"]
 
@@ -40,26 +40,25 @@ class _Checked:
 
     policy: Policy
     keeps_joins = False
+    #: What names are resolved for.
+    use = Use.FILTER
 
     def names_to_path(self, names: Any, opts: Any, allow_many: bool = True, fail_on_missing: bool = False) -> Any:
-        blocked = self.policy.blocked(names, opts, self)
+        blocked = self.policy.blocked(names, opts, self, self.use)
         if blocked is None:
             return super().names_to_path(names, opts, allow_many, fail_on_missing)
-        position, at = blocked
-        view = self.policy.view(at.model)
-        if view is not None and names[position] in view.computed:
-            raise ClientFieldError(
-                f"'{names[position]}' is computed by the service: it can be read, and not be used in a query."
-            )
+        at, name = blocked.relation or (blocked.opts, names[blocked.position])
+        refusal = self.policy.refusal(at.model, name, [*self.annotation_select, *self._filtered_relations])
+        if blocked.relation is None and self.policy.knows(at.model, name):
+            raise refusal
         given = list(names)
-        given[position] = _Hidden(given[position])
+        given[blocked.position] = _Hidden(given[blocked.position])
         try:
             *found, rest = super().names_to_path(given, opts, allow_many, fail_on_missing)
         except FieldError as error:
             if "Choices are" not in str(error):
                 raise
-            choices = [*self.policy.choices(at.model), *self.annotation_select, *self._filtered_relations]
-            raise unknown_keyword(names[position], choices) from None
+            raise refusal from None
         return (*found, [str(name) for name in rest])
 
     def add_annotation(self, annotation: Any, alias: str, select: bool = True) -> None:
@@ -82,7 +81,8 @@ class _Checked:
             self.set_select([view.local[name].get_col(alias if self.alias_cols else None) for name in field_names])
             return
         try:
-            super().add_fields(field_names, allow_m2m)
+            with self._reading():
+                super().add_fields(field_names, allow_m2m)
         except FieldError as error:
             # Django replaces our error by one that lists every field.
             cause = error.__context__
@@ -90,6 +90,15 @@ class _Checked:
 
     def trim_joins(self, targets: Any, joins: Any, path: Any) -> Any:
         return (targets, joins[-1], joins) if self.keeps_joins else super().trim_joins(targets, joins, path)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Any:
+        """What is resolved within is selected, and nothing else."""
+        before, self.use = self.use, Use.READ
+        try:
+            yield
+        finally:
+            self.use = before
 
     def set_values(self, fields: Any) -> None:
         view = self.policy.view(self.model)
@@ -102,7 +111,8 @@ class _Checked:
         # Rows of select_related() tell by its key whether a related row is there: the copy of that key here does not.
         self.keeps_joins = bool(self.select_related)
         try:
-            super().set_values(fields)
+            with self._reading():
+                super().set_values(fields)
         finally:
             self.keeps_joins = False
 
@@ -171,12 +181,12 @@ def _orders_by_visible(query: ClientQuery, item: Any) -> bool:
     opts = query.get_meta()
     if isinstance(item, str):
         name = item.lstrip("-+")
-        return name == "?" or query.policy.blocked(name.split("__"), opts) is None
+        return name == "?" or query.policy.blocked(name.split("__"), opts, use=Use.ANY) is None
     expression = item if hasattr(item, "flatten") else None
     if expression is None:
-        return query.policy.blocked(item.name.split("__"), opts) is None
+        return query.policy.blocked(item.name.split("__"), opts, use=Use.ANY) is None
     names = [part.name for part in expression.flatten() if hasattr(part, "name") and hasattr(part, "asc")]
-    return all(query.policy.blocked(name.split("__"), opts) is None for name in names)
+    return all(query.policy.blocked(name.split("__"), opts, use=Use.ANY) is None for name in names)
 
 
 def parts_of(expression: Any, known: dict[int, tuple[Any, int]]) -> int:

@@ -238,6 +238,7 @@ class Results:
         return rows
 
     def _needs_instances(self, queryset: QuerySet, shape: _Shape, loaded: Loaded) -> bool:
+        view = self.policy.view(queryset.model)
         return bool(
             shape.computed
             or shape.special
@@ -245,6 +246,8 @@ class Results:
             or queryset._result_cache is not None
             or queryset.query.deferred_loading != (frozenset(), True)
             or queryset.query.distinct
+            # Whose arms leave out what may be read and not used.
+            or (queryset.query.combinator and view is not None and view.restricts)
         )
 
 

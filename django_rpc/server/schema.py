@@ -18,7 +18,7 @@ from django.utils.text import camel_case_to_spaces
 from django_rpc.graph.schema import ConstraintSchema, FieldSchema, ModelSchema, as_data
 from django_rpc.server.describe_fields import computed_schema, field_schema, is_described
 from django_rpc.server.options import OPERATIONS
-from django_rpc.server.policy import Policy, UnknownModel
+from django_rpc.server.policy import Policy, UnknownModel, Use
 
 __all__ = ["describe_models"]
 
@@ -158,7 +158,7 @@ class _ModelDescriber:
         names = []
         for item in ordering:
             name = _as_name(item)
-            if name is None or self.policy.blocked(name.lstrip("-").split("__"), self.opts) is not None:
+            if name is None or self.policy.blocked(name.lstrip("-").split("__"), self.opts, use=Use.ANY) is not None:
                 break
             names.append(name)
         return names

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db.models.expressions import Col
 
-__all__ = ["Selection", "key_of", "selections_of"]
+__all__ = ["Selection", "is_nested", "key_of", "selections_of"]
 
 #: Selections that a connection keeps: clients ask for the fields of their mirrors, which are few.
 _MOST = 500
@@ -27,15 +27,22 @@ class Selection(NamedTuple):
     converters: dict[bool, Any]  # by whether fields convert their values (``from_db_value``)
 
 
+def is_nested(query: Any) -> bool:
+    """Whether something else is made of what a query selects than its answer: another query, or distinct rows."""
+    attributes = query.__dict__
+    nested = query.subquery and "within_qualify" not in attributes
+    return bool(nested or query.combinator or query.distinct or attributes.get("is_arm"))
+
+
 def key_of(query: Any, trusted: bool) -> Any:
     """What the selection of a plain query depends on; None for any other query.
 
     Where no names are given, hidden columns are left out: then it depends on what the client may see, too.
     """
     model = query.model
-    if query.annotations or query.extra or query.select_related or query.combinator or query.subquery:
+    if query.annotations or query.extra or query.select_related or is_nested(query):
         return None
-    if query.__dict__.get("within_qualify"):
+    if "within_qualify" in query.__dict__:
         return None
     if query.get_initial_alias() != model._meta.db_table:
         return None

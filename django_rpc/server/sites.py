@@ -40,7 +40,7 @@ class RpcSite:
         self.functions: dict[str, ServerFunction] = {}
         #: Query expressions by the names that clients send them under.
         self.expressions: dict[str, type[BaseExpression]] = {}
-        self._tables: dict[str, list[tuple[Exposure, frozenset[str]]]] | None = None
+        self._tables: dict[str, list[Exposure]] | None = None
         self._tables_strict = True
 
     def register(self, model: Any, rpc_class: type[ModelRpc] | None = None) -> Any:
@@ -152,16 +152,16 @@ class RpcSite:
         return found
 
     @property
-    def tables(self) -> dict[str, list[tuple[Exposure, frozenset[str]]]]:
-        """Table -> the exposures that reach into it, each with the columns that it exposes there."""
+    def tables(self) -> dict[str, list[Exposure]]:
+        """Table -> the exposures of the models that reach into it, whatever of it they expose."""
         if self._tables is None or self._tables_strict != settings.STRICT:
-            tables: dict[str, list[tuple[Exposure, frozenset[str]]]] = {}
+            tables: dict[str, list[Exposure]] = {}
             models = list(self._registry) if settings.STRICT else apps.get_models()
             for model in models:
                 exposure = self.exposure(model)
                 if exposure is not None:
-                    for table, columns in exposure.columns.items():
-                        tables.setdefault(table, []).append((exposure, columns))
+                    for table in exposure.tables():
+                        tables.setdefault(table, []).append(exposure)
             self._tables, self._tables_strict = tables, settings.STRICT
         return self._tables
 

@@ -18,6 +18,7 @@ class Attack(NamedTuple):
 
 _NAMES = "test_hidden_names.py::test_hidden_is_like_unknown_and_runs_no_sql"
 _GROWTH, _WRITES, _LEAKS = "test_growth.py::", "test_writes.py::", "test_leaks.py::"
+_FIELDS = "test_fields.py::"
 _HANDED, _HANDED_LIVE = "test_handed.py::", "tests/live/test_handed_signed.py::"
 _SHIPPING = "test_shipping.py::"
 _SIGNED = "tests/server/test_signed_requests.py::"
@@ -33,6 +34,47 @@ CATALOGUE = [
             "test_hidden_names.py::test_without_the_defences_it_succeeds",
         ),
         (("names", f"{_NAMES}[order_by]"), ("names", f"{_NAMES}[filter]")),
+    ),
+    Attack(
+        "a field that may be read and not used, in any of these paths: as condition, order, group, part of an "
+        "expression, column of a nested query, of a union, of distinct rows",
+        "readable and filterable are apart; in the compiled query, what is only readable stands by itself in what is "
+        "answered, and nowhere else",
+        tuple(
+            f"{_FIELDS}test_{name}"
+            for name in (
+                *("what_is_read_is_not_used", "what_is_read_is_not_used_by_name", "a_relation_that_leads_nowhere"),
+                *("rows_are_whole_where_nothing_is_made_of_them", "what_is_made_of_rows_does_without"),
+            )
+        ),
+        (
+            ("used", f"{_FIELDS}test_what_is_read_is_not_used[nothing]"),
+            ("audit", f"{_FIELDS}test_what_is_read_is_not_used[names]"),
+            ("alone", f"{_FIELDS}test_what_is_made_of_rows_does_without"),
+            ("used", f"{_FIELDS}test_a_relation_that_leads_nowhere[read]"),
+        ),
+    ),
+    Attack(
+        "a field that may be filtered by and not read: by its beginning, order or range, through an expression or "
+        "itself; a field that may be set and not read",
+        "in the compiled query, what is not readable stands at the left of `exact`, `in` and `isnull`, nowhere else",
+        (
+            f"{_FIELDS}test_what_is_compared_is_nothing_else",
+            f"{_FIELDS}test_a_comparison_with_itself",
+            f"{_FIELDS}test_a_relation_that_leads_nowhere",
+            f"{_FIELDS}test_what_is_set_is_not_read",
+        ),
+        (
+            ("compared", f"{_FIELDS}test_what_is_compared_is_nothing_else[nothing]"),
+            ("compared", f"{_FIELDS}test_a_comparison_with_itself[its own lower case]"),
+            ("compared", f"{_FIELDS}test_a_relation_that_leads_nowhere[compared]"),
+        ),
+    ),
+    Attack(
+        "a field of another client",
+        "what may be read, used and set is worked out for the client of each request",
+        (f"{_FIELDS}test_each_client_has_its_own",),
+        (("clients", f"{_FIELDS}test_each_client_has_its_own"),),
     ),
     Attack(
         "a way that nobody thought of",

@@ -38,6 +38,32 @@ def _audit(monkeypatch: Any) -> None:
     monkeypatch.setattr(AuditedCompiler, "compile", lambda self, node: super(AuditedCompiler, self).compile(node))
 
 
+def _used(monkeypatch: Any) -> None:
+    """What may be read may be used."""
+    from django_rpc.server.exposure import Exposure
+
+    monkeypatch.setattr(Exposure, "_filterable", lambda self: (self.names, self.names))
+
+
+def _compared(monkeypatch: Any) -> None:
+    """What may be compared with a value may be compared in any way."""
+    from django_rpc.server.policy import Policy
+
+    real = Policy.columns
+
+    def columns(self: Any, table: str) -> Any:
+        found = real(self, table)
+        return found and found._replace(used=found.used | found.compared)
+
+    monkeypatch.setattr(Policy, "columns", columns)
+
+
+def _alone(monkeypatch: Any) -> None:
+    """What may be read may stand in nested queries and distinct rows."""
+    for module in ("audit", "selections"):
+        monkeypatch.setattr(f"django_rpc.server.{module}.is_nested", lambda query: False)
+
+
 def _signature(monkeypatch: Any) -> None:
     from django_rpc.wire import signing
 
@@ -88,6 +114,13 @@ _EVALUATE = f"{_SERVER}.evaluate"
 DEFENCES: dict[str, Defence] = {
     "names": Defence("hidden names are unknown ones", _without(f"{_SERVER}.policy.Policy.blocked")),
     "audit": Defence("columns and tables of the compiled query are checked", _audit),
+    "used": Defence("what queries may use is apart from what may be read", _used),
+    "compared": Defence("what may not be read is compared with values alone", _compared),
+    "alone": Defence("what may only be read stands by itself, in what is answered", _alone),
+    "clients": Defence(
+        "each client has its own fields",
+        _without(f"{_SERVER}.exposure.Exposure.for_request", instead=lambda self, request: self),
+    ),
     "rows": Defence("a table is narrowed to the client's rows", _without(f"{_SERVER}.audit.AuditedCompiler.narrowed")),
     "identifiers": Defence(
         "names match a pattern, before the ORM sees them",

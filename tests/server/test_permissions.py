@@ -170,6 +170,7 @@ def test_the_table(as_client, permissions, registered):
         "shop.Customer",
         "read update",
         "id name city",
+        "all",
         "all but city",
         "shout",
         "all",
@@ -216,3 +217,34 @@ def test_long_cells_go_on_below(as_client, registered):
     registered(Customer, fields=["id", "name", "email", "tier", "city", "joined", "credit", "active", "notes"])
     assert max(len(line) for line in printed("bare").splitlines()) < 200
     assert re.search(r"^ {20,}\S*(credit )?active notes", printed("bare"), re.MULTILINE)
+
+
+def test_the_table_of_fields_that_are_apart(as_client, registered):
+    class ApartRpc(ModelRpc):
+        fields = ["id", "name", "city", "notes"]
+        operations = {"read", "update"}
+
+        def get_filterable_fields(self, request):
+            return ["name", "city", "email"] if request.client == "shop" else []
+
+        def get_writable_fields(self, request):
+            return ["notes", "secret_note"] if request.client == "shop" else []
+
+    registered(Customer, ApartRpc)
+    reads = ["shop.Customer", "read update", "id name city notes"]
+    assert row(printed("shop"), "shop.Customer") == [*reads, "all but notes and email", "notes secret_note", "-", "all"]
+    assert row(printed("bare"), "shop.Customer") == [*reads, "id", "-", "-", "all"]
+
+
+def test_a_mistake_of_a_method_is_an_error_of_the_service(as_client, registered, caplog):
+    class WrongRpc(ModelRpc):
+        def get_fields(self, request):
+            return "name"
+
+    registered(Customer, WrongRpc)
+    response = as_client("bare", COUNT)
+    assert (response.error.code, response.error.message) == (
+        "Remote",
+        "The service is not set up as it should be; its log says how.",
+    )
+    assert "has to be a list of names, not 'name'" in caplog.text

@@ -31,7 +31,7 @@ def test_the_key_is_always_exposed_and_other_fields_are_not(fresh):
     fresh.register(Customer, rpc(fields=["name"]))
     exposure = fresh.exposure(Customer)
     assert exposure.names == {"pk", "id", "name"}
-    assert exposure.columns == {"shop_customer": {"id", "name"}}
+    assert exposure.readable == {"shop_customer": {"id", "name"}}
     assert exposure.operations == {"read"}
 
 
@@ -42,7 +42,7 @@ def test_all_fields(fresh):
 
 def test_inherited_columns_are_those_of_the_parents_table(fresh):
     fresh.register(Restaurant, rpc(fields=["name", "rating"]))
-    assert fresh.exposure(Restaurant).columns == {
+    assert fresh.exposure(Restaurant).readable == {
         "zoo_restaurant": {"rating", "place_ptr_id"},
         "zoo_place": {"id", "name"},
     }
@@ -76,6 +76,10 @@ def test_computed_fields(fresh):
         ({"fields": ["name"], "methods": ["_raw_delete"]}, "not a valid name"),
         ({"fields": ["name"], "methods": ["get_queryset"]}, "no method"),
         ({"fields": ["name"], "readonly_fields": ["city"]}, "which 'fields' does not"),
+        ({"fields": ["name"], "filterable_fields": ["nope"]}, "no field of the model"),
+        ({"fields": ["display_name"], "filterable_fields": ["display_name"]}, "no field of the model"),
+        ({"fields": ["name"], "filterable_fields": "name"}, "list of names"),
+        ({"fields": ["name"], "writable_fields": ["nope"]}, "no field of the model"),
     ],
 )
 def test_mistakes_are_said_with_what_there_is(fresh, attributes, said):

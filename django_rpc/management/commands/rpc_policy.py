@@ -14,7 +14,7 @@ from django_rpc.server import site
 from django_rpc.server.conf import settings
 from django_rpc.server.overview import ModelRow, functions_of, models_of, policy_of
 
-_HEAD = ("model", "may", "reads", "sets", "methods", "rows")
+_HEAD = ("model", "may", "reads", "filters", "sets", "methods", "rows")
 
 
 class Command(BaseCommand):
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         self.stdout.write(f"client {client.name}    user: {client.user or 'none'}    keys: {keys}")
         rows = [_HEAD]
         for row in models_of(policy):
-            cells = row.operations, row.fields, _sets(row), row.methods
+            cells = row.operations, row.fields, _of(row, row.filterable), _of(row, row.writable), row.methods
             rows.append((row.model, *map(_words, cells), row.rows))
         print_table(self.stdout, rows)
         self.stdout.write(f"functions: {_words(functions_of(policy))}\n")
@@ -50,12 +50,13 @@ class Command(BaseCommand):
             self.stdout.write("STRICT is False: every other model is open too, with all that it has.\n")
 
 
-def _sets(row: ModelRow) -> Sequence[str]:
-    """What may be set, in the fewest words."""
-    others = [name for name in row.fields if name not in row.writable]
-    if not others:
-        return ("all",)
-    return ("all", "but", *others) if len(others) < len(row.writable) else row.writable
+def _of(row: ModelRow, names: Sequence[str]) -> Sequence[str]:
+    """``names`` beside those of the fields that are read, in the fewest words."""
+    more = [name for name in names if name not in row.fields]
+    others = [name for name in row.fields if name not in names]
+    if len(others) >= len(names) - len(more):
+        return names
+    return ("all", *(("but", *others) if others else ()), *(("and", *more) if more else ()))
 
 
 def _words(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from django.db import connections, models, router
 from django.db.models import Model
 
 from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.policy import Use
 
 __all__ = ["Key", "NoKey", "key_of", "made", "room"]
 
@@ -99,7 +100,7 @@ def key_of(ev: Evaluator, model: type[Model], lookup: str) -> Key:
     if names[-1] == "exact":
         names.pop()
     opts: Any = model._meta
-    if not names or ev.policy.blocked(names, opts) is not None:
+    if not names or ev.policy.blocked(names, opts, use=Use.ANY) is not None:
         raise NoKey(f"{lookup} is no field")
     field: Any = None
     for name in names:

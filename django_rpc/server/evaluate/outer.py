@@ -78,6 +78,7 @@ def _references(
             or node.parent is not param
             or view is None
             or (node.name not in view.by_attname and node.name != "pk")
+            or node.name not in view.usable
         ):
             return None
         else:

@@ -20,7 +20,7 @@ from django_rpc.server.conf import settings
 from django_rpc.server.evaluate import prefetch
 from django_rpc.server.evaluate.evaluator import Evaluator, check_free
 from django_rpc.server.loaded import loaded_by, remember
-from django_rpc.server.policy import ClientFieldError
+from django_rpc.server.policy import ClientFieldError, Use
 
 __all__ = ["METHODS"]
 
@@ -73,7 +73,7 @@ def _names(name: str) -> Visitor:
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
         for path in args:
             if path is not None and path not in queryset.query.annotations:
-                ev.policy.check_path(queryset.model, path)
+                ev.policy.check_path(queryset.model, path, Use.READ)
         return getattr(queryset, name)(*args, **kwargs)
 
     return method

@@ -16,7 +16,7 @@ from django_rpc.graph.node import Column, Rows
 from django_rpc.graph.values import RowSet
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
-from django_rpc.server.policy import ClientFieldError
+from django_rpc.server.policy import ClientFieldError, Use
 
 __all__ = ["has_computed", "read_rows", "selected_names", "visit_column", "visit_rows"]
 
@@ -141,10 +141,10 @@ def _computed_columns(
     for column in columns:
         *way, name = column.split("__")
         model = queryset.model
-        blocked = ev.policy.blocked((*way, name), model._meta, queryset.query)
-        if blocked is None or blocked[0] != len(way):
+        blocked = ev.policy.blocked((*way, name), model._meta, queryset.query, Use.READ)
+        if blocked is None or blocked.position != len(way) or blocked.relation is not None:
             continue
-        view = ev.policy.view(blocked[1].model)
+        view = ev.policy.view(blocked.opts.model)
         if view is not None and name in view.computed:
             found[column] = (view.model, "__".join(way))
     return found

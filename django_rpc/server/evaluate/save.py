@@ -53,7 +53,7 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
 
 
 def _field(exposure: Exposure, name: str) -> Any:
-    field = exposure.by_attname.get(name)
+    field = exposure.settable.get(name)
     if field is None:
         raise FieldDoesNotExist(f"{exposure.opts.object_name} has no field named '{name}'")
     return field
@@ -146,7 +146,7 @@ def _assign(
     """Set what the client may set; returns what the instance then holds of it."""
     held = {}
     for attname, value in values.items():
-        field = exposure.by_attname[attname]
+        field = exposure.settable[attname]
         if update_fields is not None and not {field.name, attname} & set(update_fields) and not field.primary_key:
             continue
         before = instance.__dict__.get(attname)
@@ -201,9 +201,14 @@ def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
     for field in fields:
         if field.attname not in exposure.writable:
             raise PermissionDenied(f"{exposure.label}.{field.name} is read-only.")
-    for name in (*node.returning, *node.update_fields, *node.unique_fields):
-        if name not in exposure.names:
-            raise FieldDoesNotExist(f"{exposure.opts.object_name} has no field named '{name}'")
+    for names, known in (
+        (node.returning, exposure.names),
+        (node.update_fields, exposure.names | exposure.writable),
+        (node.unique_fields, exposure.filterable),
+    ):
+        for name in names:
+            if name not in known:
+                raise FieldDoesNotExist(f"{exposure.opts.object_name} has no field named '{name}'")
     options = _on_conflict(ev, exposure, node)
     instances = [_instance(ev, model, fields, row) for row in node.rows]
     _check_targets(ev, fields, instances)

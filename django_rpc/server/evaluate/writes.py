@@ -29,7 +29,7 @@ _BATCH = 500
 def check_writable(exposure: Exposure, names: Iterable[str], unknown: Callable[[str], Exception]) -> None:
     """Raise ``unknown(name)`` for a name that the client does not see, PermissionDenied for one that it may not set."""
     for name in names:
-        if name not in exposure.names:
+        if name not in exposure.names and name not in exposure.writable:
             raise unknown(name)
         if name not in exposure.writable:
             raise PermissionDenied(f"{exposure.label}.{name} is read-only.")
