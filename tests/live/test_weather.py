@@ -256,6 +256,16 @@ def test_what_kills_the_process_that_works_on_it_is_tried_twice(service, tmp_pat
     assert note.read_text().count("ran") == 2
 
 
+@pytest.mark.parametrize("backend", ["redis", "rpc"])
+def test_a_worker_that_is_told_to_end_finishes_what_it_has_begun(redis, rabbitmq_url, backend):
+    broker = redis.url if backend == "redis" else rabbitmq_url
+    with echo_service(broker, redis.url if backend == "redis" else "rpc://") as service:
+        [future] = service.session().submit([sleep(1)], timeout=10)
+        time.sleep(0.4)
+        assert service.worker.stop() == 0  # by SIGTERM
+        assert future.result() > 0
+
+
 def test_the_whole_worker_is_killed(redis):
     with echo_service(redis.url, redis.url) as service:
         [future] = service.session().submit([sleep(3)], timeout=1.5)
