@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from celery import Celery
+from celery.app.task import Context
 from kombu import Exchange, Queue
 
 from django_rpc.celery.reply import ReplyLists
@@ -52,4 +53,14 @@ def _publish(app: Celery, one: HandOver, deposit: Deposit) -> None:
         ignore_result=True,
         serializer="json",
         argsrepr="(<request>,)",
+        headers=_beside(app, deposit.headers),
     )
+
+
+def _beside(app: Celery, headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers without those by which Celery says what is to be done, and how: who can write to the result backend
+    may add some, and no more."""
+    if not headers:
+        return {}
+    own = app.amqp.as_task_v2("", TASK_NAME).headers
+    return {name: text for name, text in headers.items() if name not in own and not hasattr(Context, name)}

@@ -85,14 +85,22 @@ class RedisReplyTransport:
         )
         return _RedisReply(self, request_id, options)
 
-    def deposit(self, request: bytes, request_id: str, options: Options, waiting: Waiting, token: str | None) -> Reply:
+    def deposit(
+        self,
+        request: bytes,
+        request_id: str,
+        options: Options,
+        waiting: Waiting,
+        token: str | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
         """Put the request where the values that it waits for come together: the last of those has it published.
 
         Raises BrokerUnavailable, or ResultBackendUnavailable: then nothing was sent.
         """
         self.publisher.declare(request_id, options)
         expires = None if options.timeout is None else time.time() + options.timeout
-        deposit = encode_deposit(Deposit(request.decode(), token, expires))
+        deposit = encode_deposit(Deposit(request.decode(), token, expires, dict(headers or {})))
         key = given_key(request_id)
         reply = _DepositedReply(self, request_id, options, waiting.failures)
         try:
@@ -102,8 +110,9 @@ class RedisReplyTransport:
         except _BROKEN as error:
             raise reply.unavailable(error) from error
         if is_complete:  # all values came before it
+            key = reply_key(request_id)
             self.publisher.publish(
-                request, request_id, options, repeatable=False, reply_list=reply_key(request_id), token=token
+                request, request_id, options, repeatable=False, reply_list=key, token=token, headers=headers
             )
         return reply
 

@@ -241,6 +241,7 @@ class Run:
         for silent in self.hand_overs.silent_before(number):
             if silent not in self.results:
                 self.results[silent] = []
+                self._calls[silent].message.end(None)
                 self._tell("ended", silent)
         self._tell("ended", number)
 

@@ -211,11 +211,11 @@ class Session:
         links = call.links
         token = None if self.signer is None else self.signer.sign(call.data, call.request.id, options.timeout)
         transport: Any = self.transport
-        if links.given:
-            waiting = Waiting(len(links.given), links.failures)
-            return transport.deposit(call.data, links.ids.message, options, waiting, token)
         headers = call.observed.sent.headers
         more = {"headers": headers} if headers else {}  # where nobody adds any, transports that know of none will do
+        if links.given:
+            waiting = Waiting(len(links.given), links.failures)
+            return transport.deposit(call.data, links.ids.message, options, waiting, token, **more)
         return transport.send(call.data, links.ids.message, options, repeatable=repeatable, token=token, **more)
 
     def _request(self, stage: Stage, options: Options, asking: Any, links: Links, *, trace: bool) -> Request:

@@ -14,7 +14,7 @@ b'{"v":1,"id":"a1","outputs":[3]}'
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,10 @@ __all__ = ["Deposit", "Parts", "decode_deposit", "decode_handed", "encode_deposi
 _ERROR = b'{"$error":'
 
 
+_HeaderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
+_HeaderText = Annotated[str, msgspec.Meta(max_length=8192)]
+
+
 class Parts(NamedTuple):
     """``back`` is what the client gets, None where it gets nothing; ``handed`` is what goes to other messages."""
 
@@ -37,11 +41,15 @@ class Parts(NamedTuple):
 
 
 class Deposit(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A message that waits: the request's text, what signs it, and from when on nobody waits for it."""
+    """A message that waits: the request's text, what signs it, and from when on nobody waits for it.
+
+    ``headers`` stand beside it when it is sent, such as the trace that it belongs to.
+    """
 
     text: str
     token: str | None = None
     expires: float | None = None
+    headers: Annotated[dict[_HeaderName, _HeaderText], msgspec.Meta(max_length=64)] = {}
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -295,6 +295,7 @@ CATALOGUE = [
             ),
             f"{_HANDED_LIVE}test_values_that_were_put_there_by_others",
             f"{_HANDED_LIVE}test_a_message_that_was_put_there_by_others",
+            f"{_HANDED_LIVE}test_headers_that_others_add_do_not_say_what_is_done",
         ),
         (
             ("handed", f"{_HANDED}test_values_of_others_are_not_taken[altered]"),

@@ -10,6 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis as redis_package
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from django_rpc.client import errors
 from django_rpc.client.session import Session
@@ -17,6 +21,7 @@ from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, temporary_folder
 from django_rpc.graph.delayed import Delayed
 from django_rpc.graph.node import Source
+from django_rpc.telemetry import tracing
 from django_rpc.wire.names import DEPOSIT, GIVEN_PREFIX
 
 from .conftest import run_service
@@ -98,6 +103,56 @@ def test_signed_services_hand_over(services, store):
     finally:
         services["b"].live.worker.resume()
     assert future.result(15) == 200
+
+
+@pytest.fixture
+def noted(services, store):
+    """``noted()``: the headers of the messages to a and b, as they were answered; each has this client's id."""
+
+    def name_request(message):
+        message.headers["x-request-id"] = "of-a-view"
+
+    for service in services.values():
+        service.session.observers = (tracing.sent, name_request)
+    store.delete("signed:headers")
+    yield lambda: [msgspec.json.decode(one) for one in store.lrange("signed:headers", 0, -1)]
+    for service in services.values():
+        service.session.observers = ()
+
+
+def test_the_trace_and_what_observers_add_reach_all_stages(services, noted, monkeypatch):
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    with trace.get_tracer("test").start_as_current_span("a view") as view:
+        assert feeding(services).compute() == 200
+    first, second = noted()
+    assert [one["x-request-id"] for one in (first, second)] == ["of-a-view"] * 2
+    messages = {
+        span.attributes["server.address"]: span
+        for span in exporter.get_finished_spans()
+        if "server.address" in span.attributes
+    }
+    for alias, one in (("a", first), ("b", second)):
+        _, trace_id, span_id, _ = one["traceparent"].split("-")
+        assert int(trace_id, 16) == view.get_span_context().trace_id
+        assert int(span_id, 16) == messages[alias].context.span_id
+    assert second["parent_id"] == messages["a"].attributes["messaging.message.id"]  # as Celery's own tools see it
+
+
+def test_headers_that_others_add_do_not_say_what_is_done(services, noted, store):
+    services["a"].live.worker.pause()
+    try:
+        future = feeding(services).submit(timeout=20)
+        key = put_there(store, lambda fields: DEPOSIT.encode() in fields)
+        deposit = msgspec.json.decode(store.hget(key, DEPOSIT))
+        assert deposit["headers"]["x-request-id"] == "of-a-view"
+        deposit["headers"] |= {"task": "celery.backend_cleanup", "timelimit": "0", "root_id": "x", "x-more": "1"}
+        store.hset(key, DEPOSIT, msgspec.json.encode(deposit))
+    finally:
+        services["a"].live.worker.resume()
+    assert future.result(15) == 200
+    assert noted()[1]["timelimit"] == [None, None]
 
 
 @pytest.mark.parametrize("what", ["altered", "unsigned", "removed"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import pytest
@@ -47,9 +48,14 @@ def calls(function, argument):
 
 @pytest.fixture
 def nobody(monkeypatch):
-    """The libraries are not there."""
+    """The libraries are not there, and the audit log goes nowhere, whatever other tests have left."""
     for name in ("prometheus_client", "opentelemetry.trace"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+    audit = logging.getLogger("django_rpc.audit")
+    level = audit.level
+    audit.setLevel(logging.WARNING)
+    yield
+    audit.setLevel(level)
 
 
 def test_nobody_observes(nobody):
