@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 
-.PHONY: attacks fuzz chaos soak conformance help venv demo demo-admin test lint bench clean
+.PHONY: attacks fuzz chaos soak conformance versions help venv demo demo-admin test lint bench clean
 
 help:
 	@echo "make venv   a virtual environment in $(VENV) (redone when pyproject.toml changes)"
@@ -13,6 +13,7 @@ help:
 	@echo "make demo-admin  Django's admin on the models of another service, until Ctrl-C; prints address and login"
 	@echo "make test   linters, types, import rules, tests"
 	@echo "make conformance  Django's own ORM tests through mirrors: LABELS=\"basic lookup\", WRITE=1 for docs/conformance.md"
+	@echo "make versions  client and service on different releases of Django: PAIRS=\"5.2:4.2 5.1\", WRITE=1 for docs/reference/versions.md"
 	@echo "make chaos  a load of calls while everything breaks, twice 120 s (SECONDS=20: shorter), and whether the books balance"
 	@echo "make soak   200,000 calls (CALLS=...), and what both ends hold before and after"
 	@echo "make fuzz   broken and hostile messages for SECONDS=600; ATHERIS=1: guided by the code that they reach"
@@ -49,6 +50,9 @@ test: lint
 
 conformance: $(READY)
 	$(BIN)/python -m tests.conformance $(if $(WRITE),--write) $(LABELS)
+
+versions: $(READY)
+	$(BIN)/python -m tests.versions $(if $(WRITE),--write) $(PAIRS)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --broker redis --seconds $(or $(SECONDS),120)

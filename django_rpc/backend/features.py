@@ -29,7 +29,7 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_frame_range_fixed_distance = True
     supports_frame_exclusion = True
     supports_aggregate_filter_clause = True
-    supports_default_keyword_in_bulk_insert = False
+    supports_default_keyword_in_bulk_insert = True
     supports_json_field = True
     supports_stored_generated_columns = True
     supports_virtual_generated_columns = True

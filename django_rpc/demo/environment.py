@@ -30,6 +30,7 @@ TRACEBACK = "DJANGO_RPC_DEMO_SHOW_TRACEBACK"
 LOGLEVEL = "DJANGO_RPC_DEMO_LOGLEVEL"
 SITE_DATABASE = "DJANGO_RPC_DEMO_SITE_DATABASE"
 DEBUG = "DJANGO_RPC_DEMO_DEBUG"
+OLDEST = "DJANGO_RPC_DEMO_OLDEST_DJANGO"
 
 
 def parse_database(url: str) -> dict[str, Any]:
@@ -89,6 +90,12 @@ def broker() -> dict[str, str]:
 def flag(name: str) -> bool:
     """Whether a variable says yes (``1``, ``true``, ``yes``, ``on``); absent is no."""
     return os.environ.get(name, "").lower() in {"1", "true", "yes", "on"}
+
+
+def everywhere_since(*release: int) -> bool:
+    """Whether no end of the example is on an older Django than ``release`` (``5, 0``); without a variable: yes."""
+    oldest = os.environ.get(OLDEST)
+    return oldest is None or tuple(map(int, oldest.split("."))) >= release
 
 
 def variables(

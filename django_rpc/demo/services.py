@@ -184,14 +184,15 @@ def worker(
     loglevel: str = "WARNING",
     options: Sequence[str] = (),
     timeout: float = 30,
+    python: str = sys.executable,
 ) -> Iterator[Worker]:
     """A real ``celery -A <app> worker`` for a Django project, ready to serve; stopped at the end.
 
     ``env`` is added to this process's own environment (see ``environment.variables``). Without
     ``queues`` the worker takes the queues that its app is configured with. ``options`` are further
-    words of the command line.
+    words of the command line. ``python`` is the interpreter, where it is not to be this process's own.
     """
-    command = [sys.executable, "-m", "celery", "-A", app, "worker"]
+    command = [python, "-m", "celery", "-A", app, "worker"]
     command += ["--pool", pool, "--concurrency", str(concurrency), "--loglevel", loglevel]
     command += ["--hostname", f"{uuid.uuid4().hex[:8]}@demo", "--include", ready.__name__]
     if queues:
@@ -217,6 +218,8 @@ def prepare_database(
     data: Mapping[str, Any] | None = None,
     *,
     empty: bool = False,
+    env: Mapping[str, str] | None = None,
+    python: str = sys.executable,
 ) -> dict[str, int]:
     """Make the example server's tables in the database at ``url`` and fill them, in a subprocess.
 
@@ -224,8 +227,8 @@ def prepare_database(
     the number of rows by model.
     """
     argument = json.dumps(None if empty else dict(data or {}))
-    command = [sys.executable, "-m", "django_rpc.demo.prepare", argument]
-    env = process_environment(settings_module, {environment.DATABASE: url})
+    command = [python, "-m", "django_rpc.demo.prepare", argument]
+    env = process_environment(settings_module, {**(env or {}), environment.DATABASE: url})
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
     if done.returncode != 0:
         raise ServiceError(f"The tables could not be made. The output:\n{done.stderr}")

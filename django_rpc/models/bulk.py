@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 from django.db import connections
+from django.db.models import NOT_PROVIDED
 from django.db.models.constants import OnConflict
 from django.db.utils import NotSupportedError
 
@@ -14,7 +16,7 @@ from django_rpc.client.unit import Operation
 from django_rpc.graph.node import Insert, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models.atomic import together
-from django_rpc.models.expressions import prepared_value
+from django_rpc.models.expressions import is_database_default, prepared_value
 from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import loaded_value, stored_value
 from django_rpc.models.performing import Before, perform
@@ -86,9 +88,30 @@ class BulkMethods:
         update_fields: Any = None,
         unique_fields: Any = None,
     ) -> Any:
-        """What bulk_create() inserts at once: one node."""
+        """What bulk_create() inserts at once: one node for all rows of which the service fills the same fields."""
         self._for_write = True
-        connection = connections[using or self.db]
+        options = (returning_fields, raw, using or self.db, on_conflict, update_fields, unique_fields)
+        filled = [field for field in fields if getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED]
+        found: list[Any] = []
+        for left_out, rows in groupby(
+            objs, lambda obj: [field for field in filled if is_database_default(getattr(obj, field.attname))]
+        ):
+            given = [field for field in fields if field not in left_out]
+            found.extend(self._insert_alike(list(rows), given, *options))
+        return found
+
+    def _insert_alike(
+        self,
+        objs: list[Any],
+        fields: Any,
+        returning_fields: Any,
+        raw: bool,
+        using: str,
+        on_conflict: Any,
+        update_fields: Any,
+        unique_fields: Any,
+    ) -> Any:
+        connection = connections[using]
 
         def value_of(obj: Any, field: Any) -> Any:
             value = getattr(obj, field.attname) if raw else field.pre_save(obj, add=True)

@@ -162,7 +162,7 @@ class _Comparison:
             else:
                 yield self._missing(field)
             return
-        if field.primary_key and not found.primary_key:
+        if getattr(field, "primary_key", False) and not found.primary_key:  # a generic one has none in Django 4.2
             key = self.served.key
             hint = f"The primary key of {self.served.label} is {key.name!r}: declare it so." if key else None
             message = f"is the mirror's primary key, and not that of {self.served.label}."

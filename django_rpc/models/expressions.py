@@ -16,6 +16,7 @@ from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
 from django.db.models.fields.related import ForeignObject
 from django.utils.functional import LazyObject, empty
+from django.utils import timezone
 
 try:
     from django.db.models.fields import tuple_lookups
@@ -33,7 +34,10 @@ from django_rpc.models.own_expressions import name_of
 from django_rpc.models.own_fields import stored_value
 from django_rpc.models.tuples import own_column, tuple_condition
 
-__all__ = ["Placeholder", "localise", "prepared_value", "settle"]
+__all__ = ["Placeholder", "is_database_default", "localise", "prepared_value", "settle"]
+
+#: Before Django 5.0, Trunc has it for ``is_dst``, where it says nothing.
+_NOT_PASSED = getattr(timezone, "NOT_PASSED", object())
 
 
 class Placeholder(expressions.Expression):
@@ -90,7 +94,7 @@ def _(value: BaseExpression) -> Expr:
         return Expr("F", (own_column(value),))
     if isinstance(value, expressions.Subquery):
         return _subquery(value)
-    if type(value).__name__ == "DatabaseDefault":  # since Django 5.0
+    if is_database_default(value):
         return freeze(value.expression)
     name = name_of(value)
     args, kwargs = value._constructor_args
@@ -106,7 +110,7 @@ def _keywords(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
             raise TypeError(
                 f"{name}({key}=...) cannot be sent to a service; {name} may have: {', '.join(sorted(allowed)) or '-'}."
             )
-    return {key: freeze(item) for key, item in kwargs.items()}
+    return {key: freeze(item) for key, item in kwargs.items() if item is not _NOT_PASSED}
 
 
 def _subquery(value: expressions.Subquery) -> Expr:
@@ -321,6 +325,11 @@ def _old_q(value: Q, children: list[Any]) -> Q:
     clone = Q(_connector=value.connector, _negated=value.negated)
     clone.children = children
     return clone
+
+
+def is_database_default(value: Any) -> bool:
+    """Whether ``value`` stands for what the service fills: that of a field with ``db_default``, since Django 5.0."""
+    return isinstance(value, BaseExpression) and type(value).__name__ == "DatabaseDefault"
 
 
 def prepared_value(field: Field, value: Any, connection: Any) -> Any:

@@ -19,6 +19,8 @@ from django.db.models.signals import post_init, pre_init
 
 __all__ = ["MirrorIterable"]
 
+#: What an instance does about a value that did not come with it, where nobody says otherwise; since Django 6.1.
+_FETCH_ONE = getattr(models, "FETCH_ONE", None)
 _PLAIN_ATTRIBUTES = (DeferredAttribute, ForeignKeyDeferredAttribute)
 
 
@@ -56,6 +58,7 @@ def _is_plain(queryset: Any) -> bool:
         or queryset._known_related_objects
         or query.combinator
         or not query.default_cols
+        or getattr(queryset, "_fetch_mode", _FETCH_ONE) is not _FETCH_ONE
         or pre_init.has_listeners(queryset.model)
         or post_init.has_listeners(queryset.model)
     ) and _has_plain_instances(queryset.model)

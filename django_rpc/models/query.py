@@ -27,7 +27,7 @@ from django_rpc.models.own_fields import has_own_fields, prepared_lookups
 __all__ = ["RpcQuery", "hidden_path"]
 
 _LARGEST_INTEGER = 2**63 - 1
-IntegerFieldOverflow = getattr(lookups, "IntegerFieldOverflow", type(None))  # since Django 4.2
+IntegerFieldOverflow = getattr(lookups, "IntegerFieldOverflow", type(None))  # since Django 5.0
 _NO_OPTIONS: dict[str, Any] = {}
 
 

@@ -209,9 +209,12 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
             raise TypeError("Cannot update a query once a slice has been taken.")
         return self._write("update", (), self._update_values(kwargs))
 
-    def _update(self, values: Any) -> Any:
-        """Django's own form of update(), by field objects."""
-        return self._write("update", (), self._update_values({field.name: value for field, _, value in values}))
+    def _update(self, values: Any, returning_fields: Any = None) -> Any:
+        """Django's own form of update(), by field objects; since 6.0 with what comes back, which is nothing here."""
+        count = self._write("update", (), self._update_values({field.name: value for field, _, value in values}))
+        if returning_fields is None:
+            return count
+        return [()] if count > 0 else []  # of the one row that Django updates so
 
     def getset(self, **values: Any) -> Any:
         """Set ``values`` on every row of the query, and return what was there before, in one transaction.

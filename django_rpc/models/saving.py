@@ -8,13 +8,12 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
 from django.db.models import QuerySet, signals
-from django.db.models.expressions import BaseExpression
 
 from django_rpc.client.collected import Collected, Pending
 from django_rpc.client.unit import Operation
 from django_rpc.graph.node import Item, Node, Save, callsite, nodes_in
 from django_rpc.graph.values import Expr
-from django_rpc.models.expressions import prepared_value
+from django_rpc.models.expressions import is_database_default, prepared_value
 from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import loaded_value
 from django_rpc.models.performing import Before, key_names
@@ -149,7 +148,7 @@ class _Saving:
                 self._set(attname, loaded_value(self.fields[attname], value, self.using))
         for attname in self.fields:
             held = instance.__dict__.get(attname)
-            if _is_database_default(held):
+            if is_database_default(held):
                 del instance.__dict__[attname]  # the service did not say: it is read when it is asked for
             elif isinstance(held, Pending) and held.done():
                 instance.__dict__[attname] = held.result()
@@ -216,11 +215,7 @@ def _values_to_save(instance: Any, model: Any, raw: bool, names: Any, connection
         adding = instance._state.adding
         held = instance.__dict__[field.attname]
         value = held if raw or _is_remote_value(held) else field.pre_save(instance, adding)
-        if _is_database_default(value) or (value is None and field.primary_key):
+        if is_database_default(value) or (value is None and field.primary_key):
             continue
         values[field.attname] = prepared_value(field, value, connection)
     return values
-
-
-def _is_database_default(value: Any) -> bool:
-    return isinstance(value, BaseExpression) and type(value).__name__ == "DatabaseDefault"  # since Django 5.0

@@ -240,8 +240,11 @@ def _nested(cls: Any) -> Callable[[list[Any], dict[str, Any]], Any]:
 def _frame(cls: Any) -> Callable[[list[Any], dict[str, Any]], Any]:
     def make(args: list[Any], kwargs: dict[str, Any]) -> Any:
         exclusion = kwargs.pop("exclusion", None)
-        if exclusion is not None:  # since Django 5.1
-            kwargs["exclusion"] = expressions.WindowFrameExclusion(exclusion)
+        if exclusion is not None:
+            exclusions = getattr(expressions, "WindowFrameExclusion", None)  # since Django 5.1
+            if exclusions is None:
+                raise ValueError("The exclusion of a frame is not of this service's release of Django.")
+            kwargs["exclusion"] = exclusions(exclusion)
         return cls(*args, **kwargs)
 
     return make

@@ -6,7 +6,6 @@ import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.forms import generic_inlineformset_factory
 from django.contrib.contenttypes.models import ContentType
-from django.contrib.contenttypes.prefetch import GenericPrefetch
 from django.core.exceptions import ValidationError
 from django.db.models import Count
 
@@ -63,7 +62,8 @@ def test_prefetching(tagged, remote, messages):
 
 
 def test_generic_prefetch(tagged, remote):
-    given = GenericPrefetch("content_object", [remote.Bookmark.objects.only("url"), remote.Seat.objects.all()])
+    prefetch = pytest.importorskip("django.contrib.contenttypes.prefetch", reason="since Django 5.0")
+    given = prefetch.GenericPrefetch("content_object", [remote.Bookmark.objects.only("url"), remote.Seat.objects.all()])
     items = list(remote.TaggedItem.objects.order_by("pk").prefetch_related(given))
     assert [item.content_object.pk for item in items] == [tagged[0].pk, tagged[0].pk, tagged[1].pk, tagged[2].pk]
 

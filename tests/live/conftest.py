@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import uuid
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -30,6 +31,8 @@ RABBITMQ = os.environ.get("DJANGO_RPC_TEST_RABBITMQ", "amqp://guest:guest@127.0.
 POSTGRESQL = os.environ.get("DJANGO_RPC_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres")
 MARIADB = os.environ.get("DJANGO_RPC_TEST_MARIADB", "mysql://root@127.0.0.1:3306/test")
 CLIENT_SETTINGS = "django_rpc.demo.client.settings"
+#: The Python of the services, where their release of Django is not to be this process's: see tests/versions.
+SERVER_PYTHON = os.environ.get("DJANGO_RPC_TEST_SERVER_PYTHON", sys.executable)
 
 # name: (broker, result backend, database)
 COMBINATIONS = {
@@ -148,7 +151,7 @@ def run_service(name, broker_url, backend_url, database_url, redis, **options):
         "TIMEOUT": 20,
     }
     try:
-        with worker(env=env, **options) as process:
+        with worker(env=env, python=SERVER_PYTHON, **options) as process:
             yield LiveService(name, settings, database_url, process, redis, env)
     finally:
         remove_queues(broker_url, [queue, f"{queue}_priority"])
@@ -183,7 +186,7 @@ def prepared(request):
 
     def prepare(url):
         if url not in done:
-            prepare_database(url)
+            prepare_database(url, python=SERVER_PYTHON)
             done.add(url)
         return url
 

@@ -112,6 +112,14 @@ CASES = {
     "values_list": lambda m: list(customers(m).values_list("id", "name", named=True)),
 }
 
+if hasattr(models, "FETCH_PEERS"):  # since Django 6.1
+    CASES |= {
+        "fetch_mode": lambda m: [
+            order.customer.name for order in m.Order.objects.order_by("id").fetch_mode(models.FETCH_PEERS)
+        ],
+        "totally_ordered": lambda m: (customers(m).totally_ordered, m.Customer.objects.all().totally_ordered),
+    }
+
 ASYNC_CASES = {
     "aaggregate": lambda m: m.Customer.objects.aaggregate(n=Count("id")),
     "abulk_create": lambda m: m.Tag.objects.abulk_create([m.Tag(pk=50, name="a"), m.Tag(pk=51, name="b")]),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import django
 from django.apps import apps
 from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError, PermissionDenied, ValidationError
 from django.db import connections, router
@@ -153,9 +154,23 @@ def through_manager(
         ev.policy.require(model, "update")
         _keep_key(model, given.get("defaults", {}))
     # The lookup is the client's own query; what is written, Django writes by the model's own save().
-    instance, created = getattr(ev.complete(queryset), name)(**lookup, **given)
+    instance, created = _OR_CREATE[name](ev.complete(queryset), lookup, given)
     confirm(ev, model, [instance.pk])
     return instance, created
+
+
+def _update_or_create(queryset: QuerySet, lookup: dict[str, Any], given: dict[str, Any]) -> tuple[Model, bool]:
+    """Django's own; before 5.0, which knows no ``create_defaults``, in two steps of the request's transaction."""
+    if "create_defaults" not in given or django.VERSION >= (5, 0):
+        return queryset.update_or_create(**lookup, **given)
+    made = queryset.select_for_update().get_or_create(given["create_defaults"], **lookup)
+    return made if made[1] else queryset.update_or_create(given.get("defaults"), **lookup)
+
+
+_OR_CREATE: dict[str, Callable[..., tuple[Model, bool]]] = {
+    "get_or_create": lambda queryset, lookup, given: queryset.get_or_create(**lookup, **given),
+    "update_or_create": _update_or_create,
+}
 
 
 def _lookup_keys(ev: Evaluator, model: type[Model], exact: dict[str, Any]) -> dict[str, Any]:

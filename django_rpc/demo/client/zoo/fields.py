@@ -8,10 +8,11 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from django_rpc.demo import environment
 from django_rpc.models import RpcModel
 
 HAS_PILLOW = find_spec("PIL") is not None
-HAS_GENERATED = hasattr(models, "GeneratedField")  # Django 5.0
+HAS_GENERATED = hasattr(models, "GeneratedField") and environment.everywhere_since(5, 0)
 
 
 class Everything(RpcModel):
