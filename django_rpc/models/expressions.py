@@ -15,8 +15,8 @@ from django.db.models import Q, QuerySet, expressions
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
 from django.db.models.fields.related import ForeignObject
-from django.utils.functional import LazyObject, empty
 from django.utils import timezone
+from django.utils.functional import LazyObject, empty
 
 try:
     from django.db.models.fields import tuple_lookups
