@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from django.core.exceptions import FieldError
 from django.db import connections, models
 from django.db.models import Q, QuerySet, expressions
 from django.db.models.expressions import BaseExpression, Combinable
@@ -334,6 +335,8 @@ def is_database_default(value: Any) -> bool:
 
 def prepared_value(field: Field, value: Any, connection: Any) -> Any:
     """``value`` as the wire carries it for ``field``: expressions and references frozen, data prepared."""
+    if getattr(value, "contains_over_clause", False):
+        raise FieldError(f"Window expressions are not allowed in this query ({field.name}={value!r}).")
     if isinstance(value, models.Model):
         value = value.prepare_database_save(field)
     if hasattr(type(value), "__rpc_node__") or hasattr(value, "resolve_expression"):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model
 
 from django_rpc.graph.node import Node, Save, Source
 from django_rpc.graph.values import Record, Table
@@ -14,7 +15,7 @@ from django_rpc.models.options import mirror_for, options_of, through_named
 from django_rpc.models.own_fields import loader
 from django_rpc.wire.messages import ErrorReport
 
-__all__ = ["MirrorResults", "as_model", "deleted_labels", "loaded_names"]
+__all__ = ["MirrorResults", "as_model", "deleted_labels", "found_or_made", "loaded_names"]
 
 
 class MirrorResults:
@@ -178,6 +179,17 @@ def as_model(model: Any, value: Any) -> Any:
     for name in value.__dict__.keys() - clone.__dict__.keys():
         clone.__dict__[name] = value.__dict__[name]
     return clone
+
+
+def found_or_made(model: Any, lookup: Any, defaults: Any, updates: Any, answer: Any) -> Any:
+    """The answer to ``get_or_create()``: an instance of ``model`` that keeps the instances it was found or made by."""
+    instance, created = as_model(model, answer)
+    given = {**lookup, **((defaults if created else updates) or {})}
+    for field in model._meta.concrete_fields if isinstance(instance, model) else ():
+        related = given.get(field.name)
+        if field.is_relation and isinstance(related, Model):
+            field.set_cached_value(instance, related)
+    return instance, created
 
 
 def deleted_labels(alias: str, deleted: Any) -> tuple[int, dict[str, int]]:

@@ -27,7 +27,7 @@ from django_rpc.models import prefetch
 from django_rpc.models.asynchronous import AsyncMethods
 from django_rpc.models.bulk import BulkMethods
 from django_rpc.models.expressions import localise, prepared_value, settle
-from django_rpc.models.instances import as_model, deleted_labels
+from django_rpc.models.instances import as_model, deleted_labels, found_or_made
 from django_rpc.models.iterable import MirrorIterable
 from django_rpc.models.lambdas import recorded_in_lambdas
 from django_rpc.models.later import delayed_terminal
@@ -171,7 +171,9 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         """As Django's, in one message and one transaction at the service."""
         if not self._future and not self._is_said_by_values(defaults, kwargs):
             return super().get_or_create(defaults, **kwargs)
-        return self._write("get_or_create", (), {"defaults": self._stored(defaults), **self._stored(kwargs)})
+        values = {"defaults": self._stored(defaults), **self._stored(kwargs)}
+        made = functools.partial(found_or_made, self.model, kwargs, defaults, None)
+        return self._write("get_or_create", (), values, made)
 
     def update_or_create(self, defaults: Any = None, create_defaults: Any = None, **kwargs: Any) -> Any:
         """As Django's, in one message and one transaction at the service."""
@@ -181,7 +183,10 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         values = {"defaults": self._stored(defaults), **self._stored(kwargs)}
         if create_defaults is not None:
             values["create_defaults"] = self._stored(create_defaults)
-        return self._write("update_or_create", (), values)
+        new = defaults if create_defaults is None else create_defaults
+        return self._write(
+            "update_or_create", (), values, functools.partial(found_or_made, self.model, kwargs, new, defaults)
+        )
 
     def _is_said_by_values(self, defaults: Any, kwargs: dict[str, Any], create_defaults: Any = None) -> bool:
         """Whether the service can do it all.
@@ -353,12 +358,12 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     def _session(self) -> Any:
         return connections[self.db].session
 
-    def _run(self, node: Node) -> Any:
+    def _run(self, node: Node, finish: Any = None, *after: Any) -> Any:
         """Send a node that asks for a value: a future after ``future()``, else its result."""
-        finish = functools.partial(as_model, self.model)
+        finish = finish or functools.partial(as_model, self.model)
         if is_recorded(node):
             return Delayed(node, self._session, finish)
-        return self._perform(Operation(node, finish))
+        return self._perform(Operation(node, finish, *after))
 
     def _perform(self, operation: Operation) -> Any:
         return perform(self.db, operation, self.query.options, self._future)
@@ -367,7 +372,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         """Send a method that writes; ``then`` are `Operation`'s ``finish`` and ``after``, where others are wanted."""
         self._for_write = True
         node = Method(self.query.recorded(self.db), name, freeze(args), freeze(kwargs), where=callsite())
-        value = self._perform(Operation(node, *then)) if then else self._run(node)
+        value = self._run(node, *then)
         self._result_cache = None
         return value
 

@@ -39,7 +39,7 @@ class _Checked:
     """What the classes below add to Django's queries."""
 
     policy: Policy
-    keeps_joins = False
+    keeps_joins = ends_in_relation = False
     #: What names are resolved for.
     use = Use.FILTER
 
@@ -88,8 +88,15 @@ class _Checked:
             cause = error.__context__
             raise (cause if isinstance(cause, ClientFieldError) else error) from None
 
+    def setup_joins(self, *args: Any, **kwargs: Any) -> Any:
+        found = super().setup_joins(*args, **kwargs)
+        self.ends_in_relation = found.final_field.is_relation
+        return found
+
     def trim_joins(self, targets: Any, joins: Any, path: Any) -> Any:
-        return (targets, joins[-1], joins) if self.keeps_joins else super().trim_joins(targets, joins, path)
+        if self.keeps_joins:  # but for a foreign key that is selected itself
+            path = path[-1:] if self.ends_in_relation else []
+        return super().trim_joins(targets, joins, path)
 
     @contextlib.contextmanager
     def _reading(self) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import FieldError
 from django.db import IntegrityError, NotSupportedError, models, transaction
-from django.db.models import Count, Exists, F, OuterRef, Subquery, Value
+from django.db.models import Count, Exists, F, OuterRef, Subquery, Sum, Value, Window
 from django.utils.functional import SimpleLazyObject
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
@@ -128,3 +128,35 @@ def test_a_tuple_of_expressions_is_refused(remote):
 
     with pytest.raises(TypeError, match="only fields can"):
         remote.Customer.objects.filter(TupleExact((F("pk") + 1, F("name")), (1, "n")))
+
+
+def test_what_was_found_or_made_keeps_its_instances(remote, shop_data, messages):
+    order = remote.Order.objects.first()
+    customer = order.customer
+    found, made = customer.orders.get_or_create(pk=order.pk)
+    assert not made
+    new, made = remote.Profile.objects.update_or_create(
+        customer=remote.Customer.objects.filter(profile=None).first(), defaults={"bio": "b"}
+    )
+    assert made
+    with messages() as sent:
+        assert found.customer is customer
+        assert new.customer.pk == new.customer_id
+    assert len(sent) == 0
+
+
+def test_a_window_is_no_value_of_a_row(remote):
+    window = Window(Sum(F("pk"), order_by=F("pk").asc()))
+    with pytest.raises(FieldError, match="Window expressions are not allowed"):
+        remote.Tag.objects.create(name=window)
+
+
+def test_a_condition_on_a_window_with_a_related_row(local, remote, shop_data):
+    ours, theirs = (
+        m.Order.objects.alias(x=Window(Count("pk"), partition_by="customer"))
+        .filter(x__gt=2)
+        .select_related("customer")
+        .order_by("pk")
+        for m in (remote, local)
+    )
+    assert [(one.pk, one.customer.name) for one in ours] == [(one.pk, one.customer.name) for one in theirs] != []

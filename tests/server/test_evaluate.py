@@ -379,9 +379,12 @@ def test_places_of_a_proxy_keep_the_managers_rows(ask):
 
 def test_a_related_row_is_told_by_its_own_key(ask):
     """The copy of it in the foreign key would tell of a row that is not there, and so it does without a join."""
-    columns = ("id", "customer__id")
+    columns = ("customer_id", "customer__id", "customer__referred_by_id")
     joined = ask(Rows(parent=method(ORDERS, "select_related", "customer"), columns=columns))
     plain = ask(Rows(parent=ORDERS, columns=columns))
-    assert '"shop_customer"."id"' in joined.queries[0]
-    assert "shop_customer" not in plain.queries[0]
+    selected, _, rest = joined.queries[0].partition(" FROM ")
+    for column in ('"shop_order"."customer_id"', '"shop_customer"."id"', '"shop_customer"."referred_by_id"'):
+        assert column in selected
+    assert rest.count("JOIN") == 1
+    assert '"shop_customer"."id"' not in plain.queries[0].partition(" FROM ")[0]
     assert joined.output.rows == plain.output.rows
