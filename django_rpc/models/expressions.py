@@ -335,7 +335,7 @@ def is_database_default(value: Any) -> bool:
 
 def prepared_value(field: Field, value: Any, connection: Any) -> Any:
     """``value`` as the wire carries it for ``field``: expressions and references frozen, data prepared."""
-    if isinstance(value, BaseExpression) and value.contains_over_clause:
+    if isinstance(value, BaseExpression) and any(isinstance(part, expressions.Window) for part in value.flatten()):
         raise FieldError(f"Window expressions are not allowed in this query ({field.name}={value!r}).")
     if isinstance(value, models.Model):
         value = value.prepare_database_save(field)
