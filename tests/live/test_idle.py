@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 
 import pytest
@@ -18,10 +19,15 @@ from .test_weather import ECHO, Proxy, echo, echo_service
 WRITE = Output(Method(parent=ECHO, name="delete"))
 
 
-@pytest.fixture(params=["redis", "rabbitmq-redis", "rabbitmq-rpc"])
+#: "CONNECTION_FORCED", on channel 0: what RabbitMQ says when it closes a connection itself.
+_CLOSE = struct.pack(">HHHB17sHH", 10, 50, 320, 17, b"CONNECTION_FORCED", 0, 0)
+GOODBYE = b"\x01" + struct.pack(">HI", 0, len(_CLOSE)) + _CLOSE + b"\xce"
+
+
+@pytest.fixture(params=["redis", "rabbitmq-redis", "rabbitmq-rpc", "rabbitmq-rpc-told"])
 def idle(request, own_redis):
     """A session on a service, and what closes the connections of both ends as a server would."""
-    broker, _, backend = request.param.partition("-")
+    broker, backend, told = (*request.param.split("-"), "", "")[:3]
     relay = None
     address = own_redis.url
     if broker == "rabbitmq":
@@ -32,6 +38,8 @@ def idle(request, own_redis):
         with Redis.from_url(own_redis.url) as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "normal")
         if relay is not None:
+            if told:
+                relay.tell(GOODBYE)
             relay.cut()
         time.sleep(0.3)
 

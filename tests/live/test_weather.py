@@ -95,6 +95,12 @@ class Proxy:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
+    def tell(self, data):
+        """Send bytes to the clients, as if the server said them."""
+        for client, _ in self.pairs:
+            with contextlib.suppress(OSError):
+                client.sendall(data)
+
     def cut(self):
         """Break the connections that are there."""
         pairs, self.pairs = self.pairs, []
