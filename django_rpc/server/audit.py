@@ -24,6 +24,9 @@ from django_rpc.wire.errors import TooManyNodes
 
 __all__ = ["TrustedCol", "audited"]
 
+#: How Django writes the name of a table or an alias; before 6.1, an alias has no quotes.
+_QUOTE = "quote_name" if hasattr(SQLCompiler, "quote_name") else "quote_name_unless_alias"
+
 
 class TrustedCol(Col):
     """A column that the server selects for its own code; what a client gets of it is decided later."""
@@ -236,7 +239,7 @@ class AuditedCompiler:
             sql, params = compiler.as_sql()
             cache[key] = sql, tuple(params)
         sql, params = cache[key]
-        return f"({sql}) {self.quote_name_unless_alias(alias)}", params
+        return f"({sql}) {getattr(self, _QUOTE)(alias)}", params
 
 
 def _counted(chunks: Any, budget: Any) -> Any:
@@ -339,8 +342,8 @@ def _check_join(compiler: Any, join: Join) -> Any:
     replaced = compiler.narrowed(_joined_model(join), join.table_name, join.table_alias)
     if replaced is None:
         return sql, params
-    qn = compiler.quote_name_unless_alias
-    alias = "" if join.table_alias == join.table_name else f" {join.table_alias}"
+    qn = getattr(compiler, _QUOTE)
+    alias = "" if join.table_alias == join.table_name else f" {qn(join.table_alias)}"
     head = f"{join.join_type} {qn(join.table_name)}{alias} ON "
     if not sql.startswith(head):
         raise ClientFieldError("The rows of a joined table cannot be narrowed on this database.")
