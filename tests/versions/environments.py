@@ -35,8 +35,8 @@ SERIES = {
 
 #: What the runs need of the extra `test`; type checkers, browsers and web servers are none of theirs.
 _TEST_NEEDS = (
-    "dask django-filter djangorestframework hypothesis ipython opentelemetry-sdk Pillow psutil psycopg pytest "
-    "pytest-asyncio pytest-django pytest-timeout python-json-logger ruff structlog"
+    "dask django-filter djangorestframework hypothesis ipython opentelemetry-sdk Pillow psutil psycopg PyMySQL "
+    "pytest pytest-asyncio pytest-django pytest-timeout python-json-logger ruff structlog"
 ).split()
 
 
