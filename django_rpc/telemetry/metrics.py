@@ -17,7 +17,7 @@ __all__ = ["sent", "served"]
 
 def sent(message: Sent) -> Callable[[Sent], object] | None:
     """The observer of a client."""
-    if "prometheus_client" not in sys.modules:
+    if sys.modules.get("prometheus_client") is None:
         return None
     from django_rpc.telemetry import instruments
 
@@ -26,7 +26,7 @@ def sent(message: Sent) -> Callable[[Sent], object] | None:
 
 def served(message: Served) -> Callable[[Served], object] | None:
     """The observer of a service."""
-    if "prometheus_client" not in sys.modules:
+    if sys.modules.get("prometheus_client") is None:
         return None
     from django_rpc.telemetry import instruments
 

@@ -26,6 +26,7 @@ def name_of(worker):
     return worker.command[worker.command.index("--hostname") + 1]
 
 
+@pytest.mark.parametrize("service", ["redis"], indirect=True)
 def test_the_command(service):
     name = name_of(service.worker)
     command = [
@@ -53,7 +54,8 @@ def test_the_command(service):
     assert set(told["stats"]["total"]) <= {"django_rpc.call"}
 
 
-def test_what_is_at_work(service):
+def test_what_the_command_asks(service):
+    """On each broker, while a request is in work."""
     name = name_of(service.worker)
     app = Celery("operator", broker=service.settings["BROKER_URL"], set_as_current=False)
     future, _ = service.session().submit([sleep(1.5), echo(SECRET)])
@@ -63,4 +65,6 @@ def test_what_is_at_work(service):
     assert [(task["name"], task["id"]) for task in active] == [("django_rpc.call", future.request_id)]
     assert SECRET not in json.dumps(active)  # what is asked for, and by which token, is the client's
     assert future.result()
+    assert inspect.ping() == {name: {"ok": "pong"}}
+    assert "django_rpc.call" in inspect.registered()[name]
     assert inspect.stats()[name]["total"]["django_rpc.call"] >= 1

@@ -30,12 +30,8 @@ def test_for_people():
     lines = printed("--count", "3").splitlines()
     assert lines[0] == "rpc: queue django_rpc at this process, answers by this process"
     assert lines[1] == "This client is known there as anonymous."
-    assert [line.split()[:2] for line in lines[2:5]] == [
-        ["milliseconds", "least"],
-        ["round", "trip"],
-        ["there", lines[4].split()[1]],
-    ]
-    assert lines[5].startswith("The clock there is 0.")
+    assert [line.split()[0] for line in lines[2:5]] == ["milliseconds", "round", "there"]
+    assert lines[5].startswith("The clock there is ")
     version = next(line.split() for line in lines if line.startswith("django "))
     assert version[1] == version[2]
     assert any(line.split() == ["shop.Customer", *"create delete read update top_spenders".split()] for line in lines)

@@ -247,11 +247,14 @@ def test_nothing_is_imported_for_it(run_python):
     run_python(
         """
 import sys, django
-sys.modules["opentelemetry"] = None
+sys.modules["opentelemetry"] = sys.modules["prometheus_client"] = None
 django.setup()
 from django.core.management import call_command
 call_command("migrate", run_syncdb=True, verbosity=0)
 from django_rpc.demo.client.shop.models import Customer
+assert Customer.objects.count() == 0
+assert "django_rpc.telemetry.instruments" not in sys.modules
+del sys.modules["prometheus_client"]
 assert Customer.objects.count() == 0
 assert "prometheus_client" not in sys.modules
 """,
