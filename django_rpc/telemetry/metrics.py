@@ -14,10 +14,12 @@ from django_rpc.telemetry.hooks import Sent, Served
 
 __all__ = ["sent", "served"]
 
+_LIBRARY = "prometheus_client"
+
 
 def sent(message: Sent) -> Callable[[Sent], object] | None:
     """The observer of a client."""
-    if sys.modules.get("prometheus_client") is None:
+    if _LIBRARY not in sys.modules or sys.modules[_LIBRARY] is None:
         return None
     from django_rpc.telemetry import instruments
 
@@ -26,7 +28,7 @@ def sent(message: Sent) -> Callable[[Sent], object] | None:
 
 def served(message: Served) -> Callable[[Served], object] | None:
     """The observer of a service."""
-    if sys.modules.get("prometheus_client") is None:
+    if _LIBRARY not in sys.modules or sys.modules[_LIBRARY] is None:
         return None
     from django_rpc.telemetry import instruments
 

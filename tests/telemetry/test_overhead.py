@@ -59,7 +59,7 @@ def nobody(monkeypatch):
 
 
 def test_nobody_observes(nobody):
-    assert calls(server, policy_of(site, Client("shop"))) <= 18
+    assert calls(server, policy_of(site, Client("shop"))) <= 17
     assert calls(client, Session({}).observers) <= 12
 
 
