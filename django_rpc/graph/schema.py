@@ -61,6 +61,8 @@ class FieldSchema(_Part, frozen=True):
     max_length: int | None = None
     max_digits: int | None = None
     decimal_places: int | None = None
+    allow_unicode: bool = False
+    protocol: str | None = None
     choices: list[Any] | None = None
     default: Any = msgspec.UNSET
     called_default: str | None = None
@@ -98,7 +100,8 @@ class ModelSchema(_Part, frozen=True):
     """One model, as far as this client may see it.
 
     ``parents`` are models of the answer whose fields it inherits (multi-table inheritance) and does not repeat;
-    ``proxy_of`` is the one that it is a proxy of.  ``content_type`` is the key of its row in ContentType.
+    ``proxy_of`` is the one that it is a proxy of.  ``composite_key`` are the fields that are its key together, where
+    no field alone is.  ``content_type`` is the key of its row in ContentType.
     """
 
     model: str
@@ -114,6 +117,7 @@ class ModelSchema(_Part, frozen=True):
     constraints: list[ConstraintSchema] = []
     parents: list[str] = []
     proxy_of: str | None = None
+    composite_key: list[str] = []
     content_type: int | None = None
 
 
@@ -175,7 +179,7 @@ def _check(model: ModelSchema) -> None:
     """Names become names of a program: raise ValueError for one that is none."""
     for label in (model.model, *model.parents, *([model.proxy_of] if model.proxy_of else [])):
         check_model(label)
-    for name in (*model.methods, *(item.name for item in model.computed)):
+    for name in (*model.methods, *model.composite_key, *(item.name for item in model.computed)):
         check_identifier(name)
     for field in model.fields:
         check_identifier(field.name)

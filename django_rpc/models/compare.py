@@ -49,6 +49,7 @@ class ServedModel:
     label: str
     fields: Mapping[str, FieldSchema]
     computed: Mapping[str, str | None]
+    composite_key: tuple[str, ...]
     writable: bool
 
     @classmethod
@@ -73,6 +74,7 @@ class ServedModel:
             label=found.model,
             fields={**columns, **fields},
             computed={item.name: item.type for model in _lineage(described, found) for item in model.computed},
+            composite_key=tuple(found.composite_key),
             writable=bool({"create", "update"} & set(found.operations)),
         )
 
@@ -156,6 +158,9 @@ class _Comparison:
 
     def _field(self, field: Any) -> Iterator[Difference]:
         found = self.served.fields.get(field.name) or self.served.fields.get(getattr(field, "attname", field.name))
+        if hasattr(field, "field_names"):
+            yield from self._composite_key(field)
+            return
         if found is None:
             if field.name in self.served.computed:
                 yield from self._computed(field, self.served.computed[field.name])
@@ -254,6 +259,12 @@ class _Comparison:
         elif output.null and not found.null and self._writes(field, found):
             message = f"has null=True, and the service refuses None for {self.served.label}.{found.name}."
             yield self._difference("W012", field, message, "Declare it without null=True.")
+
+    def _composite_key(self, field: Any) -> Iterator[Difference]:
+        if tuple(field.field_names) != self.served.composite_key:
+            names = self.served.composite_key or [self.served.key.name if self.served.key else "nothing"]
+            message = f"is the mirror's primary key, and not that of {self.served.label}."
+            yield self._difference("E015", field, message, f"The primary key there is of {' and '.join(names)}.")
 
     def _sizes(self, field: Any, found: FieldSchema) -> Iterator[Difference]:
         """Lengths, digits and ranges: what forms and full_clean() compare values with."""

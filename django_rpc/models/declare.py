@@ -24,6 +24,8 @@ __all__ = [
     "Code",
     "bases",
     "class_names",
+    "composite_key",
+    "declared_fields",
     "field_call",
     "inherit_order",
     "meta_options",
@@ -42,6 +44,12 @@ _LENGTHS = {
     "ImageField": 100,
     "SlugField": 50,
     "URLField": 200,
+}
+#: Options that one class alone has.
+_OWN_OPTIONS = {
+    "DecimalField": ("max_digits", "decimal_places"),
+    "GenericIPAddressField": ("protocol",),
+    "SlugField": ("allow_unicode",),
 }
 _WITH_LENGTH = frozenset({"BinaryField", "CharField", "TextField", *_LENGTHS})
 
@@ -97,7 +105,12 @@ def plain(value: Any) -> Any:
         return value.value
     if isinstance(value, Call):
         return value.make()
-    return [plain(item) for item in value] if isinstance(value, list) else value
+    return type(value)(map(plain, value)) if isinstance(value, list | tuple) else value
+
+
+def declared_fields(model: ModelSchema) -> list[FieldSchema]:
+    """The fields that a mirror can have: ``Rpc`` is a name that its class needs."""
+    return [described for described in model.fields if described.name != "Rpc"]
 
 
 def field_call(model: ModelSchema, described: FieldSchema, names: dict[str, str]) -> tuple[str, Call]:
@@ -138,8 +151,8 @@ def _column(described: FieldSchema) -> Call:
     length = described.max_length
     if length is not None and call.name in _WITH_LENGTH and length != _LENGTHS.get(call.name):
         call.kwargs["max_length"] = length
-    for name in ("max_digits", "decimal_places"):
-        if getattr(described, name) is not None and call.name == "DecimalField":
+    for name in _OWN_OPTIONS.get(call.name, ()):
+        if getattr(described, name):
             call.kwargs[name] = getattr(described, name)
     call.kwargs.update(_common(described))
     for name in ("auto_now", "auto_now_add"):
@@ -181,6 +194,13 @@ def _relation(model: ModelSchema, described: FieldSchema, names: dict[str, str])
     return call
 
 
+def composite_key(model: ModelSchema) -> dict[str, Call]:
+    """The key that several fields are together; Django before 5.2 cannot say it."""
+    if not model.composite_key or not hasattr(models, "CompositePrimaryKey"):
+        return {}
+    return {"pk": Call("CompositePrimaryKey", list(model.composite_key))}
+
+
 def _verbose(described: FieldSchema) -> list[Any]:
     return [described.verbose_name] if described.verbose_name else []
 
@@ -214,21 +234,23 @@ def _choice(value: Any, label: Any) -> tuple[Any, Any]:
 
 
 def meta_options(model: ModelSchema) -> dict[str, Any]:
-    """What ``class Meta`` of the mirror says."""
+    """What ``class Meta`` of the mirror says; tuples, since linters look for lists that a class shares."""
     found: dict[str, Any] = {}
     if model.proxy_of is not None:
         found["proxy"] = True
-    for name in ("verbose_name", "verbose_name_plural", "ordering"):
+    for name in ("verbose_name", "verbose_name_plural"):
         if getattr(model, name):
             found[name] = getattr(model, name)
+    if model.ordering:
+        found["ordering"] = tuple(model.ordering)
     if model.get_latest_by:
-        found["get_latest_by"] = model.get_latest_by[0] if len(model.get_latest_by) == 1 else model.get_latest_by
+        found["get_latest_by"] = model.get_latest_by[0] if len(model.get_latest_by) == 1 else tuple(model.get_latest_by)
     if model.unique_together:
-        found["unique_together"] = [tuple(names) for names in model.unique_together]
+        found["unique_together"] = tuple(map(tuple, model.unique_together))
     if model.constraints:
-        found["constraints"] = [
-            Call("UniqueConstraint", [], {"fields": item.fields, "name": item.name}) for item in model.constraints
-        ]
+        found["constraints"] = tuple(
+            [Call("UniqueConstraint", [], {"fields": item.fields, "name": item.name}) for item in model.constraints]
+        )
     return found
 
 

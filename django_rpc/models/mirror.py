@@ -16,7 +16,16 @@ from django.utils.text import capfirst
 from django_rpc.graph.node import Schema, callsite
 from django_rpc.graph.schema import ModelSchema, models_of
 from django_rpc.models.base import RpcModel
-from django_rpc.models.declare import CONTENT_TYPE, bases, field_call, inherit_order, meta_options, plain
+from django_rpc.models.declare import (
+    CONTENT_TYPE,
+    bases,
+    composite_key,
+    declared_fields,
+    field_call,
+    inherit_order,
+    meta_options,
+    plain,
+)
 
 __all__ = ["exposed_models", "mirror"]
 
@@ -87,9 +96,10 @@ def _class(model: ModelSchema, using: str, references: dict[str, str]) -> Any:
         "Rpc": type("Rpc", (), {"app_label": service_app, "name": name, "database": using}),
         "Meta": type("Meta", (), {**meta, "app_label": label}),
     }
-    for field in model.fields:
+    for field in declared_fields(model):
         field_name, call = field_call(model, field, references)
         attrs[field_name] = call.make()
+    attrs.update({name: call.make() for name, call in composite_key(model).items()})
     above = tuple(_made[using, parent.lower()] for parent in bases(model)) or (RpcModel,)
     made = type(RpcModel)(name, above, attrs)
     setattr(module, name, made)

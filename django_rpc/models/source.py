@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import decimal
+import math
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django_rpc.graph.schema import ModelSchema
-from django_rpc.models.declare import Call, Code, bases, class_names, field_call, inherit_order, meta_options
+from django_rpc.models.declare import (
+    Call,
+    Code,
+    bases,
+    class_names,
+    composite_key,
+    declared_fields,
+    field_call,
+    inherit_order,
+    meta_options,
+)
 
 __all__ = ["models_source"]
 
@@ -43,11 +56,11 @@ class _Writer:
         self.imports: set[str] = {"from django.db import models", "from django_rpc.models import RpcModel"}
 
     def import_lines(self) -> list[str]:
-        """The standard library's, Django's and ours, with a line between."""
+        """The standard library's, and with a line between what is installed: Django's and ours."""
         groups: dict[int, list[str]] = {}
         for (module, word), names in _by_module(self.imports).items():
             line = f"from {module} import {', '.join(sorted(names))}" if word == "from" else f"import {module}"
-            rank = 2 if module.startswith("django_rpc") else 1 if module.startswith("django") else 0
+            rank = 1 if module.startswith("django") else 0
             groups.setdefault(rank, []).append(line)
         order = [sorted(groups[rank], key=lambda line: (line.startswith("from"), line)) for rank in sorted(groups)]
         return "\n\n".join("\n".join(lines) for lines in order).split("\n")
@@ -63,8 +76,9 @@ class _Writer:
         if meta:
             parts.append(["    class Meta:", *(line for item in meta.items() for line in self._option(*item))])
         # A name that the lines below it need for something else (a field "uuid", a default uuid.uuid4) comes last.
-        ordered = sorted(model.fields, key=lambda field: _SHADOWING.get(field.name, 0))
-        fields = [line for field in ordered for line in self._field(model, field)]
+        ordered = sorted(declared_fields(model), key=lambda field: _SHADOWING.get(field.name, 0))
+        calls = [*composite_key(model).items(), *(field_call(model, field, self._references()) for field in ordered)]
+        fields = [line for field_name, call in calls for line in self._field(field_name, call)]
         if fields:
             parts.append(fields)
         remarks = self._remarks(model)
@@ -90,13 +104,16 @@ class _Writer:
             lines.append(f"Methods, by objects.call(name, ...): {', '.join(model.methods)}.")
         if set(model.operations) != {"read", "create", "update", "delete"}:
             lines.append(f"Operations: {', '.join(model.operations) or 'none'}.")
+        if len(model.fields) > len(declared_fields(model)):
+            lines.append("Not declared: a field of the name Rpc.")
+        if model.composite_key and not composite_key(model):
+            lines.append(f"The key is of {' and '.join(model.composite_key)}, which Django before 5.2 cannot declare.")
         return [line for text in lines for line in _comment(text, 4)]
 
     def _option(self, name: str, value: Any) -> Iterator[str]:
         yield from _assignment(name, value, 8)
 
-    def _field(self, model: ModelSchema, field: Any) -> Iterator[str]:
-        name, call = field_call(model, field, self._references())
+    def _field(self, name: str, call: Call) -> Iterator[str]:
         self._import_for(call)
         remark = f"  # {call.remark}" if call.remark else ""
         text = f"    {name} = {_text(call, 4, len(name) + 3 + len(remark))}{remark}"
@@ -125,11 +142,16 @@ def _text(value: Any, indent: int = 8, taken: int = 0) -> str:
     """``value`` as source; what does not fit on its line, of which ``taken`` characters are used, has one an item."""
     line = _literal(value)
     parts = _parts(value)
-    if parts is None or indent + taken + len(line) <= WIDTH:
+    if parts is None or indent + taken + _width(line) <= WIDTH:
         return line
     start, items, end = parts
     inner = [f"{' ' * (indent + 4)}{name}{_text(item, indent + 4, len(name) + 1)}," for name, item in items]
     return "\n".join([start, *inner, " " * indent + end])
+
+
+def _width(line: str) -> int:
+    """Its columns on a terminal, by which formatters count."""
+    return len(line) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in line)
 
 
 def _parts(value: Any) -> tuple[str, list[tuple[str, Any]], str] | None:
@@ -144,10 +166,13 @@ def _parts(value: Any) -> tuple[str, list[tuple[str, Any]], str] | None:
 
 
 def _literal(value: Any) -> str:
-    """``repr`` with the quotes that formatters use."""
+    """``repr`` as formatters write it: double quotes, unless single ones spare an escape."""
     if isinstance(value, str):
-        text = repr(str(value))
-        return text if '"' in text or text[0] == '"' else f'"{text[1:-1]}"'
+        return _quoted(str(value))
+    if isinstance(value, decimal.Decimal):
+        return f'Decimal("{value}")'
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
     if isinstance(value, Call):
         start, items, end = _parts(value) or ("", [], "")
         return start + ", ".join(f"{name}{_literal(item)}" for name, item in items) + end
@@ -156,6 +181,17 @@ def _literal(value: Any) -> str:
     if isinstance(value, tuple):
         return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
     return repr(value)
+
+
+def _quoted(value: str) -> str:
+    """
+    >>> print(_quoted("it's"), _quoted('"so"'), _quoted("it's \\"so\\""))
+    "it's" '"so"' "it's \\"so\\""
+    """
+    inner = repr(value + "'\"")[1:-4]  # with a quote of each kind, repr has single ones and escapes them
+    if value.count('"') > value.count("'"):
+        return f"'{inner}'"
+    return '"' + inner.replace("\\'", "'").replace('"', '\\"') + '"'
 
 
 def _by_module(lines: Iterable[str]) -> dict[tuple[str, str], set[str]]:

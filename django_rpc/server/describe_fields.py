@@ -99,6 +99,8 @@ def _common(exposure: Exposure, field: Any) -> dict[str, Any]:
         "choices": _choices(field),
         "auto_now": getattr(field, "auto_now", False),
         "auto_now_add": getattr(field, "auto_now_add", False),
+        "allow_unicode": getattr(field, "allow_unicode", False),
+        "protocol": protocol if (protocol := getattr(field, "protocol", "both")) != "both" else None,
     }
     return {**said, **_default(field)}
 

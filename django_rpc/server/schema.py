@@ -106,6 +106,7 @@ class _ModelDescriber:
             constraints=self._constraints(),
             parents=[parent._meta.label for parent in self.parents],
             proxy_of=None if self.proxied is None else self.proxied._meta.label,
+            composite_key=self._composite_key(),
         )
 
     def _reads(self) -> bool:
@@ -143,10 +144,16 @@ class _ModelDescriber:
             field_schema(self.policy, self.exposure, field)
             for field in fields
             if field in exposed
+            and not hasattr(field, "field_names")  # a composite key has no column of its own
             and field not in inherited
             and not (field in links and field.auto_created)
             and is_described(self.policy, self.exposure, field)
         ]
+
+    def _composite_key(self) -> list[str]:
+        """The names of the fields that are the key together, since Django 5.2; where the client sees them all."""
+        names = getattr(self.opts.pk, "field_names", ())
+        return list(names) if self._reads() and self._sees_all(names) else []
 
     def _writes(self) -> bool:
         return self.policy.can(self.model, "create") or self.policy.can(self.model, "update")

@@ -209,3 +209,21 @@ def test_not_strict(ask, settings_of_server, unregistered):
     assert ask(method(source("auth.User"), "create", username="u")).error is None
     settings_of_server(STRICT=True)
     assert ask(method(source("auth.User"), "count")).error.code == "UnknownModel"
+
+
+def test_bulk_create_of_a_mirror_that_has_fields_which_are_not_to_be_set(ask, registered):
+    """Django's bulk_create() sends all fields: only one that was given a value is a mistake."""
+    registered(Customer, fields=[*NEW, "notes", "active"], readonly_fields=["notes", "active"], operations={"create"})
+
+    def insert(notes, active):
+        fields = (*NEW, "notes", "active")
+        return ask(Insert(model="shop.Customer", service="", fields=fields, rows=((*NEW.values(), notes, active),)))
+
+    assert insert("", True).error is None
+    made = Customer.objects.get(email=NEW["email"])
+    assert (made.notes, made.active) == (Customer().notes, True)
+    made.delete()
+    for given in (("mine", True), ("", False)):
+        refused = insert(*given).error
+        assert (refused.code, "is read-only" in refused.message) == ("PermissionDenied", True)
+    assert not Customer.objects.filter(email=NEW["email"]).exists()

@@ -6,6 +6,7 @@ import datetime
 from decimal import Decimal
 
 import pytest
+from django.db import models
 
 from django_rpc.demo.server.rpc_server.models import ServerModel
 from django_rpc.demo.server.shop.models import Category, Customer, Line, Order, Product, Profile
@@ -223,3 +224,27 @@ def test_an_open_server_describes_all(describe, settings_of_server):
 def test_no_query_but_one_for_generic_relations(ask):
     assert ask(Schema(service="rpc", models=("shop.Line",))).queries == []
     assert len(ask(Schema(service="rpc")).queries) == 1
+
+
+@pytest.mark.skipif(not hasattr(models, "CompositePrimaryKey"), reason="since Django 5.2")
+def test_a_key_of_several_fields_is_told_where_all_are_seen(describe, registered, monkeypatch):
+    monkeypatch.setattr("django.apps.registry.Apps.register_model", lambda *args: None)
+
+    class Cell(models.Model):
+        class Meta:
+            app_label = "zoo"
+
+        pk = models.CompositePrimaryKey("row", "column")
+        row = models.IntegerField()
+        column = models.SlugField(allow_unicode=True)
+
+    monkeypatch.setattr("django.apps.registry.Apps.get_model", lambda *args, **kwargs: Cell)
+    registered(Cell, fields="__all__")
+    found = describe("zoo.Cell")
+    assert found["zoo.Cell"].composite_key == ["row", "column"]
+    assert names(found, "zoo.Cell") == ["row", "column"]
+    assert field(found, "zoo.Cell", "column").allow_unicode
+
+
+def test_the_kind_of_an_address(describe):
+    assert field(describe("zoo.Everything"), "zoo.Everything", "ip").protocol is None  # both

@@ -153,7 +153,7 @@ def _assign(
         if attname not in exposure.writable and not (field.primary_key and not creating):
             # A mirror sends all its fields; only a change of what may not be changed is a mistake.
             if value != before and not (creating and _is_empty(field, value)):
-                raise PermissionDenied(f"{exposure.label}.{field.name} is read-only.")
+                raise _read_only(exposure, field)
             held[attname] = value
             continue
         if creating and value is None and field.primary_key:
@@ -163,6 +163,10 @@ def _assign(
         setattr(instance, attname, value)
         held[attname] = value
     return held
+
+
+def _read_only(exposure: Exposure, field: Any) -> PermissionDenied:
+    return PermissionDenied(f"{exposure.label}.{field.name} is read-only.")
 
 
 def _is_empty(field: Any, value: Any) -> bool:
@@ -198,9 +202,6 @@ def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
     model = ev.policy.model(node.model)
     exposure = ev.policy.require(model, "create")
     fields = [_field(exposure, name) for name in node.fields]
-    for field in fields:
-        if field.attname not in exposure.writable:
-            raise PermissionDenied(f"{exposure.label}.{field.name} is read-only.")
     for names, known in (
         (node.returning, exposure.names),
         (node.update_fields, exposure.names | exposure.writable),
@@ -210,7 +211,8 @@ def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
             if name not in known:
                 raise FieldDoesNotExist(f"{exposure.opts.object_name} has no field named '{name}'")
     options = _on_conflict(ev, exposure, node)
-    instances = [_instance(ev, model, fields, row) for row in node.rows]
+    instances = [_instance(ev, exposure, fields, row) for row in node.rows]
+    fields = [field for field in fields if field.attname in exposure.writable]
     _check_targets(ev, fields, instances)
     rows = model._base_manager.using(router.db_for_write(model))
     if any(parent._meta.concrete_model is not model._meta.concrete_model for parent in model._meta.get_parent_list()):
@@ -251,12 +253,16 @@ def _on_conflict(ev: Evaluator, exposure: Exposure, node: Insert) -> dict[str, A
     return {}
 
 
-def _instance(ev: Evaluator, model: type[Model], fields: list[Any], row: tuple[Any, ...]) -> Model:
-    values = {}
+def _instance(ev: Evaluator, exposure: Exposure, fields: list[Any], row: tuple[Any, ...]) -> Model:
+    model, values = exposure.model, {}
     for field, value in zip(fields, row, strict=True):
         if value is None and field.primary_key:
             continue
-        values[field.attname] = _value(ev, model, field, ev.resolve(value))
+        held = _value(ev, model, field, ev.resolve(value))
+        if field.attname in exposure.writable:
+            values[field.attname] = held
+        elif not _is_empty(field, held):
+            raise _read_only(exposure, field)
     return model(**values)
 
 
