@@ -47,12 +47,15 @@ class Blocked(NamedTuple):
     relation: tuple[Any, str] | None = None
 
 
+_NO_COLUMNS: frozenset[str] = frozenset()
+
+
 class Columns(NamedTuple):
     """Of one table: the columns that a client's query may select, use in any way, and only compare with values."""
 
-    readable: frozenset[str] = frozenset()
-    used: frozenset[str] = frozenset()
-    compared: frozenset[str] = frozenset()
+    readable: frozenset[str] = _NO_COLUMNS
+    used: frozenset[str] = _NO_COLUMNS
+    compared: frozenset[str] = _NO_COLUMNS
 
 
 class ClientFieldError(FieldError):
@@ -299,9 +302,9 @@ class Policy:
         views = [self.view(exposure.model) for exposure in self.site.tables.get(table, ())]
         views = [view for view in views if view is not None and table in view.readable]
         found = None
-        if views:
-            kinds = ("readable", "used", "compared")
-            found = Columns(*[frozenset().union(*(getattr(v, k).get(table, ()) for v in views)) for k in kinds])
+        for view in views:  # nearly always one
+            own = Columns(view.readable[table], view.used.get(table, _NO_COLUMNS), view.compared.get(table, _NO_COLUMNS))
+            found = own if found is None else Columns(*map(frozenset.union, found, own))
         self._columns[table] = found
         return found
 
