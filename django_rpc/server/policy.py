@@ -303,7 +303,8 @@ class Policy:
         views = [view for view in views if view is not None and table in view.readable]
         found = None
         for view in views:  # nearly always one
-            own = Columns(view.readable[table], view.used.get(table, _NO_COLUMNS), view.compared.get(table, _NO_COLUMNS))
+            used, compared = view.used.get(table, _NO_COLUMNS), view.compared.get(table, _NO_COLUMNS)
+            own = Columns(view.readable[table], used, compared)
             found = own if found is None else Columns(*map(frozenset.union, found, own))
         self._columns[table] = found
         return found
