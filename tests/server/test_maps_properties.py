@@ -50,6 +50,7 @@ HERE = SimpleNamespace(
     cond=lambda test, then, otherwise: then() if test else otherwise(),
     all_of=lambda manager: manager.all(),
     literal=lambda value: value,
+    call=lambda function, *args: function(*args),
 )
 
 
@@ -66,6 +67,7 @@ def there(models):
         cond=lambda test, then, otherwise: django_rpc.cond(test, then(), otherwise()),
         all_of=lambda manager: manager.all(),
         literal=lambda value: delayed(value),
+        call=lambda function, *args: delayed(function)(*args),
     )
 
 
@@ -90,6 +92,11 @@ def plain(value):
     if isinstance(value, tuple):
         return tuple(plain(item) for item in value)
     return value
+
+
+def told(*values):
+    """A function of the client: what it is given, in words."""
+    return repr([plain(value) for value in values])
 
 
 def outcome(function):
@@ -200,10 +207,20 @@ def of_customer(draw):
 
 
 @st.composite
-def programs(draw):
+def programs(draw, local=True):
     body, key, step, end = draw(of_customer()), draw(KEYS), draw(steps()), draw(ends)
     number = draw(st.sampled_from([0, 1, 3, 40]))
     keys = draw(st.lists(KEYS | st.sampled_from([None, "x", "3", 2**70, True]), max_size=6))
+    with_functions = [
+        lambda ns: ns.map(ns.Customer.order_by("pk")[:number], lambda c: ns.call(told, c, c.name, key)),
+        lambda ns: ns.map(
+            ns.map(ns.Customer.order_by("pk")[:number], lambda c: body(ns, c)),
+            lambda value: ns.call(told, value),
+        ),
+        lambda ns: ns.where(ns.Customer.order_by("pk"), lambda c: ns.call(len, c.name) > key),
+        lambda ns: ns.map(ns.call(sorted, [key, 3, 1]), lambda pk: end(step(ns.Order.filter(customer=pk)))),
+        lambda ns: ns.call(told, body(ns, ns.Customer.get(pk=ns.call(int, key)))),
+    ]
     return draw(
         st.sampled_from(
             [
@@ -214,6 +231,7 @@ def programs(draw):
                 lambda ns: ns.where(ns.Customer.order_by("pk"), lambda c: c.orders.count() > key % 4),
                 lambda ns: body(ns, ns.Customer.get(pk=key)),
                 lambda ns: end(step(ns.Order.filter(customer=key))),
+                *(with_functions if local else ()),
             ]
         )
     )
@@ -236,7 +254,7 @@ def test_a_program_gives_what_python_does(shop_data, program):
 
 
 @QUICK
-@given(several=st.lists(programs(), min_size=2, max_size=5))
+@given(several=st.lists(programs(local=False), min_size=2, max_size=5))
 def test_many_outputs_in_one_message(shop_data, messages, several):
     """Each output has its own value, or its own error."""
     expected = [outcome(lambda one=one: one(HERE)) for one in several]
