@@ -22,7 +22,7 @@ from django_rpc.graph import vocabulary
 from django_rpc.graph.node import Attr, Item, Method, Node, Rows, Source
 from django_rpc.graph.values import ATOMS, Condition, Expr, Instance
 
-__all__ = ["NESTED", "TERMINALS", "Leaf", "Shape", "differing", "is_asked", "is_step", "obstacle", "shape_of"]
+__all__ = ["NESTED", "TERMINALS", "Leaf", "Shape", "differing", "is_asked", "is_step", "mixed", "obstacle", "shape_of"]
 
 #: The methods that ask a query for something, of which many can be asked at once.
 TERMINALS = frozenset("get first last earliest latest count exists aggregate".split())
@@ -30,6 +30,7 @@ TERMINALS = frozenset("get first last earliest latest count exists aggregate".sp
 NESTED = frozenset("first last count exists aggregate".split())
 #: Steps with which the rows of one value cannot be told from those of another afterwards, or not simply.
 _OPAQUE = frozenset("union intersection difference and_ or_ xor none dates datetimes select_for_update".split())
+_AGGREGATES = frozenset("Avg Count Max Min StdDev Sum Variance".split())
 #: Methods that return a query.
 _QUERIES = frozenset({name for name, spec in vocabulary.METHODS.items() if spec.returns_query})
 #: Methods whose keywords are lookups of which the rows can be told apart by a column.
@@ -167,6 +168,27 @@ def _same(one: Any, other: Any) -> bool:
     )
 
 
+def _groups(node: Node) -> bool:
+    """Whether the step annotates with an aggregate, as far as this end can see."""
+    if not isinstance(node, Method) or node.name not in ("annotate", "alias"):
+        return False
+    return any(type(value) is Expr and value.name in _AGGREGATES for value in (*node.args, *node.kwargs.values()))
+
+
+def mixed(shape: Shape) -> str | None:
+    """The step that puts rows together, where what is asked afterwards would need them one by one; None for none."""
+    last = shape.steps[-1]
+    whole = not is_asked(last) and not any(isinstance(step, Item) for step in shape.steps)
+    names = {step.name for step in shape.steps if isinstance(step, Method)}
+    if not whole or names & {"values", "values_list"}:
+        grouped = next((step for step in shape.steps if _groups(step)), None)
+        if grouped is not None:
+            return str(grouped.name)  # type: ignore[attr-defined]
+    if "distinct" in names and not whole and getattr(last, "name", "") != "exists":
+        return "distinct"
+    return None
+
+
 def obstacle(shape: Shape, positions: Sequence[int]) -> str | None:
     """Why reads of this shape, which differ at these leaves, are asked one by one; None where one statement can do.
 
@@ -175,6 +197,9 @@ def obstacle(shape: Shape, positions: Sequence[int]) -> str | None:
     for node in shape.steps:
         if isinstance(node, Method) and node.name in _OPAQUE:
             return f".{node.name}() makes one query of several, or locks"
+    mixing = mixed(shape)
+    if mixing is not None:
+        return f".{mixing}() puts rows together, which are not told apart after that"
     last = shape.steps[-1]
     if not (is_asked(last) or is_step(last) or isinstance(last, Attr)):
         return "it is not one of " + ", ".join(sorted(TERMINALS))

@@ -14,17 +14,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from django_rpc.graph.dag import topological
-from django_rpc.graph.elements import Param, free_params
-from django_rpc.graph.node import Attr, Node
-from django_rpc.graph.shapes import NESTED, Shape, differing, is_asked, obstacle, shape_of
+from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params
+from django_rpc.graph.node import Attr, Call, Literal, Method, Node
+from django_rpc.graph.registered import ServiceCall
+from django_rpc.graph.shapes import NESTED, TERMINALS, Shape, differing, is_asked, is_step, mixed, obstacle, shape_of
+from django_rpc.graph.vocabulary import METHODS
 
 __all__ = ["asked_singly"]
 
 
 _WRITING = "a map that writes does one element after the other"
+_CALLED = "code of the service's own is called for each element"
+_CODE = (Call, ServiceCall)
+#: Methods that ask a query, and of which there cannot be many at once.
+_ODD = {
+    name for name, spec in METHODS.items() if "query" in spec.on and not spec.returns_query and not spec.writes
+} - TERMINALS
 
 
 def asked_singly(nodes: Sequence[Node]) -> list[tuple[Node, str]]:
@@ -33,21 +41,46 @@ def asked_singly(nodes: Sequence[Node]) -> list[tuple[Node, str]]:
     A service may have reasons of its own, which it knows when it sees its tables.
     """
     asked = [node for node in nodes if is_asked(node)]
-    if len(asked) < 2 and not any(isinstance(node, Param) for node in nodes):
-        return []
+    if not any(isinstance(node, Param) for node in nodes):
+        return _of_groups(asked) if len(asked) > 1 else []
     whole = topological(nodes)
     free = free_params(whole)
     writing = any(node.writes and free[node] for node in whole)
+    found: list[tuple[Node, str]] = [(node, _CALLED) for node in whole if isinstance(node, _CODE) and free[node]]
+    read = asked + _read_otherwise(whole, free)
+    for node in sorted([node for node in read if free[node]], key=lambda node: node.order):
+        shape = shape_of(node)
+        reason = _WRITING if writing else obstacle(shape, _positions(shape, free))
+        if reason is not None and (writing or not _is_nested(node, shape, free)):
+            found.append((node, reason))
+    return found + _of_groups([node for node in asked if not free[node]])
+
+
+def _read_otherwise(whole: Sequence[Node], free: dict[Node, frozenset[Param]]) -> list[Node]:
+    """What is asked for each element by a method of which there cannot be many at once, and queries that are read."""
+    users: dict[Node, list[Node]] = {}
+    for node in whole:
+        for one in node.inputs():
+            users.setdefault(one, []).append(node)
+    return [node for node in whole if free[node] and (_is_odd(node) or _is_read(node, users.get(node, ())))]
+
+
+def _is_odd(node: Node) -> bool:
+    return isinstance(node, Method) and node.name in _ODD
+
+
+def _is_read(node: Node, users: Iterable[Node]) -> bool:
+    """Whether a query is read as rows: what uses it makes no further query of it, and asks nothing of it."""
+    return is_step(node) and any(isinstance(user, Map | Where | Literal | Cond | Fold) for user in users)
+
+
+def _of_groups(asked: Sequence[Node]) -> list[tuple[Node, str]]:
+    """Reads of one shape with values of their own, of which one statement cannot answer all."""
     found: list[tuple[Node, str]] = []
     groups: dict[Hashable, list[tuple[Node, Shape]]] = {}
     for node in asked:
         shape = shape_of(node)
-        if free[node]:
-            reason = _WRITING if writing else obstacle(shape, _positions(shape, free))
-            if reason is not None and (writing or not _is_nested(node, shape, free)):
-                found.append((node, reason))
-        else:
-            groups.setdefault(shape.key, []).append((node, shape))
+        groups.setdefault(shape.key, []).append((node, shape))
     for group in groups.values():
         if len(group) > 1:
             shapes = [shape for _, shape in group]
@@ -64,7 +97,7 @@ def _positions(shape: Shape, free: dict[Node, frozenset[Param]]) -> list[int]:
 
 def _is_nested(node: Node, shape: Shape, free: dict[Node, frozenset[Param]]) -> bool:
     """Whether all that it takes of its element is the element or a field of it, which SQL says as an OuterRef."""
-    if getattr(node, "name", None) not in NESTED or len(free[node]) != 1:
+    if getattr(node, "name", None) not in NESTED or len(free[node]) != 1 or mixed(shape) is not None:
         return False
     values = [leaf.value for leaf in shape.leaves if isinstance(leaf.value, Node) and free[leaf.value]]
     return all(isinstance(value.parent if isinstance(value, Attr) else value, Param) for value in values)

@@ -11,6 +11,7 @@ from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
 import django_rpc
+import django_rpc.models.errors
 from django_rpc.demo.client.shop import models as mirrors
 from django_rpc.demo.server.shop.models import Category, Customer, Order, Product
 from django_rpc.graph.delayed import Output, delayed

@@ -199,6 +199,13 @@ def of_customer(draw):
                 lambda ns, c: ns.len(ns.where(ns.all_of(c.orders), lambda o: o.products.count() > 2)),
                 lambda ns, c: ns.map(c.orders.order_by("pk"), lambda o: o.products.order_by("pk")[:2]),
                 lambda ns, c: ns.map(c.orders.order_by("pk"), lambda o: o.products.filter(tags__pk=depth % 9).count()),
+                lambda ns, c: ns.map(
+                    c.orders.order_by("pk"), lambda o: end(step(ns.Order.filter(total__gt=o.total, customer=c)))
+                ),
+                lambda ns, c: ns.map(
+                    ns.Tag.order_by("pk"), lambda t: ns.Order.filter(total__gt=c.credit, pk__lt=t.pk).exists()
+                ),
+                lambda ns, c: ns.map(c.orders.order_by("pk"), lambda o: o.lines.filter(price__gt=c.credit).count()),
                 lambda ns, c: ns.any(ns.map(ns.all_of(c.orders), lambda o: o.customer.credit > 5)),
                 lambda ns, c: ns.Customer.get(pk=c.pk + depth).orders.count(),
             ]

@@ -11,15 +11,16 @@ import logging
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import F, Model
+from django.db.models import F
 
 from django_rpc.graph.node import Attr, Item, Method, Node, Source
 from django_rpc.graph.shapes import Shape, is_asked, obstacle
-from django_rpc.graph.values import ATOMS, Condition, Instance
+from django_rpc.graph.values import Condition
 from django_rpc.server.evaluate import asked, outer, related
 from django_rpc.server.evaluate.frames import Failed, Failure
 from django_rpc.server.evaluate.keys import Key, NoKey, key_of, room
 from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.evaluate.tokens import token
 
 if TYPE_CHECKING:
     from django_rpc.server.evaluate.engine import Engine, Lane
@@ -71,10 +72,10 @@ def _grouped(engine: Engine, lanes: Sequence[Lane], shapes: Sequence[Shape], res
         except Exception as error:  # noqa: BLE001 - of a value: it is this lane's
             results[index] = Failure(error, engine.place[lane[0]])
             continue
-        token = (_token(relation), *[_token(value) for value in values])
-        group = groups.get(token)
+        asked_for = (token(relation), *[token(value) for value in values])
+        group = groups.get(asked_for)
         if group is None:
-            group = groups[token] = Group(lane, values, relation)
+            group = groups[asked_for] = Group(lane, values, relation)
         group.indexes.append(index)
     return list(groups.values())
 
@@ -83,19 +84,6 @@ def _value(engine: Engine, value: Any, constant: bool) -> Any:
     if isinstance(value, Node):
         return engine.cells[value]
     return _ABSENT if constant else value
-
-
-def _token(value: Any) -> Hashable:
-    kind = type(value)
-    if kind in ATOMS:
-        return kind, repr(value) if kind is float else value, getattr(value, "tzinfo", None)
-    if isinstance(value, Model):
-        return kind, value.pk
-    if isinstance(value, Relation):
-        return kind, value.field, type(value.instance), value.instance.pk
-    if kind is Instance:
-        return kind, value.model, repr(value.values)
-    return id(value)
 
 
 def _answers(engine: Engine, groups: list[Group], shape: Shape) -> list[Any]:
@@ -123,7 +111,7 @@ def _keyed(engine: Engine, groups: list[Group], shape: Shape) -> list[Any]:
     varying = [
         position
         for position in range(len(shape.leaves))
-        if len({_token(group.values[position]) for group in groups}) > 1
+        if len({token(group.values[position]) for group in groups}) > 1
     ]
     if shape.steps:
         reason = obstacle(shape, varying)

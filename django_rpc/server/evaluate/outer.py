@@ -6,7 +6,7 @@ What a lambda takes from its element (``row.credit``) becomes an ``OuterRef``, w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, Exists, Model, OuterRef, Subquery, Value
@@ -19,6 +19,7 @@ from django_rpc.server.evaluate.frames import Failure
 from django_rpc.server.evaluate.keys import NoKey, room
 from django_rpc.server.evaluate.related import key_of_relation
 from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.evaluate.tokens import token
 
 if TYPE_CHECKING:
     from django_rpc.server.evaluate.batches import Group
@@ -47,11 +48,22 @@ def read(engine: Engine, groups: list[Group], shape: Shape) -> list[Any] | None:
         return None
     # Python's None is no value that something is compared with, and SQL's null is not equal to itself.
     known = [group for group in groups if all(_is_known(group.values[place], model) for place in places)]
-    try:
-        found = dict(zip(map(id, known), _Outer(engine, known, shape, names, model).answers(last), strict=True))
-    except Exception:  # noqa: BLE001 - NoKey, or an error: each gets its own, when it is asked by itself
-        return None
+    found: dict[int, Any] = {}
+    for alike in _alike(known, places):
+        try:
+            found.update(zip(map(id, alike), _Outer(engine, alike, shape, names, model).answers(last), strict=True))
+        except Exception:  # noqa: BLE001 - NoKey, or an error: each gets its own, when it is asked by itself
+            return None
     return [found.get(id(group), ALONE) for group in groups]
+
+
+def _alike(groups: list[Group], places: list[int]) -> Iterable[list[Group]]:
+    """Groups that differ in the values at ``places`` alone: others are of elements of the maps around."""
+    found: dict[Hashable, list[Group]] = {}
+    for group in groups:
+        rest = [token(value) for place, value in enumerate(group.values) if place not in places]
+        found.setdefault(tuple(rest), []).append(group)
+    return found.values()
 
 
 def _differs(engine: Engine, value: Any, param: Param) -> bool:

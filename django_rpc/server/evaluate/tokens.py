@@ -1,0 +1,27 @@
+"""What tells a value of a read from others, so that what asks for the very same is asked once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from django.db.models import Model
+
+from django_rpc.graph.values import ATOMS, Instance
+from django_rpc.server.evaluate.relations import Relation
+
+__all__ = ["token"]
+
+
+def token(value: Any) -> Hashable:
+    """Equal for values that are asked for alike; an object of another kind is only like itself."""
+    kind = type(value)
+    if kind in ATOMS:
+        return kind, repr(value) if kind is float else value, getattr(value, "tzinfo", None)
+    if isinstance(value, Model):
+        return kind, value.pk
+    if isinstance(value, Relation):
+        return kind, value.field, type(value.instance), value.instance.pk
+    if kind is Instance:
+        return kind, value.model, repr(value.values)
+    return id(value)
