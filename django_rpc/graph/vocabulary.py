@@ -214,7 +214,7 @@ FIELDS: dict[str, frozenset[str]] = dict.fromkeys(
 )
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
-_MODEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}(\.[A-Za-z_][A-Za-z0-9_]{0,99}){1,2}")
+_MODEL = re.compile(r"[^\W\d]\w{0,99}(\.[^\W\d]\w{0,99}){1,2}")  # of any alphabet, as Python's classes
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _PATH = re.compile(r"[A-Za-z0-9_]{1,255}")
 #: Paths that start with Django's own field ``_order``, or with the name that Django gives a hidden relation.

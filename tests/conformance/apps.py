@@ -24,6 +24,8 @@ ALL: tuple[str, ...] = tuple(
     transactions transaction_hooks unmanaged_models update_only_fields validation xor_lookups
     contenttypes_tests admin_changelist admin_filters admin_inlines admin_ordering admin_utils admin_views admin_widgets
     modeladmin sitemaps_tests syndication_tests test_utils view_tests backends
+    admin_custom_urls admin_docs auth_tests cache file_storage file_uploads forms_tests generic_inline_admin servers
+    sites_framework test_runner utils_tests
     """.split()
 )
 

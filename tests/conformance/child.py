@@ -160,7 +160,9 @@ class _Result(unittest.TestResult):
         _leave_transactions(test)
         seen, record = self.observer.now, self._record(test)
         record["seconds"] = round(time.perf_counter() - self.began, 3)
-        record.update(messages=seen.messages, sql=sorted(seen.sql), reads_sql=sorted(seen.reads_sql), leaks=seen.leaks)
+        record.update(
+            messages=seen.messages.total(), sql=sorted(seen.sql), reads_sql=sorted(seen.reads_sql), leaks=seen.leaks
+        )
         from tests.conformance.observe import Observed
 
         self.observer.now = Observed()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +19,7 @@ from django.db.models.sql import Query
 from django.test import testcases
 from django.test.utils import CaptureQueriesContext
 
-from tests.conformance.services import SERVICES, own_routers, second_service
+from tests.conformance.services import SERVICES, local_twins, own_routers, second_service
 from tests.conformance.substitution import PREFIX
 
 __all__ = ["Observed", "Observer"]
@@ -25,14 +27,16 @@ __all__ = ["Observed", "Observer"]
 
 @dataclass
 class Observed:
-    """Of one test: ``messages`` to the service, ``statements`` on its local databases outside the server's code.
+    """Of one test: ``messages`` to services, ``statements`` on its local databases outside the server's code.
+
+    Both are counted by the database that they are for; a service counts as the one that it has.
 
     ``leaks`` are those of the statements that Django wrote for a query on a mirror.  ``sql`` says by what the
     test gave SQL text, ``reads_sql`` by what it asked for the SQL of a query.
     """
 
-    messages: int = 0
-    statements: int = 0
+    messages: Counter[str] = field(default_factory=Counter)
+    statements: Counter[str] = field(default_factory=Counter)
     leaks: list[str] = field(default_factory=list)
     sql: set[str] = field(default_factory=set)
     reads_sql: set[str] = field(default_factory=set)
@@ -69,9 +73,9 @@ class Observer:
 
         # Django's test cases forbid all aliases that they do not name, and none of them names a service.
         DatabaseWrapper.ensure_connection = DatabaseWrapper.ensure_connection
-        for alias in SERVICES.values():
+        for database, alias in SERVICES.items():
             connections[alias].ensure_connection()
-            connections[alias].session.listeners.append(self._message)
+            connections[alias].session.listeners.append(functools.partial(self._message, database))
         refuse = testcases._DatabaseFailure.__call__  # type: ignore[attr-defined]
 
         def refuse_others(failure: Any, *args: Any, **kwargs: Any) -> Any:
@@ -80,6 +84,7 @@ class Observer:
             return refuse(failure)
 
         testcases._DatabaseFailure.__call__ = refuse_others  # type: ignore[attr-defined]
+        local_twins()
         self._second = put_in_place(SERVICES["other"], second_service())
         self._second.__enter__()  # for good
         serve = handler.serve
@@ -101,14 +106,14 @@ class Observer:
 
         handler.serve = watched
 
-    def _message(self, record: Any) -> None:
-        self.now.messages += 1
+    def _message(self, database: str, record: Any) -> None:
+        self.now.messages[database] += 1
 
     # SQL
 
     def _statement(self, execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
         if not self._in_server:
-            self.now.statements += 1
+            self.now.statements[context["connection"].alias] += 1
             if self.kind == "mirror" and _model_of_statement() in self.models:
                 self.now.leaks.append(str(sql)[:200])
         if _called_by_test():
@@ -154,9 +159,13 @@ class Observer:
         """
         observer = self
 
+        def asked(alias: str) -> int:
+            database = next((name for name, service in SERVICES.items() if service == alias), alias)
+            return observer.now.messages[database] + observer.now.statements[database]
+
         class Context(testcases._AssertNumQueriesContext):  # type: ignore[name-defined]
             def __enter__(self) -> Any:
-                self.before = observer.now.messages + observer.now.statements
+                self.before = asked(self.connection.alias)
                 return super().__enter__()
 
             def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
@@ -166,7 +175,7 @@ class Observer:
                 CaptureQueriesContext.__exit__(self, exc_type, exc_value, traceback)
                 if exc_type is not None:
                     return
-                sent = observer.now.messages + observer.now.statements - self.before
+                sent = asked(self.connection.alias) - self.before
                 message = f"{sent} messages and local statements, where Django itself needs {self.num} queries."
                 self.test_case.assertTrue(sent <= self.num, message)  # noqa: PT009
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import connections, router
 
-__all__ = ["SERVICES", "TwoServices", "own_routers", "second_service"]
+__all__ = ["SERVICES", "TwoServices", "local_twins", "own_routers", "second_service"]
 
 #: Database of the test suite -> alias of the service that has it.
 SERVICES = {"default": "rpc", "other": "rpc_other"}
@@ -38,6 +38,12 @@ class TwoServices(ast.NodeTransformer):
             elements = node.value.elts  # type: ignore[attr-defined]
             node.value.elts = elements + [ast.Constant(alias) for alias in SERVICES.values()]  # type: ignore[attr-defined]
             return node
+        return self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> Any:
+        if isinstance(node.iter, ast.Attribute) and node.iter.attr == "databases":  # of the test's models, one by one
+            services: list[ast.expr] = [ast.Constant(alias) for alias in SERVICES.values()]
+            node.iter = ast.Tuple(services, ast.Load())
         return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> Any:
@@ -89,6 +95,23 @@ def _at_other() -> Iterator[None]:
         yield
     finally:
         connections["default"] = one
+
+
+def local_twins() -> None:
+    """A local model is asked on the database that a service stands for: its own rows are there, in both."""
+    from django_rpc.backend import compiler
+    from django_rpc.models.options import options_of
+
+    find = compiler._local_alias
+    databases = {alias: database for database, alias in SERVICES.items()}
+
+    def local_alias(query: Any, using: str) -> str | None:
+        found = find(query, using)
+        if query.model is None or hasattr(query, "recorded") or options_of(query.model) is not None:
+            return found
+        return databases.get(using, found)
+
+    compiler._local_alias = local_alias
 
 
 class own_routers:

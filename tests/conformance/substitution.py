@@ -106,7 +106,13 @@ class _Rewriter(ast.NodeTransformer):
 
     def __init__(self, labels: list[str]) -> None:
         self.labels = labels
-        self.dotted = re.compile(rf"({'|'.join(map(re.escape, labels))})(\.\w+)+")
+        names = "|".join(map(re.escape, labels))
+        self.dotted = re.compile(rf"({names})(\.\w+)+")
+        # The admin makes names and paths of its URLs from an app's label.
+        self.url_name = re.compile(
+            rf"(?<![\w.])({names})(?=_\w+_(?:changelist|add|change|delete|history|autocomplete)\b)"
+        )
+        self.url_path = re.compile(rf"(?<=/)({names})(?=/)")
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
         if node.level == 0 and node.module and node.module.split(".")[0] in self.labels:
@@ -123,6 +129,12 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Constant(self, node: ast.Constant) -> Any:
         if isinstance(node.value, str) and self.dotted.fullmatch(node.value) and not node.value.endswith(".json"):
             return ast.copy_location(ast.Constant(PREFIX + node.value), node)
+        if isinstance(node.value, str):
+            value = self.url_name.sub(rf"{PREFIX}\1", node.value)
+            if "admin" in value:
+                value = self.url_path.sub(rf"{PREFIX}\1", value)
+            if value != node.value:
+                return ast.copy_location(ast.Constant(value), node)
         return node
 
     def visit_Call(self, node: ast.Call) -> Any:
@@ -165,6 +177,8 @@ def _make_models(substitution: Substitution) -> None:
         if not kinds or not _is_models_module(module) or getattr(attrs.get("Meta"), "auto_created", False):
             return original(mcs, name, bases, attrs, **kwargs)
         substitute = base()
+        if _is_proxy_of_local(attrs, kinds, substitute):
+            return original(mcs, name, bases, attrs, **kwargs)
         if not any(issubclass(item, substitute) for item in kinds):
             bases = tuple([item for item in bases if item is not models.Model] + [substitute])
             metaclass = type(substitute)
@@ -178,6 +192,12 @@ def _make_models(substitution: Substitution) -> None:
         return model
 
     ModelBase.__new__ = staticmethod(new)  # type: ignore[method-assign]
+
+
+def _is_proxy_of_local(attrs: dict[str, Any], kinds: list[Any], substitute: Any) -> bool:
+    """A proxy of ``User`` and the like has the rows of a local model, and is one."""
+    proxy = bool(getattr(attrs.get("Meta"), "proxy", False))
+    return proxy and not any(issubclass(item, substitute) for item in kinds)
 
 
 def _is_models_module(module: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 
 import django
 import pytest
@@ -160,3 +161,18 @@ def test_a_condition_on_a_window_with_a_related_row(local, remote, shop_data):
         for m in (remote, local)
     )
     assert [(one.pk, one.customer.name) for one in ours] == [(one.pk, one.customer.name) for one in theirs] != []
+
+
+def test_a_default_of_a_field_that_is_sent_is_not_made_at_the_service(local, remote, monkeypatch):
+    made = []
+
+    def key():
+        made.append(1)
+        return uuid.uuid4()
+
+    field = next(f for f in local.UuidKey._meta.concrete_fields if f.primary_key)
+    monkeypatch.setattr(field, "default", key)
+    monkeypatch.delitem(field.__dict__, "_get_default", raising=False)
+    given = uuid.uuid4()
+    assert remote.UuidKey.objects.create(pk=given).pk == given
+    assert made == []

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from django_rpc.graph.node import KINDS, Method, Source
 from django_rpc.graph.values import RowSet
+from django_rpc.graph.vocabulary import check_model
 from django_rpc.wire import errors
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import WireError
@@ -308,3 +309,11 @@ def test_rows_written_with_spaces_are_read_all_the_same():
     value = RowSet(("a", "b"), [(1, "x")])
     data = encode_response(Response(id="r1", outputs=(value,)))
     assert decode_response(msgspec.json.format(data, indent=2)).outputs == (value,)
+
+
+def test_models_of_any_alphabet_have_names():
+    check_model("shop.Héllo")
+    check_model("shop.Order.Überträge")
+    for wrong in ("shop.Hé llo", "shop.1st", "shop.a-b", "shop.a;b", "shop", "a.b.c.d", "shop.\u0301"):
+        with pytest.raises(ValueError, match="does not name a model"):
+            check_model(wrong)

@@ -123,7 +123,13 @@ def _new(ev: Evaluator, model: type[Model], values: dict[str, Any], node: Save) 
         _refuse_update(node)
         if key is not None:
             _check_parents(ev, model, key)
-    return model(), force, created
+    return _with_defaults(ev, model, values), force, created
+
+
+def _with_defaults(ev: Evaluator, model: type[Model], values: dict[str, Any]) -> Model:
+    """A new instance.  The default of a field that will be set is not made: it may count, or take a number."""
+    writable = ev.policy.exposure(model).writable  # type: ignore[union-attr]
+    return model(**{name: value for name, value in values.items() if value is not None and name in writable})
 
 
 def _check_parents(ev: Evaluator, model: type[Model], key: Any) -> None:
