@@ -68,10 +68,14 @@ class SQLCompiler(_LocalModels, compiler.SQLCompiler):
         return "", ()
 
     def as_sql(self, with_limits: bool = True, with_col_aliases: bool = False) -> tuple[str, tuple[()]]:
-        raise NotSupportedError(
-            f"The query on {_subject(self.query)} has no SQL here: the service writes it. "
-            "Use .explain() to see the service's plan."
-        )
+        """For whoever reads it: nothing of it is sent.  As the default database would write it, where that is local."""
+        local = connections[DEFAULT_DB_ALIAS]
+        if local.vendor in ("rpc", "unknown"):
+            raise NotSupportedError(
+                f"The query on {_subject(self.query)} has no SQL here: the service writes it. "
+                "Use .delayed().explain() to see the service's own, or .explain() to see its plan."
+            )
+        return self.query.get_compiler(connection=local).as_sql(with_limits, with_col_aliases)
 
     def execute_sql(
         self,

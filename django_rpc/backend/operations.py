@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.db import DataError
 from django.db.backends.base.operations import BaseDatabaseOperations
 
 
@@ -53,7 +54,12 @@ class DatabaseOperations(BaseDatabaseOperations):
 
     def adapt_json_value(self, value: Any, encoder: Any) -> Any:
         """Plain JSON data, with what a field's own encoder makes of other types."""
-        return json.loads(json.dumps(value, cls=encoder)) if encoder else value
+        if not encoder:
+            return value
+        try:
+            return json.loads(json.dumps(value, cls=encoder))
+        except json.JSONDecodeError as error:  # as a database would say
+            raise DataError(f"{encoder.__name__} makes no JSON of the value: {error}") from error
 
     def adapt_integerfield_value(self, value: Any, internal_type: str) -> Any:
         return value

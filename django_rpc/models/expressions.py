@@ -12,7 +12,7 @@ from typing import Any
 
 from django.core.exceptions import FieldError
 from django.db import connections, models
-from django.db.models import Q, QuerySet, expressions
+from django.db.models import Q, QuerySet, expressions, sql
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
 from django.db.models.fields.related import ForeignObject
@@ -196,6 +196,11 @@ def _(value: QuerySet) -> Node:
             "its tables are in another database. Fetch its values first: list(queryset)."
         )
     return value.query.nested(value._db)
+
+
+@freeze.register(sql.Query)
+def _(value: sql.Query) -> Node:
+    return freeze(QuerySet(value.model, value))  # type: ignore[no-any-return]
 
 
 @freeze.register(models.Model)

@@ -32,12 +32,13 @@ class MirrorIterable(ModelIterable):
         if not _is_plain(queryset):
             yield from super().__iter__()
             return
-        compiler = queryset.query.get_compiler(using=queryset.db)
+        alias = queryset.db
+        compiler = queryset.query.get_compiler(using=alias)
         results = compiler.execute_sql(chunked_fetch=self.chunked_fetch, chunk_size=self.chunk_size)
         if not compiler.select:
             return
         names = [column.target.attname for column, _, _ in compiler.select]
-        model, alias, new = queryset.model, queryset.db, object.__new__
+        model, new = queryset.model, object.__new__
         for row in compiler.results_iter(results):
             state = ModelState()
             state.adding = False

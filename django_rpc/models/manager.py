@@ -58,9 +58,13 @@ def record_managers(model: Any) -> None:
     for manager in options.local_managers:
         manager.__class__ = rpc_manager_class(type(manager))
     options._expire_cache()
+    default = options.default_manager
     for manager in options.managers:
         if not isinstance(manager, RpcManager):  # of an abstract base that local models may share
             own = copy.copy(manager)
             own.__class__ = rpc_manager_class(type(manager))
             model.add_to_class(manager.name, own)
     options._expire_cache()
+    if default is not None and options.default_manager.name != default.name:  # a copy comes before what is inherited
+        options.default_manager_name = default.name
+        options._expire_cache()

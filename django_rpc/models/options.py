@@ -123,7 +123,7 @@ def through_named(alias: str, label: str) -> Any:
 def options_of(model: Any) -> RpcOptions | None:
     """The options of a mirror or of its automatic through model; None for a local model."""
     options = getattr(model, "_rpc", None)
-    if options is None and getattr(model._meta, "auto_created", False):
+    if options is None and getattr(getattr(model, "_meta", None), "auto_created", False):  # a raw query may have none
         label = through_label(model)
         if label is not None:
             options = RpcOptions(label=label, database=model._meta.auto_created._rpc.database)
@@ -152,8 +152,6 @@ def database_of(model: Any, alias: str | None) -> str:
     assert options is not None
     if alias is None or alias == options.database:
         return options.database
-    if alias not in connections:
-        raise ImproperlyConfigured(f"There is no database {alias!r} in DATABASES.")
     if connections[alias].vendor == "rpc":
         return alias
     if alias == DEFAULT_DB_ALIAS:

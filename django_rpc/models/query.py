@@ -10,12 +10,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from django.core.exceptions import EmptyResultSet
+from django.core.exceptions import EmptyResultSet, ImproperlyConfigured
 from django.db import connections
 from django.db.models import Q, lookups, sql
 from django.db.models.sql.query import EXPLAIN_OPTIONS_PATTERN
 from django.db.models.sql.where import NothingNode
+from django.db.utils import NotSupportedError
 
+from django_rpc.graph.describe import describe
 from django_rpc.graph.moved import moved
 from django_rpc.graph.node import Item, Method, Node, Source, callsite
 from django_rpc.graph.values import Condition, freeze
@@ -64,6 +66,15 @@ class RpcQuery(sql.Query):
         """The alias of the service that this query goes to where nobody says ``using``."""
         return options_of(self.model).database  # type: ignore[union-attr]
 
+    # For whoever prints it
+
+    def __str__(self) -> str:
+        """The SQL as the default database would write it; without a local one, the calls that made this query."""
+        try:
+            return super().__str__()
+        except (NotSupportedError, ImproperlyConfigured):
+            return describe(self.recorded())
+
     # What the compilers and other queries ask
 
     def recorded(self, using: str | None = None) -> Node:
@@ -89,9 +100,10 @@ class RpcQuery(sql.Query):
 
     def is_known_empty(self) -> bool:
         """True when no row can match, as after ``none()`` or ``filter(pk__in=[])``: nothing is sent for it."""
-        if self.combinator:
-            return False
-        return _matches_nothing(self.where)
+        if not self.combinator:
+            return _matches_nothing(self.where)
+        empty = [getattr(query, "is_known_empty", bool)() for query in self.combined_queries]
+        return {"union": all(empty), "intersection": any(empty), "difference": empty[0]}[self.combinator]
 
     @staticmethod
     def wire_alias(name: str) -> str:
@@ -155,6 +167,8 @@ class RpcQuery(sql.Query):
 
         ``Exists()`` asks only whether there are any, as Django's constraints do where they validate an instance.
         """
+        if hasattr(compiler.query, "recorded"):  # for whoever reads it: a query on a mirror is not run like this
+            return super().as_sql(compiler, connection)
         if connection.vendor != "rpc" and _asks_only_whether(self):
             found = self._value(self.database, "exists")
             return f"(SELECT 1{connection.features.bare_select_suffix} WHERE 1 = {int(found)})", ()

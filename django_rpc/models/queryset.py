@@ -127,7 +127,8 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         return clone
 
     def using(self, alias: str | None) -> Any:
-        return super().using(alias if alias is None else database_of(self.model, alias))
+        known = alias is not None and alias in connections  # as ever, an unknown one is an error when it is asked
+        return super().using(database_of(self.model, alias) if known else alias)
 
     def extra(self, select: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Refused, but for the one form in which Django's many-to-many prefetch asks for its through column."""

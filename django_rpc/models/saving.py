@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -79,12 +80,18 @@ def begin_save(
         adding=instance._state.adding,
         force_insert=force_insert,
         force_update=force_update,
-        update_fields=None if names is None else tuple(sorted(names)),
+        update_fields=None if names is None else tuple(sorted(names - _key_names(model))),
         raw=raw,
         where=callsite(),
     )
     saving.node = node
     return Operation(node, saving.finish, saving.tell, saving.pend)
+
+
+@functools.cache
+def _key_names(model: Any) -> frozenset[str]:
+    """What Django names among the loaded fields of a row that is partly loaded, and cannot update: a parent's key."""
+    return frozenset(name for f in model._meta.concrete_fields if f.primary_key for name in (f.name, f.attname))
 
 
 _ABSENT = object()

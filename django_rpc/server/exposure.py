@@ -74,7 +74,8 @@ class Exposure:
             f.attname: f for f in self.opts.concrete_fields if f.attname in self.names or f.attname in self.writable
         }
         self.methods = self._methods()
-        self.choices = tuple(sorted({f.name for f in self.fields} | {self.opts.pk.name}))
+        named = (*self.fields, self.opts.pk)
+        self.choices = tuple(sorted({name for f in named for name in (f.name, getattr(f, "attname", f.name))}))
         self.static_permission = type(rpc).has_permission is ModelRpc.has_permission
         self.plain_rows = (
             type(rpc).get_queryset is ModelRpc.get_queryset

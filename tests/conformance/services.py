@@ -1,14 +1,15 @@
 """The services of a run: the second database of a test is, for a mirror, a second service with the same models.
 
 A test case that says ``databases = {"default", "other"}`` names two databases of its models.  A mirror's rows are at
-services: so in these test cases, and in routers, "default" stands for the service ``rpc``, whose database is
-"default", and "other" for ``rpc_other``, whose database is "other".
+services: so in these test cases, in routers, and where an instance's or a query's ``db`` is compared, "default" stands
+for the service ``rpc``, whose database is "default", and "other" for ``rpc_other``, whose database is "other".
 """
 
 from __future__ import annotations
 
 import ast
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = ["SERVICES", "TwoServices", "local_twins", "own_routers", "second_serv
 
 #: Database of the test suite -> alias of the service that has it.
 SERVICES = {"default": "rpc", "other": "rpc_other"}
+_QUOTED = re.compile(f'"({"|".join(SERVICES)})"')  # in messages
 _ROUTING = {"db_for_read", "db_for_write", "allow_relation", "allow_migrate"}
 
 
@@ -33,8 +35,15 @@ class TwoServices(ast.NodeTransformer):
         self._within = before
         return node
 
+    def visit_Call(self, node: ast.Call) -> Any:
+        before = self._within
+        self._within = before or any(isinstance(item, ast.Attribute) and item.attr == "db" for item in node.args)
+        self.generic_visit(node)
+        self._within = before
+        return node
+
     def visit_Assign(self, node: ast.Assign) -> Any:
-        if _is_databases(node):  # of local models, and of mirrors
+        if self._within and _is_databases(node):  # of local models, and of mirrors
             elements = node.value.elts  # type: ignore[attr-defined]
             node.value.elts = elements + [ast.Constant(alias) for alias in SERVICES.values()]  # type: ignore[attr-defined]
             return node
@@ -47,9 +56,10 @@ class TwoServices(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> Any:
-        if self._within and isinstance(node.value, str) and node.value in SERVICES:
-            return ast.copy_location(ast.Constant(SERVICES[node.value]), node)
-        return node
+        if not self._within or not isinstance(node.value, str):
+            return node
+        value = SERVICES.get(node.value) or _QUOTED.sub(lambda found: f'"{SERVICES[found[1]]}"', node.value)
+        return ast.copy_location(ast.Constant(value), node)
 
     def visit_Name(self, node: ast.Name) -> Any:
         if self._within and node.id == "DEFAULT_DB_ALIAS" and isinstance(node.ctx, ast.Load):
@@ -58,9 +68,9 @@ class TwoServices(ast.NodeTransformer):
 
 
 def _names_two(node: ast.ClassDef) -> bool:
-    return any(
-        _is_databases(item) or (isinstance(item, ast.FunctionDef) and item.name in _ROUTING) for item in node.body
-    )
+    routes = any(isinstance(item, ast.FunctionDef) and item.name in _ROUTING for item in node.body)
+    reads = any(isinstance(item, ast.Attribute) and item.attr == "objects" for item in ast.walk(node))
+    return routes or (reads and any(_is_databases(item) for item in node.body))
 
 
 def _is_databases(node: ast.AST) -> bool:

@@ -166,13 +166,22 @@ def _assign(
             continue
         if creating or value != before or hasattr(value, "resolve_expression"):
             check_target(ev, field, value)
-        setattr(instance, attname, value)
+        _set(instance, field, value, values)
         held[attname] = value
     return held
 
 
 def _read_only(exposure: Exposure, field: Any) -> PermissionDenied:
     return PermissionDenied(f"{exposure.label}.{field.name} is read-only.")
+
+
+def _set(instance: Model, field: Any, value: Any, values: dict[str, Any]) -> None:
+    """An image whose width and height come with it is not read for them, as it is not where a row is loaded."""
+    measured = [name for name in (getattr(field, "width_field", None), getattr(field, "height_field", None)) if name]
+    if measured and all(name in values for name in measured):
+        instance.__dict__[field.attname] = value
+    else:
+        setattr(instance, field.attname, value)
 
 
 def _is_empty(field: Any, value: Any) -> bool:
