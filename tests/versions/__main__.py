@@ -1,7 +1,8 @@
 """``python -m tests.versions [--write] [--kinds rooms mirrors example] [PAIR...]``: run, and say what came.
 
 A pair is ``5.2:4.2``: a client on Django 5.2, a service on 4.2; a single series, ``4.2``, its rooms alone.  Without
-one, all pairs of 5.2 with another series, and all rooms.  Further words after ``--`` go to pytest.
+one, all pairs of 5.2 with another series, and all rooms.  Further words after ``--`` go to pytest.  The page has what
+was run last of each.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 
 from tests.versions import report
 from tests.versions.environments import ROOT, SERIES, EnvironmentUnavailable, environment
+from tests.versions.kept import keep, kept
 from tests.versions.runs import KINDS, Result
 
 __all__ = ["main"]
@@ -48,11 +50,12 @@ def main() -> int:
         for kind in options.kinds:
             if (kind == "rooms") == (client == server):
                 results.append(KINDS[kind](*ends, *for_pytest))
-                print(report.line(results[-1]), file=sys.stderr, flush=True)
-    print(report.as_text(results))
+                print(report.as_text(results[-1]), flush=True)
+                if not for_pytest:
+                    keep(results[-1])
     if options.write:
         path = ROOT / "docs" / "reference" / "versions.md"
-        path.write_text(report.as_markdown(results, missing))
+        path.write_text(report.as_markdown(kept(), missing))
         print(f"Written: {path.relative_to(ROOT)}")
     return 1 if any(result.failed for result in results) else 0
 

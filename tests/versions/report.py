@@ -47,11 +47,9 @@ def line(result: Result) -> str:
     return f"{result.kind}: {where}: {_counts(result)} in {result.seconds:.0f} s"
 
 
-def as_text(results: list[Result]) -> str:
-    """All runs, with the names of what failed."""
-    return "\n".join(
-        text for result in results for text in (line(result), *(f"    FAILED {name}" for name in result.failed))
-    )
+def as_text(result: Result) -> str:
+    """The line, and the names of what failed."""
+    return "\n".join([line(result), *(f"    FAILED {name}" for name in result.failed)])
 
 
 def as_markdown(results: list[Result], missing: dict[str, str]) -> str:
