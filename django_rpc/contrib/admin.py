@@ -1,7 +1,8 @@
 """The admin's change list in one message.
 
 Mirrors work in a plain ``ModelAdmin``, whose change list asks as often as it does of a local database: for the
-number of rows that match, of all rows, and for the rows of the page.  With this class all three go together:
+number of rows that match, of all rows, for the rows of the page, and twice for its ``date_hierarchy``.  With this class
+all go together:
 
 >>> @admin.register(Order)                                # doctest: +SKIP
 ... class OrderAdmin(RpcModelAdmin):
@@ -19,11 +20,13 @@ from django.core.exceptions import FieldDoesNotExist
 from django.core.paginator import InvalidPage
 from django.db import connections
 
+from django_rpc.contrib.date_hierarchy import DateQuestions
+
 __all__ = ["RpcChangeList", "RpcModelAdmin"]
 
 
 class RpcChangeList(ChangeList):
-    """A ChangeList that asks for its counts and its page at once."""
+    """A ChangeList that asks for its counts, its page and its dates at once."""
 
     def apply_select_related(self, queryset: Any) -> Any:
         """Also nullable foreign keys of ``list_display``, each of which would be one message a row."""
@@ -45,8 +48,12 @@ class RpcChangeList(ChangeList):
         size = self.list_max_show_all if self.show_all else self.list_per_page
         start = 0 if self.show_all else max(self.page_num - 1, 0) * size
         page = self.queryset._clone()[start : start + size]
-        asked = [page, self.queryset.delayed().count(), *([self.root_queryset.delayed().count()] if all_rows else [])]
-        page, count, *full = connections[self.queryset.db].cursor().gather(*asked)
+        counts = [self.queryset.delayed().count(), *([self.root_queryset.delayed().count()] if all_rows else [])]
+        dates = DateQuestions(self)
+        asked = [page, *counts, *dates.of(self.queryset)]
+        page, *answers = connections[self.queryset.db].cursor().gather(*asked)
+        count, *full = answers[: len(counts)]
+        self.queryset = dates.knowing(self.queryset, answers[len(counts) :])
         if self.show_all and count > self.list_max_show_all:  # "show all" of too many is the first page
             page = page[: self.list_per_page]
         paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)

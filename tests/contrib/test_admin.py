@@ -352,3 +352,65 @@ def test_list_select_related_is_heeded(change_list, messages):
         page = change_list(shop.Line, RpcModelAdmin, **attributes)
     assert page.context_data["cl"].result_list[0].product.sku
     assert len(sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "statements"),
+    [
+        ("", 5),
+        ("?created__year=2024", 4),
+        ("?created__year=2024&created__month=3", 4),
+        ("?created__year=2024&created__month=3&created__day=4", 3),
+        ("?created__gte=2024-02-01&created__lt=2024-12-01", 5),  # one year: its months
+        ("?q=nobody", 5),
+    ],
+)
+def test_the_date_hierarchy_comes_with_the_page(change_list, messages, query, statements):
+    more = {"search_fields": ["customer__name"], "date_hierarchy": "created"}
+    with messages() as sent:
+        page = change_list(shop.Order, RpcModelAdmin, query, **COLUMNS, **more).content.decode()
+    assert len(sent) == 1
+    assert len(sent.captured_queries[0]["statements"]) == statements
+    djangos = change_list(shop.Order, admin.ModelAdmin, query, **COLUMNS, **more).content.decode()
+    assert re.sub(r'value="\w{64}"', "", page) == re.sub(r'value="\w{64}"', "", djangos)
+
+
+def test_the_date_hierarchy_by_a_date(change_list, messages):
+    more = {"list_display": ["name"], "date_hierarchy": "joined"}
+    with messages() as sent:
+        page = change_list(shop.Customer, RpcModelAdmin, **more).content.decode()
+    assert len(sent) == 1
+    djangos = change_list(shop.Customer, admin.ModelAdmin, **more).content.decode()
+    assert re.sub(r'value="\w{64}"', "", page) == re.sub(r'value="\w{64}"', "", djangos)
+
+
+def test_a_list_of_one_month_asks_for_its_days(change_list, messages):
+    """Only the answer tells that there is one month: a second message, as Django's third."""
+    with messages() as sent:
+        page = change_list(
+            shop.Order,
+            RpcModelAdmin,
+            "?created__gte=2024-03-01&created__lt=2024-04-01",
+            **COLUMNS,
+            date_hierarchy="created",
+        )
+    assert "created__day=" in page.content.decode()
+    assert len(sent) == 2
+
+
+def test_each_filter_of_a_relation_asks_for_its_rows(change_list, messages):
+    """Django makes the filters before it looks at the rows: one message each."""
+    with messages() as sent:
+        change_list(shop.Product, RpcModelAdmin, list_display=["sku", "category"], list_filter=["category", "tags"])
+    assert len(sent) == 3
+    with messages() as sent:
+        change_list(shop.Order, RpcModelAdmin, **COLUMNS, list_filter=["status", "customer__tier"])
+    assert len(sent) == 1
+
+
+def test_counts_beside_the_filters_are_one_message_a_filter(change_list, messages):
+    with messages() as sent:
+        change_list(
+            shop.Order, RpcModelAdmin, "?_facets=True", **COLUMNS, list_filter=["status", "customer__tier", "created"]
+        )
+    assert len(sent) == 1 + 3

@@ -1,4 +1,4 @@
-"""What came of runs, kept in the cache beside the environments: a run of one pair changes that pair's row of the page."""
+"""What came of runs, kept in the cache: a run of one pair changes the row of that pair on the page."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
+import django
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import DatabaseError, NotSupportedError, connections, router
 from django.db.models import Model
@@ -103,6 +104,8 @@ def _refuse_update(node: Save) -> None:
 
 def _forced(ev: Evaluator, node: Save) -> Any:
     if isinstance(node.force_insert, tuple):
+        if django.VERSION < (5, 0):  # which would take it for True
+            raise ValueError("force_insert with classes is not of this service's release of Django.")
         return tuple([ev.policy.model(label) for label in node.force_insert])
     return node.force_insert
 
