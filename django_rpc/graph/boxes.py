@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -40,7 +40,7 @@ def boxes_of(
     draft: Draft,
     collapse: bool = True,
     apart: Collection[Node] = (),
-    outside: Collection[Node] = (),
+    outside: Mapping[Node, str] | None = None,
     service: str | None = None,
     many: int = MANY,
 ) -> tuple[list[Box], dict[tuple[int, int], str]]:
@@ -48,10 +48,10 @@ def boxes_of(
 
     With ``collapse``, a step joins the box of what it is called on, where nothing else uses that.  A write ends its
     box, since what comes after it happens after it.  The nodes ``apart`` have a box of their own each.
-    In a part of a graph, all of which is at one ``service``, so have the values from ``outside``.  With more boxes than
-    ``many``, those that are alike are drawn once.
+    In a part of a graph, all of which is at one ``service``, so have the values from ``outside``, each with the place
+    that it comes from.  With more boxes than ``many``, those that are alike are drawn once.
     """
-    apart = set(apart)
+    apart, outside = set(apart), outside or {}
     single = apart.union(outside)
     users: dict[Node, set[Node]] = {}
     for node in draft.nodes:
@@ -77,7 +77,10 @@ def boxes_of(
         else:
             box_of[node] = Box(len(boxes), [before, node] if before in said else [node])
             boxes.append(box_of[node])
-    known = homes(draft.nodes) if service is None else dict.fromkeys(draft.nodes, frozenset([service]))
+    if service is None:
+        known = homes(draft.nodes)
+    else:
+        known = {node: frozenset([outside.get(node, service)]) for node in draft.nodes}
     for box in boxes:
         _dress(box, outputs, known)
     edges: dict[tuple[int, int], str] = {}

@@ -146,7 +146,8 @@ class _Part:
         self.prefix = f"s{number}b"
         given = {one.node: (one.stage, one.place) for one in stage.given}
         draft = Draft((*given, *stage.nodes), tuple([stage.nodes[index] for index in stage.outputs]))
-        boxes, self.edges = boxes_of(draft, collapse=collapse, outside=given, service=stage.service or "", many=many)
+        outside = {node: f"stage {giver}" for node, (giver, _) in given.items()}
+        boxes, self.edges = boxes_of(draft, collapse=collapse, outside=outside, service=stage.service or "", many=many)
         for box in boxes:
             box.output = False  # of the stage; the plan has others
         self.box_of = box_of_node(boxes)

@@ -199,6 +199,15 @@ def to_plan_dot(d, **options):
     return d.visualize(None, format="dot", plan=True, **options).data.decode()
 
 
+def test_values_of_two_stages_are_never_one_way(orders, products):
+    """In a large plan what comes from each stage is drawn once: and from each."""
+    sums = [orders.filter(pk=n).count() + products.filter(pk=n).count() for n in range(40)]
+    drawn = to_plan_dot(delayed(max)(sums))
+    assert "… and 39 more like this" in drawn
+    for stage in (0, 1):
+        assert re.search(rf"s{stage}b\d+ -> s2b\d+", drawn), stage
+
+
 def test_a_plan_is_drawn_whatever_its_size(orders, products, tmp_path):
     parts = [
         products.filter(sku__in=orders.filter(n=half(orders.filter(n=i).count())).values("sku")) for i in range(50)
