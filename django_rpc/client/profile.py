@@ -14,7 +14,7 @@ from django_rpc.graph.describe import describe
 from django_rpc.graph.dot_plan import plan_to_dot
 from django_rpc.graph.errors import MissingExtra
 from django_rpc.graph.node import Node
-from django_rpc.graph.plan import Plan
+from django_rpc.graph.plan import Plan, Ways
 from django_rpc.graph.render import render
 from django_rpc.graph.runner import Asking, Output, Runner
 from django_rpc.graph.visualize import draw
@@ -56,6 +56,8 @@ class Profile:
     plan: Plan
     nodes: tuple[NodeCost, ...]
     messages: dict[int, float] = field(default_factory=dict)
+    #: How values went from stage to stage.
+    ways: Ways | None = None
 
     @property
     def statements(self) -> int:
@@ -79,21 +81,25 @@ class Profile:
 
     def visualize(self, filename: str | None = None, format: str | None = None, **options: Any) -> Any:
         """Draws the plan with the costs of each box, as ``d.visualize(plan=True)`` does."""
-        return draw(plan_to_dot(self.plan, notes=self._notes(), title=self._title(), **options), filename, format)
+        return draw(plan_to_dot(self.plan, **self._drawn(), **options), filename, format)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         page = f"<pre>{html.escape(self.table())}</pre>"
         try:
-            drawn = render(plan_to_dot(self.plan, notes=self._notes(), title=self._title()), "svg", seconds=_SECONDS)
+            drawn = render(plan_to_dot(self.plan, **self._drawn()), "svg", seconds=_SECONDS)
         except (MissingExtra, ValueError):  # the table says it all
             drawn = b""
         picture = drawn.decode()
         return {"text/plain": self.table(), "text/html": page + picture[max(picture.find("<svg"), 0) :]}
 
+    def _drawn(self) -> dict[str, Any]:
+        return {"notes": self._notes(), "title": self._title(), "ways": self.ways}
+
     def _title(self) -> str:
         trips, sql = len(self.messages), self.statements
+        handed = self.ways is not None and "" in self.ways.reasons.values()  # then several are under way as one
         return (
-            f"{self.seconds * 1000:.1f} ms, {trips} round trip{'' if trips == 1 else 's'} "
+            f"{self.seconds * 1000:.1f} ms, {trips} {'message' if handed else 'round trip'}{'' if trips == 1 else 's'} "
             f"({sum(self.messages.values()) * 1000:.1f} ms), {sql} SQL statement{'' if sql == 1 else 's'}"
         )
 
@@ -167,4 +173,5 @@ def profile(
     run.execute()
     seconds = time.perf_counter() - started
     nodes = [cost for number in sorted(notes.costs) for cost in notes.costs[number]]
-    return Profile(finished(outputs, run.values())[0], seconds, run.plan, tuple(nodes), notes.messages)
+    value = finished(outputs, run.values())[0]
+    return Profile(value, seconds, run.plan, tuple(nodes), notes.messages, run.hand_overs.ways())

@@ -192,6 +192,16 @@ def test_the_plan_says_what_is_handed_over(services):
     assert (drawn.count("handed over, "), drawn.count('label=" message ')) == (2, 2), drawn
 
 
+def test_a_profile_tells_what_was_handed_over(services):
+    a, b = services["a"].objects("Customer"), services["b"].objects("Customer")
+    profile = b.filter(email__in=emails(a)).count().profile()
+    assert profile.result == 2000
+    assert ", 2 messages (" in str(profile)
+    assert {cost.service for cost in profile.nodes if cost.statements} == {"a", "b"}
+    drawn = profile.visualize(None, format="dot").data.decode()
+    assert drawn.count("handed over, ") == 1
+
+
 def test_awaited_and_submitted(services, proxy):
     a, b = services["a"].objects("Customer"), services["b"].objects("Customer")
     feeding = b.filter(email__in=emails(a)).count()
