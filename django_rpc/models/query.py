@@ -7,7 +7,6 @@ set the node (`queryset`); what Django does to a Query without a public method i
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, ImproperlyConfigured
@@ -33,12 +32,6 @@ IntegerFieldOverflow = getattr(lookups, "IntegerFieldOverflow", type(None))  # s
 _NO_OPTIONS: dict[str, Any] = {}
 
 
-@functools.lru_cache(maxsize=1024)
-def _source(label: str, database: str, model: Any, where: tuple[str, int]) -> Source:
-    """The rows of ``model``: one node for each line that asks for them, however often a loop comes there."""
-    return Source(label, database, model, where=where)
-
-
 class RpcQuery(sql.Query):
     """A query on a mirror.
 
@@ -54,7 +47,7 @@ class RpcQuery(sql.Query):
         super().__init__(model, alias_cols)
         options = options_of(model) if model is not None else None
         if options is not None:
-            self.node = _source(options.label, options.database, model, callsite())
+            self.node = Source(options.label, options.database, model, where=callsite())
 
     @property
     def has_rows(self) -> bool:

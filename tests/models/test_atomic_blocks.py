@@ -237,3 +237,16 @@ def test_on_commit(local, remote, shop_data):
     assert ran == [tag.pk]
     connection = connections["rpc"]
     assert (connection.in_atomic_block, connection.get_autocommit()) == (False, True)
+
+
+def test_the_same_code_under_a_key_is_the_same_request(local, remote, shop_data):
+    """Whatever this process has built before: a node that is kept from the first time would come earlier."""
+
+    def work():
+        with django_rpc.once("the-same"), django_rpc.atomic("rpc"):
+            tag = remote.Tag.objects.create(name="once")
+            remote.Customer.objects.filter(pk=1).update(credit=5)
+        return tag.pk
+
+    assert work() == work()
+    assert local.Tag.objects.filter(name="once").count() == 1
