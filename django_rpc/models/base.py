@@ -12,6 +12,7 @@ from django.db.models.base import ModelBase
 from django.db.models.fields.related_descriptors import ManyToManyDescriptor
 
 from django_rpc.backend.configure import configure_databases
+from django_rpc.models.cascades import cascade_from_local
 from django_rpc.models.deleting import delete_instance
 from django_rpc.models.manager import RpcManager, record_managers
 from django_rpc.models.options import RpcOptions, chosen_database, register
@@ -48,6 +49,7 @@ class RpcModelBase(ModelBase):
     def add_to_class(cls, name: str, value: Any) -> None:
         if isinstance(value, models.ForeignKey | models.ManyToManyField) and not cls._meta.abstract:
             _name_as_there(cls, value)
+            cascade_from_local(cls, value)
         super().add_to_class(name, value)
 
     def __setattr__(cls, name: str, value: Any) -> None:

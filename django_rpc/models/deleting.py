@@ -14,6 +14,7 @@ from django_rpc.client.unit import Operation
 from django_rpc.graph.elements import Cond
 from django_rpc.graph.node import Literal, Method, Node, Source, callsite
 from django_rpc.graph.values import freeze
+from django_rpc.models.cascades import LocalPart
 from django_rpc.models.instances import deleted_labels
 from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import stored_value
@@ -30,6 +31,8 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
     origin = type(instance)
     options = options_of(origin._meta.concrete_model)
     assert options is not None
+    local = LocalPart(origin)
+    local.collect([instance], instance)
     _tell(signals.pre_delete, instance, using)
     key = freeze(stored_value(origin._meta.pk, instance.pk, connections[using]))
     rows = Source(options.label, using)
@@ -37,7 +40,7 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
     kwargs = {"keep_parents": True} if keep_parents else {}
     node = Method(found, "delete", (), kwargs, where=callsite())
     gone = (0, {options.label: 0})  # before us: Django deletes no row, too
-    finish = functools.partial(deleted_labels, using)
+    finish = functools.partial(_finished, using, local)
     told = functools.partial(_deleted, instance, instance.pk, using)
     pend = functools.partial(_pend, instance)
     collected = collect(using, Operation(_if_there(rows, key, node, gone), finish, told, pend))
@@ -50,6 +53,10 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
     _tell(signals.post_delete, instance, using)
     setattr(instance, instance._meta.pk.attname, None)
     return finish(deleted)
+
+
+def _finished(using: str, local: LocalPart, answer: Any) -> tuple[int, dict[str, int]]:
+    return local.delete(deleted_labels(using, answer))
 
 
 def _if_there(rows: Source, key: Any, node: Method, gone: Any) -> Node:

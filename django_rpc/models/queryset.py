@@ -26,6 +26,7 @@ from django_rpc.graph.values import freeze
 from django_rpc.models import prefetch
 from django_rpc.models.asynchronous import AsyncMethods
 from django_rpc.models.bulk import BulkMethods
+from django_rpc.models.cascades import LocalPart
 from django_rpc.models.expressions import localise, prepared_value, settle
 from django_rpc.models.instances import as_model, deleted_labels, found_or_made
 from django_rpc.models.iterable import MirrorIterable
@@ -248,7 +249,9 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
             return 0, {}
         # As Django's collector does, instances are fetched where somebody listens for their deletion.
         heard = any(signal.has_listeners(self.model) for signal in (pre_delete, post_delete))
-        instances = list(self._chain()) if heard else []
+        local = LocalPart(self.model)
+        instances = list(self._chain()) if heard or local else []
+        local.collect(instances, self)
         for instance in instances:
             pre_delete.send(sender=self.model, instance=instance, using=self.db, origin=self)
 
@@ -256,7 +259,8 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
             for instance in instances:
                 post_delete.send(sender=self.model, instance=instance, using=self.db, origin=self)
 
-        return self._write("delete", (), {}, functools.partial(deleted_labels, self.db), tell)
+        alias = self.db
+        return self._write("delete", (), {}, lambda answer: local.delete(deleted_labels(alias, answer)), tell)
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
