@@ -29,14 +29,17 @@ class RpcRouter:
         return _choose(router.db_for_write, model, hints)
 
     def allow_relation(self, obj1: Any, obj2: Any, **hints: Any) -> bool | None:
-        """Two mirrors may be related if one service has both of their rows.
+        """Two mirrors of one service may be related if it has both of their rows.
 
-        A mirror with a foreign key to a local model keeps the local row's key; no query joins the two.
+        A mirror with a foreign key to a local model, or to a mirror of another service, keeps the other row's key; no
+        query joins the two.
         """
         one, two = options_of(type(obj1)), options_of(type(obj2))
         if one is None and two is None:
             return None
-        return one is None or two is None or _place(obj1, one) == _place(obj2, two)
+        if one is None or two is None or one.database != two.database:
+            return True
+        return _place(obj1, one) == _place(obj2, two)
 
     def allow_migrate(self, db: str, app_label: str, model_name: str | None = None, **hints: Any) -> bool | None:
         """On a service's alias only its mirrors exist (for ``dumpdata``), and these exist nowhere else."""

@@ -14,6 +14,7 @@ __all__ = [
     "chosen_database",
     "database_of",
     "is_at",
+    "leads_away",
     "mirror_for",
     "options_of",
     "register",
@@ -129,6 +130,13 @@ def options_of(model: Any) -> RpcOptions | None:
             options = RpcOptions(label=label, database=model._meta.auto_created._rpc.database)
             model._rpc = options
     return options
+
+
+def leads_away(field: Any) -> bool:
+    """Whether a foreign key of a mirror leads to rows that are not at its service: of a local model, or of another
+    service.  What it holds is a value there, and no relation."""
+    own, other = options_of(field.model), options_of(field.remote_field.model)
+    return own is not None and (other is None or own.database != other.database)
 
 
 def chosen_database(model: Any, alias: str | None, choose: Any, hints: dict[str, Any]) -> str:

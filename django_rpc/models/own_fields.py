@@ -13,13 +13,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections
 from django.db.models import JSONField, Model, Q, QuerySet
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
 
 from django_rpc.models.content_types import is_content_type, local_key, sent_key
-from django_rpc.models.options import options_of
+from django_rpc.models.options import leads_away, options_of
 
 __all__ = ["has_own_fields", "loaded_value", "loader", "note_own_fields", "prepared_lookups", "stored_value"]
 
@@ -41,7 +42,7 @@ def _overrides(cls: type[Field], name: str) -> bool:
 def note_own_fields(model: Any) -> None:
     """Remember that there is a field whose values are not what is sent; called for each mirror.
 
-    A foreign key to a local model is one: an instance of that model is sent as its key.
+    A foreign key that leads away from the service is one: an instance of the other model is sent as its key.
     """
     _known.update(str(f) for f in model._meta.local_fields if _prepares(f))
     _unsettled.extend(f for f in model._meta.local_fields if f.is_relation)
@@ -50,7 +51,7 @@ def note_own_fields(model: Any) -> None:
 def has_own_fields() -> bool:
     while _unsettled and not isinstance(_unsettled[-1].remote_field.model, str):
         field = _unsettled.pop()
-        if options_of(field.remote_field.model) is None:
+        if leads_away(field):
             _known.add(str(field))
     return bool(_known)
 
@@ -90,7 +91,7 @@ def prepared_lookups(query: Any, condition: Q) -> Q:
             children.append(prepared_lookups(query, child))
         elif isinstance(child, tuple):
             pair = _prepared(query, *child)
-            children.append(child if pair[1] is child[1] else pair)
+            children.append(child if pair[1] is child[1] and pair[0] == child[0] else pair)
         else:
             children.append(child)
     if all(one is other for one, other in zip(children, condition.children, strict=True)):
@@ -105,6 +106,7 @@ def _prepared(query: Any, path: str, value: Any) -> tuple[str, Any]:
     if found is None:
         return path, value
     field, lookup = found
+    path = _without_others(query, path)
     if is_content_type(field) and not field.is_relation and "__" in path:  # of its key we only have a name
         path = re.sub(rf"__(pk|{field.name})(__|$)", r"\2", path)
     return path, _prepared_value(field, lookup, value, connections[options_of(query.model).database])
@@ -112,8 +114,8 @@ def _prepared(query: Any, path: str, value: Any) -> tuple[str, Any]:
 
 def _prepared_value(field: Field, lookup: str, value: Any, connection: Any) -> Any:
     if field.is_relation and lookup == "in" and not _is_expression(value):
-        value = [_key_of_local(field, item) for item in value]
-    value = _key_of_local(field, value)
+        value = [_key_of_other(field, item) for item in value]
+    value = _key_of_other(field, value)
     if is_content_type(field) and lookup in ("exact", "in") and not _is_expression(value):
         return [sent_key(item) for item in value] if lookup == "in" else sent_key(value)
     if _is_expression(value):
@@ -125,11 +127,50 @@ def _prepared_value(field: Field, lookup: str, value: Any, connection: Any) -> A
     return value
 
 
-def _key_of_local(field: Any, value: Any) -> Any:
-    """An instance of a local model, where the foreign key ``field`` leads to it, as what the key holds."""
-    if field.is_relation and isinstance(value, field.remote_field.model) and options_of(type(value)) is None:
+def _key_of_other(field: Any, value: Any) -> Any:
+    """An instance that is not at the service, where the foreign key ``field`` leads to it, as what the key holds."""
+    if field.is_relation and field.many_to_one and leads_away(field) and isinstance(value, field.remote_field.model):
         return getattr(value, field.target_field.attname)
     return value
+
+
+def _without_others(query: Any, path: str) -> str:
+    """``path`` with the column of a foreign key in the place of the key, where this leads away from the service.
+
+    Raises FieldError for a path that goes on from there: nothing can join what two databases have.
+    """
+    names, options = path.split("__"), query.get_meta()
+    for place, name in enumerate(names):
+        try:
+            field = options.get_field(name)
+        except FieldDoesNotExist:
+            return path
+        if not field.is_relation or not field.related_model:
+            return path
+        if field.many_to_one and not is_content_type(field) and leads_away(field):
+            rest = names[place + 1 :]
+            if rest and rest[0] in ("pk", field.target_field.name, field.target_field.attname):
+                rest = rest[1:]
+            if _has(field, rest):
+                raise FieldError(_cannot_join(field, rest[0]))
+            return "__".join([*names[:place], field.attname, *rest])
+        options = field.related_model._meta
+    return path
+
+
+def _has(field: Any, names: list[str]) -> bool:
+    return bool(names) and any(names[0] == one.name for one in field.remote_field.model._meta.get_fields())
+
+
+def _cannot_join(field: Any, name: str) -> str:
+    other = field.remote_field.model
+    options = options_of(other)
+    where = "a local table" if options is None else f"at the service {options.database!r}"
+    return (
+        f"{field.model.__name__}.{field.name} leads to {other.__name__}, which is {where}: no query joins the two. "
+        f"Look up its rows: {field.name}__in={other.__name__}.objects.filter({name}=...)"
+        + ("." if options is not None else ", as a list of their keys.")
+    )
 
 
 def stored_value(field: Field, value: Any, connection: Any) -> Any:

@@ -24,7 +24,7 @@ from django_rpc.backend.compiler import column_names
 from django_rpc.graph.delayed import Output
 from django_rpc.graph.node import Column, Literal, Method, Rows, callsite
 from django_rpc.graph.values import RowSet
-from django_rpc.models.options import options_of
+from django_rpc.models.options import leads_away, options_of
 from django_rpc.models.query import hidden_path
 from django_rpc.models.registry import registry
 
@@ -247,7 +247,8 @@ def _relation(model: Any, name: str) -> tuple[str, str, Any, dict[str, str] | No
         return None
     if len(fk.foreign_related_fields) != 1:
         return None
-    return fk.foreign_related_fields[0].attname, f"{fk.name}__in", fk.model, None
+    name = fk.attname if leads_away(fk) else fk.name
+    return fk.foreign_related_fields[0].attname, f"{name}__in", fk.model, None
 
 
 def _many_to_many(descriptor: Any) -> tuple[str, str, Any, dict[str, str] | None] | None:

@@ -273,6 +273,67 @@ def test_the_rows_of_another_service_by_using(aliases):
         made.delete()
 
 
+@pytest.fixture(scope="module")
+def cards():
+    """Mirrors of two services, one with a foreign key to the other."""
+    from django.db import models
+
+    from django_rpc.models import RpcModel
+
+    class Person(RpcModel):
+        class Rpc:
+            app_label, name, database = "shop", "Customer", "crm"
+
+        class Meta:
+            app_label = "cards"
+
+        name = models.CharField(max_length=100)
+        city = models.CharField(max_length=100)
+
+    class Card(RpcModel):
+        class Rpc:
+            app_label, name, database = "shop", "Order", "sales"
+
+        class Meta:
+            app_label = "cards"
+
+        number = models.CharField(max_length=32)
+        customer = models.ForeignKey(Person, models.DO_NOTHING, db_constraint=False, related_name="cards")
+
+    return Person, Card
+
+
+def test_a_foreign_key_to_a_mirror_of_another_service(aliases, cards):
+    """What it holds is a key: no query joins the two, and all that needs none works."""
+    from django.core.exceptions import FieldError
+
+    people, all_cards = (model.objects for model in cards)
+    person = people.get(pk=7)
+    made = all_cards.create(number="of another", customer=person)
+    try:
+        assert all_cards.get(number="of another").customer == person
+        assert person.cards.get(number="of another") == made
+        for found in (
+            all_cards.filter(customer=person),
+            all_cards.filter(customer__in=[person]),
+            all_cards.filter(customer__pk=7),
+            all_cards.filter(customer__in=people.filter(pk=7)),
+            all_cards.exclude(customer__in=people.exclude(pk=7).values("pk")),
+        ):
+            assert found.filter(number="of another").count() == 1
+        feeding = all_cards.filter(customer__in=people.filter(city=person.city)).delayed().count()
+        assert feeding.explain(ask=False).startswith("1 round trip, 2 messages, ")
+        assert feeding.compute() > 0
+        (loaded,) = people.filter(pk=7).prefetch_related("cards")
+        assert made in list(loaded.cards.all())
+        (loaded,) = all_cards.filter(number="of another").prefetch_related("customer")
+        assert loaded.customer == person
+        with pytest.raises(FieldError, match=r"no query joins the two. Look up its rows: customer__in=Person.objects"):
+            all_cards.filter(customer__city="x")
+    finally:
+        made.delete()
+
+
 # What goes wrong
 
 
