@@ -40,7 +40,6 @@ HAS_DB_DEFAULT = django.VERSION >= (5, 0)
 _LENGTHS = {
     "EmailField": 254,
     "FileField": 100,
-    "FilePathField": 100,
     "ImageField": 100,
     "SlugField": 50,
     "URLField": 200,
@@ -146,9 +145,9 @@ def _column(described: FieldSchema) -> Call:
     call = Call(described.type or "TextField", _verbose(described), {})
     if described.type is None:
         call.remark = "This field type is a guess."
-    if described.type == "FilePathField":
-        call.kwargs["path"] = ""  # the folder is the service's
     length = described.max_length
+    if described.type == "FilePathField":  # whose forms list the files of a folder, which is the service's
+        call = Call("CharField", call.args, {}, "A FilePathField there.")
     if length is not None and call.name in _WITH_LENGTH and length != _LENGTHS.get(call.name):
         call.kwargs["max_length"] = length
     for name in _OWN_OPTIONS.get(call.name, ()):
@@ -220,8 +219,9 @@ def _common(described: FieldSchema) -> dict[str, Any]:
         if getattr(described, name):
             found[name] = True
     automatic = described.auto_now or described.auto_now_add
-    if (not described.editable or described.readonly) and not automatic:
-        found["editable"] = False
+    editable = described.editable and not described.readonly
+    if editable == (described.type == "BinaryField") and not automatic:  # where it is not what the class has by itself
+        found["editable"] = editable
     if described.help_text:
         found["help_text"] = described.help_text
     return found
