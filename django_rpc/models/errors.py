@@ -23,7 +23,6 @@ _PLAIN: dict[str, type[Exception]] = {
     "PermissionDenied": exceptions.PermissionDenied,
     "SuspiciousOperation": exceptions.SuspiciousOperation,
     "EmptyResultSet": exceptions.EmptyResultSet,
-    "SynchronousOnlyOperation": exceptions.SynchronousOnlyOperation,
     "BadRequestError": exceptions.BadRequest,
     "IntegrityError": IntegrityError,
     "DataError": utils.DataError,

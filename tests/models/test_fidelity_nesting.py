@@ -8,7 +8,7 @@ import uuid
 import django
 import pytest
 from django.contrib.auth.models import User
-from django.core.exceptions import FieldError
+from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import IntegrityError, NotSupportedError, models, transaction
 from django.db.models import Count, Exists, F, OuterRef, Subquery, Sum, Value, Window
 from django.utils.functional import SimpleLazyObject
@@ -176,3 +176,15 @@ def test_a_default_of_a_field_that_is_sent_is_not_made_at_the_service(local, rem
     given = uuid.uuid4()
     assert remote.UuidKey.objects.create(pk=given).pk == given
     assert made == []
+
+
+def test_fields_of_a_filtered_relation_may_be_deferred(remote, shop_data):
+    paid = models.FilteredRelation("profile", condition=models.Q(profile__bio__isnull=False))
+    query = remote.Customer.objects.annotate(described=paid).filter(described__isnull=False).select_related("described")
+    first = query.defer("described__bio").order_by("pk").first()
+    assert first.described.get_deferred_fields() == {"bio"}
+    assert first.described.bio == remote.Profile.objects.get(customer=first).bio
+    owners = remote.Profile.objects.annotate(owner=models.FilteredRelation("customer", condition=models.Q(pk__gt=0)))
+    for hidden in ("owner__secret_note", "owner__nothing"):  # refused alike
+        with pytest.raises(FieldDoesNotExist, match="Customer has no field named"):
+            owners.delayed().defer(hidden).first().compute()

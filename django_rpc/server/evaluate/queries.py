@@ -72,8 +72,13 @@ def _names(name: str) -> Visitor:
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
         for path in args:
-            if path is not None and path not in queryset.query.annotations:
-                ev.policy.check_path(queryset.model, path, Use.READ)
+            if path is None or path in queryset.query.annotations:
+                continue
+            head, sign, rest = path.partition("__")
+            filtered = queryset.query._filtered_relations.get(head)
+            if filtered is not None:  # the same names as of the relation that it filters
+                path = filtered.relation_name + sign + rest
+            ev.policy.check_path(queryset.model, path, Use.READ)
         return getattr(queryset, name)(*args, **kwargs)
 
     return method
