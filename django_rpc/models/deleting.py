@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import connections
-from django.db.models import signals
 
 from django_rpc.client.collected import Collected
 from django_rpc.client.unit import Operation
@@ -15,6 +14,7 @@ from django_rpc.graph.elements import Cond
 from django_rpc.graph.node import Literal, Method, Node, Source, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models.cascades import LocalPart
+from django_rpc.models.heard import Heard
 from django_rpc.models.instances import deleted_labels
 from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import stored_value
@@ -33,7 +33,8 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
     assert options is not None
     local = LocalPart(origin)
     local.collect([instance], instance)
-    _tell(signals.pre_delete, instance, using)
+    heard = Heard(origin, lambda: [instance], using, instance, keep_parents)
+    heard.before()
     key = freeze(stored_value(origin._meta.pk, instance.pk, connections[using]))
     rows = Source(options.label, using)
     found = Method(rows, "get", (), {"pk": key}, where=callsite())
@@ -41,7 +42,7 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
     node = Method(found, "delete", (), kwargs, where=callsite())
     gone = (0, {options.label: 0})  # before us: Django deletes no row, too
     finish = functools.partial(_finished, using, local)
-    told = functools.partial(_deleted, instance, instance.pk, using)
+    told = functools.partial(_deleted, instance, instance.pk, heard)
     pend = functools.partial(_pend, instance)
     collected = collect(using, Operation(_if_there(rows, key, node, gone), finish, told, pend))
     if collected is not None:
@@ -50,7 +51,7 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
         deleted = connections[using].compute(node)
     except origin._meta.concrete_model.DoesNotExist:
         deleted = gone
-    _tell(signals.post_delete, instance, using)
+    heard.after()
     setattr(instance, instance._meta.pk.attname, None)
     return finish(deleted)
 
@@ -65,12 +66,12 @@ def _if_there(rows: Source, key: Any, node: Method, gone: Any) -> Node:
     return Cond(there, node, Literal(gone), where=node.where)
 
 
-def _deleted(instance: Any, key: Any, using: str, answer: Any) -> None:
+def _deleted(instance: Any, key: Any, heard: Heard, answer: Any) -> None:
     """``post_delete`` comes with the key of the row; it may have been given another one by now."""
     name = instance._meta.pk.attname
     held = instance.__dict__.get(name)
     setattr(instance, name, key)
-    _tell(signals.post_delete, instance, using)
+    heard.after()
     setattr(instance, name, held)
 
 
@@ -78,8 +79,3 @@ def _pend(instance: Any, collected: Collected) -> Callable[[], None]:
     before = Before(instance)
     setattr(instance, instance._meta.pk.attname, None)
     return before.restore
-
-
-def _tell(signal: Any, instance: Any, using: str) -> None:
-    if not type(instance)._meta.auto_created:
-        signal.send(sender=type(instance), instance=instance, using=using, origin=instance)

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import connections, models, router
 from django.db.models import Q, QuerySet, Subquery
-from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from django.db.models.signals import post_save, pre_save
 from django.db.models.sql import Query, UpdateQuery
 from django.db.utils import NotSupportedError
 from django.utils.functional import Promise
@@ -28,6 +28,7 @@ from django_rpc.models.asynchronous import AsyncMethods
 from django_rpc.models.bulk import BulkMethods
 from django_rpc.models.cascades import LocalPart
 from django_rpc.models.expressions import localise, prepared_value, settle
+from django_rpc.models.heard import Heard
 from django_rpc.models.instances import as_model, deleted_labels, found_or_made
 from django_rpc.models.iterable import MirrorIterable
 from django_rpc.models.lambdas import recorded_in_lambdas
@@ -248,19 +249,13 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         if self.query.is_known_empty():
             return 0, {}
         # As Django's collector does, instances are fetched where somebody listens for their deletion.
-        heard = any(signal.has_listeners(self.model) for signal in (pre_delete, post_delete))
-        local = LocalPart(self.model)
-        instances = list(self._chain()) if heard or local else []
-        local.collect(instances, self)
-        for instance in instances:
-            pre_delete.send(sender=self.model, instance=instance, using=self.db, origin=self)
-
-        def tell(answer: Any) -> None:
-            for instance in instances:
-                post_delete.send(sender=self.model, instance=instance, using=self.db, origin=self)
-
-        alias = self.db
-        return self._write("delete", (), {}, lambda answer: local.delete(deleted_labels(alias, answer)), tell)
+        local, alias = LocalPart(self.model), self.db
+        instances = list(self._chain()) if local else None
+        local.collect(instances or (), self)
+        heard = Heard(self.model, lambda: self._chain() if instances is None else instances, alias, self)
+        heard.before()
+        finish: Callable[[Any], Any] = lambda answer: local.delete(deleted_labels(alias, answer))  # noqa: E731
+        return self._write("delete", (), {}, finish, lambda answer: heard.after())
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]

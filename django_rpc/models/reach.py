@@ -17,7 +17,7 @@ from django_rpc.graph.node import Attr, Call, Insert, Node, Save, Source, own_fi
 from django_rpc.graph.registered import ServiceCall
 from django_rpc.models.options import mirror_for, options_of
 
-__all__ = ["Reach"]
+__all__ = ["Reach", "dependents"]
 
 _WORD = re.compile(r"[A-Za-z0-9_+]+")
 
@@ -43,7 +43,7 @@ class Reach:
         labels, names = _target(node)
         models = _reached(self.using, labels, names)
         if getattr(node, "name", "") == "delete":
-            models |= _dependents(models)
+            models |= dependents(models)
         self._written |= labels | {_label(model) for model in models}
 
     def could_see(self, nodes: Sequence[Node]) -> bool:
@@ -128,7 +128,7 @@ def _relations(model: Any) -> dict[str, tuple[Any, ...]]:
     return found
 
 
-def _dependents(models: set[Any]) -> set[Any]:
+def dependents(models: set[Any]) -> set[Any]:
     """What may go, or lose its foreign key, with rows of ``models``."""
     stack, found = list(models), set()
     while stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import uuid
 
@@ -11,6 +12,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import IntegrityError, NotSupportedError, models, transaction
 from django.db.models import Count, Exists, F, OuterRef, Subquery, Sum, Value, Window
+from django.db.models.signals import post_delete, pre_delete
 from django.utils.functional import SimpleLazyObject
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
@@ -188,3 +190,52 @@ def test_fields_of_a_filtered_relation_may_be_deferred(remote, shop_data):
     for hidden in ("owner__secret_note", "owner__nothing"):  # refused alike
         with pytest.raises(FieldDoesNotExist, match="Customer has no field named"):
             owners.delayed().defer(hidden).first().compute()
+
+
+@pytest.fixture
+def heard():
+    told = []
+
+    def before(sender, instance, origin, **kwargs):
+        told.append(("pre", sender.__name__, instance.pk, origin))
+
+    def after(sender, instance, origin, **kwargs):
+        told.append(("post", sender.__name__, instance.pk, origin))
+
+    with contextlib.ExitStack() as stack:
+
+        def listen(model):
+            for signal, receive in ((pre_delete, before), (post_delete, after)):
+                signal.connect(receive, sender=model)
+                stack.callback(signal.disconnect, receive, sender=model)
+            return told
+
+        yield listen
+
+
+def test_receivers_hear_of_rows_that_go_with_a_deleted_one(remote, shop_data, heard, messages):
+    order = remote.Order.objects.filter(lines__isnull=False).first()
+    lines = sorted(order.lines.values_list("pk", flat=True))
+    told = heard(remote.Line)
+    with messages() as sent:
+        order.delete()
+    assert len(sent) <= 2  # the lines, and what Django asks no more of
+    before, after = ([key for when, name, key, origin in told if when == kind] for kind in ("pre", "post"))
+    assert (before, after) == (lines, lines[::-1])
+    assert all(origin is order for *_, origin in told)
+    assert not remote.Line.objects.filter(pk__in=lines).exists()
+
+
+def test_nobody_hears_nothing_is_asked(remote, shop_data, messages):
+    with messages() as sent:
+        remote.Order.objects.first().delete()
+    assert len(sent) == 2  # the read and the deletion
+
+
+def test_receivers_hear_of_rows_that_go_with_a_query(remote, shop_data, heard):
+    told = heard(remote.Line)
+    orders = remote.Order.objects.filter(pk__lte=3)
+    lines = sorted(remote.Line.objects.filter(order__in=orders).values_list("pk", flat=True))
+    orders.delete()
+    assert [key for when, _, key, _ in told if when == "pre"] == lines != []
+    assert len(told) == 2 * len(lines)
