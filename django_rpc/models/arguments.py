@@ -34,7 +34,7 @@ def _current(arg: Any, source: Any) -> Any:
         return arg
     if isinstance(arg, str) and type(source) is expressions.F:
         return arg if source.name == arg else source
-    if isinstance(arg, str) and isinstance(source, expressions.Func | expressions.CombinedExpression):
+    if isinstance(arg, str) and not isinstance(source, expressions.Value):
         return source  # what a generated field is made of, in the place of its name
     if hasattr(arg, "resolve_expression"):
         return source if isinstance(source, expressions.BaseExpression | expressions.F) else arg

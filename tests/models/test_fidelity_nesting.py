@@ -12,8 +12,11 @@ from django.contrib.auth.models import User
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import IntegrityError, NotSupportedError, models, transaction
 from django.db.models import Count, Exists, F, OuterRef, Subquery, Sum, Value, Window
+from django.db.models.functions import Cast, Sqrt
 from django.db.models.signals import post_delete, pre_delete
 from django.utils.functional import SimpleLazyObject
+
+from django_rpc.graph.values import Expr, freeze
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
@@ -239,3 +242,9 @@ def test_receivers_hear_of_rows_that_go_with_a_query(remote, shop_data, heard):
     orders.delete()
     assert [key for when, _, key, _ in told if when == "pre"] == lines != []
     assert len(told) == 2 * len(lines)
+
+
+@pytest.mark.parametrize("put", [F("b") + 1, Cast("b", models.FloatField()), F("b"), Value(2)], ids=repr)
+def test_what_is_put_in_the_place_of_a_name_is_sent(put):
+    """By this, Django's constraints ask with the values of an instance, and with what generated fields are made of."""
+    assert freeze(Sqrt("a").replace_expressions({F("a"): put})) == Expr("Sqrt", (freeze(put),))
