@@ -13,11 +13,12 @@ from typing import Any
 
 import django
 from celery import Celery, signals
+from celery.app.registry import TaskRegistry
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import ERROR
 from django.db import connections
-from kombu import Exchange, Queue
+from kombu import Exchange, Queue, compression
 
 from django_rpc.celery.consumer import Consumer
 from django_rpc.celery.hold import REDIS_OPTIONS, Hold
@@ -27,13 +28,26 @@ from django_rpc.celery.task import register
 from django_rpc.client.app import JSON_ONLY
 from django_rpc.client.config import Config
 from django_rpc.client.errors import ImproperSettings
-from django_rpc.wire.names import PRUNE_TASK_NAME
+from django_rpc.wire.names import PRUNE_TASK_NAME, TASK_NAME
 
 __all__ = ["app", "celery", "make_app"]
 
 
+#: The last is for result backends that forget nothing by themselves: beat calls it.
+_TASKS = frozenset({TASK_NAME, PRUNE_TASK_NAME, "celery.backend_cleanup"})
 #: How often the ledger is pruned.
 PRUNE_SECONDS = 3600.0
+
+
+class Tasks(TaskRegistry):
+    """The tasks that a worker of ours has: no ``shared_task`` of the project, and none by which Celery runs others.
+
+    They come to every app of a process, and who can write to the broker could call them.
+    """
+
+    def __setitem__(self, name: str, task: Any) -> None:
+        if name in _TASKS:
+            super().__setitem__(name, task)
 
 
 def make_app(options: dict[str, Any]) -> Celery:
@@ -46,6 +60,7 @@ def make_app(options: dict[str, Any]) -> Celery:
     made = Celery(
         "django_rpc",
         set_as_current=False,
+        tasks=Tasks(),
         broker=config.broker_url,
         backend=config.result_backend or "disabled://",
         # Celery's fixup for Django makes the app the default one of any process that imports it, and closes the
@@ -112,9 +127,20 @@ def _begin(sender: Any = None, **kwargs: Any) -> None:
         raise SystemExit("\n".join(map(str, mistakes)))
     timeouts.keep()
     count_in_files()
+    unpack_nothing()
     # Children of the pool must not share a connection that the start-up opened.
     connections.close_all()
     signals.worker_process_init.connect(partial(_begin_process, os.getpid()), weak=False)
+
+
+def unpack_nothing() -> None:
+    """Refuse compressed messages: kombu unpacks them in the main process, whatever they become."""
+    for name in compression.encoders():
+        compression.register(None, _refuse_to_unpack, name)
+
+
+def _refuse_to_unpack(data: bytes) -> bytes:
+    raise ValueError("a compressed message")
 
 
 def _begin_process(parent: int, **kwargs: Any) -> None:

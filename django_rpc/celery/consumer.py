@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from celery.utils.saferepr import saferepr
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 
@@ -11,9 +13,14 @@ from django_rpc.client.lines import keep_client
 
 __all__ = ["Consumer"]
 
+logger = logging.getLogger("django_rpc.server")
+
 
 class Consumer(CeleryConsumer):
-    """Celery's consumer.
+    """Celery's consumer, which refuses what is no message of ours and goes on, with two repairs.
+
+    Celery's own ends the worker with the TypeError or KeyError that an odd header or body raises, and the broker gives
+    the message to the next worker.
 
     The first repair: when the connection to Redis breaks while messages are unacknowledged, kombu 5.7 gives them back,
     and later acknowledges them, over a channel that it has taken apart before: the worker ends with an
@@ -30,6 +37,36 @@ class Consumer(CeleryConsumer):
         if self.hub and replace_dead is not None:
             replace_dead()
         return super().loop_args()
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def on_task_received(message: Any) -> None:
+            try:
+                handle(message)
+            except (*self.connection_errors, *self.channel_errors):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever somebody wrote into it
+                self._refuse(message, f"is none of ours ({type(error).__name__})")
+
+        return on_task_received
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Any) -> None:
+        """Refuse it: a result would be written under whatever id it has."""
+        self._refuse(
+            message, f"is for the task {saferepr(message.headers.get('task'), 100)}, which this worker has not"
+        )
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        self._refuse(message, f"cannot be read ({type(exc).__name__})")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        self._refuse(message, f"is none of ours: {saferepr(str(exc), 200)}")
+
+    def _refuse(self, message: Any, why: str) -> None:
+        logger.warning("A message on the queue %s: it was refused.", why)
+        if not message.acknowledged:
+            message.reject_log_error(logger, self.connection_errors)
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Called at the start and after each reconnection, when the channel that takes tasks is new."""

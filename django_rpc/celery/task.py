@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import WorkerLostError
 from celery import Celery, signals
+from celery.exceptions import InvalidTaskError
 from celery.worker import state
 from celery.worker.request import Request as WorkerRequest
 from django.db import close_old_connections
@@ -38,12 +39,19 @@ _DEATHS = (WorkerLostError, SystemExit)
 class Request(WorkerRequest):
     """The message in the worker's main process, rid of what Celery would call if the process of the pool dies."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
+        """Raises InvalidTaskError for a message of another form."""
+        if isinstance(kwargs.get("headers"), dict):
+            kwargs["headers"] = {**kwargs["headers"], "eta": None}  # the worker keeps nothing for later
+        super().__init__(message, *args, **kwargs)
+        if not isinstance(self.id, str) or not _REQUEST_ID.fullmatch(self.id):
+            raise InvalidTaskError("its id is none")
+        given, options, embed = self._payload
+        if not isinstance(given, list) or not isinstance(options, dict) or not isinstance(embed, dict | None):
+            raise InvalidTaskError("its body is no call")
         # Who can write to the broker may not say how long the process of the pool lives.
         self._request_dict["timelimit"] = self.time_limits = (None, None)
-        embed = self._payload[2]
-        if isinstance(embed, dict):
+        if embed is not None:
             embed.update(dict.fromkeys(_FOREIGN))
 
     def info(self, safe: bool = True) -> dict[str, Any]:
