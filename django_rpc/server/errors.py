@@ -18,7 +18,7 @@ from django_rpc.server.allowance import EXCEEDED
 from django_rpc.server.conf import settings
 from django_rpc.server.functions import UnknownFunction
 from django_rpc.server.ledger import LedgerError
-from django_rpc.server.policy import ClientFieldError, UnknownModel
+from django_rpc.server.policy import ClientFieldError, Policy, UnknownModel
 from django_rpc.server.shipped import ShippingFailed
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport
@@ -96,17 +96,28 @@ _WITH_INSTANCES = [
 _COLUMN = re.compile(r"Col\(\w+, [\w.]+\.(\w+)\)")
 
 
-def report(error: BaseException, node: int | None = None, records: Any = None) -> ErrorReport:
-    """The report of ``error``.  ``records`` makes the records of the instances that an error carries."""
+def report(
+    error: BaseException, node: int | None = None, records: Any = None, policy: Policy | None = None
+) -> ErrorReport:
+    """The report of ``error``.
+
+    ``records`` makes the records of the instances that an error carries; ``policy`` says which names of models and
+    fields the client knows: all, where there is none.
+    """
     if isinstance(error, WireError):
         return ErrorReport(code=error.code, message=str(error), node=error.node)
     if isinstance(error, LedgerError):
         return error.report()
     code, remote_name = _code(error)
+    if policy is not None and isinstance(error, exceptions.ValidationError):
+        error = _known_fields(error, policy)
+    model = _model(error, code)
+    if model is not None and policy is not None and policy.exposure(model) is None:
+        return ErrorReport(code=code, message="A row that the service needs is not there.", node=node)
     return ErrorReport(
         code=code,
         message=_message(error, code),
-        model=_model(error, code),
+        model=None if model is None else model._meta.label,
         remote_name=remote_name,
         data=_data(error, records),
         node=node,
@@ -123,8 +134,30 @@ def _code(error: BaseException) -> tuple[str, str | None]:
     return "Remote", type(error).__name__
 
 
-def _model(error: BaseException, code: str) -> str | None:
-    """``shop.Order`` for ``Order.DoesNotExist``."""
+def _known_fields(error: exceptions.ValidationError, policy: Policy) -> exceptions.ValidationError:
+    """The error without the names of fields that no model of the request has for its client."""
+    if not hasattr(error, "error_dict"):
+        return exceptions.ValidationError([_or_hidden(item, policy) for item in error.error_list])
+    found: dict[str, list[exceptions.ValidationError]] = {}
+    for name, errors in error.error_dict.items():
+        if name == exceptions.NON_FIELD_ERRORS or policy.names_field(name):
+            found.setdefault(name, []).extend(_or_hidden(item, policy) for item in errors)
+        else:
+            found.setdefault(exceptions.NON_FIELD_ERRORS, []).append(_hidden())
+    return exceptions.ValidationError(found)
+
+
+def _or_hidden(error: exceptions.ValidationError, policy: Policy) -> exceptions.ValidationError:
+    checked = (error.params or {}).get("unique_check", ()) if isinstance(error.params, dict | None) else ()
+    return error if all(policy.names_field(name) for name in checked if isinstance(name, str)) else _hidden()
+
+
+def _hidden() -> exceptions.ValidationError:
+    return exceptions.ValidationError("The service does not take these values.", code="invalid")
+
+
+def _model(error: BaseException, code: str) -> type[models.Model] | None:
+    """``Order`` for ``Order.DoesNotExist``."""
     if code not in ("DoesNotExist", "MultipleObjectsReturned"):
         return None
     from django.apps import apps
@@ -135,7 +168,7 @@ def _model(error: BaseException, code: str) -> str | None:
             vars(model).get("DoesNotExist"),
             vars(model).get("MultipleObjectsReturned"),
         ):
-            return model._meta.label
+            return model
     return None
 
 
@@ -184,8 +217,13 @@ def validation_data(error: exceptions.ValidationError) -> Any:
 
 def _entry(error: exceptions.ValidationError) -> list[Any]:
     params = error.params if isinstance(error.params, dict) else None
-    plain = None if params is None else {str(k): _plain(v) for k, v in params.items()}
+    # Not the instance, whose text its model makes of any of its columns, and not its class.
+    plain = None if params is None else {str(k): _plain(v) for k, v in params.items() if not _is_of_model(v)}
     return [str(error.message), error.code, plain]
+
+
+def _is_of_model(value: Any) -> bool:
+    return isinstance(value, models.Model | type)
 
 
 def _plain(value: Any) -> Any:

@@ -24,8 +24,8 @@ class Failure:
 
     def report(self) -> ErrorReport:
         """What the client is told in place of the value."""
-        made = report(self.error, self.position)
         policy = CURRENT.get(None)
+        made = report(self.error, self.position, policy=policy)
         if policy is not None:  # none when an explanation tells what would be refused
             policy.failures.append(made.code)
         if made.code == "Remote":

@@ -241,7 +241,7 @@ def _refused(response: Response, entry: ledger.Entry | None, cause: BaseExceptio
 def _reported(error: EvaluationError, policy: Policy, request: Request) -> ErrorReport:
     cause = policy.budget.broken_by(error.__cause__ or error)
     # The program's own errors are for its owner to read; those of a client's request are its own.
-    made = report(cause, error.node, _records(policy, request))
+    made = report(cause, error.node, _records(policy, request), policy)
     level = logging.ERROR if made.code == "Remote" else logging.INFO
     logger.log(level, "The request failed: %s", made.code, extra=_extra(request), exc_info=cause)
     return made

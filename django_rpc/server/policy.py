@@ -252,6 +252,11 @@ class Policy:
         view = self.view(model)
         return view is not None and (name in view.names or name in view.filterable or name in view.computed)
 
+    def names_field(self, name: str) -> bool:
+        """Whether a model that the request has touched has a field of this name for the client."""
+        found = [exposure for exposure in self._exposures.values() if exposure is not None]
+        return any(name in one.names or name in one.writable or name in one.filterable for one in found)
+
     def refusal(self, model: type[Model], name: str, choices: Iterable[str] = ()) -> ClientFieldError:
         """The error for a name that is blocked: that of an unknown one, unless the client may do something with it."""
         view = self.view(model)

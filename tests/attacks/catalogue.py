@@ -20,6 +20,7 @@ _NAMES = "test_hidden_names.py::test_hidden_is_like_unknown_and_runs_no_sql"
 _GROWTH, _WRITES, _LEAKS = "test_growth.py::", "test_writes.py::", "test_leaks.py::"
 _FIELDS = "test_fields.py::"
 _HANDED, _HANDED_LIVE = "test_handed.py::", "tests/live/test_handed_signed.py::"
+_FOREIGN = "tests/live/test_foreign_messages.py::"
 _SHIPPING = "test_shipping.py::"
 _SIGNED = "tests/server/test_signed_requests.py::"
 
@@ -158,9 +159,13 @@ CATALOGUE = [
         (
             f"{_LEAKS}test_errors_hold_nothing_of_the_service",
             f"{_LEAKS}test_an_error_of_a_file_holds_no_path",
+            f"{_LEAKS}test_what_a_model_says_of_its_hidden_fields",
+            f"{_LEAKS}test_a_model_that_a_model_needs",
             f"{_WRITES}test_the_text_of_a_row_of_others",
         ),
         (
+            ("told", f"{_LEAKS}test_what_a_model_says_of_its_hidden_fields"),
+            ("told", f"{_LEAKS}test_a_model_that_a_model_needs"),
             ("texts", f"{_LEAKS}test_an_error_of_a_file_holds_no_path"),
             ("texts+claims", f"{_WRITES}test_the_text_of_a_row_of_others"),
         ),
@@ -173,11 +178,17 @@ CATALOGUE = [
             f"{_LEAKS}test_sql_is_not_told",
             f"{_LEAKS}test_hidden_and_unknown_take_the_same_time",
         ),
+        (
+            ("described", f"{_LEAKS}test_a_description_names_nothing_hidden"),
+            ("sql", f"{_LEAKS}test_sql_is_not_told"),
+            ("names", f"{_LEAKS}test_hidden_and_unknown_take_the_same_time"),
+        ),
     ),
     Attack(
         "calling anything: `__class__`, `_meta`, `save_base`, dotted names",
         "closed vocabulary, methods registered one by one; all others are unknown names",
         (f"{_LEAKS}test_internal_names_are_unknown_names",),
+        (("registered", f"{_LEAKS}test_internal_names_are_unknown_names[delete]"),),
     ),
     Attack(
         "queries, expressions, annotations and lists that name each other twice, 40 levels deep",
@@ -195,6 +206,7 @@ CATALOGUE = [
             ("nesting", f"{_GROWTH}test_queries_in_queries"),
             ("parts", f"{_GROWTH}test_an_expression_that_is_named_often"),
             ("sizes", f"{_GROWTH}test_lists_of_lists_that_are_compared"),
+            ("joins", f"{_GROWTH}test_joins"),
         ),
     ),
     Attack(
@@ -203,24 +215,37 @@ CATALOGUE = [
         tuple(
             f"{_GROWTH}test_{name}"
             for name in (
-                *("texts_that_are_made", "one_output_many_times", "one_description_many_times"),
+                *(
+                    "texts_that_are_made",
+                    "texts_that_are_cut_into_pieces",
+                    "one_output_many_times",
+                    "one_description_many_times",
+                ),
                 *("texts_of_the_database_that_are_read", "texts_that_the_database_makes"),
             )
         ),
         (
             ("made", f"{_GROWTH}test_texts_that_are_made"),
+            ("made", f"{_GROWTH}test_texts_that_are_cut_into_pieces"),
             ("once", f"{_GROWTH}test_one_description_many_times"),
+            ("outputs", f"{_GROWTH}test_one_output_many_times"),
+            ("read", f"{_GROWTH}test_texts_of_the_database_that_are_read"),
         ),
     ),
     Attack(
         "catastrophic regular expressions",
         "the database's own time-out; on SQLite a search that ends",
         (f"{_GROWTH}test_catastrophic_searches", f"{_GROWTH}test_a_search_is_a_search"),
+        (("searches", f"{_GROWTH}test_catastrophic_searches[(a+)+$-27]"),),
     ),
     Attack(
         "bytes that exhaust a parser; pickle, jsonpickle, YAML",
         "size and depth before parsing, typed errors, flat memory; only our JSON is read",
         (f"{_GROWTH}test_bytes_that_exhaust_a_parser",),
+        (
+            ("depth", f"{_GROWTH}test_bytes_that_exhaust_a_parser[depth of what is read]"),
+            ("digits", f"{_GROWTH}test_bytes_that_exhaust_a_parser[a decimal]"),
+        ),
     ),
     Attack(
         "pickle and cloudpickle without permission: unsigned, signed by others, forged, replayed, in every place of a "
@@ -258,9 +283,31 @@ CATALOGUE = [
         ),
     ),
     Attack(
+        "messages that are none of ours, as anybody can put them on the queue: pickles, YAML, other tasks (a project's "
+        "`shared_task`, Celery's `map` and `chunks`), odd headers and bodies, compressed ones, for a time to come",
+        "a worker of ours has its own tasks alone and reads JSON alone; everything else is refused, and the next "
+        "message is served",
+        (
+            f"{_LEAKS}test_a_worker_has_its_own_tasks_alone",
+            *(
+                f"{_FOREIGN}test_{name}"
+                for name in (
+                    *("other_formats_than_json", "a_pickle_that_says_it_is_json", "other_tasks", "odd_envelopes"),
+                    *(
+                        "odd_bodies",
+                        "a_message_that_is_larger_when_it_is_unpacked",
+                        "signatures_that_celery_would_call",
+                    ),
+                )
+            ),
+        ),
+        (("tasks", f"{_LEAKS}test_a_worker_has_its_own_tasks_alone"),),
+    ),
+    Attack(
         "log poisoning",
         "claims are escaped and cut",
         (f"{_LEAKS}test_a_log_has_one_line_a_record",),
+        (("logs", f"{_LEAKS}test_a_log_has_one_line_a_record"),),
     ),
     Attack(
         "unsigned, forged, altered, expired, wrongly addressed requests; confused keys",
@@ -328,6 +375,7 @@ CATALOGUE = [
             "test_fuzz.py::test_the_generator_makes_every_kind_and_some_that_are_answered",
             "test_fuzz.py::test_the_oracle_sees_a_hidden_value_and_a_change",
         ),
+        (("rows", "test_fuzz.py::test_the_generator_makes_every_kind_and_some_that_are_answered"),),
     ),
 ]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 __all__ = ["DEFENCES", "Defence"]
@@ -62,6 +62,66 @@ def _alone(monkeypatch: Any) -> None:
     """What may be read may stand in nested queries and distinct rows."""
     for module in ("audit", "selections"):
         monkeypatch.setattr(f"django_rpc.server.{module}.is_nested", lambda query: False)
+
+
+def _described(monkeypatch: Any) -> None:
+    """Descriptions hold every field of the model."""
+    from django_rpc.server import schema
+
+    def fields(self: Any) -> Any:
+        return [schema.field_schema(self.policy, self.exposure, field) for field in self.opts.concrete_fields]
+
+    monkeypatch.setattr(schema._ModelDescriber, "_fields", fields)
+
+
+def _registered(monkeypatch: Any) -> None:
+    """Every method may be called."""
+    monkeypatch.setattr(
+        "django_rpc.server.evaluate.calls.registered", lambda ev, model, name: ev.policy.exposure(model).rpc
+    )
+
+
+def _show_sql(monkeypatch: Any) -> None:
+    from django_rpc.server.conf import Settings
+
+    monkeypatch.setattr(Settings, "SHOW_SQL", True, raising=False)
+
+
+def _joins(monkeypatch: Any) -> None:
+    from django_rpc.server.audit import AuditedCompiler
+
+    monkeypatch.delattr(AuditedCompiler, "get_from_clause")
+
+
+def _digits(monkeypatch: Any) -> None:
+    from django_rpc.wire.tags import TAGS
+
+    monkeypatch.setitem(TAGS, "$decimal", lambda unpack, value: Decimal(value))
+
+
+def _searches(monkeypatch: Any) -> None:
+    """The functions that Django gives to SQLite."""
+    from django.db import connection
+    from django.db.backends.sqlite3._functions import register
+
+    monkeypatch.setattr("django_rpc.server.sqlite.bound", _nothing)
+    connection.__dict__.pop("_rpc_functions", None)
+    register(connection.connection)
+
+
+def _told(monkeypatch: Any) -> None:
+    from django_rpc.server import handler
+
+    real = handler.report
+    monkeypatch.setattr(
+        handler, "report", lambda error, node=None, records=None, policy=None: real(error, node, records)
+    )
+
+
+def _tasks(monkeypatch: Any) -> None:
+    from django_rpc.celery.app import Tasks
+
+    monkeypatch.delattr(Tasks, "__setitem__")
 
 
 def _signature(monkeypatch: Any) -> None:
@@ -169,11 +229,8 @@ DEFENCES: dict[str, Defence] = {
         _without(f"{_EVALUATE}.evaluator.Evaluator.once", instead=lambda self, key, make: make()),
     ),
     "depth": Defence("the depth of a message, before it is parsed", _without("django_rpc.wire.codec.check_depth")),
-    "digits": Defence(
-        "the digits of a number",
-        _without("django_rpc.wire.tags._DECIMAL", instead=re.compile("$^")),
-    ),
-    "searches": Defence("searches on SQLite end", _without(f"{_SERVER}.sqlite.bound")),
+    "digits": Defence("the digits of a number", _digits),
+    "searches": Defence("searches on SQLite end", _searches),
     "shipping": Defence("only who may ship has code unpickled", _without(f"{_SERVER}.shipped.check")),
     "code": Defence("the bytes of code are counted", _without("django_rpc.wire.tags.Unpacker.count_code")),
     "foreign": Defence("Celery's own callbacks are refused", _without("django_rpc.celery.task._FOREIGN", instead=())),
@@ -182,8 +239,16 @@ DEFENCES: dict[str, Defence] = {
         _without("django_rpc.celery.task.reply_key", instead=functools.partial(lambda key: key)),
     ),
     "logs": Defence(
-        "claims are made harmless for a log", _without(f"{_SERVER}.handler._harmless", instead=lambda text: text)
+        "claims are made harmless for a log",
+        _without(f"{_SERVER}.handler.claims", instead=lambda client: {"rpc_client_host": client.host}),
     ),
+    "described": Defence("a description holds what a query could name", _described),
+    "registered": Defence("methods are registered one by one", _registered),
+    "sql": Defence("SQL is shown where SHOW_SQL is on", _show_sql),
+    "joins": Defence("joins are counted", _joins),
+    "read": Defence("rows and texts that are read are counted", _without(f"{_SERVER}.budget.Budget.count_rows")),
+    "told": Defence("errors name what the client knows", _told),
+    "tasks": Defence("a worker has its own tasks alone", _tasks),
     "signature": Defence("a request is what was signed", _signature),
     "handed": Defence(
         "handed values are those that their service signed",

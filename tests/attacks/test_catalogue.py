@@ -41,3 +41,7 @@ def test_every_proof_is_of_a_test_of_its_attack():
 
 def test_the_page_has_the_table():
     assert table() in (ROOT / "docs" / "security.md").read_text()
+
+
+def test_every_attack_has_a_proof():
+    assert [attack.what for attack in CATALOGUE if not attack.proofs] == []

@@ -125,6 +125,16 @@ def test_texts_that_are_made(send):
     assert send([text, ["literal", [ref(0)] * 100], method(0, "join", ref(1))]).code == "ValueError"
 
 
+def test_texts_that_are_cut_into_pieces(send):
+    """A hundred megabytes of short texts are made of two, and as many of the rest of a long one, by one step each."""
+    text = [["literal", "aab"], ["operator", "mul", [ref(0), 1_000_000]], ["literal", "b"]]
+    pieces = [["method", 1, "split", [ref(2)], {}]] * 20
+    refused(send([*text, *pieces]), "response_bytes", "ResponseTooLarge", seconds=30)
+    text = [["literal", "a"], ["operator", "mul", [ref(0), 10_000_000]]]
+    rests = [["item", 1, {"$slice": [start, None, None]}] for start in range(1, 60)]
+    refused(send([*text, *rests, ["literal", 1]]), "response_bytes", "ResponseTooLarge", seconds=30)
+
+
 def test_one_output_many_times(send):
     tracemalloc.start()
     answered = send([["literal", "a" * 1_000_000]], outputs=[0] * 1_000)
@@ -158,8 +168,11 @@ def test_joins(send):
 def test_texts_of_the_database_that_are_read(send, settings_of_server):
     settings_of_server(LIMITS={"response_bytes": 100_000}, CLIENTS={"anonymous": {}})
     big = expr("Case", expr("When", {"$q": ["AND", False, [["id__gt", 1]]]}, expr("Value", "a" * 50_000)))
+    query = [CUSTOMERS, method(0, "annotate", x=big), method(1, "order_by", "id")]
+    counted = send([*query, method(2, "values_list", "x"), ["fold", "len", 3]])
+    assert counted.code == "ResponseTooLarge", "however short the answer is"
     for last in (["rows", 2, ["id", "x"]], method(2, "values_list", "x"), method(2, "last")):
-        answered = send([CUSTOMERS, method(0, "annotate", x=big), method(1, "order_by", "id"), last])
+        answered = send([*query, last])
         assert answered.code == ("answered" if last[2] == "last" else "ResponseTooLarge"), answered.text[:300]
 
 
@@ -169,12 +182,12 @@ def test_texts_of_the_database_that_are_read(send, settings_of_server):
 CATASTROPHES = ["(a+)+$", "(a|a)*$", "(a*)*b", "^(([a-z])+.)+[A-Z]([a-z])+$", "(.*a){25}"]
 
 
-@pytest.mark.parametrize("pattern", CATASTROPHES)
-def test_catastrophic_searches(send, settings_of_server, pattern):
+@pytest.mark.parametrize(("pattern", "length"), [*((pattern, 60) for pattern in CATASTROPHES), ("(a+)+$", 27)])
+def test_catastrophic_searches(send, settings_of_server, pattern, length):
     settings_of_server(LIMITS={"seconds": 0.7}, CLIENTS={"anonymous": {}})
     nodes = [
         CUSTOMERS,
-        method(0, "annotate", x=expr("Value", "a" * 60 + "!")),
+        method(0, "annotate", x=expr("Value", "a" * length + "!")),
         method(1, "filter", x__regex=pattern),
         method(2, "count"),
     ]
@@ -216,8 +229,14 @@ def test_texts_that_the_database_makes(send, name, args, settings_of_server):
 
 # What exhausts a parser
 
+
+def lists_in_lists(depth):
+    return [lists_in_lists(depth - 1)] if depth else []
+
+
 HOSTILE_BYTES = {
     "depth": b'{"v":1,"id":"x","nodes":[["literal",' + b"[" * 100_000 + b"]" * 100_000 + b"]]}",
+    "depth of what is read": written([["literal", lists_in_lists(300)]]),
     "depth in a text": b'{"v":1,"id":"x","outputs":[0],"nodes":[["literal","' + b"[" * 100_000 + b'\\""]]}',
     "ten megabytes of digits": b'{"v":1,"id":"x","outputs":[0],"nodes":[["literal",' + b"9" * 10_000_000 + b"]]}",
     "digits in a tag": written([["literal", {"$int": "9" * 3_000_000}]]),
@@ -249,7 +268,7 @@ def test_bytes_that_exhaust_a_parser(send, what):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     allowed = {
-        "depth": "MessageTooDeep",
+        **dict.fromkeys(("depth", "depth of what is read"), "MessageTooDeep"),
         "depth in a text": "answered",
         "keys twice": "VersionMismatch",
         "many keys": "answered",

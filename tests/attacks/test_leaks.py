@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import statistics
 
+import celery
 import pytest
+from django.core.exceptions import ValidationError
 
 from django_rpc.celery import task
+from django_rpc.celery.app import make_app
 from django_rpc.demo.server.shop.models import Customer
 from django_rpc.server import ModelRpc
 from django_rpc.server.errors import report
@@ -66,6 +69,61 @@ def test_an_error_of_a_file_holds_no_path():
     assert "/srv" not in told.message
 
 
+class TellingRpc(ModelRpc):
+    fields = ["id", "name", "email", "city", "joined"]
+    operations = {"read", "create", "update"}
+
+
+def saving(monkeypatch, save):
+    monkeypatch.setattr(Customer, "save", save)
+    yield from (
+        [["save", "shop.Customer", {"id": 1, "email": "x@example.org"}, False, {}]],
+        [CUSTOMERS, method(0, "get", pk=1), method(1, "save")],
+        [CUSTOMERS, method(0, "create", name="x", email="x@example.org", city="x", joined=DAY)],
+    )
+
+
+def test_what_a_model_says_of_its_hidden_fields(send, registered, monkeypatch):
+    """full_clean() names each field that is wrong, and each of those that are unique together."""
+    registered(Customer, TellingRpc)
+    taken = {
+        "model": Customer(name="Name of another"),
+        "model_class": Customer,
+        "unique_check": ("name", "secret_note"),
+    }
+    errors = {
+        "secret_note": ["Secret note is wrong."],
+        "email": ["Is taken."],
+        "__all__": [ValidationError("With this Name and Secret note: %(model)s.", params=taken)],
+    }
+
+    def save(self, *args, **kwargs):
+        raise ValidationError(errors)
+
+    for nodes in saving(monkeypatch, save):
+        answered = send(nodes)
+        assert answered.code == "ValidationError"
+        assert set(answered.error["data"]) == {"email", "__all__"}
+        assert answered.error["data"]["email"] == [["Is taken.", None, None]]
+        for told in ("secret", "Secret", "Name of another", "demo.server"):
+            assert told not in answered.text, answered.text
+
+
+def test_a_model_that_a_model_needs(send, registered, monkeypatch):
+    from django.contrib.auth.models import User
+
+    registered(Customer, TellingRpc)
+
+    def save(self, *args, **kwargs):
+        User.objects.get(pk=12345)
+
+    for nodes in saving(monkeypatch, save):
+        answered = send(nodes)
+        assert answered.code == "DoesNotExist"
+        assert "User" not in answered.text
+        assert "auth" not in answered.text
+
+
 def test_a_description_names_nothing_hidden(send, registered):
     class NarrowRpc(ModelRpc):
         fields = ["id", "name"]
@@ -102,7 +160,8 @@ def test_hidden_and_unknown_take_the_same_time(send):
 
 
 def test_a_log_has_one_line_a_record(send, caplog):
-    caplog.set_level(logging.DEBUG)
+    for name in ("", "django_rpc", "django_rpc.server", "django_rpc.audit"):
+        caplog.set_level(logging.DEBUG, name)
     evil = "x\n2026-01-01 ERROR forged\x1b[31m\u202e"
     claims = {"host": evil, "name": evil, "process": 1, "called_at": 0}
     send(written([CUSTOMERS, method(0, "get", pk=-1)], client=claims))
@@ -140,6 +199,23 @@ def test_foreign_tasks_in_the_envelope(name):
     assert b"BadRequest" in sending.answer
     assert getattr(envelope, name) is None
     assert Customer.objects.exists()
+
+
+def test_a_worker_has_its_own_tasks_alone():
+    """None of a project's, which come to every app of a process, and none by which Celery runs others."""
+
+    @celery.shared_task(name="tests.attacks.pay_out")
+    def pay_out():
+        return "paid"
+
+    made = make_app({"BROKER_URL": "memory://"})
+    assert set(made.tasks) == {"django_rpc.call", "django_rpc.prune", "celery.backend_cleanup"}
+
+    @celery.shared_task(name="tests.attacks.pay_out_later")
+    def pay_out_later():
+        return "paid"
+
+    assert "tests.attacks.pay_out_later" not in made.tasks
 
 
 @pytest.mark.parametrize("text", [None, 5, ["x"], {"a": 1}, "\ud800", "", "\0"])

@@ -26,6 +26,8 @@ __all__ = ["attribute", "call", "item", "operate"]
 
 #: Characters or items of a text, bytes, list or tuple that an operation may make.
 MAX_LENGTH = 10_000_000
+#: What an item of a list takes in memory, about: a reference, and a short text.
+ITEM_BYTES = 64
 #: Bits of an integer that an operation may make.
 MAX_BITS = 10_000
 
@@ -60,9 +62,9 @@ def item(ev: Evaluator, node: Item) -> Any:
             return value[key]
         return remember(ev.complete(value)[key], loaded_by(value))
     if isinstance(value, RowSet):
-        return value.rows[key]
+        value = value.rows
     if isinstance(value, str | bytes | list | tuple | dict):
-        return value[key]
+        return _made(ev, value[key]) if isinstance(key, slice) else value[key]
     raise TypeError(f"'{type(value).__name__}' object is not subscriptable")
 
 
@@ -83,7 +85,7 @@ def operate(ev: Evaluator, node: Operator) -> Any:
 def _made(ev: Evaluator, value: Any) -> Any:
     """A value that a step has made, noted among all that the request makes: each of many may be long."""
     if isinstance(value, str | bytes | list | tuple | dict):
-        ev.sizes.count(len(value))
+        ev.sizes.count(len(value) if isinstance(value, str | bytes) else len(value) * ITEM_BYTES)
         ev.sizes.check(value)
     return value
 
