@@ -79,6 +79,7 @@ class Pings:
     client: str  # as it knows this client
     models: Mapping[str, ModelSchema]
     functions: tuple[str, ...]
+    ships: bool = False  # whether this client may ship functions of its own
 
     @property
     def round_trip(self) -> Spread:
@@ -119,6 +120,7 @@ def ping(session: Any, count: int = 5, *, timeout: float | None = None, priority
             client=str(told["client"]),
             models=models_of(exposed),
             functions=tuple(map(str, told["functions"])),
+            ships=told.get("ships") is True,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise errors.BadResponse(f"The service told something else of itself than was asked: {error!r}") from error

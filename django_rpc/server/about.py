@@ -20,6 +20,7 @@ def about(policy: Policy) -> dict[str, Any]:
         "service": settings.SERVICE,
         "client": policy.request.client,
         "functions": functions_of(policy),
+        "ships": policy.request.may_ship,
     }
     seconds = time.perf_counter() - policy.budget.started
     return {**told, "at": time.time(), "seconds": seconds}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import doctest
 import socket
 import threading
@@ -289,6 +290,8 @@ def cards():
 
         name = models.CharField(max_length=100)
         city = models.CharField(max_length=100)
+        email = models.EmailField()
+        joined = models.DateField()
 
     class Card(RpcModel):
         class Rpc:
@@ -298,7 +301,7 @@ def cards():
             app_label = "cards"
 
         number = models.CharField(max_length=32)
-        customer = models.ForeignKey(Person, models.DO_NOTHING, db_constraint=False, related_name="cards")
+        customer = models.ForeignKey(Person, models.CASCADE, db_constraint=False, related_name="cards")
 
     return Person, Card
 
@@ -306,6 +309,8 @@ def cards():
 def test_a_foreign_key_to_a_mirror_of_another_service(aliases, cards):
     """What it holds is a key: no query joins the two, and all that needs none works."""
     from django.core.exceptions import FieldError
+
+    import django_rpc
 
     people, all_cards = (model.objects for model in cards)
     person = people.get(pk=7)
@@ -328,6 +333,16 @@ def test_a_foreign_key_to_a_mirror_of_another_service(aliases, cards):
         assert made in list(loaded.cards.all())
         (loaded,) = all_cards.filter(number="of another").prefetch_related("customer")
         assert loaded.customer == person
+        values = {"name": "gone", "email": "gone@example.org", "joined": datetime.date(2025, 1, 1)}
+        gone = people.create(**values)
+        # The tables of these services have a row of their own for each key; others would have a plain column.
+        row = django_rpc.mirror("shop.Customer", using="sales").objects.create(pk=gone.pk, **values)
+        all_cards.filter(pk=made.pk).update(customer=gone)
+        assert all_cards.get(pk=made.pk).customer_id == row.pk
+        assert gone.delete()[0] == 1
+        assert all_cards.filter(pk=made.pk).exists()  # nothing of another service is deleted along
+        all_cards.filter(pk=made.pk).update(customer=person)
+        row.delete()
         with pytest.raises(FieldError, match=r"no query joins the two. Look up its rows: customer__in=Person.objects"):
             all_cards.filter(customer__city="x")
     finally:

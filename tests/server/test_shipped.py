@@ -253,6 +253,13 @@ def test_the_policy_shows_it(session):
     assert "cloudpickle" not in out.getvalue()
 
 
+def test_a_ping_tells_the_client(session):
+    from django_rpc.client.ping import ping
+
+    assert ping(session(), 1).ships
+    assert not ping(session(cloudpickle=False), 1).ships
+
+
 def test_the_audit_log_names_it_also_where_it_reads(session, caplog):
     client = session()
     with caplog.at_level(logging.INFO, "django_rpc.audit"):

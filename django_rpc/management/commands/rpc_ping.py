@@ -74,6 +74,8 @@ class Command(BaseCommand):
         ]
         print_table(self.stdout, [("model", "may", "methods"), *models])
         self.stdout.write(f"functions: {' '.join(found.functions) or '-'}")
+        if found.ships:
+            self.stdout.write("cloudpickle: this client may ship functions of its own")
 
 
 def _count(text: str) -> int:
@@ -111,4 +113,5 @@ def _as_json(found: Pings) -> dict[str, Any]:
             for label, model in found.models.items()
         },
         "functions": list(found.functions),
+        "ships": found.ships,
     }
