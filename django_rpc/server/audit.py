@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from django.core.exceptions import FieldError, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.db.models.expressions import Col, Ref
 from django.db.models.fields.related import RelatedField
 from django.db.models.lookups import Exact, In, IsNull
@@ -136,7 +136,7 @@ class AuditedCompiler:
             return super().find_ordering_name(name, opts, alias, *args, **kwargs)
         try:  # a related model's Meta.ordering: hidden fields do not order, as they do not for the model itself
             return super().find_ordering_name(name, opts, alias, *args, **kwargs)
-        except FieldError:
+        except ClientFieldError:
             return []
 
     def get_select(self, with_col_aliases: bool = False) -> Any:
