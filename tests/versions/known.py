@@ -60,6 +60,9 @@ KNOWN: dict[str, Known] = {
     "tests/models/test_fidelity_queries.py::test_what_is_inserted_must_be_a_model": Known(
         "since Django 5.0", client=("4.2",)
     ),
+    "tests/models/test_fidelity_nesting.py::test_force_insert_of_a_row_that_is_there": Known(
+        "since Django 5.0", client=("4.2",)
+    ),
     "tests/models/test_fidelity_nesting.py::test_force_insert_of_parents": Known(
         "since Django 5.0", ("4.2",), ("4.2",)
     ),
@@ -71,6 +74,9 @@ KNOWN: dict[str, Known] = {
     ),
     "tests/models/test_fidelity_queries.py::test_frames_exclude": Known("since Django 5.1", server=("4.2",)),
     "tests/models/test_parity.py::test_read[window]": Known(_NO_WINDOW, ("4.2",), ("4.2",)),
+    "tests/models/test_using.py::test_relations_and_prefetches_are_read_where_the_instance_came_from": Known(
+        "Django 4.2 itself lets no prefetch relate rows of two databases", client=("4.2",)
+    ),
     "tests/server/test_maps.py::test_the_number_of_statements_is_that_of_one_element[first]": Known(
         _NO_WINDOW, ("4.2",)
     ),

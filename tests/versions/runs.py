@@ -23,7 +23,7 @@ ROOMS = "graph wire client models server backend contrib test_helpers".split()
 #: Tests of what a mirror does, each beside the model's own.
 MIRRORS = ("tests/models", "tests/contrib")
 #: The example project's client and service, on Redis and on RabbitMQ with PostgreSQL.
-EXAMPLE = ("tests/live/test_main_job.py", "tests/live/test_atomic.py", "tests/live/test_fields_on_databases.py")
+EXAMPLE = ("tests/live/test_main_job.py", "tests/live/test_atomic.py")
 
 
 @dataclass(frozen=True)
