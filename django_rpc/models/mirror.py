@@ -27,7 +27,7 @@ from django_rpc.models.declare import (
     plain,
 )
 
-__all__ = ["exposed_models", "mirror"]
+__all__ = ["exposed_models", "mirror", "unknown_model"]
 
 _made: dict[tuple[str, str], Any] = {}
 _lock = threading.RLock()
@@ -62,13 +62,14 @@ def mirror(label: str, using: str = "rpc") -> Any:
         if found is None:
             described = exposed_models(using, label)
             if label.lower() not in map(str.lower, described):
-                raise LookupError(_unknown(label, using))
+                raise LookupError(unknown_model(label, using))
             _make(described, using)
             found = _made[using, label.lower()]
         return found
 
 
-def _unknown(label: str, using: str) -> str:
+def unknown_model(label: str, using: str) -> str:
+    """What is said of a name that is no model of the service, with names like it; asks the service."""
     known = sorted(exposed_models(using))
     near = get_close_matches(label, known, 3) or [name for name in known if name.split(".")[1] == label.split(".")[-1]]
     hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It exposes {', '.join(known) or 'none'}."

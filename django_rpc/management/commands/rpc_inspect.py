@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from django_rpc.client.errors import RpcError
-from django_rpc.models.mirror import exposed_models
+from django_rpc.models.mirror import exposed_models, unknown_model
 from django_rpc.models.source import models_source
 
 
@@ -32,8 +32,10 @@ class Command(BaseCommand):
             described = exposed_models(alias, *options["model"])
         except (RpcError, ValueError) as error:
             raise CommandError(f"The service {alias!r} could not be asked: {error}") from error
-        missing = set(map(str.lower, options["model"])) - set(map(str.lower, described))
-        if missing or not described:
-            wanted = ", ".join(sorted(missing)) or "model"
-            raise CommandError(f"The service {alias!r} exposes no {wanted} to this client.")
+        known = set(map(str.lower, described))
+        missing = [unknown_model(label, alias) for label in options["model"] if label.lower() not in known]
+        if missing:
+            raise CommandError("\n".join(missing))
+        if not described:
+            raise CommandError(f"The service {alias!r} exposes no model to this client.")
         self.stdout.write(models_source(described, alias), ending="")
