@@ -9,7 +9,7 @@ from django.apps import apps
 
 from django_rpc.graph.values import ATOMS, Instance, Record
 from django_rpc.wire.errors import HandOverFailed
-from django_rpc.wire.handover import decode_handed
+from django_rpc.wire.handover import decode_handed, handed_content
 from django_rpc.wire.limits import Limits, check_size
 from django_rpc.wire.messages import Origin
 
@@ -23,7 +23,7 @@ class Handed:
     """The values that stand in for those of other requests, for `wire.codec.decode_request`.
 
     ``box`` is opened only for a request that names such requests, so by then it is known who sent it.  ``data`` are the
-    bytes that were taken, which tell two requests apart as their own bytes do.
+    values as they came, which tell two requests apart as their own bytes do.
     """
 
     def __init__(self, message: bytes, message_id: str, limits: Limits, box: Box | None) -> None:
@@ -37,10 +37,13 @@ class Handed:
         """Raises HandOverFailed for what is missing or not authentic, and another WireError for what is no data."""
         found = self._box() if self._box is not None else {}
         parts = [_authentic(origin, found.get(origin.id)) for origin in origins]
-        self.data = b"\n".join(parts)
         # Together they are what a client would have sent, which has a limit.
-        check_size(self._message + self.data, self._limits)
-        return [[as_argument(value) for value in decode_handed(part, self._message_id, self._limits)] for part in parts]
+        check_size(b"".join([self._message, *parts]), self._limits)
+        values = [
+            [as_argument(value) for value in decode_handed(part, self._message_id, self._limits)] for part in parts
+        ]
+        self.data = b"\n".join(map(handed_content, parts))
+        return values
 
 
 def _authentic(origin: Origin, given: bytes | None) -> bytes:

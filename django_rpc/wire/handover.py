@@ -24,7 +24,7 @@ from django_rpc.wire.errors import BadValue, HandOverFailed
 from django_rpc.wire.limits import Limits, check_depth
 from django_rpc.wire.messages import PROTOCOL_VERSION, HandOver
 
-__all__ = ["Deposit", "Parts", "decode_deposit", "decode_handed", "encode_deposit", "part"]
+__all__ = ["Deposit", "Parts", "decode_deposit", "decode_handed", "encode_deposit", "handed_content", "part"]
 
 _ERROR = b'{"$error":'
 
@@ -90,6 +90,17 @@ def part(answer: bytes, then: Iterable[HandOver], back: tuple[int, ...] | None) 
         return Parts(None, tuple(handed))
     kept = msgspec.structs.replace(form, outputs=[form.outputs[place] for place in back])
     return Parts(_write(kept), tuple(handed))
+
+
+def handed_content(data: bytes) -> bytes:
+    """The values in what was handed over, without the message they are for: equal for two sendings of one request.
+
+    ``data`` is what `decode_handed` has read.
+
+    >>> handed_content(b'{"v":1,"id":"b1","outputs":[[1,2],3]}')
+    b'[[1,2],3]'
+    """
+    return _write(_read(data).outputs)
 
 
 def decode_handed(data: bytes, message_id: str, limits: Limits) -> list[Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from django_rpc.client import errors
+from django_rpc.client.once import once
 from django_rpc.client.session import Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, temporary_folder
@@ -181,6 +182,19 @@ def test_what_is_written_keeps_its_order(services):
     counted, name, recounted = compute(before, made.name, after)
     assert name == "new of b, and of a"
     assert recounted == counted + 1
+
+
+def test_what_is_written_once_is_written_once_from_handed_values(services):
+    """A second sending of the whole has other messages, and the same requests."""
+    a, b = services["a"].objects("Tag"), services["b"].objects("Tag")
+    name = a.get(pk=2).name + " of a, once"
+
+    def written():
+        with once("several-services-once"):
+            return b.create(name=name).id.compute()
+
+    assert written() == written()
+    assert b.filter(name=name).count().compute() == 1
 
 
 def test_the_plan_says_what_is_handed_over(services):

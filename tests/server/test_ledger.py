@@ -298,3 +298,27 @@ def test_the_check_is_content_with_a_ledger_and_with_readers(settings, monkeypat
     monkeypatch.setattr(site, "_registry", {})
     monkeypatch.setattr(site, "functions", {})
     assert check_ledger() == []
+
+
+def test_values_that_were_handed_over_again_are_the_same_request(db):
+    """Each sending has an id of its own, which its handed values have too; what they are is what counts."""
+    import json
+
+    from django_rpc.demo.server.shop.models import Tag
+    from django_rpc.server.handler import serve
+
+    nodes = [["source", "shop.Tag"], ["method", 0, "create", [], {"name": {"$given": [0, 0]}}]]
+
+    def sent(number, value):
+        message = json.dumps(
+            {"v": 1, "id": "handed-1", "nodes": nodes, "outputs": [1], "once": True, "given": [{"id": "a1"}]}
+        )
+        message_id = f"handed-1::{number}"
+        box = {"a1": json.dumps({"v": 1, "id": message_id, "outputs": [value]}).encode()}
+        return json.loads(serve(message.encode(), None, message_id, box=lambda: box).answer)
+
+    first = sent(1, "handed once")
+    assert "error" not in first
+    assert sent(2, "handed once") == first
+    assert sent(3, "another value")["error"]["code"] == "RequestConflict"
+    assert Tag.objects.filter(name__in=["handed once", "another value"]).count() == 1
