@@ -87,6 +87,8 @@ def _templates(tests: Path) -> dict[str, Any]:
     return {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [str(tests / "templates")],
-        "APP_DIRS": True,
-        "OPTIONS": {"context_processors": processors},
+        "OPTIONS": {
+            "context_processors": processors,
+            "loaders": ["django.template.loaders.filesystem.Loader", "tests.conformance.templates.Loader"],
+        },
     }

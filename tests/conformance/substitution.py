@@ -112,7 +112,8 @@ class _Rewriter(ast.NodeTransformer):
         self.url_name = re.compile(
             rf"(?<![\w.])({names})(?=_\w+_(?:changelist|add|change|delete|history|autocomplete)\b)"
         )
-        self.url_path = re.compile(rf"(?<=/)({names})(?=/)")
+        self.url_path = re.compile(rf"(?<=/)({names})(?=/)|(?<=\bapp-)({names})(?= )")
+        self.template = re.compile(rf"({names})(?=/[\w/]+\.(?:html|txt)\b)")
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
         if node.level == 0 and node.module and node.module.split(".")[0] in self.labels:
@@ -131,8 +132,10 @@ class _Rewriter(ast.NodeTransformer):
             return ast.copy_location(ast.Constant(PREFIX + node.value), node)
         if isinstance(node.value, str):
             value = self.url_name.sub(rf"{PREFIX}\1", node.value)
-            if "admin" in value:
-                value = self.url_path.sub(rf"{PREFIX}\1", value)
+            if self.template.match(value):
+                value = PREFIX + value
+            elif "admin" in value:
+                value = self.url_path.sub(lambda found: PREFIX + found[0], value)
             if value != node.value:
                 return ast.copy_location(ast.Constant(value), node)
         return node
@@ -142,6 +145,10 @@ class _Rewriter(ast.NodeTransformer):
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if called in _APP_CALLS:
             node.args = [self._app_name(item) for item in node.args]
+        if called == "reverse":  # the admin's page of one app
+            for keyword in node.keywords:
+                if keyword.arg == "args" and isinstance(keyword.value, ast.List | ast.Tuple):
+                    keyword.value.elts = [self._app_name(item) for item in keyword.value.elts]
         for keyword in node.keywords:
             if keyword.arg in _APP_NAMES:
                 keyword.value = self._app_name(keyword.value)
