@@ -333,6 +333,7 @@ CATALOGUE = [
                     *("what_its_service_signed_is_taken", "values_of_others_are_not_taken"),
                     *("values_do_not_change_places", "values_that_are_missing"),
                     *("values_for_an_earlier_message_are_not_for_this_one", "a_place_that_nobody_gives"),
+                    "no_request_puts_its_values_in_the_place_of_a_message",
                     *("values_that_are_unsigned_are_for_one_message_too", "an_error_is_not_handed_over"),
                     *(
                         "a_secret_cannot_be_named_as_what_values_are_checked_by",

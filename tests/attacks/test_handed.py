@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_rpc.server.handler import serve
 from django_rpc.wire import signing
+from django_rpc.wire.names import DEPOSIT
 from tests.wire.test_signing import PRIVATE, PUBLIC, pem_pair
 
 from .conftest import Answered, expr, method, ref, written
@@ -253,3 +254,10 @@ def test_an_error_is_not_handed_over(take):
     """A service that failed hands nothing over; what says so in the box is none of its making."""
     failed = b'{"v":1,"id":"b1","outputs":["known"],"error":{"code":"DoesNotExist","message":"no"}}'
     assert take({"a1": signed(failed)}).code == "HandOverFailed"
+
+
+def test_no_request_puts_its_values_in_the_place_of_a_message(take):
+    """Values stand in the store under the id of their request, and the message that waits for them beside them."""
+    answered = take({DEPOSIT: values("known")}, origins=({"id": DEPOSIT},))
+    assert answered.code == "BadMessage"
+    assert take({"message": values("known")}, origins=({"id": "message"},)).output == 1
