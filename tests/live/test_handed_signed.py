@@ -21,6 +21,8 @@ from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, temporary_folder
 from django_rpc.graph.delayed import Delayed
 from django_rpc.graph.node import Source
+from django_rpc.graph.runner import joined
+from django_rpc.graph.shipped import ship
 from django_rpc.telemetry import tracing
 from django_rpc.wire.names import DEPOSIT, GIVEN_PREFIX
 
@@ -103,6 +105,20 @@ def test_signed_services_hand_over(services, store):
     finally:
         services["b"].live.worker.resume()
     assert future.result(15) == 200
+
+
+def domains(emails):
+    return sorted({email.partition("@")[2] for email in emails})
+
+
+def test_a_shipped_function_works_on_what_is_handed_over(services):
+    """The client's own code, at the one service, on the values of the other, which do not come here."""
+    a, b = services["a"], services["b"]
+    emails = a.objects("Customer").filter(pk__lte=20).values_list("email", flat=True)
+    node = ship(domains, using="b", reads_only=True)(emails).node
+    made = Delayed(node, joined(a.session, (b.session,)))
+    assert made.explain(ask=False).startswith("1 round trip, 2 messages, ")
+    assert made.compute() == domains(emails.compute())
 
 
 @pytest.fixture
