@@ -45,6 +45,8 @@ _PATH_METHODS = frozenset({"values", "values_list", "only", "defer", "distinct",
 _EXPLAIN_OPTIONS = frozenset(
     "format analyze verbose costs settings buffers wal timing summary generic_plan memory serialize".split()
 )
+#: The service's database says which formats it has.
+_WORDS = re.compile(r"[A-Za-z][A-Za-z0-9_ ]{0,62}", re.ASCII)
 #: Dicts of values that stand among a method's own keywords.
 _DEFAULTS = frozenset({"defaults", "create_defaults", "through_defaults"})
 
@@ -145,11 +147,15 @@ def _check_dates(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
 
 
 def _check_explain(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    for option in kwargs:
-        _one_of(option, _EXPLAIN_OPTIONS, "an option of explain()")
+    unknown = sorted(str(option) for option in kwargs.keys() - _EXPLAIN_OPTIONS)
+    if unknown:  # in Django's words
+        raise ValueError(
+            f"Unknown options: {', '.join(unknown)}. Those of explain() are {', '.join(sorted(_EXPLAIN_OPTIONS))}."
+        )
     for value in (*args, *kwargs.values()):
         if isinstance(value, str):
-            check_identifier(value)
+            if not _WORDS.fullmatch(value):
+                raise ValueError(f"{value!r} is not a format of explain().")
         elif value is not None and not isinstance(value, bool):
             raise ValueError("Options of explain() are names, True, False or None.")
 

@@ -9,7 +9,7 @@ from django.apps import apps
 from django.db import models, router
 from django.db.models import signals
 from django.db.models.base import ModelBase
-from django.db.models.fields.related_descriptors import ManyToManyDescriptor
+from django.db.models.fields.related_descriptors import ManyToManyDescriptor, ReverseManyToOneDescriptor
 
 from django_rpc.backend.configure import configure_databases
 from django_rpc.models.cascades import cascade_from_local
@@ -20,7 +20,7 @@ from django_rpc.models.own_fields import note_own_fields
 from django_rpc.models.performing import perform
 from django_rpc.models.redefine import redefining
 from django_rpc.models.registry import registry
-from django_rpc.models.relations import RpcManyToManyDescriptor
+from django_rpc.models.relations import RpcManyToManyDescriptor, RpcReverseDescriptor
 from django_rpc.models.saving import begin_save, forced_inserts
 
 __all__ = ["RpcModel", "RpcModelBase"]
@@ -53,9 +53,11 @@ class RpcModelBase(ModelBase):
         super().add_to_class(name, value)
 
     def __setattr__(cls, name: str, value: Any) -> None:
-        """Django sets the descriptor of a many-to-many field on both of its models; a mirror's is our own."""
+        """Django sets the descriptor of a relation on the model that it leads to, too; a mirror's is our own."""
         if type(value) is ManyToManyDescriptor:
             value.__class__ = RpcManyToManyDescriptor
+        elif type(value) is ReverseManyToOneDescriptor:
+            value.__class__ = RpcReverseDescriptor
         super().__setattr__(name, value)
 
     def _prepare(cls) -> None:

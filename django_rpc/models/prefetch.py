@@ -27,6 +27,7 @@ from django_rpc.graph.values import RowSet
 from django_rpc.models.options import leads_away, options_of
 from django_rpc.models.query import hidden_path
 from django_rpc.models.registry import registry
+from django_rpc.models.relations import RpcReverseDescriptor
 
 __all__ = ["Answer", "can_travel_together", "output_for", "through_columns"]
 
@@ -241,7 +242,7 @@ def _relation(model: Any, name: str) -> tuple[str, str, Any, dict[str, str] | No
         return fk.attname, f"{fk.foreign_related_fields[0].name}__in", remote, None
     if isinstance(descriptor, related.ReverseOneToOneDescriptor):
         fk = descriptor.related.field
-    elif type(descriptor) is related.ReverseManyToOneDescriptor:
+    elif type(descriptor) in (related.ReverseManyToOneDescriptor, RpcReverseDescriptor):
         fk = descriptor.rel.field
     else:
         return None

@@ -1,4 +1,4 @@
-"""Many-to-many relations of mirrors: changed at the service, in one message and one transaction each.
+"""Relations of mirrors to many rows: changed at the service, in one message and one transaction each.
 
 Django's own related manager changes the rows of the through table in several queries.  Here ``add``,
 ``remove``, ``set`` and ``clear`` are the service's, which sends its own ``m2m_changed``; this client's
@@ -11,7 +11,7 @@ import functools
 from typing import Any
 
 from django.db import router
-from django.db.models.fields.related_descriptors import ManyToManyDescriptor
+from django.db.models.fields.related_descriptors import ManyToManyDescriptor, ReverseManyToOneDescriptor
 from django.db.models.signals import m2m_changed
 from django.db.models.utils import resolve_callables
 from django.utils.functional import cached_property
@@ -19,11 +19,50 @@ from django.utils.functional import cached_property
 from django_rpc.client.collected import Pending
 from django_rpc.client.unit import Operation
 from django_rpc.graph.node import Attr, Method, Source, callsite
-from django_rpc.graph.values import freeze
+from django_rpc.graph.values import ATOMS, freeze
+from django_rpc.models.atomic import together
 from django_rpc.models.options import chosen_database, options_of
 from django_rpc.models.performing import perform
 
-__all__ = ["RpcManyToManyDescriptor", "recorded_relation"]
+__all__ = ["RpcManyToManyDescriptor", "RpcReverseDescriptor", "recorded_relation"]
+
+
+class RpcReverseDescriptor(ReverseManyToOneDescriptor):
+    """The attribute of a mirror that gives the manager of the rows whose foreign keys lead to it."""
+
+    @cached_property
+    def related_manager_cls(self) -> Any:
+        base = super().related_manager_cls
+        return base if options_of(self.rel.related_model) is None else _in_one_message(base)
+
+
+def _in_one_message(base: Any) -> Any:
+    """``base``, the manager class of a reverse foreign key, with each change sent as one message and transaction.
+
+    Django's own saves row by row (``bulk=False``), and takes out and puts in (``set()``).
+    """
+
+    class RpcRelatedManager(base):  # type: ignore[misc]
+        pass
+
+    def together_at(name: str) -> Any:
+        change = getattr(base, name)
+
+        @functools.wraps(change)
+        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+            alias = chosen_database(self.model, None, router.db_for_write, {"instance": self.instance})
+            with together(alias, {}):
+                return change(self, *args, **kwargs)
+
+        method.alters_data = True  # type: ignore[attr-defined]
+        return method
+
+    for name in ("add", "remove", "clear", "set"):
+        if hasattr(base, name):  # rows that must have a parent are not taken out
+            setattr(RpcRelatedManager, name, together_at(name))
+    RpcRelatedManager.__name__ = base.__name__
+    RpcRelatedManager.__qualname__ = base.__qualname__
+    return RpcRelatedManager
 
 
 class RpcManyToManyDescriptor(ManyToManyDescriptor):
@@ -44,7 +83,7 @@ def recorded_relation(base: Any, accessor: str) -> Any:
     class RpcManyRelatedManager(base):  # type: ignore[misc]
         @functools.wraps(base.add)
         def add(self, *objs: Any, through_defaults: Any = None) -> None:
-            targets = self._get_target_ids(self.target_field_name, objs)
+            targets = self._targets(objs)
             if targets and m2m_changed.has_listeners(self.through):  # they are told which are new
                 names = self.source_field_name, self.target_field_name
                 targets = self._get_missing_target_ids(*names, self._alias, targets)
@@ -67,11 +106,15 @@ def recorded_relation(base: Any, accessor: str) -> Any:
             if m2m_changed.has_listeners(self.through):  # they are told what is removed and what is added
                 base.set(self, objs, clear=clear, through_defaults=through_defaults)
                 return
-            targets = self._get_target_ids(self.target_field_name, objs)
-            self._change("set", "add", targets, through_defaults=through_defaults, clear=clear)
+            self._change("set", "add", self._targets(objs), through_defaults=through_defaults, clear=clear)
 
         for _method in (add, remove, clear, set):
             _method.alters_data = True  # type: ignore[attr-defined]
+
+        def _targets(self, objs: tuple[Any, ...]) -> set[Any]:
+            """The keys of ``objs``; Django checks what is no plain key."""
+            keys = {self.target_field.get_prep_value(one) for one in objs if type(one) in ATOMS}
+            return keys | self._get_target_ids(self.target_field_name, [one for one in objs if type(one) not in ATOMS])
 
         @property
         def _alias(self) -> str:

@@ -7,7 +7,7 @@ import json
 import pytest
 from django.apps.registry import Apps
 from django.core.exceptions import FieldError
-from django.db import DataError, connections, models, router
+from django.db import DataError, IntegrityError, connections, models, router
 from django.db.models import Q
 
 from django_rpc.models import RpcModel
@@ -127,3 +127,49 @@ def test_an_image_is_not_read_for_the_dimensions_that_come_with_it():
     assert picture.image.name == "nowhere.png"
     with pytest.raises(FileNotFoundError):
         _set(picture, field, "nowhere.png", {"image": "nowhere.png", "width": 2})
+
+
+def test_changes_of_a_reverse_foreign_key_are_one_message_each(local, remote, shop_data, messages):
+    one, other = remote.Customer.objects.order_by("pk")[:2]
+    profiles = [remote.Customer(name=f"c{i}", email=f"c{i}@example.org", city="c", joined="2025-01-01") for i in (1, 2)]
+    with messages() as sent:
+        one.referrals.add(*profiles, bulk=False)
+    assert len(sent) == 1
+    assert sorted(local.Customer.objects.filter(referred_by=one.pk, name__in=["c1", "c2"]).values_list("pk")) == sorted(
+        (profile.pk,) for profile in profiles
+    )
+    with messages() as sent:
+        one.referrals.set([profiles[0], other])
+    assert len(sent) == 2  # what is there, and what changes
+    assert set(local.Customer.objects.filter(referred_by=one.pk).values_list("pk", flat=True)) == {
+        profiles[0].pk,
+        other.pk,
+    }
+    with messages() as sent:
+        one.referrals.set([profiles[1]], clear=True)
+    assert len(sent) == 1
+    assert [row.pk for row in one.referrals.all()] == [profiles[1].pk]
+
+
+def test_a_failing_change_of_a_reverse_foreign_key_changes_nothing(local, remote, shop_data):
+    one, other = remote.Customer.objects.order_by("pk")[:2]
+    new = remote.Customer(name="new", email="new@example.org", city="c", joined="2025-01-01")
+    taken = remote.Customer(name="taken", email=other.email, city="c", joined="2025-01-01")
+    with pytest.raises(IntegrityError):
+        one.referrals.add(new, taken, bulk=False)
+    assert not local.Customer.objects.filter(name="new").exists()
+
+
+def test_keys_of_a_relation_need_no_instances(local, remote, shop_data, messages):
+    product = remote.Product.objects.first()
+    with messages() as sent:
+        product.tags.set(["1", 2])
+    assert len(sent) == 1
+    assert set(local.Product.objects.get(pk=product.pk).tags.values_list("pk", flat=True)) == {1, 2}
+
+
+def test_what_explain_does_not_know_is_said_in_djangos_words(remote, shop_data):
+    with pytest.raises(ValueError, match="Unknown options: TEST, TEST2"):
+        remote.Customer.objects.all().explain(TEST=1, TEST2=1)
+    with pytest.raises(ValueError, match="DOES NOT EXIST is not a recognized format"):
+        remote.Customer.objects.all().explain(format="does not exist")
