@@ -145,11 +145,13 @@ CATALOGUE = [
             f"{_WRITES}test_rows_of_others_stay_related_by_a_foreign_key",
             f"{_WRITES}test_a_row_is_not_inserted_for_others",
             f"{_WRITES}test_a_foreign_key_to_a_row_of_others",
+            f"{_WRITES}test_a_generic_foreign_key_to_a_row_of_others",
         ),
         (
             ("related", f"{_WRITES}test_rows_of_others_stay_related"),
             ("ignored", f"{_WRITES}test_a_row_is_not_inserted_for_others"),
             ("confirm", f"{_WRITES}test_a_row_is_not_inserted_for_others"),
+            ("generic", f"{_WRITES}test_a_generic_foreign_key_to_a_row_of_others"),
             ("targets", f"{_WRITES}test_a_foreign_key_to_a_row_of_others"),
         ),
     ),

@@ -202,6 +202,10 @@ DEFENCES: dict[str, Defence] = {
         "what may be set is apart from what may be read", _without(f"{_EVALUATE}.writes.check_writable")
     ),
     "targets": Defence("foreign keys lead to rows that the client sees", _without(f"{_EVALUATE}.writes.check_target")),
+    "generic": Defence(
+        "generic foreign keys lead to rows that the client sees",
+        _without(f"{_EVALUATE}.generic.check_pairs"),
+    ),
     "confirm": Defence(
         "what was written is a row that the client sees",
         _without(f"{_EVALUATE}.writes.confirm", f"{_EVALUATE}.save.confirm"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 
 from django_rpc.demo.server.shop.models import Category, Customer, Order, Product, Tag
+from django_rpc.demo.server.zoo.models import Bookmark, TaggedItem
 from django_rpc.server import ModelRpc
 
 from .conftest import expr, method, ref
@@ -127,6 +129,48 @@ def test_a_foreign_key_to_a_row_of_others(send):
         assert answered.code == "ValidationError"
         assert answered.data_statements != []
     assert Customer.objects.get(pk=1).referred_by is None
+
+
+def test_a_generic_foreign_key_to_a_row_of_others(send, registered):
+    """Its two columns are written by each way to write, one at a time: the row that they lead to has to be seen."""
+    mine, theirs = Bookmark.objects.create(url="https://m.example"), Bookmark.objects.create(url="https://t.example")
+
+    class OwnBookmarkRpc(ModelRpc):
+        fields = "__all__"
+
+        def get_queryset(self, request):
+            return super().get_queryset(request).filter(pk=mine.pk)
+
+    registered(Bookmark, OwnBookmarkRpc)
+    kind = ContentType.objects.get_for_model(Bookmark)
+    users = ContentType.objects.get(app_label="auth", model="user")
+    item = TaggedItem.objects.create(tag="a", content_type=kind, object_id=mine.pk)
+    of_user = TaggedItem.objects.create(tag="u", content_type=users, object_id=1)
+    items = ["source", "zoo.TaggedItem"]
+    one = [items, method(0, "filter", pk=item.pk)]
+    before = list(TaggedItem.objects.order_by("pk").values())
+    for key in (theirs.pk, 99_999):
+        pointed = {"content_type_id": kind.pk, "object_id": key}
+        for nodes in (
+            [*one, method(1, "update", object_id=key)],
+            [*one, method(1, "getset", object_id=key)],
+            [items, method(0, "bulk_update", ["object_id"], [[item.pk, key]])],
+            [items, method(0, "create", tag="b", **pointed)],
+            [items, method(0, "get_or_create", tag="b", defaults=pointed)],
+            [items, method(0, "update_or_create", pk=item.pk, defaults={"object_id": key})],
+            [["save", "zoo.TaggedItem", {"id": item.pk, "object_id": key}, False, {}]],
+            [["save", "zoo.TaggedItem", {"tag": "b", "content_type_id": kind.pk, "object_id": key}, True, {}]],
+            [["insert", "zoo.TaggedItem", ["tag", "content_type_id", "object_id"], ["str", "int", "int"],
+              [["b", kind.pk, key]], {}]],
+            [items, method(0, "filter", pk=of_user.pk), method(1, "update", object_id=key)],
+        ):  # fmt: skip
+            answered = send(nodes)
+            assert answered.code == "ValidationError", (nodes, answered.text)
+        assert list(TaggedItem.objects.order_by("pk").values()) == before
+    # What it leads to already, and what does not touch it, is as ever.
+    assert send([*one, method(1, "update", object_id=mine.pk)]).output == 1
+    assert send([items, method(0, "filter", pk=of_user.pk), method(1, "update", tag="v")]).output == 1
+    assert send([["save", "zoo.TaggedItem", {"id": of_user.pk, "tag": "w", "object_id": 1}, False, {}]]).error is None
 
 
 def test_the_text_of_a_row_of_others(send):

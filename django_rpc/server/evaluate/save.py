@@ -12,6 +12,7 @@ from django.db.models import Model
 
 from django_rpc.graph.node import Insert, Node, Save
 from django_rpc.graph.values import ATOMS
+from django_rpc.server.evaluate import generic
 from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
 from django_rpc.server.evaluate.writes import check_expression, check_target, confirm
 from django_rpc.server.exposure import Exposure
@@ -37,6 +38,7 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     else:
         ev.policy.require(model, "update")
     update_fields = node.update_fields
+    before = {} if creating else dict(instance.__dict__)
     saved = _assign(ev, exposure, instance, values, update_fields, creating)
     if node.raw:
         instance.save_base(raw=True, using=using, force_insert=force_insert, update_fields=update_fields)
@@ -47,6 +49,8 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
             options["using"] = using
         instance.save(**{k: v for k, v in options.items() if v not in (False, None)})
     confirm(ev, model, [instance.pk])
+    changed = [name for name, value in saved.items() if name not in before or before[name] != value]
+    generic.confirm_targets(ev, model, [instance.pk], changed)
     # What the client does not know the value of: it named a node, and not a value; and what other nodes take from here.
     taken = ev.taken_from.get(node, ())
     known = {k: value for k, value in saved.items() if k not in taken and not isinstance(node.values.get(k), Node)}
@@ -232,6 +236,9 @@ def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
     instances = [_instance(ev, exposure, fields, row) for row in node.rows]
     fields = [field for field in fields if field.attname in exposure.writable]
     _check_targets(ev, fields, instances)
+    for field in generic.written(model, node.fields):
+        kind = model._meta.get_field(field.ct_field).attname
+        generic.check_pairs(ev, [(getattr(one, kind), getattr(one, field.fk_field)) for one in instances])
     rows = model._base_manager.using(router.db_for_write(model))
     if any(parent._meta.concrete_model is not model._meta.concrete_model for parent in model._meta.get_parent_list()):
         rows._insert(instances, fields=fields, using=rows.db, raw=True)  # the child's part alone: save_base(raw=True)

@@ -17,6 +17,7 @@ from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError
 from django.db import connections, router
 from django.db.models import Model, QuerySet
 
+from django_rpc.server.evaluate import generic
 from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
 from django_rpc.server.exposure import Exposure
 from django_rpc.server.query import trusted
@@ -141,6 +142,7 @@ def through_manager(
         check_writable(exposure, kwargs, _unexpected(model))
         instance = manager.create(**prepare(ev, model, kwargs), **options)
         confirm(ev, model, [instance.pk])
+        generic.confirm_targets(ev, model, [instance.pk], kwargs)
         return instance
     kwargs = dict(zip(("defaults", "create_defaults"), args, strict=False)) | kwargs
     lookup = {key: value for key, value in kwargs.items() if key not in ("defaults", "create_defaults")}
@@ -156,6 +158,9 @@ def through_manager(
     # The lookup is the client's own query; what is written, Django writes by the model's own save().
     instance, created = _OR_CREATE[name](ev.complete(queryset), lookup, given)
     confirm(ev, model, [instance.pk])
+    if created or name == "update_or_create":
+        names = {name for values in (exact if created else {}, *defaults.values()) for name in values}
+        generic.confirm_targets(ev, model, [instance.pk], names)
     return instance, created
 
 
@@ -211,7 +216,7 @@ def _update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str
     if args:
         raise TypeError("update() takes keyword arguments only.")
     values = _checked_update(ev, queryset, kwargs)
-    if ev.policy.rows(queryset.model) is None:
+    if ev.policy.rows(queryset.model) is None and not generic.written(queryset.model, kwargs):
         return queryset.update(**values)
     queryset._not_support_combined_queries("update")
     if queryset.query.is_sliced:
@@ -226,6 +231,7 @@ def _update_keys(ev: Evaluator, queryset: QuerySet, keys: list[Any], values: dic
     # The values are the client's expressions: the query that carries them is checked like any other.
     done = sum(base.filter(pk__in=batch).update(**values) for batch in _batches(keys))
     confirm(ev, model, keys)
+    generic.confirm_targets(ev, model, keys, values)
     return done
 
 
@@ -252,6 +258,7 @@ def _bulk_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dic
         queryset = _bare(queryset)
     done = queryset.bulk_update(instances, [field.name for field in fields], kwargs.get("batch_size"))
     confirm(ev, model, [instance.pk for instance in instances])
+    generic.confirm_targets(ev, model, [instance.pk for instance in instances], names)
     return done
 
 

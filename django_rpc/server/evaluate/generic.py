@@ -1,0 +1,74 @@
+"""Generic foreign keys that are written: like any other, they may lead only to rows that the client sees.
+
+What they lead to is said by two columns, of which a write may set one.  So they are looked at when the rows have been
+written, within the transaction.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import router
+from django.db.models import Model
+
+from django_rpc.server.evaluate.evaluator import Evaluator
+
+__all__ = ["check_pairs", "confirm_targets", "written"]
+
+_BATCH = 500
+
+
+@functools.cache
+def _generic_keys(model: type[Model]) -> tuple[Any, ...]:
+    return tuple([field for field in model._meta.private_fields if getattr(field, "ct_field", None)])
+
+
+def _columns(model: type[Model], field: Any) -> tuple[str, str]:
+    return model._meta.get_field(field.ct_field).attname, field.fk_field
+
+
+def written(model: type[Model], names: Iterable[str]) -> list[Any]:
+    """The generic foreign keys of ``model`` of which ``names`` of fields hold a part."""
+    fields = _generic_keys(model)
+    given = set(names) if fields else ()
+    return [field for field in fields if any(n in given for n in (field.ct_field, *_columns(model, field)))]
+
+
+def confirm_targets(ev: Evaluator, model: type[Model], keys: Iterable[Any], names: Iterable[str]) -> None:
+    """Raise ValidationError, which rolls all back, if rows whose ``names`` were written lead to rows of others."""
+    fields = written(model, names)
+    ordered = sorted(set(keys), key=repr) if fields else []
+    for field in fields:
+        rows = model._base_manager.using(router.db_for_write(model)).order_by()
+        for start in range(0, len(ordered), _BATCH):
+            found = rows.filter(pk__in=ordered[start : start + _BATCH])
+            check_pairs(ev, found.values_list(*_columns(model, field)).distinct())
+
+
+def check_pairs(ev: Evaluator, pairs: Iterable[tuple[Any, Any]]) -> None:
+    """Raise ValidationError unless each (key of a content type, key of a row) is of a row that the client sees."""
+    from django.contrib.contenttypes.models import ContentType
+
+    wanted: dict[Any, set[Any]] = {}
+    for kind, key in pairs:
+        if kind is not None and key is not None:
+            wanted.setdefault(kind, set()).add(key)
+    for kind, given in wanted.items():
+        model = ContentType.objects.get_for_id(kind).model_class()
+        if model is None or ev.policy.view(model) is None:
+            raise _missing(given)
+        rows = ev.policy.rows(model)
+        if rows is not None:
+            keys = {model._meta.pk.to_python(key): key for key in given}
+            seen = set(rows.filter(pk__in=list(keys)).values_list("pk", flat=True))
+            if keys.keys() - seen:
+                raise _missing({keys[key] for key in keys.keys() - seen})
+
+
+def _missing(keys: set[Any]) -> ValidationError:
+    return ValidationError(
+        "instance with key %(value)r does not exist.", code="invalid", params={"value": min(keys, key=repr)}
+    )
