@@ -22,6 +22,8 @@ __all__ = ["Budget"]
 #: Statements of Django's own that begin and end a part of a transaction.
 _BOUNDARIES = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 
+#: How many parts of SQL are written before the clock is looked at.
+_PARTS = 5_000
 _TEXT = frozenset({str, bytes})
 _MAY_BE_TEXT = _TEXT | {type(None)}
 
@@ -41,6 +43,7 @@ class Budget:
 
     __slots__ = (
         "_deadline",
+        "_look",
         "_timeouts",
         "_watched",
         "broken",
@@ -58,6 +61,7 @@ class Budget:
         self.statements = 0
         self.rows = 0
         self.parts = 0
+        self._look = _PARTS
         self.text = 0
         self.broken: LimitExceeded | None = None
         #: Counts the rows that are written, where somebody wants to know.
@@ -95,6 +99,9 @@ class Budget:
                 f"Written out, the queries of the request have more than {self.limits.steps:,} parts (limit 'steps'). "
                 "Give a name to a value once, and use it less often."
             )
+        if self.parts >= self._look:  # SQL is written for seconds before any of it is run
+            self._look = self.parts + _PARTS
+            self.check()
 
     def _break(self, name: str) -> None:
         if self.broken is None:

@@ -252,6 +252,13 @@ class Policy:
         view = self.view(model)
         return view is not None and (name in view.names or name in view.filterable or name in view.computed)
 
+    def latest_by(self, model: type[Model]) -> tuple[str, ...]:
+        """``Meta.get_latest_by`` as names; as if there were none where it names what this client may not order by."""
+        given = model._meta.get_latest_by or ()
+        names = (given,) if isinstance(given, str) else tuple(given)
+        paths = [name.lstrip("-").split("__") for name in names]
+        return names if all(self.blocked(path, model._meta, use=Use.ANY) is None for path in paths) else ()
+
     def names_field(self, name: str) -> bool:
         """Whether a model that the request has touched has a field of this name for the client."""
         found = [exposure for exposure in self._exposures.values() if exposure is not None]

@@ -18,6 +18,7 @@ class Attack(NamedTuple):
 
 _NAMES = "test_hidden_names.py::test_hidden_is_like_unknown_and_runs_no_sql"
 _GROWTH, _WRITES, _LEAKS = "test_growth.py::", "test_writes.py::", "test_leaks.py::"
+_LIMITS = "test_limits.py::"
 _FIELDS = "test_fields.py::"
 _HANDED, _HANDED_LIVE = "test_handed.py::", "tests/live/test_handed_signed.py::"
 _FOREIGN = "tests/live/test_foreign_messages.py::"
@@ -163,10 +164,12 @@ CATALOGUE = [
             f"{_LEAKS}test_an_error_of_a_file_holds_no_path",
             f"{_LEAKS}test_what_a_model_says_of_its_hidden_fields",
             f"{_LEAKS}test_a_model_that_a_model_needs",
+            f"{_LEAKS}test_what_a_model_is_ordered_by",
             f"{_WRITES}test_the_text_of_a_row_of_others",
         ),
         (
             ("told", f"{_LEAKS}test_what_a_model_says_of_its_hidden_fields"),
+            ("meta", f"{_LEAKS}test_what_a_model_is_ordered_by"),
             ("told", f"{_LEAKS}test_a_model_that_a_model_needs"),
             ("texts", f"{_LEAKS}test_an_error_of_a_file_holds_no_path"),
             ("texts+claims", f"{_WRITES}test_the_text_of_a_row_of_others"),
@@ -201,7 +204,7 @@ CATALOGUE = [
                 *("queries_in_queries", "queries_in_queries_that_are_explained", "many_queries_with_many_in_each"),
                 *("expressions_in_expressions", "annotations_of_annotations", "an_expression_that_is_named_often"),
                 *("lists_of_lists_that_are_compared", "lists_that_are_multiplied", "tuples_deeper_than_the_stack"),
-                *("joins", "the_budget_of_a_chain_is_in_proportion_to_it"),
+                *("the_clock_runs_while_a_query_is_written", "joins", "the_budget_of_a_chain_is_in_proportion_to_it"),
             )
         ),
         (
@@ -209,6 +212,7 @@ CATALOGUE = [
             ("parts", f"{_GROWTH}test_an_expression_that_is_named_often"),
             ("sizes", f"{_GROWTH}test_lists_of_lists_that_are_compared"),
             ("joins", f"{_GROWTH}test_joins"),
+            ("clock", f"{_GROWTH}test_the_clock_runs_while_a_query_is_written"),
         ),
     ),
     Attack(
@@ -232,6 +236,21 @@ CATALOGUE = [
             ("once", f"{_GROWTH}test_one_description_many_times"),
             ("outputs", f"{_GROWTH}test_one_output_many_times"),
             ("read", f"{_GROWTH}test_texts_of_the_database_that_are_read"),
+        ),
+    ),
+    Attack(
+        "a request that costs too much, of each kind that there is a limit for",
+        "each limit has a default, may be another for each client, and an error that names it; what is over it runs "
+        "no SQL, or none after it",
+        (
+            f"{_LIMITS}test_every_limit_has_a_probe",
+            f"{_LIMITS}test_the_error_names_the_limit",
+            f"{_LIMITS}test_a_request_that_is_within_is_answered",
+        ),
+        (
+            ("joins", f"{_LIMITS}test_the_error_names_the_limit[joins]"),
+            ("read", f"{_LIMITS}test_the_error_names_the_limit[rows]"),
+            ("parts", f"{_LIMITS}test_the_error_names_the_limit[steps]"),
         ),
     ),
     Attack(

@@ -218,6 +218,7 @@ DEFENCES: dict[str, Defence] = {
         _without(f"{_SERVER}.errors._message", instead=lambda error, code: str(error)),
     ),
     "nesting": Defence("queries and expressions are counted as written out", _without(f"{_EVALUATE}.check_nesting")),
+    "clock": Defence("the clock is looked at while SQL is written", _without(f"{_SERVER}.budget.Budget.check")),
     "parts": Defence("parts of SQL are counted", _without(f"{_SERVER}.budget.Budget.count_parts")),
     "sizes": Defence(
         "values are measured as written out",
@@ -245,6 +246,12 @@ DEFENCES: dict[str, Defence] = {
     "logs": Defence(
         "claims are made harmless for a log",
         _without(f"{_SERVER}.handler.claims", instead=lambda client: {"rpc_client_host": client.host}),
+    ),
+    "meta": Defence(
+        "hidden fields of Meta are as if they were not there",
+        _without(
+            f"{_SERVER}.policy.Policy.latest_by", instead=lambda self, model: (model._meta.get_latest_by or "pk",)
+        ),
     ),
     "described": Defence("a description holds what a query could name", _described),
     "registered": Defence("methods are registered one by one", _registered),

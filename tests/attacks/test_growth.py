@@ -79,14 +79,24 @@ def test_annotations_of_annotations(send):
     refused(send([*nodes, method(len(nodes) - 1, "first")]), "steps")
 
 
-def test_an_expression_that_is_named_often(send):
-    """Each condition on an annotation writes it out once more."""
+def expression_that_is_named_often(times=300):
     nodes = [CUSTOMERS]
     for level in range(11):
         before = f"a{level - 1}" if level else "name"
         nodes.append(method(level, "annotate", **{f"a{level}": expr("Concat", before, before)}))
-    often = {"$q": ["OR", False, [["a10__startswith", "a"]] * 300]}
-    refused(send([*nodes, method(11, "filter", often), method(12, "count")]), "steps", seconds=30)
+    often = {"$q": ["OR", False, [["a10__startswith", "a"]] * times]}
+    return [*nodes, method(11, "filter", often), method(12, "count")]
+
+
+def test_an_expression_that_is_named_often(send):
+    """Each condition on an annotation writes it out once more."""
+    refused(send(expression_that_is_named_often()), "steps", seconds=30)
+
+
+def test_the_clock_runs_while_a_query_is_written(send, settings_of_server):
+    """A query that takes a minute to be written has run no statement that a database could stop."""
+    settings_of_server(CLIENTS={"anonymous": {"limits": {"seconds": 0.5, "steps": 10**9}}})
+    refused(send(expression_that_is_named_often(80)), "seconds", "DeadlineExceeded", seconds=15)
 
 
 def test_lists_of_lists_that_are_compared(send):

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 
 from django_rpc.celery import task
 from django_rpc.celery.app import make_app
-from django_rpc.demo.server.shop.models import Customer
+from django_rpc.demo.server.shop.models import Customer, Order
 from django_rpc.server import ModelRpc
 from django_rpc.server.errors import report
 
@@ -107,6 +107,25 @@ def test_what_a_model_says_of_its_hidden_fields(send, registered, monkeypatch):
         assert answered.error["data"]["email"] == [["Is taken.", None, None]]
         for told in ("secret", "Secret", "Name of another", "demo.server"):
             assert told not in answered.text, answered.text
+
+
+def test_what_a_model_is_ordered_by(send, registered):
+    """Hidden fields of Meta are as if they were not there: no order by them, and no word of them."""
+    registered(Order, fields=["id", "number", "customer"])
+    orders = ["source", "shop.Order"]
+    for name in ("latest", "earliest"):
+        for nodes in (
+            [orders, method(0, name)],
+            [CUSTOMERS, method(0, "get", pk=1), ["attr", 1, "orders"], method(2, name)],
+            [CUSTOMERS, ["param", 0], ["attr", 1, "orders"], method(2, name), ["map", 0, 1, 3, True]],
+        ):
+            answered = send(nodes)
+            assert "created" not in answered.text, answered.text
+            assert "require either fields" in answered.text
+        assert send([orders, method(0, name, "number")]).error is None
+    assert send([orders, method(0, "values_list", "id", flat=True)]).output == sorted(
+        Order.objects.values_list("pk", flat=True), reverse=True
+    )
 
 
 def test_a_model_that_a_model_needs(send, registered, monkeypatch):

@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hmac
 import time
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
@@ -79,6 +83,49 @@ def test_each_key_of_a_client(clients, key, kid):
     response, signed, _ = sent(message(), token(message(), key=key, kid=kid), "t-1")
     assert response.outputs == (0,)
     assert signed
+
+
+def test_each_key_of_a_client_that_keeps_its_own(clients, settings_of_server):
+    """Ed25519: two public keys at once, beside a secret; and one of them used as if it were a secret."""
+    (new, new_public), (old, old_public), (service, service_public) = pair(), pair(), pair()
+    shop = {"keys": {"ed-2027": new_public, "ed-2026": old_public, "hs": SECRET}}
+    settings_of_server(SERVICE="stock", CLIENTS={"shop": shop}, KEY=service, KEY_ID="2026")
+
+    def signed(private, kid):
+        now = time.time()
+        claims = {
+            "iss": "shop",
+            "aud": "stock",
+            "iat": now,
+            "exp": now + 30,
+            "jti": "t-1",
+            "hash": signing.digest(DATA),
+        }
+        return jwt.encode(claims, private, algorithm="EdDSA", headers={"kid": kid, "typ": "rpc-request+jwt"})
+
+    for private, kid in ((new, "ed-2027"), (old, "ed-2026")):
+        token_of_answer, body = signing.parted(handler.handle(DATA, signed(private, kid), "t-1"))
+        assert decode_response(body).outputs == (0,)
+        found = jwt.decode(token_of_answer, service_public, ["EdDSA"], audience="shop", options={"verify_exp": False})
+        assert found["jti"] == "t-1"
+    assert code(DATA, token(DATA, kid="hs")) == "answered"
+    assert code(DATA, signed(new, "ed-2026")) == REFUSED
+    assert code(DATA, signed(old, "hs")) == REFUSED
+    head = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"ed-2027","typ":"rpc-request+jwt"}').rstrip(b"=").decode()
+    body = signed(new, "ed-2027").split(".")[1]
+    for secret in (new_public.encode(), new_public.strip().encode(), b""):
+        forged = hmac.new(secret, f"{head}.{body}".encode(), "sha256").digest()
+        confused = f"{head}.{body}.{base64.urlsafe_b64encode(forged).rstrip(b'=').decode()}"
+        assert code(DATA, confused) == REFUSED
+
+
+def pair():
+    private = Ed25519PrivateKey.generate()
+    form, public = serialization.PrivateFormat.PKCS8, serialization.PublicFormat.SubjectPublicKeyInfo
+    return (
+        private.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode(),
+        private.public_key().public_bytes(serialization.Encoding.PEM, public).decode(),
+    )
 
 
 def test_who_called_is_known(clients, registered):

@@ -226,11 +226,11 @@ def _by_time(asked: _Asked, reverse: bool) -> Answer:
     queryset = asked.unlimited()
     if asked.queryset.query.is_sliced or asked.kwargs.keys() - {"fields"}:
         raise NoKey("the latest of a slice")
-    fields = asked.args or queryset.model._meta.get_latest_by
+    fields = asked.args or asked.ev.policy.latest_by(queryset.model)
     if not fields:
         raise NoKey("it names no fields")
     queryset.query.clear_ordering(force=True)
-    queryset.query.add_ordering(*([fields] if isinstance(fields, str) else fields))
+    queryset.query.add_ordering(*fields)
     queryset = queryset.reverse() if reverse else queryset
     found = asked.instances(asked.limited(queryset, 0, 1))
     model = queryset.model

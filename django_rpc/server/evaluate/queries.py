@@ -53,6 +53,22 @@ def _one(name: str) -> Visitor:
     return method
 
 
+def _by_time(name: str) -> Visitor:
+    """``latest`` and ``earliest``: without fields, by those of the model's Meta, unless one of these is hidden."""
+    one = _one(name)
+
+    def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        fields = args or ev.policy.latest_by(queryset.model)
+        if not fields:
+            raise ValueError(
+                "earliest() and latest() require either fields as positional arguments or 'get_latest_by' in the "
+                "model's Meta."
+            )
+        return one(ev, queryset, list(fields), kwargs)
+
+    return method
+
+
 def _naming(name: str) -> Visitor:
     """``annotate`` and its like: a name must not be an attribute of the model, which the value would take the place of.
 
@@ -237,7 +253,8 @@ METHODS: dict[str, Visitor] = {
         ).split()
     },
     **{name: _naming(name) for name in ("annotate", "alias", "values")},
-    **{name: _one(name) for name in ("get", "first", "last", "earliest", "latest")},
+    **{name: _one(name) for name in ("get", "first", "last")},
+    **{name: _by_time(name) for name in ("earliest", "latest")},
     **{name: _names(name) for name in ("only", "defer")},
     **{name: _others(name) for name in ("union", "intersection", "difference")},
     "and_": _combine("__and__"),
