@@ -22,7 +22,15 @@ from django.db.models.fields import Field
 from django_rpc.models.content_types import is_content_type, local_key, sent_key
 from django_rpc.models.options import leads_away, options_of
 
-__all__ = ["has_own_fields", "loaded_value", "loader", "note_own_fields", "prepared_lookups", "stored_value"]
+__all__ = [
+    "has_own_fields",
+    "loaded_value",
+    "loader",
+    "makes_values",
+    "note_own_fields",
+    "prepared_lookups",
+    "stored_value",
+]
 
 #: Lookups whose value is one of the field's own; those that Django prepares one by one.
 _SINGLE = frozenset({"exact", "gt", "gte", "lt", "lte"})
@@ -58,6 +66,11 @@ def has_own_fields() -> bool:
 
 def _prepares(field: Field) -> bool:
     return _overrides(type(field), "get_prep_value") or _overrides(type(field), "get_db_prep_value")
+
+
+def makes_values(field: Field) -> bool:
+    """Whether ``field`` is a class of the client's own that makes something of what is stored."""
+    return _overrides(type(field), "from_db_value")
 
 
 def loaded_value(field: Field, value: Any, alias: str) -> Any:

@@ -23,7 +23,7 @@ from django_rpc.graph.values import Condition, freeze
 from django_rpc.models.expressions import localise, settle
 from django_rpc.models.fetched import as_values
 from django_rpc.models.options import options_of
-from django_rpc.models.own_fields import has_own_fields, prepared_lookups
+from django_rpc.models.own_fields import has_own_fields, loaded_value, makes_values, prepared_lookups
 
 __all__ = ["RpcQuery", "hidden_path"]
 
@@ -200,7 +200,10 @@ class RpcQuery(sql.Query):
             values = {alias: expression.empty_result_set_value for alias, expression in resolved.items()}
             if not any(value is NotImplemented for value in values.values()):
                 return values
-        return self._value(using, "aggregate", (), frozen)
+        found = self._value(using, "aggregate", (), frozen)
+        fields = {alias: expression._output_field_or_none for alias, expression in resolved.items()}
+        own = {alias: field for alias, field in fields.items() if field is not None and makes_values(field)}
+        return {**found, **{alias: loaded_value(field, found[alias], using) for alias, field in own.items()}}
 
     def explain(self, using: str, format: str | None = None, **options: Any) -> str:
         for name in options:

@@ -83,6 +83,10 @@ models, and **over RPC** with mirrors in their place. Counted are the tests that
 (`raw()`, `RawSQL`, `extra()`, `cursor().execute()`: recognised by what they call), and fail over RPC or really ask a
 mirror. A test in which Django ran SQL for a mirror outside the server's code counts as failed.
 
+What a test takes for granted of a project, both ends have: expressions and lookups of its own are registered at the
+service as well, as those of a package that both projects install; a test case of two databases has two services with
+the same models. Names and paths of the admin's URLs and of templates lead to the app's second import, in both runs.
+
 `assertNumQueries(n)` holds over RPC when at most *n* messages and local statements were needed: Django's *n* counts SQL
 statements, savepoints among them, and one message may stand for several.
 

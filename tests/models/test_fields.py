@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -322,3 +323,25 @@ def test_lookups_of_a_field_of_the_clients_own(local):
     assert Spoken.objects.future().get(nullable_char="abc").result() == row
     assert Spoken.objects.get_or_create(nullable_char="abc")[1] is False
     assert not Spoken.objects.exclude(text=Words(["a", "b"])).exists()
+
+
+class Price(decimal.Decimal):
+    """A value of the service's own field."""
+
+    def from_database(self, value, expression, connection):
+        return None if value is None else Price(value)
+
+
+def test_aggregates_of_own_fields(local, monkeypatch):
+    Spoken.objects.create(text=Words(["a", "b"]), nullable_char=Cased("abc"))
+    found = Spoken.objects.aggregate(models.Max("text"), least=models.Min("nullable_char"), n=models.Count("pk"))
+    assert found == {"text__max": Words(["a", "b"]), "least": "abc", "n": 1}
+    assert type(found["least"]) is Cased
+    local.Everything.objects.update(decimal=decimal.Decimal("2.5"))
+    monkeypatch.setattr(models.DecimalField, "from_db_value", Price.from_database, raising=False)
+    assert type(local.Everything.objects.aggregate(x=models.Max("decimal"))["x"]) is Price
+    monkeypatch.setattr("django_rpc.models.query.makes_values", lambda field: False)  # the client's is Django's own
+    remote = Spoken.objects.delayed().aggregate(models.Max("decimal"), x=models.Max("decimal")).compute()
+    assert {name: (type(value), value) for name, value in remote.items()} == dict.fromkeys(
+        ("decimal__max", "x"), (decimal.Decimal, decimal.Decimal("2.5"))
+    )

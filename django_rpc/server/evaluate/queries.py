@@ -16,6 +16,7 @@ from django.db.models.expressions import Col
 from django.db.models.sql import Query
 from django.db.models.sql.datastructures import Join
 
+from django_rpc.graph.values import ATOMS
 from django_rpc.server.conf import settings
 from django_rpc.server.evaluate import prefetch
 from django_rpc.server.evaluate.evaluator import Evaluator, check_free
@@ -178,6 +179,17 @@ def _in_bulk(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[st
     return {key: remember(instance, loaded) for key, instance in found.items()} if loaded else found
 
 
+def _aggregate(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """As Django's; a value that a field of the service's own made an object of is sent as it would be stored."""
+    found = queryset.aggregate(*args, **kwargs)
+    expressions = {**{arg.default_alias: arg for arg in args}, **kwargs}
+    for alias, value in found.items():
+        if type(value) not in ATOMS and not isinstance(value, dict | list):
+            resolved = expressions[alias].resolve_expression(queryset.query.chain(), summarize=True)
+            found[alias] = resolved.output_field.get_prep_value(value)
+    return found
+
+
 def _explain(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
     if not settings.SHOW_SQL:
         raise NotSupportedError("This service does not explain queries; its setting SHOW_SQL is off.")
@@ -249,7 +261,7 @@ METHODS: dict[str, Visitor] = {
         name: _same(name)
         for name in (
             "all filter exclude order_by distinct reverse values_list dates datetimes none "
-            "select_for_update count exists contains aggregate"
+            "select_for_update count exists contains"
         ).split()
     },
     **{name: _naming(name) for name in ("annotate", "alias", "values")},
@@ -263,6 +275,7 @@ METHODS: dict[str, Visitor] = {
     "select_related": _select_related,
     "prefetch_related": prefetch.prefetch_related,
     "in_bulk": _in_bulk,
+    "aggregate": _aggregate,
     "explain": _explain,
     "sticky": lambda ev, queryset, args, kwargs: queryset._next_is_sticky(),
     "filter_reuse": _on_query(_filter_reuse),
