@@ -63,6 +63,7 @@ class Observer:
         if self.kind == "mirror":
             self._watch_messages()
             self._count_messages_as_queries()
+            _leave_out_savepoints()
 
     # Messages
 
@@ -180,6 +181,17 @@ class Observer:
                 self.test_case.assertTrue(sent <= self.num, message)  # noqa: PT009
 
         testcases._AssertNumQueriesContext = Context  # type: ignore[attr-defined]
+
+
+def _leave_out_savepoints() -> None:
+    """The transaction of a request is a savepoint in the test's own: in a server's process BEGIN, which is no query."""
+    captured = CaptureQueriesContext.captured_queries
+
+    def without(self: Any) -> list[Any]:
+        queries = captured.fget(self)  # type: ignore[attr-defined]
+        return [query for query in queries if not query["sql"].startswith(("SAVEPOINT", "RELEASE SAVEPOINT"))]
+
+    CaptureQueriesContext.captured_queries = property(without)  # type: ignore[assignment]
 
 
 #: Signals that a test may connect to, to hear of its own models.

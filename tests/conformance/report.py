@@ -89,6 +89,7 @@ the same models. Names and paths of the admin's URLs and of templates lead to th
 
 `assertNumQueries(n)` holds over RPC when at most *n* messages and local statements were needed: Django's *n* counts SQL
 statements, savepoints among them, and one message may stand for several.
+Captured queries are without savepoints, which the transaction of a request is in this one process.
 
 **{passed} of {counted} counted tests pass over RPC: {share} %.**
 
