@@ -107,9 +107,11 @@ def test_what_is_compared_is_nothing_else(send, registered, monkeypatch, out):
     if out == "names":
         DEFENCES[out].take_out(monkeypatch)
     for name, nodes in SQL_PATHS.items():
+        if name == "in a query" and connection.vendor != "sqlite":
+            continue  # it compares a text with numbers
         answered = send(path(nodes, HIDDEN))
-        if name in COMPARES:  # a text with numbers, on PostgreSQL
-            assert answered.error is None or answered.code == "ProgrammingError", (name, answered.text)
+        if name in COMPARES:
+            assert answered.error is None, (name, answered.text)
         else:
             refused(answered, name)
         assert "secret of" not in answered.text
