@@ -70,9 +70,9 @@ def test_relations_and_prefetches_are_read_where_the_instance_came_from(remote, 
     order.refresh_from_db()
     assert (
         remote.Order.objects.using("copy")
-        .prefetch_related(Prefetch("lines", remote.Line.objects.using("rpc")))
+        .prefetch_related(Prefetch("products", remote.Product.objects.using("rpc")))
         .get(pk=order.pk)
-        .lines.all()[0]
+        .products.all()[0]
         ._state.db
         == "rpc"
     )
