@@ -58,7 +58,7 @@ def as_markdown(results: list[Result], missing: dict[str, str]) -> str:
     parts += [f"Not run on the machine that wrote this page: {text}\n" for text in missing.values()]
     parts += [_PAIRS, _pairs([result for result in results if result.kind != "rooms"])]
     parts += [_ROOMS, _rooms([result for result in results if result.kind == "rooms"])]
-    parts += ["## Left out\n", _left_out(results)]
+    parts += [_failed(results), "## Left out\n", _left_out(results)]
     return "\n".join(parts)
 
 
@@ -85,11 +85,25 @@ def _rooms(results: list[Result]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def _failed(results: list[Result]) -> str:
+    """The names of what failed, each with its runs."""
+    runs: dict[str, list[str]] = {}
+    for result in results:
+        for name in result.failed:
+            runs.setdefault(name, []).append(_where(result))
+    rows = [f"- `{name}`: {', '.join(where)}" for name, where in sorted(runs.items())]
+    return "\n".join(["## Failed\n", *(rows or ["None."])]) + "\n"
+
+
+def _where(result: Result) -> str:
+    return result.client.series if result.kind == "rooms" else f"{result.client.series} → {result.server.series}"
+
+
 def _left_out(results: list[Result]) -> str:
     """Each reason, with the runs that it is one of and how many tests it concerns."""
     counted: dict[str, Counter[str]] = {}
     for result in results:
-        where = result.client.series if result.kind == "rooms" else f"{result.client.series} → {result.server.series}"
+        where = _where(result)
         for reason in result.left_out.values():
             counted.setdefault(reason.removeprefix("Skipped: "), Counter())[where] += 1
     rows = ["| reason | tests, by run |", "| --- | --- |"]
