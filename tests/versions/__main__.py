@@ -36,10 +36,11 @@ def main() -> int:
     parser.add_argument("pairs", nargs="*", metavar="PAIR")
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--write", action="store_true", help="write docs/reference/versions.md")
+    parser.add_argument("--page", action="store_true", help="write the page of what was kept, and run nothing")
     options = parser.parse_args(words[: len(words) - len(for_pytest) - ("--" in words)])
     results: list[Result] = []
     missing: dict[str, str] = {}
-    for client, server in planned(options.pairs):
+    for client, server in planned(options.pairs) if not options.page else ():
         try:
             ends = environment(client), environment(server)
         except EnvironmentUnavailable as error:
@@ -53,7 +54,7 @@ def main() -> int:
                 print(report.as_text(results[-1]), flush=True)
                 if not for_pytest:
                     keep(results[-1])
-    if options.write:
+    if options.write or options.page:
         path = ROOT / "docs" / "reference" / "versions.md"
         path.write_text(report.as_markdown(kept(), missing))
         print(f"Written: {path.relative_to(ROOT)}")
