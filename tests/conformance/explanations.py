@@ -11,7 +11,7 @@ __all__ = ["explain"]
 #: A pattern of the cause or of the reason, and the explanation; the first that fits.
 EXPLANATIONS: tuple[tuple[str, str], ...] = (
     (
-        r"^reads SQL|has no SQL here|SAVEPOINT|queries executed|not found in 'SELECT|found in 'SELECT",
+        r"^reads SQL|has no SQL here|SAVEPOINT|queries executed|not found in 'SELECT|found in 'SELECT|!= 'BEGIN'",
         "The test reads the SQL of its queries, or counts statements. The service writes the SQL: explain() and the "
         "trace of a message show it to a client that may see it.",
     ),
@@ -27,7 +27,7 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"cannot be nested in a query of the local database|local model User cannot be nested"
-        r"|not made through a mirror",
+        r"|not made through a mirror|is a local table: no query joins the two",
         "A local query holds a remote one, or the other way: no database can join both. The error says so; with "
         "list(...) around the inner query it works.",
     ),
@@ -42,8 +42,14 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
         "have names on the wire: compute it at the service, by a registered method or a computed field.",
     ),
     (
+        r"Unsupported lookup '\w+__\w+",
+        "A path that leads through a local model (User) back to models of the app. In the one process of this run the "
+        "app's models and the mirrors both give that way the same name, which two projects do not.",
+    ),
+    (
         r"Unsupported lookup|Cannot resolve keyword '(floor|mod100)'|Join on",
-        "A lookup or transform that the test registers on the mirror's field: the service does not have it.",
+        "A lookup or transform that the test registers on an output field of its own, or for as long as a query is "
+        "written: the service, which compiles it later, does not have it. Registered at both ends it works.",
     ),
     (
         r"not a valid lookup path|not a valid name|not a part of a date|not an option of explain",
@@ -76,6 +82,41 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
         r"'chocolate' != |ValueError not raised",
         "Local users and mirrors of their profiles: the key is kept and no database is shared, so that a relation "
         "between the two is never refused, and a local row does not say which service it belongs to.",
+    ),
+    (
+        r"SynchronousOnlyOperation",
+        "The test expects that a blocking call within an event loop is refused. A mirror's works there, as notebooks "
+        "need it; in this run, the service's database, which is in the same thread, refuses it.",
+    ),
+    (
+        r"<RpcQuerySet \[\]> is not true",
+        "post_delete for rows that go along is sent when the one message has been answered: their parent is gone too.",
+    ),
+    (
+        r"UnknownModel: This service has no model",
+        "Models that the test makes within itself: the service has none of that name, and says so.",
+    ),
+    (
+        r"Problem installing fixture",
+        "A fixture that names the app's own models, and not the mirrors, is loaded into the alias of a service: "
+        "a service's fixtures are for its own project, or name the mirrors.",
+    ),
+    (
+        r"^AssertionError: 9\.0 != 4",
+        "A block of transaction.atomic() around several operations of a mirror is left by an exception: each of them "
+        "was atomic, and is done. TransactionManagementError says so; `with django_rpc.atomic()` is one transaction.",
+    ),
+    (
+        r"expected str instance, NoneType found",
+        "The test makes a table by the alias of a service: the tables of a service are its own project's.",
+    ),
+    (
+        r"'rpc': False|sqlite-specific issue",
+        "The test looks at all of DATABASES, where a service is one more, and none of SQLite's.",
+    ),
+    (
+        r"SQL past the server",
+        "The test runs a mirror's query on a local database by hand, through that database's compiler and cursor.",
     ),
     (
         r"TransactionManagementError not raised",
