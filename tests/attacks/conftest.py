@@ -61,10 +61,10 @@ class Answered:
     def data_statements(self):
         """Without transactions, the ledger, and the probe by which Django finds out whether SQLite knows JSON.
 
-        A savepoint that the ledger kept back was never sent: psycopg has no text for it, so it is logged as None.
+        A savepoint that the ledger kept back was never sent: drivers have no text for it, so it is logged as None.
         """
         silent = ("SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN", "SELECT JSON('")
-        told = [sql for sql in self.statements if sql is not None and not sql.startswith(silent)]
+        told = [sql for sql in self.statements if sql not in (None, "None") and not sql.startswith(silent)]
         return [sql for sql in told if "django_rpc_server_ledgerentry" not in sql]
 
 
