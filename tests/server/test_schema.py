@@ -248,3 +248,34 @@ def test_a_key_of_several_fields_is_told_where_all_are_seen(describe, registered
 
 def test_the_kind_of_an_address(describe):
     assert field(describe("zoo.Everything"), "zoo.Everything", "ip").protocol is None  # both
+
+
+def test_fields_that_may_not_be_set_or_filtered_by_say_so(describe, registered):
+    class ApartRpc(ModelRpc):
+        fields = ["id", "number", "status", "customer"]
+        filterable_fields = ["number", "total"]
+        operations = {"read", "update"}
+
+        def get_writable_fields(self, request):
+            return ["status", "created"]
+
+    registered(Order, ApartRpc)
+    found = describe("shop.Order")["shop.Order"]
+    said = {item.name: (item.readonly, item.filterable) for item in found.fields}
+    # A relation that leads nowhere is its column; what is not read is no field of a mirror.
+    assert said == {
+        "id": (False, True),
+        "number": (True, True),
+        "status": (False, False),
+        "customer_id": (True, False),
+    }
+    assert found.ordering == []
+
+
+def test_a_mirror_is_written_and_checked_by_what_may_be_set(describe, registered):
+    from django_rpc.models import declare
+
+    registered(Customer, fields=["id", "name", "city"], writable_fields=["name"], operations={"read", "update"})
+    options = {item.name: declare._common(item) for item in describe("shop.Customer")["shop.Customer"].fields}
+    assert options["city"]["editable"] is False
+    assert "editable" not in options["name"]
