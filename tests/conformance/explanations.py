@@ -11,6 +11,11 @@ __all__ = ["explain"]
 #: A pattern of the cause or of the reason, and the explanation; the first that fits.
 EXPLANATIONS: tuple[tuple[str, str], ...] = (
     (
+        r"'JOIN' unexpectedly found",
+        "Django counts rows of a many-to-many relation in its own table alone. A service joins the related rows, of "
+        "which a client may see some only.",
+    ),
+    (
         r"^reads SQL|has no SQL here|SAVEPOINT|queries executed|not found in 'SELECT|found in 'SELECT|!= 'BEGIN'",
         "The test reads the SQL of its queries, or counts statements. The service writes the SQL: explain() and the "
         "trace of a message show it to a client that may see it.",
