@@ -79,9 +79,8 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
         "A value of a class of the test's own, on the server's side.",
     ),
     (
-        r"nothing to migrate from here|No fixture named",
-        "The test migrates its second database, or has a fixture named after it: the tables of a service are its own "
-        "project's, and its alias has another name.",
+        r"nothing to migrate from here",
+        "The test migrates its second database: the tables of a service are its own project's.",
     ),
     (
         r"'chocolate' != |ValueError not raised",

@@ -19,7 +19,7 @@ from django.db.models.sql import Query
 from django.test import testcases
 from django.test.utils import CaptureQueriesContext
 
-from tests.conformance.services import SERVICES, local_twins, own_routers, second_service
+from tests.conformance.services import SERVICES, fixtures_by_database, local_twins, own_routers, second_service
 from tests.conformance.substitution import PREFIX
 
 __all__ = ["Observed", "Observer"]
@@ -86,6 +86,7 @@ class Observer:
 
         testcases._DatabaseFailure.__call__ = refuse_others  # type: ignore[attr-defined]
         local_twins()
+        fixtures_by_database()
         self._second = put_in_place(SERVICES["other"], second_service())
         self._second.__enter__()  # for good
         serve = handler.serve

@@ -13,9 +13,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from django.core.management.commands import loaddata
 from django.db import connections, router
 
-__all__ = ["SERVICES", "TwoServices", "local_twins", "own_routers", "second_service"]
+__all__ = ["SERVICES", "TwoServices", "fixtures_by_database", "local_twins", "own_routers", "second_service"]
 
 #: Database of the test suite -> alias of the service that has it.
 SERVICES = {"default": "rpc", "other": "rpc_other"}
@@ -122,6 +123,18 @@ def local_twins() -> None:
         return databases.get(using, found)
 
     compiler._local_alias = local_alias
+
+
+def fixtures_by_database() -> None:
+    """A file that is named after a database is for the service that has it."""
+    targets = loaddata.Command.get_targets
+    databases = {alias: database for database, alias in SERVICES.items()}
+
+    def by_database(command: Any, *args: Any) -> set[str]:
+        database = databases.get(command.using, command.using)
+        return {name.replace(f".{command.using}.", f".{database}.") for name in targets(command, *args)}
+
+    loaddata.Command.get_targets = by_database
 
 
 class own_routers:
