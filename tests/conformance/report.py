@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from itertools import groupby
@@ -10,6 +11,7 @@ import django
 
 from tests.conformance.explanations import explain
 from tests.conformance.results import CONTROL, FAIL, NOT_ASKED, PASS, SKIP, SQL, App, causes
+from tests.conformance.source import cache_folder
 
 __all__ = ["as_markdown", "as_text", "failing", "summary"]
 
@@ -133,5 +135,10 @@ def _left_out(apps: list[App]) -> str:
     return text.rstrip("\n") + "\n"
 
 
+#: Paths of the machine that ran the tests: the cache, and those that unittest has shortened.
+_PATH = re.compile(rf"{re.escape(str(cache_folder()))}[^\s']*|/\w+\[\d+ chars\]\w*")
+
+
 def _cell(text: str) -> str:
+    text = _PATH.sub("…", text)
     return text.replace("|", "\\|").replace("<", "&lt;")[:160]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import django
 
-__all__ = ["SourceUnavailable", "django_tests"]
+__all__ = ["SourceUnavailable", "cache_folder", "django_tests"]
 
 
 class SourceUnavailable(Exception):
