@@ -15,12 +15,13 @@ ROOT = Path(__file__).parents[2]
 
 
 QUERIES = [f"tests/server/test_{name}.py" for name in ("row_scope", "evaluate", "operations", "limits")]
-ATTACKS = ["tests/attacks"]
+ATTACKS = ["tests/attacks", "--ignore=tests/attacks/test_fuzz.py", "--ignore=tests/attacks/test_probes.py"]
+PROBES = ["tests/attacks/test_fuzz.py", "tests/attacks/test_probes.py"]
 
 
 @pytest.mark.parametrize(
     ("database", "files"),
-    [("postgresql_url", QUERIES), ("mariadb_url", QUERIES), ("postgresql_url", ATTACKS)],
+    [("postgresql_url", QUERIES), ("mariadb_url", QUERIES), ("postgresql_url", ATTACKS), ("postgresql_url", PROBES)],
 )
 def test_the_servers_tests(database, files, request):
     url = request.getfixturevalue(database)
