@@ -164,11 +164,14 @@ ENDS = {
     "pairs": lambda q: q.order_by("pk").values_list("number", "status"),
     "all": lambda q: q,
 }
+#: Those that ask for nothing: what comes of them is a query, which is read for the answer.
+QUERIES = {"rows", "values", "flat", "pairs", "all"}
 ends = st.sampled_from(sorted(ENDS)).map(ENDS.get)
+asking = st.sampled_from(sorted(ENDS.keys() - QUERIES)).map(ENDS.get)
 
 
 @st.composite
-def of_customer(draw):
+def of_customer(draw, ends=ends):
     """What a lambda does to a customer."""
     step, end, depth = draw(steps()), draw(ends), draw(KEYS)
     return draw(
@@ -293,7 +296,7 @@ def writes(draw):
     """Steps that change rows, between reads; each is a function of the side, and of what came before."""
     made = []
     for number in range(draw(st.integers(1, 4))):
-        key, body = draw(st.integers(1, 42)), draw(of_customer())
+        key, body = draw(st.integers(1, 42)), draw(of_customer(asking))
         made.append(
             draw(
                 st.sampled_from(
@@ -344,3 +347,12 @@ def test_writes_are_done_in_their_order_and_all_or_nothing(shop_data, made):
 
     here = in_a_transaction(lambda: [plain(one(HERE)) for one in made])
     assert in_a_transaction(written) == here
+
+
+def test_a_query_has_no_moment_and_is_read_for_the_answer(shop_data):
+    orders = remote_shop.Order.objects.filter(customer=1).order_by("pk")
+    count, rows = orders.delayed().count(), orders.values_list("total", flat=True)
+    deleted = remote_shop.Order.objects.delayed().filter(customer=1).delete()[0]
+    before = orders.count()
+    assert before > 0
+    assert django_rpc.compute(count, rows, deleted)[:2] == (before, [])
