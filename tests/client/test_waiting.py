@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import gc
 import threading
 
 import pytest
@@ -203,6 +204,9 @@ def test_inboxes_of_event_loops_that_have_ended_are_forgotten():
         box = redis_async.inbox("redis://127.0.0.1:1/0")
         assert await box.take("key", 0.01) is None  # it has a task by now, which knows the loop
 
+    gc.collect()
+    before = len(redis_async._inboxes)
     for _ in range(5):
         asyncio.run(awaits())
-    assert len(redis_async._inboxes) <= 1
+    gc.collect()
+    assert len(redis_async._inboxes) <= before + 1  # the last one may still be held

@@ -36,7 +36,7 @@ def test_calls_at_the_same_time(start_service, own_redis, pool, name):
         session, process = Session(service.settings), psutil.Process(service.worker.pid)
         session.compute([Output(Method(MINE, "delete"))])
         files = []
-        for turn in range(2):
+        for turn in range(3):
             with ThreadPoolExecutor(CALLERS) as callers:
                 some = range(1, 13)
                 assert list(callers.map(lambda number: get(session, number), some)) == list(some)
@@ -44,6 +44,7 @@ def test_calls_at_the_same_time(start_service, own_redis, pool, name):
             files.append(process.num_fds())
             with Redis.from_url(own_redis.url) as client:  # as a server that closes what is idle
                 client.execute_command("CLIENT", "KILL", "TYPE", "normal")
-        assert numbers(session) == list(range(16))
-        assert files[-1] <= files[0] + CALLERS, files
+        assert numbers(session) == list(range(24))
+        # What was closed is noticed when it is next taken: as many may be kept, and no more with each turn.
+        assert files[2] <= files[1] + CALLERS // 2, files
         assert service.worker.alive
