@@ -136,7 +136,8 @@ def _begin(sender: Any = None, **kwargs: Any) -> None:
 def unpack_nothing() -> None:
     """Refuse compressed messages: kombu unpacks them in the main process, whatever they become."""
     for name in compression.encoders():
-        compression.register(None, _refuse_to_unpack, name)
+        encoder, content_type = compression.get_encoder(name)
+        compression.register(encoder, _refuse_to_unpack, content_type)  # the service's own tasks may send such
 
 
 def _refuse_to_unpack(data: bytes) -> bytes:

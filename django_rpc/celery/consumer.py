@@ -47,7 +47,7 @@ class Consumer(CeleryConsumer):
             except (*self.connection_errors, *self.channel_errors):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever somebody wrote into it
-                self._refuse(message, f"is none of ours ({type(error).__name__})")
+                self._refuse(message, f"is none of ours ({type(error).__name__})", error)
 
         return on_task_received
 
@@ -63,8 +63,12 @@ class Consumer(CeleryConsumer):
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         self._refuse(message, f"is none of ours: {saferepr(str(exc), 200)}")
 
-    def _refuse(self, message: Any, why: str) -> None:
-        logger.warning("A message on the queue %s: it was refused.", why)
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Refuse it, without its body in the log, where Celery would write it."""
+        self._refuse(message, "has no form that is known")
+
+    def _refuse(self, message: Any, why: str, error: Exception | None = None) -> None:
+        logger.warning("A message on the queue %s: it was refused.", why, exc_info=error)
         if not message.acknowledged:
             message.reject_log_error(logger, self.connection_errors)
 

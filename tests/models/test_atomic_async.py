@@ -5,10 +5,11 @@ import contextlib
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 
 import django_rpc
+from django_rpc.client.session import Session
 from django_rpc.models.atomic import NotSentYet
 
 pytestmark = [pytest.mark.django_db(databases=["default", "rpc"]), pytest.mark.usefixtures("shop_data")]
@@ -19,13 +20,11 @@ class Left(Exception):
 
 
 @pytest.fixture
-def sent():
-    """What this process sends, by whatever thread."""
+def sent(monkeypatch):
+    """What this process sends, by whatever thread and session."""
     found = []
-    listeners = connections["rpc"].session.listeners
-    listeners.append(found.append)
-    yield found
-    listeners.remove(found.append)
+    monkeypatch.setattr(Session, "active_listeners", lambda session: [*session.listeners, found.append])
+    return found
 
 
 def run(function):

@@ -126,7 +126,9 @@ def _combine(operator: str) -> Visitor:
 
 def _select_related(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
     if args == [None]:
-        return queryset.select_related(None)
+        clone = queryset.select_related(None)
+        clone.query.__dict__.pop("wrong_related", None)
+        return clone
     if not args:
         args = _all_related(ev, queryset.model)
         return queryset.select_related(*args) if args else queryset
