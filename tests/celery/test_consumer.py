@@ -20,3 +20,14 @@ def test_dead_processes_are_replaced_before_the_pool_is_watched(monkeypatch, hub
     monkeypatch.setattr(CeleryConsumer, "loop_args", lambda self: done.append("watched") or ("arguments",))
     assert consumer.loop_args() == ("arguments",)
     assert done == (["replaced", "watched"] if hub else ["watched"])
+
+
+def test_what_is_no_task_is_refused_and_not_logged(caplog):
+    done = []
+    consumer = Consumer.__new__(Consumer)
+    consumer.connection_errors = ()
+    message = SimpleNamespace(acknowledged=False, reject_log_error=lambda *_: done.append("refused"), headers={})
+    consumer.on_unknown_message("a secret", message)
+    assert done == ["refused"]
+    assert "has no form that is known" in caplog.text
+    assert "secret" not in caplog.text

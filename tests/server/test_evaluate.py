@@ -389,3 +389,10 @@ def test_a_related_row_is_told_by_its_own_key(ask):
     assert rest.count("JOIN") == 1
     assert "shop_customer.id" not in sql[1].partition(" FROM ")[0]
     assert joined.output.rows == plain.output.rows
+
+
+def test_a_select_related_that_was_withdrawn_refuses_nothing(ask):
+    wrong = method(ORDERS, "select_related", "nothing")
+    assert ask(wrong).error.code == "FieldError"
+    again = method(method(wrong, "select_related", None), "select_related", "customer")
+    assert ask(again).error is None
