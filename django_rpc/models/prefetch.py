@@ -11,19 +11,21 @@ Django, which asks for it in further messages.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import models
 from django.db.models import Prefetch, QuerySet
 from django.db.models.fields import related_descriptors as related
 from django.db.models.query import ModelIterable, normalize_prefetch_lookups, prefetch_related_objects
+from django.db.models.sql import Query
 
 from django_rpc.backend.compiler import column_names
 from django_rpc.graph.delayed import Output
-from django_rpc.graph.node import Column, Literal, Method, Rows, callsite
-from django_rpc.graph.values import RowSet
+from django_rpc.graph.node import Column, Literal, Method, Node, Rows, callsite
+from django_rpc.graph.values import Condition, RowSet
 from django_rpc.models.options import leads_away, options_of
 from django_rpc.models.query import hidden_path
 from django_rpc.models.registry import registry
@@ -31,6 +33,8 @@ from django_rpc.models.relations import RpcReverseDescriptor
 
 __all__ = ["Answer", "can_travel_together", "output_for", "through_columns"]
 
+#: False for releases of Django before 5.0.
+REUSES_ALL = "reuse_all" in inspect.signature(Query.add_q).parameters
 _VALUE_PREFIX = "_prefetch_related_val_"
 
 
@@ -96,10 +100,10 @@ class _Plan:
     def _step(self, level: _Level, name: str, queryset: Any) -> tuple[_Level, Any] | None:
         relation = _relation(level.model, name)
         if relation is not None and queryset is not None:
-            _refuse_local(relation[2], queryset)
+            _refuse_local(relation.model, queryset)
         if relation is None or (queryset is not None and not _is_plannable(queryset)):
             return None
-        key, lookup, related_model, through = relation
+        key, lookup, related_model, to_many, through = relation
         if key not in level.rows.columns or options_of(related_model) is None:
             return None
         if queryset is None:
@@ -107,10 +111,7 @@ class _Plan:
             if not _is_plannable(queryset):
                 return None
         asked = queryset._chain() if queryset._db else queryset.using(level.nearest(queryset.model))
-        if through is not None:
-            asked = asked._next_is_sticky()._chain()
-        node = Method(asked.query.node, "filter", (), {lookup: Column(level.rows, key)}, where=callsite())
-        asked.query.node = node
+        asked.query.node = _filtered(asked.query.node, lookup, Column(level.rows, key), to_many)
         if through is not None:
             asked = asked.extra(select=through)
         rows = rows_of(asked)
@@ -122,6 +123,16 @@ class _Plan:
         answered._prefetch_related_lookups = self.lookups(below, queryset._prefetch_related_lookups)
         answered.query.answer = answer
         return below, answered
+
+
+def _filtered(node: Node, lookup: str, values: Column, to_many: bool) -> Node:
+    """Return ``node`` filtered by ``lookup`` as Django filters the rows of a relation that it prefetches.
+
+    Since Django 5.0 the filter of a relation to many rows reuses all joins of the query.
+    """
+    if to_many and REUSES_ALL:
+        return Method(node, "filter_reuse", (Condition(((lookup, values),)),), where=callsite())
+    return Method(node, "filter", (), {lookup: values}, where=callsite())
 
 
 def rows_of(queryset: Any) -> Rows:
@@ -230,8 +241,19 @@ def _is_plannable(queryset: Any) -> bool:
     )
 
 
-def _relation(model: Any, name: str) -> tuple[str, str, Any, dict[str, str] | None] | None:
-    """How rows that ``model.name`` leads to are found: (key of the parent, lookup, model, through columns)."""
+class _Related(NamedTuple):
+    """How the rows of a relation are read: ``lookup`` filters ``model`` by the parents' values of ``key``."""
+
+    key: str
+    lookup: str
+    model: Any
+    to_many: bool
+    #: For a many-to-many, the columns of its through table that Django selects with each row.
+    through: dict[str, str] | None = None
+
+
+def _relation(model: Any, name: str) -> _Related | None:
+    """Return how rows of the relation ``name`` of ``model`` are read; None for a relation that is not planned."""
     descriptor = getattr(model, name, None)
     if isinstance(descriptor, related.ManyToManyDescriptor):
         return _many_to_many(descriptor)
@@ -239,20 +261,20 @@ def _relation(model: Any, name: str) -> tuple[str, str, Any, dict[str, str] | No
         fk, remote = descriptor.field, descriptor.field.remote_field.model
         if len(fk.foreign_related_fields) != 1:
             return None
-        return fk.attname, f"{fk.foreign_related_fields[0].name}__in", remote, None
+        return _Related(fk.attname, f"{fk.foreign_related_fields[0].name}__in", remote, to_many=False)
     if isinstance(descriptor, related.ReverseOneToOneDescriptor):
-        fk = descriptor.related.field
+        fk, to_many = descriptor.related.field, False
     elif type(descriptor) in (related.ReverseManyToOneDescriptor, RpcReverseDescriptor):
-        fk = descriptor.rel.field
+        fk, to_many = descriptor.rel.field, True
     else:
         return None
     if len(fk.foreign_related_fields) != 1:
         return None
     name = fk.attname if leads_away(fk) else fk.name
-    return fk.foreign_related_fields[0].attname, f"{name}__in", fk.model, None
+    return _Related(fk.foreign_related_fields[0].attname, f"{name}__in", fk.model, to_many)
 
 
-def _many_to_many(descriptor: Any) -> tuple[str, str, Any, dict[str, str] | None] | None:
+def _many_to_many(descriptor: Any) -> _Related | None:
     many, through = descriptor.rel.field, descriptor.rel.through
     if descriptor.reverse:
         lookup, source, target = many.name, many.m2m_reverse_field_name(), many.model
@@ -263,4 +285,4 @@ def _many_to_many(descriptor: Any) -> tuple[str, str, Any, dict[str, str] | None
         return None
     columns = {f"{_VALUE_PREFIX}{fk.attname}": f'"{through._meta.db_table}"."{fk.column}"'}
     lookup = hidden_path(target, f"{lookup}__in")
-    return fk.foreign_related_fields[0].attname, lookup, target, columns
+    return _Related(fk.foreign_related_fields[0].attname, lookup, target, True, columns)

@@ -111,6 +111,8 @@ class RpcQuery(sql.Query):
             super().add_q(q_object, *args, **kwargs)
             return
         node = self.node
+        if self.used_aliases:  # Django treats this filter and the one before it as one filter
+            node = Method(node, "sticky")
         sent = prepared_lookups(self, q_object) if has_own_fields() else q_object
         name, step_args, step_kwargs = _filter_step(_hidden_by_server(self.model, freeze(sent)))
         if (args and args[0]) or kwargs.get("reuse_all"):

@@ -303,8 +303,14 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         return Delayed(self.__rpc_node__(), self._session, finish)
 
     def __rpc_node__(self) -> Node:
-        """The query with its prefetch lookups, which bring what instances hold: rows alone need none."""
-        node = self.query.recorded(self.db)
+        """Return the node of the query with its prefetch lookups, which only instances need.
+
+        Steps may be added to it, so it also says whether the next filter continues the last one.
+        """
+        query = self.query
+        node = query.recorded(self.db)
+        if query.filter_is_sticky:
+            node = Method(node, "sticky", where=node.where)
         lookups = self._prefetch_related_lookups
         return Method(node, "prefetch_related", freeze(lookups), where=node.where) if lookups else node
 
@@ -332,13 +338,6 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         clone = super()._clone()
         if self._future:
             clone._future = True
-        return clone
-
-    def _chain(self) -> Any:
-        sticky = self._sticky_filter
-        clone = super()._chain()
-        if sticky:
-            clone.query.node = Method(clone.query.node, "sticky")
         return clone
 
     def _fetch_all(self) -> None:

@@ -19,7 +19,7 @@ from django_rpc.graph.values import Condition
 from django_rpc.server.evaluate import asked, outer, related
 from django_rpc.server.evaluate.frames import Failed, Failure
 from django_rpc.server.evaluate.keys import Key, NoKey, key_of, room
-from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.evaluate.relations import Relation, is_all
 from django_rpc.server.evaluate.tokens import token
 
 if TYPE_CHECKING:
@@ -199,7 +199,8 @@ class _Builder:
         last = steps[-1] if steps and is_asked(steps[-1]) else None
         for position, step in enumerate(steps):
             here = {leaf: key for leaf, key in pending.items() if self.shape.leaves[leaf].step == position}
-            queryset = self._step(queryset, step, set(here), step is last)
+            if not (self.relation is not None and position == 0 and is_all(step)):
+                queryset = self._step(queryset, step, set(here), step is last)
             for leaf, key in here.items():
                 number = self.varying.index(leaf) + self.width - len(self.varying)
                 queryset = key.narrowed(queryset, columns[number])
@@ -237,8 +238,8 @@ class _Builder:
                 raise NoKey("get() of a slice")
         args = [_without(value, lookups) for value in step.args]
         kwargs = {key: value for key, value in step.kwargs.items() if key not in lookups}
-        if name in ("filter", "filter_reuse") and not any(args) and not kwargs:
-            return queryset
+        if taken and name in ("filter", "filter_reuse") and not any(args) and not kwargs:
+            return queryset  # the lookups that follow are all that it says
         from django_rpc.server.evaluate.methods import QUERY_METHODS
 
         given, named = self.ev.resolve.args(tuple(args)), self.ev.resolve.kwargs(kwargs)

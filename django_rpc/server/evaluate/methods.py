@@ -12,7 +12,7 @@ from django_rpc.graph.node import Method, Node
 from django_rpc.graph.vocabulary import METHODS
 from django_rpc.server.evaluate import instances, queries, values, writes
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.evaluate.relations import RELATION_METHODS, Relation
+from django_rpc.server.evaluate.relations import RELATION_METHODS, Relation, is_all
 
 __all__ = ["QUERY_METHODS", "visit"]
 
@@ -49,6 +49,8 @@ def visit(ev: Evaluator, node: Method) -> Any:
     elif isinstance(parent, Relation):
         if name in RELATION_METHODS:
             return RELATION_METHODS[name](ev, parent, args, kwargs)
+        if is_all(node):
+            return parent.queryset(ev)
         if "relation" in METHODS[name].on:
             return QUERY_METHODS[name](ev, parent.queryset(ev), args, kwargs)
     elif isinstance(parent, Model):

@@ -18,7 +18,7 @@ from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.frames import Failure
 from django_rpc.server.evaluate.keys import NoKey, room
 from django_rpc.server.evaluate.related import key_of_relation
-from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.evaluate.relations import Relation, is_all
 from django_rpc.server.evaluate.tokens import token
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ class _Outer:
             if not isinstance(relation, Relation) or not own or anchor is not self.shape.anchor:
                 raise NoKey("it stands on something else than a relation of the element")
             key = key_of_relation(ev, relation)
+            steps = steps[1:] if steps and is_all(steps[0]) else steps
             queryset = ev.objects(relation.model)._next_is_sticky().filter(**{key.path: _reference(key.attname, level)})
         for step in steps:
             if not isinstance(step, Method):

@@ -131,7 +131,7 @@ def _select_related(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: 
         return clone
     if not args:
         args = _all_related(ev, queryset.model)
-        return queryset.select_related(*args) if args else queryset
+        return queryset.select_related(*args) if args else queryset.all()
     clone = queryset.select_related(*args)
     try:
         for path in args:
@@ -202,12 +202,21 @@ def _explain(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[st
 
 
 def _on_query(change: Callable[..., None]) -> Visitor:
+    """A change that Django makes in place: whether the next filter continues the last one stays as it is."""
+
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
         clone = queryset._chain()
+        clone.query.used_aliases = set(queryset.query.used_aliases)
+        clone.query.filter_is_sticky = queryset.query.filter_is_sticky
         change(clone.query, *args, **kwargs)
         return clone
 
     return method
+
+
+def _sticky(query: Any) -> None:
+    """Make the next filter continue the last one: it reuses the joins of that filter, as one filter would."""
+    query.filter_is_sticky = True
 
 
 def _clear_ordering(query: Any, force: bool = False, clear_default: bool = True) -> None:
@@ -279,7 +288,7 @@ METHODS: dict[str, Visitor] = {
     "in_bulk": _in_bulk,
     "aggregate": _aggregate,
     "explain": _explain,
-    "sticky": lambda ev, queryset, args, kwargs: queryset._next_is_sticky(),
+    "sticky": _on_query(_sticky),
     "filter_reuse": _on_query(_filter_reuse),
     "clear_ordering": _on_query(_clear_ordering),
     "add_ordering": _on_query(lambda query, *names: query.add_ordering(*names)),

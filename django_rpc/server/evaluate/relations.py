@@ -8,10 +8,11 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db.models import Model, QuerySet
 
+from django_rpc.graph.node import Method, Node
 from django_rpc.server.evaluate import writes
 from django_rpc.server.evaluate.evaluator import Evaluator
 
-__all__ = ["RELATION_METHODS", "Relation"]
+__all__ = ["RELATION_METHODS", "Relation", "is_all"]
 
 
 class Relation:
@@ -61,6 +62,11 @@ class Relation:
             if not through._meta.auto_created:
                 ev.policy.require(through, "create")
                 ev.policy.require(through, "delete")
+
+
+def is_all(step: Node) -> bool:
+    """Return whether ``step``, on a relation, is all(): of a manager it is the same query, not a step of its own."""
+    return isinstance(step, Method) and step.name == "all" and not step.args and not step.kwargs
 
 
 def _targets(ev: Evaluator, relation: Relation, values: Iterable[Any]) -> list[Any]:
