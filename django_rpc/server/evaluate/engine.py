@@ -304,7 +304,7 @@ class Engine:
 
     def _missing(self, node: Node, frame: Frame, row: int) -> Any:
         """A value that is asked for before its turn: a query, which is built step by step from the first that is."""
-        before = self.cells.frame, self.cells.row, self.ev.position
+        before = self.cells.frame, self.cells.row, self.ev.position, self.ev.is_leaf
         column = frame.columns.setdefault(node, {})
         try:
             if not is_step(node):
@@ -324,7 +324,7 @@ class Engine:
                     break
             return column[row]
         finally:
-            self.cells.frame, self.cells.row, self.ev.position = before
+            self.cells.frame, self.cells.row, self.ev.position, self.ev.is_leaf = before
 
     def read_queries(self, lanes: list[Lane]) -> None:
         """The rows of queries of one shape, as data: read together where that can be."""
