@@ -48,6 +48,8 @@ class Blocked(NamedTuple):
 
 
 _NO_COLUMNS: frozenset[str] = frozenset()
+#: The operations that change a row in the tables of the parents too.
+WRITES = OPERATIONS - {"read"}
 
 
 class Columns(NamedTuple):
@@ -171,7 +173,15 @@ class Policy:
                 return self.can(field.model, "read")
             return field.name in owner.writable and self.can(field.model, "update")
         exposure = self.exposure(model)
-        return exposure is not None and bool(exposure.rpc.has_permission(self.request, operation))
+        if exposure is None or not exposure.rpc.has_permission(self.request, operation):
+            return False
+        return operation not in WRITES or all(self.can(one, operation) for one in self._written_with(model))
+
+    def _written_with(self, model: type[Model]) -> list[type[Model]]:
+        """The exposed parents of ``model``: by multi-table inheritance, a write of a row writes theirs."""
+        concrete = model._meta.concrete_model
+        parents = [parent for parent in model._meta.get_parent_list() if parent._meta.concrete_model is not concrete]
+        return [parent for parent in parents if self.exposure(parent) is not None]
 
     def require(self, model: type[Model], operation: str) -> Exposure:
         """The exposure of ``model``; raises PermissionDenied unless this client may do ``operation``."""
@@ -179,7 +189,10 @@ class Policy:
         if exposure is None:
             raise UnknownModel(model._meta.label)
         if not self.can(model, operation):
-            raise PermissionDenied(f"This client may not {operation} {model._meta.label}.")
+            refusing = [one for one in self._written_with(model) if not self.can(one, operation)]
+            if not refusing or not exposure.rpc.has_permission(self.request, operation):
+                refusing = [model]
+            raise PermissionDenied(f"This client may not {operation} {refusing[-1]._meta.label}.")
         return exposure
 
     def function(self, name: str) -> ServerFunction:
@@ -338,7 +351,7 @@ class Policy:
                 of_parent = self.rows(parent)
                 if of_parent is not None:
                     base = rows if rows is not None else model._base_manager.all()
-                    rows = base.filter(pk__in=of_parent.order_by().values("pk"))
+                    rows = base.filter(**{f"{parent._meta.pk.name}__in": of_parent.order_by().values("pk")})
         self._rows[model] = rows
         return rows
 

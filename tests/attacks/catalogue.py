@@ -18,6 +18,7 @@ class Attack(NamedTuple):
 
 _NAMES = "test_hidden_names.py::test_hidden_is_like_unknown_and_runs_no_sql"
 _GROWTH, _WRITES, _LEAKS = "test_growth.py::", "test_writes.py::", "test_leaks.py::"
+_PARENTS, _BLIND = "test_parents.py::", "test_blind_writes.py::"
 _LIMITS = "test_limits.py::"
 _FIELDS = "test_fields.py::"
 _HANDED, _HANDED_LIVE = "test_handed.py::", "tests/live/test_handed_signed.py::"
@@ -120,7 +121,7 @@ CATALOGUE = [
     Attack(
         "mass assignment: fields that may not be set, keys, what is no field",
         "writable fields are apart from readable ones, in each way to write",
-        (f"{_WRITES}test_what_may_not_be_set",),
+        (f"{_WRITES}test_what_may_not_be_set", f"{_WRITES}test_a_row_that_is_saved_as_if_it_were_new"),
         (("writable", f"{_WRITES}test_what_may_not_be_set[city]"),),
     ),
     Attack(
@@ -155,6 +156,39 @@ CATALOGUE = [
             ("generic", f"{_WRITES}test_a_generic_foreign_key_to_a_row_of_others"),
             ("targets", f"{_WRITES}test_a_foreign_key_to_a_row_of_others"),
         ),
+    ),
+    Attack(
+        "the parent row of another client, by multi-table inheritance: by the key of the child, the link, the parent's "
+        "own key, keys that are different, grandparents, second parents, in each way to write",
+        "all names of a key have the same value; an existing row becomes the parent of a new row only where the client "
+        "may see and update it; the permission of each parent model counts",
+        (
+            f"{_PARENTS}test_the_parent_row_of_another_client",
+            f"{_PARENTS}test_a_link_beside_the_key",
+            f"{_PARENTS}test_the_link_of_a_model_with_another_primary_key",
+            f"{_PARENTS}test_keys_that_are_different",
+            f"{_PARENTS}test_a_key_is_no_expression",
+            f"{_PARENTS}test_the_permission_on_the_parent",
+            f"{_PARENTS}test_a_parent_that_is_not_exposed",
+            f"{_PARENTS}test_rows_are_those_whose_every_parent_is_seen",
+            f"{_PARENTS}test_a_parent_row_of_the_client_becomes_a_child",
+        ),
+        (("parents", f"{_PARENTS}test_the_parent_row_of_another_client[AtkChild-names0]"),),
+    ),
+    Attack(
+        "values of a row that the client may write and not read: in the answer of a write, by a guess that is refused "
+        "where it is wrong",
+        "the answer holds the key; no refusal depends on a value that the client may not read",
+        (
+            f"{_BLIND}test_the_answer_to_a_save_holds_the_key",
+            f"{_BLIND}test_a_value_taken_from_a_save_is_the_sent_one",
+            f"{_BLIND}test_a_right_guess_has_the_answer_of_a_wrong_guess",
+            f"{_BLIND}test_a_foreign_key_that_is_guessed",
+            f"{_BLIND}test_a_generic_foreign_key_that_is_guessed",
+            f"{_BLIND}test_rows_that_are_inserted_bring_their_keys",
+            f"{_BLIND}test_other_writes_return_no_value",
+        ),
+        (("blind", f"{_BLIND}test_the_answer_to_a_save_holds_the_key"),),
     ),
     Attack(
         "errors as leaks: SQL, tables, paths, the text of an instance",

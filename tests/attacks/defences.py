@@ -64,6 +64,14 @@ def _alone(monkeypatch: Any) -> None:
         monkeypatch.setattr(f"django_rpc.server.{module}.is_nested", lambda query: False)
 
 
+def _blind(monkeypatch: Any) -> None:
+    """A save tells a client that may not read the row what it tells one that may."""
+    monkeypatch.setattr(
+        "django_rpc.server.evaluate.save._keys_alone",
+        lambda exposure, instance, sent: {name: instance.__dict__[name] for name in exposure.by_attname},
+    )
+
+
 def _described(monkeypatch: Any) -> None:
     """Descriptions hold every field of the model."""
     from django_rpc.server import schema
@@ -206,6 +214,11 @@ DEFENCES: dict[str, Defence] = {
         "generic foreign keys lead to rows that the client sees",
         _without(f"{_EVALUATE}.generic.check_pairs"),
     ),
+    "parents": Defence(
+        "a new row takes over no parent row that the client may not update",
+        _without(f"{_EVALUATE}.parents.check_new_row"),
+    ),
+    "blind": Defence("who may not read a row learns its key alone", _blind),
     "confirm": Defence(
         "what was written is a row that the client sees",
         _without(f"{_EVALUATE}.writes.confirm", f"{_EVALUATE}.save.confirm"),

@@ -228,3 +228,16 @@ def test_rows_of_others_in_a_count_and_in_a_subquery(send):
     }
     nodes = [CUSTOMERS, method(0, "values", "pk"), ORDERS, method(2, "filter", customer__in=ref(1)), method(3, "count")]
     assert send(nodes).output == Order.objects.filter(customer__in=mine).count()
+
+
+def test_a_row_that_is_saved_as_if_it_were_new(send):
+    """What the client may not set stays as it is: a new instance has its default."""
+    Customer.objects.filter(pk=1).update(city="Oslo", credit=50)
+    before = Customer.objects.values().get(pk=1)
+    for values in ({"id": 1, "name": "x"}, {"id": 1, "name": "x", "city": ""}):
+        assert send([["save", "shop.Customer", values, True, {}]]).error is None
+        assert Customer.objects.values().get(pk=1) == {**before, "name": "x"}
+    assert send([["save", "shop.Customer", {"id": 1, "city": "Rome"}, True, {}]]).code == "PermissionDenied"
+    answered = send([["save", "shop.Customer", {"id": 20, "name": "x", "email": "x@example.org"}, True, {}]])
+    assert answered.code == "IntegrityError"
+    assert Customer.objects.get(pk=20).secret_note == "of others"

@@ -222,6 +222,7 @@ def test_count_of_distinct_and_slices(ask, ours):
 def test_a_child_is_seen_where_its_parent_is(ask, registered):
     class OpenPlaceRpc(ModelRpc):
         fields = ["id", "name"]
+        operations = {"read", "update"}
 
         def get_queryset(self, request):
             return super().get_queryset(request).filter(open=True)

@@ -8,13 +8,13 @@ from typing import Any
 import django
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import DatabaseError, NotSupportedError, connections, router
-from django.db.models import Model
+from django.db.models import NOT_PROVIDED, Model
 
 from django_rpc.graph.node import Insert, Node, Save
 from django_rpc.graph.values import ATOMS
-from django_rpc.server.evaluate import generic
+from django_rpc.server.evaluate import generic, parents
 from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
-from django_rpc.server.evaluate.writes import check_expression, check_target, confirm
+from django_rpc.server.evaluate.writes import check_expression, check_key, check_target, confirm
 from django_rpc.server.exposure import Exposure
 
 __all__ = ["visit_insert", "visit_save"]
@@ -23,23 +23,26 @@ __all__ = ["visit_insert", "visit_save"]
 def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     """Save one row by the model's own ``save()``; the value is whether it is new, and what the client has to learn.
 
-    That is the key, and each field that the client sent or asks for whose value is another after the save.
+    That is the key, and each field that the client sent or asks for whose value is another after the save.  A client
+    that may not read the model learns the key alone.
     """
     model = ev.policy.model(node.model)
     exposure = ev.policy.exposure(model)
     fields = {name: _field(exposure, name) for name in node.values}
     using = router.db_for_write(model)
     values = {field.attname: _value(ev, model, field, ev.resolve(node.values[name])) for name, field in fields.items()}
-    instance = None if node.adding or node.force_insert else _existing(ev, model, values, using, node)
-    creating = instance is None
-    created = force_insert = False
-    if creating:
-        instance, force_insert, created = _new(ev, model, values, node)
+    keys = parents.key_values(model, values)
+    instance = _existing(ev, model, {**values, **keys}, using, node)
+    created, force_insert = instance is None, False
+    if created:
+        instance, force_insert = _new(ev, model, values, keys, node)
     else:
         ev.policy.require(model, "update")
+        parents.check_same_keys(model, instance, keys)
     update_fields = node.update_fields
-    before = {} if creating else dict(instance.__dict__)
-    saved = _assign(ev, exposure, instance, values, update_fields, creating)
+    saved = _assign(ev, exposure, instance, values, keys, node)
+    for name in keys if created else ():
+        setattr(instance, name, keys[name])
     if node.raw:
         instance.save_base(raw=True, using=using, force_insert=force_insert, update_fields=update_fields)
     else:
@@ -49,12 +52,14 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
             options["using"] = using
         instance.save(**{k: v for k, v in options.items() if v not in (False, None)})
     confirm(ev, model, [instance.pk])
-    changed = [name for name, value in saved.items() if name not in before or before[name] != value]
-    generic.confirm_targets(ev, model, [instance.pk], changed)
+    generic.confirm_targets(ev, model, [instance.pk], [name for name, (_, changes) in saved.items() if changes])
+    sent = {name: value for name, (value, _) in saved.items()}
+    taken = ev.taken_from.get(node, frozenset())
+    if ev.policy.view(model) is None:
+        return created, _keys_alone(exposure, instance, {name: sent[name] for name in taken & sent.keys()})
     # What the client does not know the value of: it named a node, and not a value; and what other nodes take from here.
-    taken = ev.taken_from.get(node, ())
-    known = {k: value for k, value in saved.items() if k not in taken and not isinstance(node.values.get(k), Node)}
-    return created, _changed(ev, exposure, instance, known, saved.keys() - known.keys())
+    known = {k: value for k, value in sent.items() if k not in taken and not isinstance(node.values.get(k), Node)}
+    return created, _changed(ev, exposure, instance, known, sent.keys() - known.keys())
 
 
 def _field(exposure: Exposure, name: str) -> Any:
@@ -69,6 +74,7 @@ def _value(ev: Evaluator, model: type[Model], field: Any, value: Any) -> Any:
     if isinstance(value, Model):
         value = getattr(value, field.target_field.attname) if field.is_relation else value.pk
     if value is None or hasattr(value, "resolve_expression"):
+        check_key(field, value)
         check_expression(ev, model, value)
         return value
     return field.to_python(value)
@@ -84,9 +90,14 @@ def _key(model: type[Model], values: dict[str, Any]) -> Any:
 
 
 def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: str, node: Save) -> Model | None:
-    """The row to be saved, complete; None if it is gone, and then it is made anew, as Django does."""
+    """The row to be saved, complete; None where a new one is made: also where the row is gone, as Django does.
+
+    What the client does not send stays as it is, also where it took the row for a new one.
+    """
     key = _key(model, values)
-    if key is None:
+    if node.adding:
+        ev.policy.require(model, "create")
+    if key is None or node.force_insert or (node.adding and not ev.policy.can(model, "update")):
         return None
     rows = ev.policy.rows(model)
     queryset = rows.using(using) if rows is not None else model._base_manager.using(using)
@@ -114,23 +125,17 @@ def _forced(ev: Evaluator, node: Save) -> Any:
     return node.force_insert
 
 
-def _new(ev: Evaluator, model: type[Model], values: dict[str, Any], node: Save) -> tuple[Model, Any, bool]:
-    """An instance, whether it must be inserted, and whether that makes a new row."""
+def _new(
+    ev: Evaluator, model: type[Model], values: dict[str, Any], keys: dict[str, Any], node: Save
+) -> tuple[Model, Any]:
+    """Return a new instance, and whether it must be inserted."""
     ev.policy.require(model, "create")
-    key = _key(model, values)
-    # Django would update a row that has this key: only where the client may update, and sees the row.
-    force, created = _forced(ev, node), True
-    if key is not None and not force:
-        rows = ev.policy.rows(model)
-        queryset = rows if rows is not None else model._base_manager.all()
-        created = not (ev.policy.can(model, "update") and queryset.filter(pk=key).exists())
-        # Without the update that Django tries first: it could reach a row that the client does not see.
-        force = created
-    if created:
-        _refuse_update(node)
-        if key is not None:
-            _check_parents(ev, model, key)
-    return _with_defaults(ev, model, values), force, created
+    _refuse_update(node)
+    parents.check_new_row(ev, model, keys)
+    # Where the key is known, without the update that Django tries first: it could reach a row that the client does
+    # not see.
+    force = _forced(ev, node) or _key(model, {**values, **keys}) is not None
+    return _with_defaults(ev, model, values), force
 
 
 def _with_defaults(ev: Evaluator, model: type[Model], values: dict[str, Any]) -> Model:
@@ -139,43 +144,61 @@ def _with_defaults(ev: Evaluator, model: type[Model], values: dict[str, Any]) ->
     return model(**{name: value for name, value in values.items() if value is not None and name in writable})
 
 
-def _check_parents(ev: Evaluator, model: type[Model], key: Any) -> None:
-    """By multi-table inheritance, the row of a parent that is there already would be updated."""
-    for parent in model._meta.get_parent_list():
-        if parent._base_manager.filter(pk=key).exists():
-            rows = ev.policy.rows(parent)
-            if not ev.policy.can(parent, "update") or (rows is not None and not rows.filter(pk=key).exists()):
-                raise PermissionDenied(f"This client may not update {parent._meta.label}.")
-
-
 def _assign(
     ev: Evaluator,
     exposure: Exposure,
     instance: Model,
     values: dict[str, Any],
-    update_fields: tuple[str, ...] | None,
-    creating: bool,
-) -> dict[str, Any]:
-    """Set what the client may set; returns what the instance then holds of it."""
-    held = {}
+    keys: dict[str, Any],
+    node: Save,
+) -> dict[str, tuple[Any, bool]]:
+    """Set what the client may set; returns each value that it sent, and whether the row may have had another.
+
+    Nothing here depends on a value of the row that the client may not read: it could find the value by trying.
+    """
+    view = ev.policy.view(exposure.model)
+    readable = view.by_attname if view is not None else {}
+    creating = instance._state.adding
+    names = None if node.update_fields is None else set(node.update_fields)
+    sent = {}
     for attname, value in values.items():
         field = exposure.settable[attname]
-        if update_fields is not None and not {field.name, attname} & set(update_fields) and not field.primary_key:
+        is_key = field.primary_key or attname in keys
+        if names is not None and not {field.name, attname} & names and not is_key:
             continue
-        before = instance.__dict__.get(attname)
-        if attname not in exposure.writable and not (field.primary_key and not creating):
+        if is_key and not creating:  # the row was found by it
+            sent[attname] = value, False
+            continue
+        unknown = creating or attname not in readable
+        changes = unknown or value != instance.__dict__.get(attname) or hasattr(value, "resolve_expression")
+        if not _is_writable(exposure, attname, keys):
             # A mirror sends all its fields; only a change of what may not be changed is a mistake.
-            if value != before and not (creating and _is_empty(field, value)):
+            if changes and not ((unknown or node.adding) and _is_empty(field, value)):
                 raise _read_only(exposure, field)
-            held[attname] = value
+            sent[attname] = value, False
             continue
         if creating and value is None and field.primary_key:
             continue
-        if creating or value != before or hasattr(value, "resolve_expression"):
+        if changes:
             check_target(ev, field, value)
         _set(instance, field, value, values)
-        held[attname] = value
-    return held
+        sent[attname] = value, changes
+    if node.adding and not creating and names is None:
+        _reset(exposure, instance, values)
+    return sent
+
+
+def _reset(exposure: Exposure, instance: Model, values: dict[str, Any]) -> None:
+    """Set what is left to the database, as a new instance has it; a client sends no value for it."""
+    for field in exposure.opts.concrete_fields:
+        has_default = getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED  # since Django 5.0
+        if has_default and field.attname not in values and field.attname in exposure.writable and not field.primary_key:
+            setattr(instance, field.attname, field.get_default())
+
+
+def _is_writable(exposure: Exposure, attname: str, keys: dict[str, Any]) -> bool:
+    """Return whether the client may set a field.  A key may be set under all its names, or under none."""
+    return attname in exposure.writable or (attname in keys and not exposure.writable.isdisjoint(keys))
 
 
 def _read_only(exposure: Exposure, field: Any) -> PermissionDenied:
@@ -195,6 +218,14 @@ def _is_empty(field: Any, value: Any) -> bool:
     return value in field.empty_values or (not callable(field.default) and value == field.default)
 
 
+def _keys_alone(exposure: Exposure, instance: Model, sent: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a client that may not read the row: its keys, and of what the client ``sent`` the sent values."""
+    keys = {name: getattr(instance, name) for name, field in exposure.by_attname.items() if field.primary_key}
+    values = {name: (exposure.settable[name], value) for name, value in sent.items() if name not in keys}
+    plain = {n: _plain(field, v) for n, (field, v) in values.items() if not hasattr(v, "resolve_expression")}
+    return {exposure.opts.pk.attname: instance.pk, **keys, **plain}
+
+
 def _changed(
     ev: Evaluator, exposure: Exposure, instance: Model, sent: dict[str, Any], unknown: Set[str]
 ) -> dict[str, Any]:
@@ -207,11 +238,15 @@ def _changed(
         value = instance.__dict__.get(attname)
         if hasattr(value, "resolve_expression") or attname in instance.get_deferred_fields():
             continue
-        if type(value) not in ATOMS and not isinstance(value, dict | list):
-            value = field.get_prep_value(value)
+        value = _plain(field, value)
         if attname not in sent or type(value) is not type(sent[attname]) or value != sent[attname]:
             changed[attname] = value
     return changed
+
+
+def _plain(field: Any, value: Any) -> Any:
+    """A field's value as the codec can write it."""
+    return value if type(value) in ATOMS or isinstance(value, dict | list) else field.get_prep_value(value)
 
 
 def _asked(ev: Evaluator, exposure: Exposure) -> frozenset[str]:
@@ -224,6 +259,8 @@ def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
     model = ev.policy.model(node.model)
     exposure = ev.policy.require(model, "create")
     fields = [_field(exposure, name) for name in node.fields]
+    if any(not _is_of_key(exposure, name) for name in node.returning):
+        ev.policy.require(model, "read")
     for names, known in (
         (node.returning, exposure.names),
         (node.update_fields, exposure.names | exposure.writable),
@@ -234,6 +271,10 @@ def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
                 raise FieldDoesNotExist(f"{exposure.opts.object_name} has no field named '{name}'")
     options = _on_conflict(ev, exposure, node)
     instances = [_instance(ev, exposure, fields, row) for row in node.rows]
+    links = [f.attname for f in fields if parents.is_key(model, f.attname)] if model._meta.parents else []
+    for instance in instances if links else ():
+        keys = parents.key_values(model, {name: instance.__dict__.get(name) for name in links})
+        parents.check_new_row(ev, model, keys)
     fields = [field for field in fields if field.attname in exposure.writable]
     _check_targets(ev, fields, instances)
     for field in generic.written(model, node.fields):
@@ -250,11 +291,16 @@ def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
     return [tuple([_out(field, instance) for field in returning]) for instance in instances]
 
 
+def _is_of_key(exposure: Exposure, name: str) -> bool:
+    field = exposure.by_attname.get(name)
+    return name == "pk" or (field is not None and field.primary_key)
+
+
 def _out(field: Any, instance: Model) -> Any:
     value = getattr(instance, field.attname)
     if hasattr(value, "resolve_expression"):
         return None  # a default of the database that it does not give back
-    return value if type(value) in ATOMS or isinstance(value, dict | list) else field.get_prep_value(value)
+    return _plain(field, value)
 
 
 def _on_conflict(ev: Evaluator, exposure: Exposure, node: Insert) -> dict[str, Any]:

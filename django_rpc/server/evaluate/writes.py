@@ -17,12 +17,21 @@ from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError
 from django.db import connections, router
 from django.db.models import Model, QuerySet
 
-from django_rpc.server.evaluate import generic
+from django_rpc.server.evaluate import generic, parents
 from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
 from django_rpc.server.exposure import Exposure
 from django_rpc.server.query import trusted
 
-__all__ = ["METHODS", "check_expression", "check_target", "check_writable", "confirm", "prepare", "through_manager"]
+__all__ = [
+    "METHODS",
+    "check_expression",
+    "check_key",
+    "check_target",
+    "check_writable",
+    "confirm",
+    "prepare",
+    "through_manager",
+]
 
 #: Keys in one statement, within what every database takes.
 _BATCH = 500
@@ -38,8 +47,11 @@ def check_writable(exposure: Exposure, names: Iterable[str], unknown: Callable[[
 
 
 def check_target(ev: Evaluator, field: Any, value: Any) -> None:
-    """Raise ValidationError unless a foreign key may point to the row with this key."""
-    if value is None or not field.is_relation or not field.related_model:
+    """Raise ValidationError unless a foreign key may point to the row with this key.
+
+    The link to a parent table is a key, which `parents.check_new_row` checks.
+    """
+    if value is None or not field.is_relation or not field.related_model or parents.is_link(field):
         return
     related = field.related_model
     rows = ev.policy.rows(related)
@@ -73,11 +85,23 @@ def check_expression(ev: Evaluator, model: type[Model], value: Any) -> None:
             compiler.compile(value.resolve_expression(query, allow_joins=False, for_save=True))
 
 
+def check_key(field: Any, value: Any) -> None:
+    """Raise ValueError for a key that is an expression.
+
+    The database would evaluate it once for the check of the row and again for the write.
+    """
+    if field.primary_key and hasattr(value, "resolve_expression"):
+        raise ValueError(
+            f"{field.model._meta.label}.{field.name} is a key: it is set to a value, not to an expression."
+        )
+
+
 def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any], *, check: bool = True) -> dict[str, Any]:
     """Values for fields of ``model``, with instances that a client only claims replaced by their checked keys."""
     prepared = {}
     for name, value in values.items():
         field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+        check_key(field, value)
         if isinstance(value, Model) and is_claimed(value) and field.is_relation and field.concrete:
             if not isinstance(value, field.related_model._meta.concrete_model):
                 raise ValueError(
@@ -140,7 +164,9 @@ def through_manager(
         if args:
             raise TypeError("create() takes keyword arguments only.")
         check_writable(exposure, kwargs, _unexpected(model))
-        instance = manager.create(**prepare(ev, model, kwargs), **options)
+        prepared = parents.complete_keys(model, prepare(ev, model, kwargs))
+        parents.check_new_row(ev, model, parents.key_values(model, prepared))
+        instance = manager.create(**prepared, **options)
         confirm(ev, model, [instance.pk])
         generic.confirm_targets(ev, model, [instance.pk], kwargs)
         return instance
@@ -155,6 +181,7 @@ def through_manager(
     if name == "update_or_create":
         ev.policy.require(model, "update")
         _keep_key(model, given.get("defaults", {}))
+    _check_parents(ev, queryset, lookup, {**exact, **given.get("create_defaults", given.get("defaults", {}))})
     # The lookup is the client's own query; what is written, Django writes by the model's own save().
     instance, created = _OR_CREATE[name](ev.complete(queryset), lookup, given)
     confirm(ev, model, [instance.pk])
@@ -162,6 +189,13 @@ def through_manager(
         names = {name for values in (exact if created else {}, *defaults.values()) for name in values}
         generic.confirm_targets(ev, model, [instance.pk], names)
     return instance, created
+
+
+def _check_parents(ev: Evaluator, queryset: QuerySet, lookup: dict[str, Any], values: dict[str, Any]) -> None:
+    """Check the keys of the row that is made of ``values`` where the lookup finds none."""
+    keys = parents.key_values(queryset.model, values)
+    if keys and not queryset.filter(**lookup).exists():
+        parents.check_new_row(ev, queryset.model, keys)
 
 
 def _update_or_create(queryset: QuerySet, lookup: dict[str, Any], given: dict[str, Any]) -> tuple[Model, bool]:
@@ -182,6 +216,7 @@ def _lookup_keys(ev: Evaluator, model: type[Model], exact: dict[str, Any]) -> di
     """The lookup's own values also make the new row: their targets are checked as well."""
     for name, value in exact.items():
         field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+        check_key(field, value)
         if field.is_relation and field.concrete and not isinstance(value, QuerySet):
             key = getattr(value, field.target_field.attname) if isinstance(value, Model) else value
             if not isinstance(value, Model) or is_claimed(value):
@@ -201,7 +236,7 @@ def _creating(name: str) -> Callable[..., Any]:
 
 def _keep_key(model: type[Model], values: dict[str, Any]) -> None:
     for name in values:
-        if name == "pk" or model._meta.get_field(name).primary_key:
+        if parents.is_key(model, name):
             raise PermissionDenied(f"The key of a {model._meta.label} cannot be changed.")
 
 
