@@ -112,10 +112,9 @@ WAYS = {
 
 def _attribute_names(names):
     """The names that Django gives to the automatic links of these models."""
-    automatic = {"root_ptr": "atkroot_ptr", "child_ptr": "atkchild_ptr"}
-    return [
-        automatic.get(n.removesuffix("_id"), n.removesuffix("_id")) + ("_id" if n.endswith("_id") else "") for n in names
-    ]
+    links = {"root_ptr": "atkroot_ptr", "child_ptr": "atkchild_ptr"}
+    attributes = {f"{name}_id": f"{link}_id" for name, link in links.items()}
+    return [{**links, **attributes}.get(name, name) for name in names]
 
 
 def writes_of(label, keys):
