@@ -25,6 +25,7 @@ from django_rpc.celery.hold import REDIS_OPTIONS, Hold
 from django_rpc.celery.inherited import close_inherited
 from django_rpc.celery.metrics import count_in_files
 from django_rpc.celery.task import register
+from django_rpc.celery.transport import AMQP
 from django_rpc.client.app import JSON_ONLY
 from django_rpc.client.config import Config
 from django_rpc.client.errors import ImproperSettings
@@ -61,6 +62,7 @@ def make_app(options: dict[str, Any]) -> Celery:
         "django_rpc",
         set_as_current=False,
         tasks=Tasks(),
+        amqp=AMQP,
         broker=config.broker_url,
         backend=config.result_backend or "disabled://",
         # Celery's fixup for Django makes the app the default one of any process that imports it, and closes the

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery
-from celery.app.task import Context
 from kombu import Exchange, Queue
 
+from django_rpc.celery.envelope import extra_headers
 from django_rpc.celery.reply import ReplyLists
 from django_rpc.wire.handover import Deposit, decode_deposit
 from django_rpc.wire.messages import HandOver
@@ -53,14 +53,5 @@ def _publish(app: Celery, one: HandOver, deposit: Deposit) -> None:
         ignore_result=True,
         serializer="json",
         argsrepr="(<request>,)",
-        headers=_beside(app, deposit.headers),
+        headers=extra_headers(deposit.headers),
     )
-
-
-def _beside(app: Celery, headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers without those by which Celery says what is to be done, and how: who can write to the result backend
-    may add some, and no more."""
-    if not headers:
-        return {}
-    own = app.amqp.as_task_v2("", TASK_NAME).headers
-    return {name: text for name, text in headers.items() if name not in own and not hasattr(Context, name)}

@@ -14,6 +14,7 @@ from celery.worker import state
 from celery.worker.request import Request as WorkerRequest
 from django.db import close_old_connections
 
+from django_rpc.celery.envelope import Malformed, TaskHeaders, read_task
 from django_rpc.celery.handover import hand_over
 from django_rpc.celery.reply import ReplyLists
 from django_rpc.wire.codec import encode_response
@@ -37,22 +38,21 @@ _DEATHS = (WorkerLostError, SystemExit)
 
 
 class Request(WorkerRequest):
-    """The message in the worker's main process, rid of what Celery would call if the process of the pool dies."""
+    """The message in the worker's main process, of the schema of messages (`envelope`).
+
+    The consumer of ``django_rpc.celery.app`` has read it already.  That of a project's own app has not.
+    """
 
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
         """Raises InvalidTaskError for a message of another form."""
-        if isinstance(kwargs.get("headers"), dict):
-            kwargs["headers"] = {**kwargs["headers"], "eta": None}  # the worker keeps nothing for later
+        if not isinstance(kwargs.get("headers"), TaskHeaders):
+            try:
+                task = read_task(message.headers, message.properties, message.body, message.content_type)
+            except Malformed as error:
+                raise InvalidTaskError(str(error)) from None
+            kwargs.update(headers=task.headers, body=task.body, decoded=False)
+            message.properties = task.properties
         super().__init__(message, *args, **kwargs)
-        if not isinstance(self.id, str) or not _REQUEST_ID.fullmatch(self.id):
-            raise InvalidTaskError("its id is none")
-        given, options, embed = self._payload
-        if not isinstance(given, list) or not isinstance(options, dict) or not isinstance(embed, dict | None):
-            raise InvalidTaskError("its body is no call")
-        # Who can write to the broker may not say how long the process of the pool lives.
-        self._request_dict["timelimit"] = self.time_limits = (None, None)
-        if embed is not None:
-            embed.update(dict.fromkeys(_FOREIGN))
 
     def info(self, safe: bool = True) -> dict[str, Any]:
         """What ``celery inspect`` tells of it: neither the data of the request nor its token."""
@@ -80,6 +80,7 @@ def register(app: Celery, *, reply_url: str | None = None) -> Any:
     'django_rpc.call'
     """
     lists = _Lists(app, reply_url)
+    of_schema = f"{Request.__module__}:{Request.__qualname__}"
 
     def call(task: Any, text: str, reply_to: str | None = None, token: str | None = None) -> str | None:
         return _call(task, text, reply_to, token, lists)
@@ -94,11 +95,11 @@ def register(app: Celery, *, reply_url: str | None = None) -> Any:
         # Errors are answers.  What Celery itself raises is for its log.
         throws=(),
         resultrepr_maxsize=0,  # answers are data, and do not belong in the log of the worker
-        Request=f"{Request.__module__}:{Request.__qualname__}",
+        Request=of_schema,
         reply_lists=lists,
         on_success=_finish,
     )
-    app.task(_prune, name=PRUNE_TASK_NAME, shared=False, ignore_result=True, serializer="json")
+    app.task(_prune, name=PRUNE_TASK_NAME, shared=False, ignore_result=True, serializer="json", Request=of_schema)
     signals.task_failure.connect(_answer_for_the_lost, weak=False, dispatch_uid="django_rpc.worker_lost")
     return task
 

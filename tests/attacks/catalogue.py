@@ -23,6 +23,9 @@ _LIMITS = "test_limits.py::"
 _FIELDS = "test_fields.py::"
 _HANDED, _HANDED_LIVE = "test_handed.py::", "tests/live/test_handed_signed.py::"
 _FOREIGN = "tests/live/test_foreign_messages.py::"
+_ENVELOPE = "tests/attacks/test_envelope.py::"
+_MALFORMED = "tests/live/test_malformed_messages.py::"
+_KILLED = "tests/live/test_killed_processes.py::"
 _SHIPPING = "test_shipping.py::"
 _SIGNED = "tests/server/test_signed_requests.py::"
 
@@ -357,6 +360,40 @@ CATALOGUE = [
             ),
         ),
         (("tasks", f"{_LEAKS}test_a_worker_has_its_own_tasks_alone"),),
+    ),
+    Attack(
+        "malformed messages: Celery's headers with values of other types, items of a Redis list that are not JSON or "
+        "not of the form, header tables that py-amqp cannot read, commands of remote control",
+        "a message is built anew from the values that a closed schema allows; others are rejected, logged and counted "
+        "(`MalformedMessage`); remote control asks, and takes back requests",
+        (
+            *(
+                f"{_ENVELOPE}test_{name}"
+                for name in (
+                    *("what_celery_would_obey_does_not_reach_it", "a_header_of_another_type_is_refused"),
+                    *("a_body_that_is_no_call_is_refused", "an_expired_message_starts_nothing"),
+                    *("a_delivery_of_another_form_is_refused", "a_delivery_does_not_choose_its_tag_or_its_queue"),
+                    *("remote_control_does_not_end_a_worker", "the_largest_body_is_not_parsed"),
+                    "texts_that_mean_nothing_to_celery_go_along",
+                )
+            ),
+            *(
+                f"{_MALFORMED}test_{name}"
+                for name in (
+                    "malformed_messages_are_counted_and_the_processes_serve_on",
+                    "remote_control_asks_and_takes_back_and_does_nothing_else",
+                    "workers_do_not_listen_to_each_other",
+                    "unacknowledged_messages_that_others_wrote",
+                    "names_that_are_not_text",
+                )
+            ),
+            f"{_KILLED}test_processes_that_are_killed_while_the_worker_starts",
+        ),
+        (
+            ("schema", f"{_ENVELOPE}test_what_celery_would_obey_does_not_reach_it[stamped_headers]"),
+            ("schema", f"{_ENVELOPE}test_an_expired_message_starts_nothing"),
+            ("commands", f"{_ENVELOPE}test_remote_control_does_not_end_a_worker[shutdown]"),
+        ),
     ),
     Attack(
         "log poisoning",

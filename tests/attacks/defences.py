@@ -132,6 +132,17 @@ def _tasks(monkeypatch: Any) -> None:
     monkeypatch.delattr(Tasks, "__setitem__")
 
 
+def _schema(monkeypatch: Any) -> None:
+    """Celery gets the message as it is."""
+    from django_rpc.celery import task
+    from django_rpc.celery.envelope import Task, TaskHeaders
+
+    def read_task(headers: Any, properties: Any, body: Any, content_type: Any) -> Task:
+        return Task(TaskHeaders(headers), properties, body)
+
+    monkeypatch.setattr(task, "read_task", read_task)
+
+
 def _signature(monkeypatch: Any) -> None:
     from django_rpc.wire import signing
 
@@ -252,6 +263,11 @@ DEFENCES: dict[str, Defence] = {
     "shipping": Defence("only who may ship has code unpickled", _without(f"{_SERVER}.shipped.check")),
     "code": Defence("the bytes of code are counted", _without("django_rpc.wire.tags.Unpacker.count_code")),
     "foreign": Defence("Celery's own callbacks are refused", _without("django_rpc.celery.task._FOREIGN", instead=())),
+    "schema": Defence("headers of a message are built anew", _schema),
+    "commands": Defence(
+        "remote control has few commands",
+        _without("django_rpc.celery.control._checked", instead=lambda node, handle: handle),
+    ),
     "replies": Defence(
         "a reply goes to the list of its request",
         _without("django_rpc.celery.task.reply_key", instead=functools.partial(lambda key: key)),

@@ -1,0 +1,64 @@
+"""Celery's remote control of a worker, reduced to commands that read its state or revoke a request.
+
+Each program with access to the broker can send a command.  Celery's own list has commands that end the worker, its
+processes or its queues; those are left to the operator of the worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+
+from django_rpc.celery.rejected import reject
+
+__all__ = ["COMMANDS", "restrict"]
+
+#: Commands that a worker obeys.
+COMMANDS = frozenset(
+    {"ping", "active", "reserved", "scheduled", "registered", "stats", "query_task", "active_queues", "revoked"}
+    | {"revoke", "enable_events", "disable_events", "heartbeat"}
+)
+_Text = Annotated[str, msgspec.Meta(max_length=255)]
+
+
+class _ReplyTo(msgspec.Struct):
+    exchange: _Text
+    routing_key: _Text
+
+
+class _Command(msgspec.Struct, forbid_unknown_fields=True):
+    method: _Text
+    arguments: dict[str, Any] | None = None
+    destination: list[_Text] | None = None
+    #: A pattern of names of workers, which would be matched here: not accepted.
+    pattern: None = None
+    matcher: None = None
+    ticket: _Text | None = None
+    reply_to: _ReplyTo | None = None
+
+
+def restrict(node: Any) -> None:
+    """Have a worker's mailbox obey messages of the schema with one of the commands."""
+    node.handlers = {name: node.handlers[name] for name in COMMANDS}
+    node.handle_message = _checked(node, node.handle_message)
+
+
+def _checked(node: Any, handle: Callable[..., Any]) -> Callable[..., Any]:
+    reply_exchange = node.mailbox.reply_exchange.name
+
+    def handle_message(body: Any, message: Any = None) -> Any:
+        """Called without the message: its clock is of use to workers that elect one of them, which these do not."""
+        try:
+            command = msgspec.convert(body, _Command)
+        except msgspec.ValidationError as error:
+            return reject(f"it is not a command: {error}")
+        arguments = command.arguments or {}
+        if command.method not in COMMANDS or arguments.get("terminate"):
+            return reject(f"the command {command.method} is not obeyed")
+        if command.reply_to is not None and command.reply_to.exchange != reply_exchange:
+            return reject("its reply is for an exchange that is not one of replies")
+        return handle(msgspec.to_builtins(command))
+
+    return handle_message
