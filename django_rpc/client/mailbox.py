@@ -42,6 +42,7 @@ class Mailbox:
         self.failures: tuple[type[BaseException], ...] = (OSError,)
         self._condition = threading.Condition()
         self._reading = False  # one thread has the connection
+        self._declared = False  # the broker has the queue, so far as the thread that reads can tell
         self._connection: Any = None
         self._expected: dict[str, None] = {}
         self._answers: dict[str, dict[str, Any]] = {}
@@ -53,17 +54,23 @@ class Mailbox:
         return old
 
     def expect(self, request_id: str, seconds: float) -> None:
-        """Before a request is sent: keep its answer, and see that the queue is there.
+        """Remember a request before it is sent, and return when the broker has the reply queue.
 
-        Raises one of ``failures`` where the broker cannot be reached within ``seconds``.
+        An answer to a queue that the broker does not have is lost.  So a thread that finds another one connecting
+        waits for it.  Raises one of ``failures`` where the queue is not there within ``seconds``.
         """
+        deadline = time.monotonic() + seconds
         with self._condition:
             self._expected[request_id] = None
             if len(self._expected) > _MAX_EXPECTED:
                 self._forget(next(iter(self._expected)))
+            while self._reading and not self._declared:
+                if not self._condition.wait(max(deadline - time.monotonic(), 0.0)):
+                    raise TimeoutError(f"the reply queue could not be declared within {seconds:.3g} s")
             if self._reading:
-                return  # whoever reads has the queue, or is about to make it again
+                return
             self._reading = True
+            self._declared = False  # the connection may have broken while it was idle
         try:
             used = self._connection is not None
             try:
@@ -72,7 +79,8 @@ class Mailbox:
                 if not used:
                     raise
                 self._hang_up()  # it broke while it was idle
-                self._read(0.0, seconds)
+                self._read(0.0, max(deadline - time.monotonic(), _PAUSE))
+            self._declared = True
         except BaseException:
             self._hang_up()
             raise
@@ -153,6 +161,9 @@ class Mailbox:
             connection.default_channel, [queue], callbacks=[self._on_message], no_ack=True, accept=["json"]
         )
         consumer.consume()
+        with self._condition:
+            self._declared = True
+            self._condition.notify_all()
 
     def _on_message(self, payload: Any, message: Any) -> None:
         if not isinstance(payload, dict) or payload.get("status") not in READY_STATES:
@@ -163,6 +174,7 @@ class Mailbox:
                 self._answers[request_id] = payload
 
     def _hang_up(self) -> None:
+        self._declared = False
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.collect(socket_timeout=0.1)

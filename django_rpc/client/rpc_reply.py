@@ -61,15 +61,17 @@ class RpcReplyTransport:
             token=token,
             headers=headers,
         )
-        return _MailedReply(self, request_id, options)
+        return _MailedReply(self, request_id, options, started)
 
 
 class _MailedReply:
-    def __init__(self, transport: RpcReplyTransport, request_id: str, options: Options) -> None:
+    """The way back of one request.  ``sent``: when its sending began (``time.monotonic()``)."""
+
+    def __init__(self, transport: RpcReplyTransport, request_id: str, options: Options, sent: float) -> None:
         self._transport = transport
         self._request_id = request_id
         self._options = options
-        self._sent = time.monotonic()
+        self._sent = sent
 
     def wait(self, timeout: float | None) -> bytes:
         mailbox = self._transport.mailbox
