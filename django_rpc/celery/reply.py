@@ -9,10 +9,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import redis
-
-from django_rpc.client.forks import Pool
-from django_rpc.wire.names import DEPOSIT, given_key, redis_url
+from django_rpc.client.redis_connections import BROKEN, RedisConnections
+from django_rpc.wire.names import DEPOSIT, given_key
 
 __all__ = ["EXPIRE_SECONDS", "ReplyLists"]
 
@@ -21,20 +19,13 @@ EXPIRE_SECONDS = 600
 #: Pauses before the attempts to push an answer: a result backend that restarts is away for a moment.
 _PAUSES = (0.0, 0.0, 0.1, 0.3, 0.6, 1.0)
 _SOCKET_SECONDS = 5.0
-_BROKEN = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError)
 
 
 class ReplyLists:
     """The reply lists in one Redis; for any thread, and after a fork."""
 
     def __init__(self, url: str) -> None:
-        factory = redis.ConnectionPool.from_url(
-            redis_url(url),
-            socket_timeout=_SOCKET_SECONDS,
-            socket_connect_timeout=_SOCKET_SECONDS,
-            health_check_interval=0,
-        )
-        self._connections: Pool[Any] = Pool(factory.make_connection)
+        self._connections = RedisConnections(url)
 
     def push(self, key: str, answer: bytes) -> None:
         """Put ``answer`` on the list ``key``, in one round trip; raises redis.ConnectionError after some attempts.
@@ -70,21 +61,9 @@ class ReplyLists:
         for attempt, pause in enumerate(_PAUSES):
             time.sleep(pause)
             try:
-                return self._send(commands)
-            except _BROKEN:
+                return self._connections.run(_SOCKET_SECONDS, *commands)
+            except BROKEN:
                 if attempt == len(_PAUSES) - 1:
                     raise
-                for connection in self._connections.drain():  # as old as the one that broke
-                    connection.disconnect()
+                self._connections.drop_idle()
         raise AssertionError("unreachable: the last attempt returns or raises")
-
-    def _send(self, commands: tuple[tuple[Any, ...], ...]) -> list[Any]:
-        connection = self._connections.take()
-        try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            replies = [connection.read_response() for _ in commands]
-        except BaseException:
-            connection.disconnect()
-            raise
-        self._connections.give(connection)
-        return replies

@@ -11,18 +11,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import redis
-
 from django_rpc.client.config import Config
 from django_rpc.client.control import cancel
 from django_rpc.client.errors import ResultBackendUnavailable
-from django_rpc.client.forks import Pool
 from django_rpc.client.publish import Publisher
 from django_rpc.client.redis_async import inbox
+from django_rpc.client.redis_connections import BROKEN, RedisConnections
 from django_rpc.client.replies import no_answer
 from django_rpc.client.transport import Options, Reply, Waiting
 from django_rpc.wire.handover import Deposit, encode_deposit
-from django_rpc.wire.names import DEPOSIT, given_key, kept_seconds, redis_url, reply_key
+from django_rpc.wire.names import DEPOSIT, given_key, kept_seconds, reply_key
 
 __all__ = ["RedisReplyTransport"]
 
@@ -32,13 +30,11 @@ _CHUNK = 30.0
 _GRACE = 0.5
 #: Pause between attempts to reach a result backend that refuses.
 _PAUSE = 0.1
-#: Longest and shortest wait for one operation on a socket, apart from BLPOP.
+#: Longest wait for a command other than BLPOP.
 _SOCKET_SECONDS = 5.0
-_LEAST_SECONDS = 0.5
 #: A rest of a time-out that is not worth a BLPOP.
 _TICK = 0.001
 
-_BROKEN = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError)
 
 
 class RedisReplyTransport:
@@ -47,27 +43,7 @@ class RedisReplyTransport:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.publisher = Publisher(config)
-        # Its `make_connection` knows URLs; its pool keeps statistics that cost as much as a command.
-        factory = redis.ConnectionPool.from_url(redis_url(config.result_backend or ""), health_check_interval=0)
-        self._make: Callable[[], Any] = factory.make_connection
-        self.connections: Pool[Any] = Pool(lambda: None)
-
-    def connect(self, patience: float) -> Any:
-        """A connection that is alive: an idle one, or a new one made within about ``patience`` seconds."""
-        connection = self.connections.take()
-        while connection is not None:
-            try:
-                if not connection.can_read(timeout=0):
-                    return connection
-            except _BROKEN:
-                pass
-            connection.disconnect()  # the server hung up while it was idle: nothing is lost with it
-            connection = self.connections.take()
-        connection = self._make()
-        seconds = max(min(patience, _SOCKET_SECONDS), _LEAST_SECONDS)
-        connection.socket_timeout = connection.socket_connect_timeout = seconds
-        connection.connect()
-        return connection
+        self.connections = RedisConnections(config.result_backend or "")
 
     def send(
         self,
@@ -105,9 +81,9 @@ class RedisReplyTransport:
         reply = _DepositedReply(self, request_id, options, waiting.failures)
         try:
             commands = [("HSET", key, DEPOSIT, deposit), ("EXPIRE", key, kept_seconds(options.timeout)), ("HLEN", key)]
-            _, _, count = self.run(_SOCKET_SECONDS, *commands)
-            is_complete = count > waiting.count and self.run(_SOCKET_SECONDS, ("HDEL", key, DEPOSIT)) == [1]
-        except _BROKEN as error:
+            _, _, count = self.connections.run(_SOCKET_SECONDS, *commands)
+            is_complete = count > waiting.count and self.connections.run(_SOCKET_SECONDS, ("HDEL", key, DEPOSIT)) == [1]
+        except BROKEN as error:
             raise reply.unavailable(error) from error
         if is_complete:  # all values came before it
             key = reply_key(request_id)
@@ -115,26 +91,6 @@ class RedisReplyTransport:
                 request, request_id, options, repeatable=False, reply_list=key, token=token, headers=headers
             )
         return reply
-
-    def run(self, patience: float, *commands: tuple[Any, ...]) -> list[Any]:
-        """The replies to commands that are sent together; a connection that fails is closed and not used again."""
-        connection = self.connect(patience)
-        try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            if not connection.can_read(timeout=patience):
-                raise redis.TimeoutError(f"no reply to {commands[0][0]} within {patience:.1f} s")
-            replies = [connection.read_response() for _ in commands]
-        except redis.ResponseError:
-            if len(commands) == 1:
-                self.connections.give(connection)
-            else:
-                connection.disconnect()
-            raise
-        except BaseException:
-            connection.disconnect()
-            raise
-        self.connections.give(connection)
-        return replies
 
 
 class _RedisReply:
@@ -162,7 +118,7 @@ class _RedisReply:
                 found = self._ask(None if deadline is None else deadline - time.monotonic())
                 if found is not None:
                     return self._own(*found)
-            except _BROKEN as error:
+            except BROKEN as error:
                 lost = error
                 time.sleep(_PAUSE)
             if deadline is not None and time.monotonic() >= deadline - _TICK:
@@ -206,16 +162,16 @@ class _RedisReply:
     def _ask(self, remaining: float | None) -> tuple[str, bytes] | None:
         """One BLPOP for at most ``remaining`` seconds (LPOP for none); None where nothing came."""
         if remaining is not None and remaining <= _TICK:
-            replies = self._transport.run(_GRACE, *(("LPOP", key) for key in self._keys))
+            replies = self._transport.connections.run(_GRACE, *(("LPOP", key) for key in self._keys))
             return next(((key, one) for key, one in zip(self._keys, replies, strict=True) if one is not None), None)
         seconds = _CHUNK if remaining is None else min(remaining, _CHUNK)
-        (reply,) = self._transport.run(seconds + _GRACE, ("BLPOP", *self._keys, f"{max(seconds, 0.01):.3f}"))
+        (reply,) = self._transport.connections.run(seconds + _GRACE, ("BLPOP", *self._keys, f"{max(seconds, 0.01):.3f}"))
         return None if reply is None else (reply[0].decode(), reply[1])
 
     def ready(self) -> bool:
         try:
-            return self._transport.run(_GRACE, ("EXISTS", *self._keys)) != [0]
-        except _BROKEN:
+            return self._transport.connections.run(_GRACE, ("EXISTS", *self._keys)) != [0]
+        except BROKEN:
             return False
 
     def cancel(self) -> bool:
@@ -238,8 +194,8 @@ class _DepositedReply(_RedisReply):
     def cancel(self) -> bool:
         """Take the message out; where it has been published, as any other."""
         try:
-            if self._transport.run(_GRACE, ("HDEL", given_key(self._request_id), DEPOSIT)) == [1]:
+            if self._transport.connections.run(_GRACE, ("HDEL", given_key(self._request_id), DEPOSIT)) == [1]:
                 return True
-        except _BROKEN:
+        except BROKEN:
             return False
         return super().cancel()

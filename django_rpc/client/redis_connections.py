@@ -1,0 +1,82 @@
+"""Connections to one Redis server, kept in the pools of redis-py, for both ends of the reply path."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import redis
+
+from django_rpc.client.forks import forget_after_fork
+from django_rpc.wire.names import redis_url
+
+__all__ = ["BROKEN", "RedisConnections"]
+
+#: Errors of a connection that broke, or of a server that refuses connections.
+BROKEN = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError)
+
+#: Longest wait for one operation on a socket, other than for a reply.  A call uses the longest of these that its
+#: patience allows.  Each has a pool of its own, since redis-py sets the limits when it makes a connection.
+_SOCKET_SECONDS = (5.0, 1.0)
+#: The limit of redis-py is 100 connections by default, and each thread that waits for an answer needs one.
+_MAX_CONNECTIONS = 2**31
+#: Before 5.3, redis-py requires the name of a command here, and does not use it; later releases warn of one.
+_UNUSED_NAME = ("",) if redis.VERSION < (5, 3) else ()
+
+
+class RedisConnections:
+    """Runs commands on the Redis server at ``url``; for any thread, and after a fork."""
+
+    def __init__(self, url: str) -> None:
+        self._url = redis_url(url)
+        self._pools: dict[float, redis.ConnectionPool] = {}
+        #: The last time (``time.monotonic()``) that the server replied; None before the first reply.
+        self.replied_at: float | None = None
+        forget_after_fork(self)
+
+    def after_fork(self) -> Any:
+        old, self._pools = self._pools, {}
+        self.replied_at = None
+        return old
+
+    def run(self, patience: float, *commands: tuple[Any, ...]) -> list[Any]:
+        """Send the commands together, and return their replies.
+
+        ``patience`` is how many seconds the first reply may take.  Raises one of `BROKEN`; then the connection is
+        closed.
+        """
+        pool = self._pool(patience)
+        connection = pool.get_connection(*_UNUSED_NAME)  # connected, and still open
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            if not connection.can_read(timeout=patience):
+                raise redis.TimeoutError(f"no reply to {commands[0][0]} within {patience:.1f} s")
+            replies = [connection.read_response() for _ in commands]
+        except BaseException as error:
+            # After an error that Redis replies with, the connection is usable if no other reply follows.
+            if not isinstance(error, redis.ResponseError) or len(commands) > 1:
+                connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
+        self.replied_at = time.monotonic()
+        return replies
+
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses: after one broke, those as old as it are likely to be broken."""
+        for pool in list(self._pools.values()):
+            pool.disconnect(inuse_connections=False)
+
+    def _pool(self, patience: float) -> redis.ConnectionPool:
+        seconds = next((step for step in _SOCKET_SECONDS if step <= patience), _SOCKET_SECONDS[-1])
+        pool = self._pools.get(seconds)
+        if pool is None:
+            made = redis.ConnectionPool.from_url(
+                self._url,
+                max_connections=_MAX_CONNECTIONS,
+                socket_timeout=seconds,
+                socket_connect_timeout=seconds,
+                health_check_interval=0,
+            )
+            pool = self._pools.setdefault(seconds, made)
+        return pool
