@@ -16,7 +16,7 @@ __all__ = ["BROKEN", "RedisConnections"]
 BROKEN = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError)
 
 #: Longest wait for one operation on a socket, other than for a reply.  A call uses the longest of these that its
-#: patience allows.  Each has a pool of its own, since redis-py sets the limits when it makes a connection.
+#: patience allows.  Each limit has a pool, since redis-py sets the limits when it makes a connection.
 _SOCKET_SECONDS = (5.0, 1.0)
 #: The limit of redis-py is 100 connections by default, and each thread that waits for an answer needs one.
 _MAX_CONNECTIONS = 2**31
@@ -46,7 +46,7 @@ class RedisConnections:
         closed.
         """
         pool = self._pool(patience)
-        connection = pool.get_connection(*_UNUSED_NAME)  # connected, and still open
+        connection: Any = pool.get_connection(*_UNUSED_NAME)  # connected, and still open
         try:
             connection.send_packed_command(connection.pack_commands(commands))
             if not connection.can_read(timeout=patience):
@@ -63,7 +63,7 @@ class RedisConnections:
         return replies
 
     def drop_idle(self) -> None:
-        """Close the connections that nobody uses: after one broke, those as old as it are likely to be broken."""
+        """Close the idle connections: after a connection broke, those of its age are likely to be broken."""
         for pool in list(self._pools.values()):
             pool.disconnect(inuse_connections=False)
 

@@ -36,7 +36,6 @@ _SOCKET_SECONDS = 5.0
 _TICK = 0.001
 
 
-
 class RedisReplyTransport:
     """Requests by Celery's broker, answers by a Redis list."""
 
@@ -165,7 +164,9 @@ class _RedisReply:
             replies = self._transport.connections.run(_GRACE, *(("LPOP", key) for key in self._keys))
             return next(((key, one) for key, one in zip(self._keys, replies, strict=True) if one is not None), None)
         seconds = _CHUNK if remaining is None else min(remaining, _CHUNK)
-        (reply,) = self._transport.connections.run(seconds + _GRACE, ("BLPOP", *self._keys, f"{max(seconds, 0.01):.3f}"))
+        (reply,) = self._transport.connections.run(
+            seconds + _GRACE, ("BLPOP", *self._keys, f"{max(seconds, 0.01):.3f}")
+        )
         return None if reply is None else (reply[0].decode(), reply[1])
 
     def ready(self) -> bool:

@@ -33,12 +33,14 @@ def oldest_redis(required):
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("release", ["installed", "oldest"])
-def test_both_ends_answer_after_dropped_connections_and_an_outage(release, redis, required):
+def test_both_ends_answer_after_dropped_connections_and_an_outage(release, request, required):
+    """Only the answers go by the Redis that is away.  kombu's own transport for Redis needs a later redis-py."""
+    broker = request.getfixturevalue("redis").url if release == "installed" else request.getfixturevalue("rabbitmq_url")
     folders = [str(ROOT)]
     if release == "oldest":
         folders.insert(0, str(oldest_redis(required)))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "DJANGO_SETTINGS_MODULE": ""}
-    command = [sys.executable, "-m", "tests.live.outage", redis.url]
+    command = [sys.executable, "-m", "tests.live.outage", broker]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=200)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])

@@ -322,11 +322,12 @@ def test_a_result_backend_that_was_restarted_before_the_answer(own_redis, redis)
 
 def test_a_result_backend_that_loses_the_answer(own_redis, redis):
     with echo_service(redis.url, own_redis.url) as service:
-        [future] = service.session().submit([echo(1)], timeout=1)
-        time.sleep(0.5)  # the answer is there
+        [future] = service.session().submit([echo(1)], timeout=10)
+        while not future.done():
+            time.sleep(0.01)
         own_redis.restart()  # it kept nothing
         with within(1, errors.RpcTimeout):
-            future.result()
+            future.result(timeout=1)
         assert service.serves()
 
 
