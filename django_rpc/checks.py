@@ -7,10 +7,11 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core import checks, mail
+from django.core import checks
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import DatabaseError, connections
 
+from django_rpc.backend.test_guard import is_test_run
 from django_rpc.client.errors import RpcError
 from django_rpc.models.compare import Difference, differences
 from django_rpc.models.mirror import exposed_models
@@ -84,8 +85,7 @@ def check_services(
 
 def _may_ask(alias: str) -> bool:
     """A test runner checks the databases that tests name; it must not wait for a service, or call a real one."""
-    in_a_test_run = hasattr(mail, "outbox")  # what setup_test_environment() leaves
-    return not in_a_test_run or bool(connections[alias].session.runs_here)
+    return not is_test_run() or bool(connections[alias].session.runs_here)
 
 
 def _check_service(alias: str, mirrors: list[Any]) -> list[checks.CheckMessage]:

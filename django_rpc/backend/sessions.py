@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django.db import connections
 from django.db.backends.utils import logger as sql_logger
 
+from django_rpc.backend.test_guard import check_sending
 from django_rpc.client.config import Config
 from django_rpc.client.messages import MessageRecord
 from django_rpc.client.session import Session
@@ -32,6 +34,7 @@ def session_for(alias: str, settings: Mapping[str, Any]) -> Session:
         session = Session(config, MirrorResults(alias), alias=alias)
         session.listeners.append(_Log(alias))
         session.note_writes = lambda nodes: connections[alias].note_writes(nodes)
+        session.check_sending = partial(check_sending, alias)
         _sessions[alias] = config, session
     return session
 

@@ -140,6 +140,10 @@ class Run:
             assert name is not None
             if name not in self._runners:
                 self._runners[name] = given.get(name) or resolve(name)
+        for runner in self._runners.values():
+            check_sending = getattr(runner, "check_sending", None)
+            if check_sending is not None:
+                check_sending(outputs)
         self.hand_overs = HandOvers(self.plan, self._runners, self._wants_answer)
         self._opens = self.hand_overs.opens()
         self._ids: dict[int, Ids] = {}

@@ -68,6 +68,8 @@ class Session:
         except ValueError as error:
             raise errors.ImproperSettings(f"DATABASES['{self.config.alias}']['OBSERVERS']: {error}") from error
         self.note_writes: NoteWrites | None = None
+        #: Called in the caller's thread with the outputs of each plan that sends to this service; raises to refuse it.
+        self.check_sending: Callable[[Sequence[Output]], None] | None = None
 
     def __repr__(self) -> str:
         return f"<Session of {self.config.alias!r}>"

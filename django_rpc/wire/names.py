@@ -19,6 +19,7 @@ __all__ = [
     "request_of",
     "sending_of",
     "task_keywords",
+    "without_passwords",
 ]
 
 #: The one Celery task of the protocol.
@@ -110,3 +111,19 @@ def redis_url(url: str) -> str:
     'rediss://host/0?ssl_cert_reqs=none'
     """
     return _CELERY_CERT_REQS.sub(lambda match: match[1].lower(), url)
+
+
+_PASSWORD = re.compile(r"(//[^/@:;]*):[^/@;]*@")
+
+
+def without_passwords(url: str | None) -> str:
+    """Return the URL of a broker or a result backend with each password masked, for errors and logs.
+
+    A URL of several hosts keeps all of them, which kombu's own ``maybe_sanitize_url`` refuses.
+
+    >>> without_passwords("amqp://guest:secret@localhost//")
+    'amqp://guest:**@localhost//'
+    >>> without_passwords("sentinel://:secret@a:1;sentinel://:secret@b:2")
+    'sentinel://:**@a:1;sentinel://:**@b:2'
+    """
+    return _PASSWORD.sub(r"\1:**@", url or "")

@@ -232,7 +232,13 @@ def use_service(django_db_blocker):
         from django.db import connections
 
         before = connections.settings["rpc"]
-        connections.settings["rpc"] = {**before, "CELERY": {}, **service.settings, **more}
+        connections.settings["rpc"] = {
+            **before,
+            "CELERY": {},
+            "TEST": {"REAL_SERVICE": True},
+            **service.settings,
+            **more,
+        }
         _forget_connection(connections)
         try:
             with django_db_blocker.unblock():

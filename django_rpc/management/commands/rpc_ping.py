@@ -9,12 +9,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
-from kombu.utils.url import maybe_sanitize_url
 
 from django_rpc.client import errors
 from django_rpc.client.ping import Pings, Spread, ping
 from django_rpc.client.session import Session
 from django_rpc.management.tables import print_table
+from django_rpc.wire.names import without_passwords
 
 
 class Command(BaseCommand):
@@ -87,8 +87,8 @@ def _count(text: str) -> int:
 def _way(session: Session, priority: bool) -> dict[str, Any]:
     """Where messages go, without passwords."""
     config = session.config
-    broker = maybe_sanitize_url(config.broker_url or "")
-    answers = maybe_sanitize_url(config.result_backend or "")
+    broker = without_passwords(config.broker_url)
+    answers = without_passwords(config.result_backend)
     if session.runs_here:
         broker = answers = "this process"
     return {"service": config.alias, "queue": config.queue(priority=priority), "broker": broker, "answers": answers}
