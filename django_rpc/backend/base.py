@@ -76,6 +76,7 @@ class DatabaseWrapper(Transactions, BaseDatabaseWrapper):
     # No network connection is opened for a connection object, so there is none to keep or lose.
 
     def check_settings(self) -> None:
+        super().check_settings()
         if self.settings_dict.get("ATOMIC_REQUESTS"):
             raise ImproperlyConfigured(
                 f"DATABASES[{self.alias!r}] cannot have ATOMIC_REQUESTS: a remote service has no transaction that "

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connections
 from django.db.backends.utils import logger as sql_logger
 
+from django_rpc.backend.locale import current_locale
 from django_rpc.backend.test_guard import check_sending
 from django_rpc.client.config import Config
 from django_rpc.client.messages import MessageRecord
@@ -33,6 +34,7 @@ def session_for(alias: str, settings: Mapping[str, Any]) -> Session:
     with _lock:
         session = Session(config, MirrorResults(alias), alias=alias)
         session.listeners.append(_Log(alias))
+        session.locale = current_locale
         session.note_writes = lambda nodes: connections[alias].note_writes(nodes)
         session.check_sending = partial(check_sending, alias)
         _sessions[alias] = config, session

@@ -83,20 +83,21 @@ async def aoutcome(
 def ask(session: Any, request_id: str, *, settle: bool, timeout: float | None, priority: bool) -> Outcome:
     """`outcome`, of a session."""
     [value] = run.compute([_output(session, request_id, settle)], [session], timeout=timeout, priority=priority)
-    return _outcome(session.results, request_id, value)
+    return _outcome(session, request_id, value)
 
 
 async def aask(session: Any, request_id: str, *, settle: bool, timeout: float | None, priority: bool) -> Outcome:
     output = _output(session, request_id, settle)
     [value] = await run.acompute([output], [session], timeout=timeout, priority=priority)
-    return _outcome(session.results, request_id, value)
+    return _outcome(session, request_id, value)
 
 
 def _output(session: Any, request_id: str, settle: bool) -> Output:
     return Output(kinds.Outcome(session.service, request_id, settle, where=callsite()))
 
 
-def _outcome(results: Results, request_id: str, value: Mapping[str, Any]) -> Outcome:
+def _outcome(session: Any, request_id: str, value: Mapping[str, Any]) -> Outcome:
+    results: Results = session.results
     state = value["state"]
     if state == "unknown":
         return Outcome(request_id, state)
@@ -105,7 +106,7 @@ def _outcome(results: Results, request_id: str, value: Mapping[str, Any]) -> Out
             f"Request {request_id} wrote to several databases of the service, and some of them do not have its writes."
         )
         return Outcome(request_id, state, value["at"], error=_of(error, request_id))
-    response = decode_response(value["answer"].encode())
+    response = decode_response(value["answer"].encode(), naive_zone=session.locale().naive_zone)
     if response.error is not None:
         error = results.of(()).error(response.error, None)
         return Outcome(request_id, state, value["at"], error=_of(error, request_id))

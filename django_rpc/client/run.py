@@ -144,6 +144,11 @@ class Run:
             check_sending = getattr(runner, "check_sending", None)
             if check_sending is not None:
                 check_sending(outputs)
+        self._locales = {
+            name: runner.locale()  # here, in the caller's thread: later stages are sent in others
+            for name, runner in self._runners.items()
+            if hasattr(runner, "locale")
+        }
         self.hand_overs = HandOvers(self.plan, self._runners, self._wants_answer)
         self._opens = self.hand_overs.opens()
         self._ids: dict[int, Ids] = {}
@@ -322,6 +327,8 @@ class Run:
         more: dict[str, Any] = {} if asking is None else {"asking": asking}
         if links is not None:
             more["links"] = links
+        if stage.service in self._locales:
+            more["locale"] = self._locales[stage.service]
         filled = stage.filled(self.results, self.hand_overs.handed(number))
         with self._within(number):
             return runner.send(filled, timeout=timeout, priority=self.priority, **more)

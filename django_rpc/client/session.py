@@ -18,6 +18,7 @@ from django_rpc.client import outcome as outcomes
 from django_rpc.client.config import Config, check_timeout
 from django_rpc.client.futures import Future, PendingCall
 from django_rpc.client.handover import Links, why_not
+from django_rpc.client.locale import Locale
 from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Results
 from django_rpc.client.observed import WEATHER, Observed
 from django_rpc.client.once import Ids, ids_for
@@ -70,6 +71,7 @@ class Session:
         self.note_writes: NoteWrites | None = None
         #: Called in the caller's thread with the outputs of each plan that sends to this service; raises to refuse it.
         self.check_sending: Callable[[Sequence[Output]], None] | None = None
+        self.locale: Callable[[], Locale] = Locale
 
     def __repr__(self) -> str:
         return f"<Session of {self.config.alias!r}>"
@@ -144,14 +146,16 @@ class Session:
         priority: bool = False,
         asking: Asking | None = None,
         links: Links | None = None,
+        locale: Locale | None = None,
     ) -> PendingCall:
         """Send the message of one stage.  ``timeout`` None means the settings' own, `run.NO_LIMIT` none.
 
         ``asking`` is what is asked for beside the values, and who is told the response with it.  ``links`` tie it to
-        other messages: one that waits for values is put where they come together.
+        other messages: one that waits for values is put where they come together.  ``locale`` is that of the caller
+        where this is called in another thread, in which Django's zone and language are not active.
         """
         options = Options(None, priority) if timeout == run.NO_LIMIT else self.options(timeout, priority)
-        return self._send(stage, options, asking, links)
+        return self._send(stage, options, asking, links, locale)
 
     def why_not_to(self, other: Any) -> str:
         """Why this service does not hand values to ``other`` (a session), so that the client carries them; "" where it
@@ -180,19 +184,20 @@ class Session:
     # -- one call -----------------------------------------------------------------------------------
 
     def _send(
-        self, stage: Stage, options: Options, asking: Asking | None = None, links: Links | None = None
+        self, stage: Stage, options: Options, asking: Asking | None, links: Links | None, locale: Locale | None
     ) -> PendingCall:
         started = time.perf_counter()
         what = "" if asking is None else asking.what
         links = links or Links(self.ids(writes=stage.writes and what != "explain"))
         listeners = self.active_listeners()
-        request = self._request(stage, options, what, links, trace=bool(listeners))
+        locale = self.locale() if locale is None else locale
+        request = self._request(stage, options, what, links, locale, trace=bool(listeners))
         observed = Observed(self.observers, self.config.alias, self.config.queue(priority=options.priority), request)
-        call = _Call(self, request, started, None if asking is None else asking.told, links, observed)
+        call = _Call(self, request, started, None if asking is None else asking.told, links, observed, locale)
         if stage.writes and what != "explain" and self.note_writes is not None:
             call.ended = self.note_writes(stage.nodes)
         try:
-            call.data = encode_request(request)
+            call.data = encode_request(request, naive_zone=locale.naive_zone)
             observed.sent.bytes_of_request = len(call.data)
             reply = self._put(call, options, repeatable=links.ids.insists or not stage.writes)
         except WireError as error:
@@ -220,7 +225,9 @@ class Session:
             return transport.deposit(call.data, links.ids.message, options, waiting, token, **more)
         return transport.send(call.data, links.ids.message, options, repeatable=repeatable, token=token, **more)
 
-    def _request(self, stage: Stage, options: Options, asking: Any, links: Links, *, trace: bool) -> Request:
+    def _request(
+        self, stage: Stage, options: Options, asking: Any, links: Links, locale: Locale, *, trace: bool
+    ) -> Request:
         now = time.time()
         return Request(
             id=links.ids.request,
@@ -235,6 +242,9 @@ class Session:
             shapes=dict(self.results.shapes(stage.nodes)),
             trace=trace,
             asking=asking,
+            zone=locale.zone,
+            default_zone=locale.default_zone,
+            language=locale.language,
         )
 
 
@@ -247,7 +257,7 @@ def _given(options: Options | None, timeout: float | None, priority: bool) -> di
 class _Call:
     """What is known of one message between its sending and its end."""
 
-    __slots__ = ("data", "ended", "links", "observed", "request", "session", "started", "told", "trace")
+    __slots__ = ("data", "ended", "links", "locale", "observed", "request", "session", "started", "told", "trace")
 
     def __init__(
         self,
@@ -257,7 +267,9 @@ class _Call:
         told: Callable[[Response], object] | None,
         links: Links,
         observed: Observed,
+        locale: Locale,
     ) -> None:
+        self.locale = locale
         self.told = told
         self.links = links
         self.observed = observed
@@ -315,7 +327,7 @@ class _Call:
         if self.session.signer is not None:
             answer = self.session.signer.open(answer, self.request.id, self.data)
         try:
-            response = decode_response(answer)
+            response = decode_response(answer, naive_zone=self.locale.naive_zone)
         except WireError as error:
             kind = errors.VersionMismatch if error.code == "VersionMismatch" else errors.BadResponse
             raise kind(f"The answer to request {self.request.id} cannot be read: {error}") from error

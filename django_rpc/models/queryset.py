@@ -11,11 +11,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.db import connections, models, router
 from django.db.models import Q, QuerySet, Subquery
 from django.db.models.signals import post_save, pre_save
 from django.db.models.sql import Query, UpdateQuery
 from django.db.utils import NotSupportedError
+from django.utils import timezone
 from django.utils.functional import Promise
 
 from django_rpc.client.unit import Operation
@@ -39,8 +41,12 @@ from django_rpc.models.own_fields import has_own_fields, prepared_lookups
 from django_rpc.models.performing import perform
 from django_rpc.models.query import RpcQuery
 from django_rpc.models.saving import new_instance
+from django_rpc.wire.zones import read_zone, zone_text
 
 __all__ = ["RpcQuerySet", "rpc_queryset_class"]
+
+#: The field, the kind, the order and the zone.
+_DATETIMES_ARGUMENTS = 4
 
 
 def _recorded(name: str) -> Callable[..., Any]:
@@ -98,11 +104,16 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     distinct = _recorded("distinct")
     reverse = _recorded("reverse")
     dates = _recorded("dates")
-    datetimes = _recorded("datetimes")
     select_related = _recorded("select_related")
     select_for_update = _recorded("select_for_update")
     defer = _recorded("defer")
     only = _recorded("only")
+
+    def datetimes(self, *args: Any, **kwargs: Any) -> Any:
+        """As Django does, take the zone that is active now, where other methods take that of the evaluation."""
+        if settings.USE_TZ and len(args) < _DATETIMES_ARGUMENTS and kwargs.get("tzinfo") is None:
+            kwargs["tzinfo"] = read_zone(zone_text(timezone.get_current_timezone()))
+        return _recorded("datetimes")(self, *args, **kwargs)
 
     def values(self, *fields: Any, **expressions: Any) -> Any:
         return self._recorded_values("values", fields, expressions)

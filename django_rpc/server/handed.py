@@ -8,6 +8,7 @@ from typing import Any
 from django.apps import apps
 
 from django_rpc.graph.values import ATOMS, Instance, Record
+from django_rpc.server.locale import naive_zone
 from django_rpc.wire.errors import HandOverFailed
 from django_rpc.wire.handover import decode_handed, handed_content
 from django_rpc.wire.limits import Limits, check_size
@@ -40,7 +41,8 @@ class Handed:
         # Together they are what a client would have sent, which has a limit.
         check_size(b"".join([self._message, *parts]), self._limits)
         values = [
-            [as_argument(value) for value in decode_handed(part, self._message_id, self._limits)] for part in parts
+            [as_argument(value) for value in decode_handed(part, self._message_id, self._limits, naive_zone())]
+            for part in parts
         ]
         self.data = b"\n".join(map(handed_content, parts))
         return values

@@ -23,6 +23,7 @@ from django_rpc.server.conf import settings
 from django_rpc.server.errors import report
 from django_rpc.server.evaluate import EvaluationError, Meter, evaluate, explain
 from django_rpc.server.handed import Box, Handed
+from django_rpc.server.locale import client_locale, naive_zone
 from django_rpc.server.observed import Observed, tell
 from django_rpc.server.policy import CURRENT, Policy
 from django_rpc.server.request import RpcRequest
@@ -114,7 +115,7 @@ def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observ
     limits = caller.client.limits
     try:
         rates.count(caller.client)
-        request = decode_request(message, limits, handed)
+        request = decode_request(message, limits, handed, naive_zone())
     except (WireError, TooManyRequests) as error:
         told, named = report(error), getattr(error, "request_id", None) or request_id
         logger.warning("A message was refused: %s", told.code, extra={"rpc_request": harmless(named)})
@@ -125,9 +126,15 @@ def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observ
         observed.failed(REFUSAL)
         return encode_response(Response(id=request.id, error=REFUSAL))
     entry = ledger.entry_for(message, request, again=again, handed=handed.data)
+    with client_locale(request):
+        return _answered(request, caller.client, entry, observed)
+
+
+def _answered(request: Request, client: Client, entry: ledger.Entry | None, observed: Observed) -> bytes:
+    """Return the bytes of the answer to a decoded request."""
     response: Response | bytes
     try:
-        response = answer(request, caller.client, entry, observed)
+        response = answer(request, client, entry, observed)
     except Exception as error:
         logger.exception("The request could not be answered", extra=_extra(request))
         failed = ErrorReport(code="Remote", message="The service failed.", remote_name=type(error).__name__)
@@ -136,7 +143,7 @@ def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observ
     if isinstance(response, bytes):
         return response
     try:
-        return ledger.sendable(response, limits)
+        return ledger.sendable(response, client.limits)
     except (TypeError, ResponseTooLarge) as error:
         logger.warning("An answer could not be sent: %s", error, extra=_extra(request))
         told = report(error)

@@ -24,6 +24,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from django.utils import timezone
 
 from django_rpc.server.allowance import Allowance, ResponseTooLarge
+from django_rpc.server.locale import naive_zone
 from django_rpc.wire.codec import encode_response, request_content
 from django_rpc.wire.errors import MessageTooLarge, WireError
 from django_rpc.wire.messages import ErrorReport, Request, Response
@@ -130,7 +131,7 @@ def entry_for(message: bytes, request: Request, *, again: bool = False, handed: 
 def sendable(response: Response, limits: Allowance) -> bytes:
     """The bytes of an answer; raises TypeError, which says why, for a value that cannot cross, or ResponseTooLarge."""
     try:
-        return encode_response(response, limits.of_response)
+        return encode_response(response, limits.of_response, naive_zone())
     except MessageTooLarge as error:
         raise ResponseTooLarge(limits.response_bytes) from error
     except (WireError, RecursionError) as error:
@@ -250,7 +251,7 @@ class Entry:
             return None  # within a transaction of the caller's (eagerly) of which nothing will be committed
         try:
             for alias in self._databases:
-                self._insert_alone(alias, "refused", encode_response(response))
+                self._insert_alone(alias, "refused", encode_response(response, naive_zone=naive_zone()))
         except Duplicate:
             return self.first()
         except (DatabaseError, InterfaceError) as failed:

@@ -12,11 +12,12 @@ JSON is the only format so far.  `_Format` is the seam for another: everything e
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -34,6 +35,7 @@ from django_rpc.wire.errors import (
 )
 from django_rpc.wire.limits import REQUEST_LIMITS, RESPONSE_LIMITS, Limits, check_depth, check_size, too_deep, too_large
 from django_rpc.wire.messages import (
+    DEFAULT_LANGUAGE,
     PROTOCOL_VERSION,
     Asking,
     ClientInfo,
@@ -49,6 +51,7 @@ from django_rpc.wire.nodes import READERS, WRITERS, AnyForm
 from django_rpc.wire.rows import decode_rows
 from django_rpc.wire.tags import ErrorForm, Unpacker, read_error
 from django_rpc.wire.values import Packer, error_form
+from django_rpc.wire.zones import UTC, read_zone
 
 __all__ = ["decode_request", "decode_response", "encode_request", "encode_response", "request_content"]
 
@@ -57,6 +60,10 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _PARSER_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError)
 #: What making a value raises: ArithmeticError for ``Decimal("1e99999999999999999999")``.
 _VALUE_ERRORS = (ValueError, TypeError, ArithmeticError)
+
+
+#: The form of a language code in Django; a service compares it with those that it has.
+_Language = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,4}(@[A-Za-z0-9]{1,20})?)?\Z")]
 
 
 class _RequestForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,6 +80,9 @@ class _RequestForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     given: Origins = ()
     then: HandOvers = ()
     back: tuple[int, ...] | None = None
+    zone: str = ""
+    default_zone: str = ""
+    language: _Language = ""
 
 
 class _ContentForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +91,8 @@ class _ContentForm(msgspec.Struct, frozen=True, kw_only=True):
     nodes: msgspec.Raw
     outputs: msgspec.Raw
     shapes: msgspec.Raw = msgspec.Raw(b"{}")
+    zone: msgspec.Raw = msgspec.Raw(b"")
+    default_zone: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _ResponseForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,15 +151,19 @@ _JSON = _Format(
 )
 
 
-def encode_request(request: Request, limits: Limits = REQUEST_LIMITS) -> bytes:
+def encode_request(
+    request: Request, limits: Limits = REQUEST_LIMITS, naive_zone: datetime.tzinfo | None = None
+) -> bytes:
     """The bytes of a request, whose nodes are in topological order.
 
+    ``naive_zone`` is the zone of naive datetimes at an end that has no others (``USE_TZ = False``): they are sent as
+    moments, and moments that come back become naive (`decode_response`).
     Raises BadValue for what cannot cross the wire, MessageTooLarge and MessageTooDeep for what no server would read.
     """
     if not _ID.fullmatch(request.id):
         raise BadValue(f"{request.id!r} cannot be a request's id: use letters, digits and . _ : - , at most 128.")
     index: dict[int, int] = {}
-    pack = Packer(index, limits)
+    pack = Packer(index, limits, naive_zone)
     nodes = []
     for position, node in enumerate(request.nodes):
         try:
@@ -183,6 +199,12 @@ def encode_request(request: Request, limits: Limits = REQUEST_LIMITS) -> bytes:
         message["then"] = request.then
     if request.back is not None:
         message["back"] = request.back
+    if request.zone not in ("", UTC):
+        message["zone"] = request.zone
+    if request.default_zone not in ("", request.zone or UTC):
+        message["default_zone"] = request.default_zone
+    if request.language.lower() not in ("", DEFAULT_LANGUAGE):
+        message["language"] = request.language
     data = _encode(message)
     check_size(data, limits)
     check_depth(data, limits)
@@ -208,7 +230,12 @@ def _lone_surrogate(error: UnicodeEncodeError) -> BadValue:
 Fetch = Callable[[tuple[Origin, ...]], Sequence[Sequence[Any]]]
 
 
-def decode_request(data: bytes, limits: Limits = REQUEST_LIMITS, fetch: Fetch | None = None) -> Request:
+def decode_request(
+    data: bytes,
+    limits: Limits = REQUEST_LIMITS,
+    fetch: Fetch | None = None,
+    naive_zone: datetime.tzinfo | None = None,
+) -> Request:
     """The request that ``data`` holds; raises a WireError, and nothing else, whatever the bytes are.
 
     ``fetch`` gets what other services handed over, and may raise what it likes.
@@ -222,13 +249,13 @@ def decode_request(data: bytes, limits: Limits = REQUEST_LIMITS, fetch: Fetch | 
     except RecursionError:
         raise too_deep(limits) from None
     try:
-        return _request(form, limits, fetch)
+        return _request(form, limits, fetch, naive_zone)
     except WireError as error:
         error.request_id = form.id if _ID.fullmatch(form.id) else None
         raise
 
 
-def _request(form: _RequestForm, limits: Limits, fetch: Fetch | None) -> Request:
+def _request(form: _RequestForm, limits: Limits, fetch: Fetch | None, naive_zone: datetime.tzinfo | None) -> Request:
     _check_version(form.v)
     if not _ID.fullmatch(form.id):
         raise BadMessage("The id of a request is 1 to 128 letters, digits and . _ : -")
@@ -243,7 +270,9 @@ def _request(form: _RequestForm, limits: Limits, fetch: Fetch | None) -> Request
     if form.given and fetch is None:
         raise HandOverFailed("Nothing is handed over here: send the values with the request.")
     given = fetch(form.given) if form.given and fetch is not None else ()
-    nodes = _nodes(form.nodes, limits, given)
+    for zone in filter(None, (form.zone, form.default_zone)):
+        read_zone(zone)
+    nodes = _nodes(form.nodes, limits, given, naive_zone)
     _check_links(form)
     for output in form.outputs:
         if not 0 <= output < len(nodes):
@@ -268,6 +297,9 @@ def _request(form: _RequestForm, limits: Limits, fetch: Fetch | None) -> Request
         given=form.given,
         then=form.then,
         back=form.back,
+        zone=form.zone,
+        default_zone=form.default_zone,
+        language=form.language,
     )
 
 
@@ -289,12 +321,15 @@ def request_content(data: bytes) -> bytes:
     b'[["source","shop.Order"]][0]{}'
     """
     form = _JSON.content(data)
-    return b"".join(map(bytes, (form.nodes, form.outputs, form.shapes)))
+    zones = b",".join(map(bytes, (form.zone, form.default_zone)))
+    return b"".join([*map(bytes, (form.nodes, form.outputs, form.shapes)), zones if len(zones) > 1 else b""])
 
 
-def _nodes(forms: list[Any], limits: Limits, given: Sequence[Sequence[Any]]) -> tuple[Node, ...]:
+def _nodes(
+    forms: list[Any], limits: Limits, given: Sequence[Sequence[Any]], naive_zone: datetime.tzinfo | None
+) -> tuple[Node, ...]:
     nodes: list[Node] = []
-    unpack = Unpacker(nodes, limits, given)
+    unpack = Unpacker(nodes, limits, given, naive_zone)
     try:
         for form in forms:
             nodes.append(READERS[type(form)](unpack, form))
@@ -369,9 +404,11 @@ def _diagnose(data: bytes, error: Exception) -> WireError:
     return BadMessage(f"The message is not written as docs/protocol.md says: {error}.", request_id=request_id)
 
 
-def encode_response(response: Response, limits: Limits = RESPONSE_LIMITS) -> bytes:
+def encode_response(
+    response: Response, limits: Limits = RESPONSE_LIMITS, naive_zone: datetime.tzinfo | None = None
+) -> bytes:
     """The bytes of a response.  Raises BadValue for an output that cannot cross the wire."""
-    pack = Packer(limits=limits)
+    pack = Packer(limits=limits, naive_zone=naive_zone)
     message: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": response.id}
     try:
         message["outputs"] = _outputs([pack(value) for value in response.outputs], limits)
@@ -411,10 +448,12 @@ def _outputs(packed: list[Any], limits: Limits) -> list[Any]:
     return written
 
 
-def decode_response(data: bytes, limits: Limits = RESPONSE_LIMITS) -> Response:
+def decode_response(
+    data: bytes, limits: Limits = RESPONSE_LIMITS, naive_zone: datetime.tzinfo | None = None
+) -> Response:
     """The response that ``data`` holds; raises a WireError, and nothing else, whatever the bytes are."""
     check_size(data, limits)
-    unpack = Unpacker(limits=limits)
+    unpack = Unpacker(limits=limits, naive_zone=naive_zone)
     try:
         form = _JSON.response(data)
         _check_version(form.v)

@@ -13,6 +13,7 @@ b'{"v":1,"id":"a1","outputs":[3]}'
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple
 
@@ -103,13 +104,13 @@ def handed_content(data: bytes) -> bytes:
     return _write(_read(data).outputs)
 
 
-def decode_handed(data: bytes, message_id: str, limits: Limits) -> list[Any]:
+def decode_handed(data: bytes, message_id: str, limits: Limits, naive_zone: datetime.tzinfo | None = None) -> list[Any]:
     """The values in what was handed over to the message: plain data, and nothing that would be done.
 
     Raises a WireError, and nothing else, whatever the bytes are.  Rows become lists, instances stay `Record`.
     """
     check_depth(data, limits)
-    response = decode_response(data, limits)
+    response = decode_response(data, limits, naive_zone)
     if response.id != message_id or response.error is not None:
         raise HandOverFailed("What was handed over is not for this message.")
     return [_as_data(value) for value in response.outputs]

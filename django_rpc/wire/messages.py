@@ -9,6 +9,7 @@ import msgspec
 from django_rpc.graph.node import Node
 
 __all__ = [
+    "DEFAULT_LANGUAGE",
     "PROTOCOL_VERSION",
     "ClientInfo",
     "ErrorReport",
@@ -21,6 +22,8 @@ __all__ = [
 ]
 
 PROTOCOL_VERSION = 1
+#: The language of a request that names none.
+DEFAULT_LANGUAGE = "en-us"
 
 
 #: A claim goes into every line of the log: a decoder refuses a longer one.
@@ -42,7 +45,7 @@ class ClientInfo(msgspec.Struct, frozen=True):
 
 #: Requests that values come from or go to: each is a look-up, or a copy of what may be large.
 _MAX_LINKS = 1_000
-_Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+_Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}\Z")]
 _Index = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -93,6 +96,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     given: tuple[Origin, ...] = ()  # whose values stand in for each `Given` among the nodes
     then: tuple[HandOver, ...] = ()  # where outputs go, rather than to the client
     back: tuple[int, ...] | None = None  # with ``then``: the outputs that the client gets; None: not even an answer
+    zone: str = ""  # the active time zone of the client, as `wire.zones` writes it; "": UTC
+    default_zone: str = ""  # the zone of naive datetimes; "": the active one
+    language: str = ""  # the active language of the client; "": en-us
 
 
 class TraceEntry(msgspec.Struct, frozen=True, array_like=True):

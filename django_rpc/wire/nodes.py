@@ -214,7 +214,7 @@ def _write_save(pack: Packer, node: Save) -> Any:
 
 
 def _write_insert(pack: Packer, node: Insert) -> Any:
-    types, rows = pack_rows(node.rows, len(node.fields), pack)
+    types, rows = pack_rows(node.rows, len(node.fields), pack, tags_datetimes=pack.naive_zone is not None)
     options = InsertOptions(node.returning, node.on_conflict, node.update_fields, node.unique_fields)
     return "insert", node.model, node.fields, types, rows, options
 

@@ -19,6 +19,7 @@ import msgspec
 
 from django_rpc.wire.errors import BadValue
 from django_rpc.wire.limits import Limits
+from django_rpc.wire.zones import as_naive
 
 __all__ = ["COLUMN_TYPES", "INT64", "convert_rows", "decode_rows", "pack_rows"]
 
@@ -94,8 +95,12 @@ def column_type(column: Sequence[Any]) -> str:
     return _NAMES[kind]
 
 
-def pack_rows(rows: Sequence[Row], width: int, pack: Callable[[Any], Any]) -> tuple[list[str], Sequence[Any]]:
+def pack_rows(
+    rows: Sequence[Row], width: int, pack: Callable[[Any], Any], *, tags_datetimes: bool = False
+) -> tuple[list[str], Sequence[Any]]:
     """``(types, rows)`` to be written; ``pack`` tags the values of ``"any"`` columns.  Raises BadValue for ragged rows.
+
+    ``tags_datetimes``: ``pack`` changes datetimes, so their columns are ``"any"`` too.
 
     >>> pack_rows([(1, "a"), (2, None)], 2, lambda value: value)
     (['int', 'str'], [(1, 'a'), (2, None)])
@@ -109,6 +114,8 @@ def pack_rows(rows: Sequence[Row], width: int, pack: Callable[[Any], Any]) -> tu
     if len(columns) != width:
         raise BadValue(f"A row does not have {width} values, one for each column of its header.")
     types = [column_type(column) for column in columns]
+    if tags_datetimes:
+        types = ["any" if name == "datetime" else name for name in types]
     if "any" not in types:
         return types, rows
     packed = [list(map(pack, c)) if t == "any" else c for t, c in zip(types, columns, strict=True)]
@@ -159,7 +166,12 @@ def _check_width(types: tuple[str, ...], limits: Limits) -> None:
 
 
 def _finish(types: tuple[str, ...], rows: list[Row], unpack: Callable[[Any], Any], limits: Limits) -> list[Row]:
-    """Unpack the ``"any"`` columns, and check what the typed decoder cannot."""
+    """Unpack the ``"any"`` columns, make datetimes naive at an end that has none but those, and check what the typed
+    decoder cannot."""
+    naive_zone = getattr(unpack, "naive_zone", None)
+    if naive_zone is not None and "datetime" in types:
+        places = [place for place, name in enumerate(types) if name == "datetime"]
+        rows = [_naive_row(row, places, naive_zone) for row in rows]
     for position, name in enumerate(types):
         if name == "decimal":
             _check_decimals([row[position] for row in rows], limits)
@@ -170,6 +182,14 @@ def _finish(types: tuple[str, ...], rows: list[Row], unpack: Callable[[Any], Any
     columns: list[Any] = list(zip(*rows, strict=True))
     columns = [list(map(unpack, c)) if t == "any" else c for t, c in zip(types, columns, strict=True)]
     return list(zip(*columns, strict=True))
+
+
+def _naive_row(row: Row, places: list[int], zone: datetime.tzinfo) -> Row:
+    values = list(row)
+    for place in places:
+        if values[place] is not None:
+            values[place] = as_naive(values[place], zone)
+    return tuple(values)
 
 
 def _check_decimals(column: list[Any], limits: Limits) -> None:

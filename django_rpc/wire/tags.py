@@ -21,6 +21,7 @@ from django_rpc.wire.errors import BadValue, ForwardReference, MessageTooLarge, 
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits
 from django_rpc.wire.messages import ErrorReport
 from django_rpc.wire.rows import INT64, convert_rows
+from django_rpc.wire.zones import as_naive, named_zone
 
 __all__ = ["TAGS", "ErrorForm", "Unpacker", "read_error"]
 
@@ -34,24 +35,29 @@ _DATE_ONLY = re.compile(_DATE, re.ASCII)
 _TIME_ONLY = re.compile(_TIME, re.ASCII)
 _DATE_TIME = re.compile(f"{_DATE}T{_TIME}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
-_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,40}(?:/[A-Za-z0-9_+-]{1,40}){0,3}", re.ASCII)
 
 
 class Unpacker:
     """Turns parsed JSON into values; raises a WireError, or ValueError for a value that its type refuses.
 
     ``nodes`` are those that a value may refer to: the ones before it in the message.  ``given`` are the values that
-    other services handed over, by request and place.
+    other services handed over, by request and place.  Aware datetimes become local times of ``naive_zone``; without a
+    zone they stay aware.
 
     >>> Unpacker()({"$tuple": [1, {"$decimal": "1.50"}]})
     (1, Decimal('1.50'))
     """
 
-    __slots__ = ("code", "given", "limits", "nodes", "text")
+    __slots__ = ("code", "given", "limits", "naive_zone", "nodes", "text")
 
     def __init__(
-        self, nodes: Sequence[Node] = (), limits: Limits = REQUEST_LIMITS, given: Sequence[Sequence[Any]] = ()
+        self,
+        nodes: Sequence[Node] = (),
+        limits: Limits = REQUEST_LIMITS,
+        given: Sequence[Sequence[Any]] = (),
+        naive_zone: datetime.tzinfo | None = None,
     ) -> None:
+        self.naive_zone = naive_zone
         self.nodes = nodes
         self.given = given
         self.limits = limits
@@ -197,11 +203,7 @@ def _with_offset(text: str, parse: Callable[[str], Any]) -> Any:
 
 
 def _zone(value: Any) -> zoneinfo.ZoneInfo:
-    key = _match(value, _ZONE, "$zone")
-    try:
-        return zoneinfo.ZoneInfo(key)
-    except (zoneinfo.ZoneInfoNotFoundError, OSError, ValueError):
-        raise BadValue(f"There is no time zone {key!r} here.") from None
+    return named_zone(expect(value, str, "a text after $zone"))
 
 
 def _duration(value: Any, tag: str) -> datetime.timedelta:
@@ -332,7 +334,9 @@ TAGS: dict[str, Callable[[Unpacker, Any], Any]] = {
     "$int": _read_int,
     "$float": _read_float,
     "$decimal": _read_decimal,
-    "$datetime": lambda unpack, value: _zoned(value, _DATE_TIME, "$datetime", datetime.datetime.fromisoformat),
+    "$datetime": lambda unpack, value: as_naive(
+        _zoned(value, _DATE_TIME, "$datetime", datetime.datetime.fromisoformat), unpack.naive_zone
+    ),
     "$date": lambda unpack, value: datetime.date.fromisoformat(_match(value, _DATE_ONLY, "$date")),
     "$time": lambda unpack, value: _zoned(value, _TIME_ONLY, "$time", datetime.time.fromisoformat),
     "$duration": lambda unpack, value: _duration(value, "$duration"),

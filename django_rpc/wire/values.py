@@ -26,6 +26,7 @@ from django_rpc.wire.errors import BadValue
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits, too_deep
 from django_rpc.wire.messages import ErrorReport
 from django_rpc.wire.rows import INT64, pack_rows
+from django_rpc.wire.zones import as_moment
 
 __all__ = ["PACKERS", "Packer", "error_form"]
 
@@ -33,15 +34,22 @@ __all__ = ["PACKERS", "Packer", "error_form"]
 class Packer:
     """Turns values into what the JSON encoder writes; raises BadValue, or MessageTooDeep for a nested one.
 
-    ``index`` maps the identity of each node that a value may refer to, to its place in the message.
+    ``index`` maps the identity of each node that a value may refer to, to its place in the message.  Naive datetimes
+    are written as local times of ``naive_zone``; without a zone they stay naive.
     """
 
-    __slots__ = ("index", "left", "limits")
+    __slots__ = ("index", "left", "limits", "naive_zone")
 
-    def __init__(self, index: Mapping[int, int] | None = None, limits: Limits = REQUEST_LIMITS) -> None:
+    def __init__(
+        self,
+        index: Mapping[int, int] | None = None,
+        limits: Limits = REQUEST_LIMITS,
+        naive_zone: datetime.tzinfo | None = None,
+    ) -> None:
         self.index: Mapping[int, int] = index if index is not None else {}
         self.limits = limits
         self.left = limits.depth
+        self.naive_zone = naive_zone
 
     def __call__(self, value: Any) -> Any:
         kind = type(value)
@@ -109,6 +117,7 @@ def _float(pack: Packer, value: float) -> Any:
 
 
 def _datetime(pack: Packer, value: datetime.datetime) -> Any:
+    value = as_moment(value, pack.naive_zone)
     zone, fold = value.tzinfo, value.fold
     if fold == 0 and (zone is None or zone is datetime.UTC):
         return {"$datetime": value}
@@ -168,12 +177,12 @@ def _condition(pack: Packer, value: Condition) -> Any:
 
 
 def _table(pack: Packer, value: Table) -> Any:
-    types, rows = pack_rows(value.rows, len(value.fields), pack)
+    types, rows = pack_rows(value.rows, len(value.fields), pack, tags_datetimes=pack.naive_zone is not None)
     return {"$table": [value.model, value.fields, types, rows]}
 
 
 def _row_set(pack: Packer, value: RowSet) -> Any:
-    types, rows = pack_rows(value.rows, len(value.columns), pack)
+    types, rows = pack_rows(value.rows, len(value.columns), pack, tags_datetimes=pack.naive_zone is not None)
     return {"$rows": [value.columns, types, rows]}
 
 

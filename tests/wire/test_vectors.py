@@ -291,6 +291,14 @@ def a_shipped():
     return Request(id="s1", nodes=(orders, near), outputs=(1,))
 
 
+def a_located():
+    """A client with an active zone, whose ``TIME_ZONE`` is another, and that speaks German."""
+    orders = source()
+    day = Method(parent=orders, name="filter", kwargs={"created__date": datetime.date(2024, 2, 29)})
+    nodes = (orders, day, Method(parent=day, name="count"))
+    return Request(id="z1", nodes=nodes, outputs=(2,), zone="Asia/Kolkata", default_zone="-03:30", language="de")
+
+
 REQUESTS = {
     "request_smallest": smallest,
     "request_query": a_query,
@@ -301,6 +309,7 @@ REQUESTS = {
     "request_explain": an_explained,
     "request_linked": a_linked,
     "request_shipped": a_shipped,
+    "request_locale": a_located,
 }
 RESPONSES = {
     "response_rows": rows_answer,
