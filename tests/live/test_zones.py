@@ -367,9 +367,9 @@ def test_a_service_without_aware_datetimes(naive_service):
 
 
 def test_texts_of_the_service_are_in_the_language_of_the_client(zoned, use_service, remote):
-    create = remote.Order.objects.delayed().create
     texts = {}
     with use_service(zoned):
+        create = remote.Order.objects.delayed().create
         for language in ("de", "en", "en-gb", "fr", "pl"):
             with translation.override(language), pytest.raises(ValidationError) as caught:
                 create(customer_id=1, number="L-1", created="no date").compute()
