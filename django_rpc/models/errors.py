@@ -76,18 +76,35 @@ def _of_model(attribute: str, fallback: type[Exception]) -> Callable[[Any, Error
 
 
 def _validation(results: Any, report: ErrorReport) -> Exception:
-    """A ValidationError again: a dict of lists, a list, or one message; codes and params are kept."""
-    return exceptions.ValidationError(_messages(report.data if report.data is not None else report.message))
+    """Return the ValidationError of the service, with its messages, codes and params."""
+    try:
+        return _validation_error(report.data)
+    except (TypeError, ValueError, KeyError):
+        return exceptions.ValidationError(report.message)
 
 
-def _messages(data: Any) -> Any:
-    if isinstance(data, dict) and set(data) == {"message", "code", "params"}:
-        return exceptions.ValidationError(data["message"], code=data["code"], params=data["params"])
+def _validation_error(data: Any) -> exceptions.ValidationError:
+    """Return the error for the data of a report; raises TypeError, ValueError or KeyError where it is malformed."""
     if isinstance(data, dict):
-        return {name: _messages(item) for name, item in data.items()}
-    if isinstance(data, list | tuple):
-        return [_messages(item) for item in data]
-    return data
+        return exceptions.ValidationError({str(name): _entries(items) for name, items in data.items()})
+    if isinstance(data, list) and data and isinstance(data[0], str):
+        return _entry(data)
+    return exceptions.ValidationError(_entries(data))
+
+
+def _entries(data: Any) -> list[exceptions.ValidationError]:
+    if not isinstance(data, list):
+        raise TypeError("The entries of a ValidationError are a list.")
+    return [_entry(item) for item in data]
+
+
+def _entry(data: list[Any]) -> exceptions.ValidationError:
+    message, code, params = data
+    if not isinstance(message, str) or not isinstance(code, str | None) or not isinstance(params, dict | None):
+        raise TypeError("An entry of a ValidationError is a message, a code and params.")
+    if params:
+        message % params  # raises here, and not when the messages are read
+    return exceptions.ValidationError(message, code, params)
 
 
 def _protected(cls: type[Exception]) -> Callable[[Any, ErrorReport], Exception]:

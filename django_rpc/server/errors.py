@@ -20,6 +20,7 @@ from django_rpc.server.functions import UnknownFunction
 from django_rpc.server.ledger import LedgerError
 from django_rpc.server.policy import ClientFieldError, Policy, UnknownModel
 from django_rpc.server.shipped import ShippingFailed
+from django_rpc.server.validation import encode_validation_error, without_hidden_fields
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport
 
@@ -110,7 +111,7 @@ def report(
         return error.report()
     code, remote_name = _code(error)
     if policy is not None and isinstance(error, exceptions.ValidationError):
-        error = _known_fields(error, policy)
+        error = without_hidden_fields(error, policy.names_field)
     model = _model(error, code)
     if model is not None and policy is not None and policy.exposure(model) is None:
         return ErrorReport(code=code, message="A row that the service needs is not there.", node=node)
@@ -132,28 +133,6 @@ def _code(error: BaseException) -> tuple[str, str | None]:
         if isinstance(error, cls) and type(error).__module__.startswith(("django.", "decimal", "builtins")):
             return code, None
     return "Remote", type(error).__name__
-
-
-def _known_fields(error: exceptions.ValidationError, policy: Policy) -> exceptions.ValidationError:
-    """The error without the names of fields that no model of the request has for its client."""
-    if not hasattr(error, "error_dict"):
-        return exceptions.ValidationError([_or_hidden(item, policy) for item in error.error_list])
-    found: dict[str, list[exceptions.ValidationError]] = {}
-    for name, errors in error.error_dict.items():
-        if name == exceptions.NON_FIELD_ERRORS or policy.names_field(name):
-            found.setdefault(name, []).extend(_or_hidden(item, policy) for item in errors)
-        else:
-            found.setdefault(exceptions.NON_FIELD_ERRORS, []).append(_hidden())
-    return exceptions.ValidationError(found)
-
-
-def _or_hidden(error: exceptions.ValidationError, policy: Policy) -> exceptions.ValidationError:
-    checked = (error.params or {}).get("unique_check", ()) if isinstance(error.params, dict | None) else ()
-    return error if all(policy.names_field(name) for name in checked if isinstance(name, str)) else _hidden()
-
-
-def _hidden() -> exceptions.ValidationError:
-    return exceptions.ValidationError("The service does not take these values.", code="invalid")
 
 
 def _model(error: BaseException, code: str) -> type[models.Model] | None:
@@ -201,30 +180,8 @@ def _message(error: BaseException, code: str) -> str:
 
 def _data(error: BaseException, records: Any) -> Any:
     if isinstance(error, exceptions.ValidationError):
-        return validation_data(error)
+        return encode_validation_error(error)
     if isinstance(error, models.ProtectedError | models.RestrictedError) and records is not None:
         found = getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", ())
         return records(found)
     return None
-
-
-def validation_data(error: exceptions.ValidationError) -> Any:
-    """A dict of lists where the error has fields, otherwise a list; an entry is ``[message, code, params]``."""
-    if hasattr(error, "error_dict"):
-        return {name: [_entry(item) for item in errors] for name, errors in error.error_dict.items()}
-    return [_entry(item) for item in error.error_list]
-
-
-def _entry(error: exceptions.ValidationError) -> list[Any]:
-    params = error.params if isinstance(error.params, dict) else None
-    # Not the instance, whose text its model makes of any of its columns, and not its class.
-    plain = None if params is None else {str(k): _plain(v) for k, v in params.items() if not _is_of_model(v)}
-    return [str(error.message), error.code, plain]
-
-
-def _is_of_model(value: Any) -> bool:
-    return isinstance(value, models.Model | type)
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

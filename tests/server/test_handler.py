@@ -86,7 +86,7 @@ def test_errors_of_the_servers_own_code(ask, registered, caplog):
     assert (plain.code, plain.message, plain.data) == (
         "ValidationError",
         "Not this",
-        [["Not %(what)s", "bad", {"what": "this"}]],
+        ["Not %(what)s", "bad", {"what": "this"}],
     )
     fields = ask(call(CUSTOMERS, "invalid_fields")).error
     assert fields.data == {"name": [["too short", None, None], ["odd", "odd", None]]}
