@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from django_rpc.server.error_texts import public_error
 from django_rpc.server.options import ModelRpc
 from django_rpc.server.permissions import DjangoModelPermissions
 from django_rpc.server.request import RpcRequest
@@ -19,6 +20,7 @@ __all__ = [
     "Sending",
     "autodiscover",
     "handle",
+    "public_error",
     "seal",
     "serve",
     "site",

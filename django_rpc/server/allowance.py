@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 
+from django_rpc.server.error_texts import public_error
 from django_rpc.wire.limits import RESPONSE_LIMITS, Limits
 
 __all__ = [
@@ -57,6 +58,7 @@ class Allowance(Limits):
 DEFAULT = Allowance()
 
 
+@public_error
 class LimitExceeded(Exception):
     """A request costs more than its client may cost."""
 

@@ -7,7 +7,7 @@ server's setting SHOW_TRACEBACK says otherwise: the log has them in full.
 
 from __future__ import annotations
 
-import re
+import logging
 import traceback
 from typing import Any
 
@@ -16,15 +16,16 @@ from django.db import models, transaction, utils
 
 from django_rpc.server.allowance import EXCEEDED
 from django_rpc.server.conf import settings
+from django_rpc.server.error_texts import WITHHELD, checked_text
 from django_rpc.server.functions import UnknownFunction
 from django_rpc.server.ledger import LedgerError
-from django_rpc.server.policy import ClientFieldError, Policy, UnknownModel
+from django_rpc.server.policy import Policy, UnknownModel
 from django_rpc.server.shipped import ShippingFailed
-from django_rpc.server.validation import encode_validation_error, without_hidden_fields
+from django_rpc.server.validation import encode_validation_error, texts_of, without_hidden_fields
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport
 
-__all__ = ["CODES", "report"]
+__all__ = ["CODES", "log_level", "report"]
 
 #: Classes by their code, the first that fits; exact classes of Django and Python that a client knows as well.
 CODES: dict[str, type[BaseException]] = {
@@ -64,8 +65,6 @@ CODES: dict[str, type[BaseException]] = {
     "AssertionError": AssertionError,
 }
 
-#: Errors of the database itself: their text holds names of tables and values of rows.
-_FROM_DATABASE = (utils.Error,)
 #: Subclasses that are the class itself to a client.
 _FAMILIES = ("DoesNotExist", "MultipleObjectsReturned", "FieldError", "PermissionDenied")
 
@@ -78,23 +77,14 @@ _DATABASE_TEXTS = {
 }
 
 
-#: Texts of Django that hold that of an instance, which its model makes of whatever it likes, or the name of a model.
-_WITH_INSTANCES = [
-    (re.compile(pattern, re.DOTALL), told)
-    for pattern, told in (
-        (r'Cannot query ".*": Must be ".*" instance', "An instance of another model was given."),
-        (r"Cannot use QuerySet for ", "A query of another model was given."),
-        (r"Failed to insert expression ", "F() expressions can only be used to update, not to insert."),
-        (r"Cannot assign ", "An instance of another model was given."),
-        (r".* is not related to .*\.$", "A row that was named is not related to this one."),
-        (r"'.*' instance expected, got ", "An instance of another model was given."),
-        (r".* instance (isn't saved|needs to have a primary key)", "An instance that is not saved was given."),
-        (r'".*" needs to have a value for field', "An instance that is not saved was given."),
-    )
-]
-
-#: How Django shows a column: with the table.
-_COLUMN = re.compile(r"Col\(\w+, [\w.]+\.(\w+)\)")
+#: Texts in place of those that are withheld; other codes have the name of the class alone.
+_GENERAL_TEXTS = {
+    **_DATABASE_TEXTS,
+    "FieldError": "The query names a field, lookup or expression that cannot be used here.",
+    "PermissionDenied": "The service does not allow this.",
+    "DoesNotExist": "A row that the service needs is not there.",
+    "MultipleObjectsReturned": "The service found several rows in place of one.",
+}
 
 
 def report(
@@ -117,7 +107,7 @@ def report(
         return ErrorReport(code=code, message="A row that the service needs is not there.", node=node)
     return ErrorReport(
         code=code,
-        message=_message(error, code),
+        message=_message(error, code, policy),
         model=None if model is None else model._meta.label,
         remote_name=remote_name,
         data=_data(error, records),
@@ -151,31 +141,26 @@ def _model(error: BaseException, code: str) -> type[models.Model] | None:
     return None
 
 
-def _message(error: BaseException, code: str) -> str:
+def _message(error: BaseException, code: str, policy: Policy | None) -> str:
     if isinstance(error, exceptions.ValidationError):
-        return "; ".join(str(message) for message in error.messages)
-    if isinstance(error, models.ProtectedError | models.RestrictedError):
-        if settings.SHOW_TRACEBACK:
-            return str(error.args[0])
-        return "Some of these rows are referenced by others, which protect them from being deleted."
-    text = str(error)
+        return "; ".join(texts_of(encode_validation_error(error)))
     if settings.SHOW_TRACEBACK:
-        return text
-    if isinstance(error, utils.Error) and error.__cause__ is not None:
-        # Django raises some of these itself, with a text of its own; those of a driver have the driver's as cause.
-        return _DATABASE_TEXTS.get(code, "The service's database reported an error.")
-    if isinstance(error, exceptions.FieldError) and not isinstance(error, ClientFieldError):
-        text = text.partition(" Choices are")[0]
+        return str(error.args[0] if isinstance(error, models.ProtectedError | models.RestrictedError) else error)
+    if isinstance(error, models.ProtectedError | models.RestrictedError):
+        return "Some of these rows are referenced by others, which protect them from being deleted."
     if isinstance(error, exceptions.ImproperlyConfigured):  # its text is for the service's owner
         return "The service is not set up as it should be; its log says how."
-    if isinstance(error, KeyError):
-        return str(error.args[0]) if error.args else ""
-    if isinstance(error, OSError):  # its text has the path
-        return error.strerror or type(error).__name__
-    for pattern, told in _WITH_INSTANCES:
-        if pattern.match(text):
-            return told
-    return _COLUMN.sub(r"F(\1)", text)
+    text = checked_text(error, policy)
+    if text is None:
+        text = f"{_GENERAL_TEXTS.get(code) or f'The service raised {type(error).__name__}.'} {WITHHELD}"
+    return text
+
+
+def log_level(made: ErrorReport) -> int:
+    """Return the level at which the log has an error: of a text that was withheld, the log has the only copy."""
+    if made.code == "Remote":
+        return logging.ERROR
+    return logging.WARNING if made.message.endswith(WITHHELD) else logging.INFO
 
 
 def _data(error: BaseException, records: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from django_rpc.server.errors import report
+from django_rpc.server.errors import log_level, report
 from django_rpc.server.policy import CURRENT
 from django_rpc.wire.messages import ErrorReport
 
@@ -26,8 +26,9 @@ class Failure:
         """What the client is told in place of the value."""
         policy = CURRENT.get(None)
         made = report(self.error, self.position, policy=policy)
-        if policy is not None:  # none when an explanation tells what would be refused
+        if policy is not None:
             policy.failures.append(made.code)
-        if made.code == "Remote":
-            logger.error("A value could not be had: %s", made.remote_name, exc_info=self.error)
+        if log_level(made) > logging.INFO:
+            name = made.remote_name or made.code
+            logger.log(log_level(made), "A value could not be had: %s", name, exc_info=self.error)
         return made

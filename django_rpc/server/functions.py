@@ -10,11 +10,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS
 
 from django_rpc.graph.vocabulary import check_identifier
+from django_rpc.server.error_texts import public_error
 from django_rpc.server.request import RpcRequest
 
 __all__ = ["ServerFunction", "UnknownFunction", "checked_name", "server_function"]
 
 
+@public_error
 class UnknownFunction(LookupError):
     """The function is not there, or not for this client, who is told which are."""
 

@@ -20,7 +20,7 @@ from django_rpc.server.authenticate import REFUSAL, Caller, Refused, authenticat
 from django_rpc.server.budget import Budget
 from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import settings
-from django_rpc.server.errors import report
+from django_rpc.server.errors import log_level, report
 from django_rpc.server.evaluate import EvaluationError, Meter, evaluate, explain
 from django_rpc.server.handed import Box, Handed
 from django_rpc.server.locale import client_locale, naive_zone
@@ -29,6 +29,7 @@ from django_rpc.server.policy import CURRENT, Policy
 from django_rpc.server.request import RpcRequest
 from django_rpc.server.results import Results
 from django_rpc.server.sending import Sending
+from django_rpc.server.sent import Sent
 from django_rpc.server.sites import site
 from django_rpc.server.users import user_of
 from django_rpc.telemetry.fields import claims, harmless
@@ -180,6 +181,7 @@ def answer(
         return _late(request, entry, client.name)
     budget = Budget(client.limits)
     policy = Policy(site, _who(request, client), budget)
+    policy.sent = Sent(request.nodes)
     if observed is not None:
         observed.evaluates(policy)
     if request.asking == "explain":
@@ -247,9 +249,8 @@ def _refused(response: Response, entry: ledger.Entry | None, cause: BaseExceptio
 
 def _reported(error: EvaluationError, policy: Policy, request: Request) -> ErrorReport:
     cause = policy.budget.broken_by(error.__cause__ or error)
-    # The program's own errors are for its owner to read; those of a client's request are its own.
     made = report(cause, error.node, _records(policy, request), policy)
-    level = logging.ERROR if made.code == "Remote" else logging.INFO
+    level = log_level(made)
     logger.log(level, "The request failed: %s", made.code, extra=_extra(request), exc_info=cause)
     return made
 

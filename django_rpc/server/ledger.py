@@ -24,6 +24,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from django.utils import timezone
 
 from django_rpc.server.allowance import Allowance, ResponseTooLarge
+from django_rpc.server.error_texts import public_error
 from django_rpc.server.locale import naive_zone
 from django_rpc.wire.codec import encode_response, request_content
 from django_rpc.wire.errors import MessageTooLarge, WireError
@@ -56,6 +57,7 @@ _PAUSES = (0.0, 0.01, 0.05, 0.2, None)
 _MODEL = "django_rpc_server.LedgerEntry"
 
 
+@public_error
 class LedgerError(Exception):
     """What the ledger itself has to say to a client; ``code`` is its code on the wire."""
 

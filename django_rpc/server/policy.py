@@ -17,10 +17,12 @@ from django.core.exceptions import FieldDoesNotExist, FieldError, PermissionDeni
 from django.db.models import Model, QuerySet
 
 from django_rpc.server.budget import Budget
+from django_rpc.server.error_texts import public_error
 from django_rpc.server.exposure import Exposure
 from django_rpc.server.functions import ServerFunction, UnknownFunction
 from django_rpc.server.options import OPERATIONS, OpenModelRpc
 from django_rpc.server.request import RpcRequest
+from django_rpc.server.sent import Sent
 from django_rpc.server.sites import RpcSite
 
 __all__ = ["CURRENT", "ClientFieldError", "Policy", "UnknownModel", "Use", "relation_named", "unknown_keyword"]
@@ -60,10 +62,12 @@ class Columns(NamedTuple):
     compared: frozenset[str] = _NO_COLUMNS
 
 
+@public_error
 class ClientFieldError(FieldError):
     """A FieldError whose text names nothing that its client may not see."""
 
 
+@public_error
 class UnknownModel(LookupError):
     """The model is not there, or not for this client."""
 
@@ -93,6 +97,7 @@ class Policy:
         "parts",
         "request",
         "scope_sql",
+        "sent",
         "site",
     )
 
@@ -103,6 +108,8 @@ class Policy:
         self.request = request
         #: Codes of single values that could not be had, of a request that is answered.
         self.failures: list[str] = []
+        #: Names and values in the request, which errors may repeat.
+        self.sent = Sent()
         self._exposures: dict[type[Model], Exposure | None] = {}
         self._views: dict[type[Model], Exposure | None] = {}
         self._columns: dict[str, Columns | None] = {}

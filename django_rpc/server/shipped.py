@@ -13,11 +13,13 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 
 from django_rpc.graph.shipped import PYTHON, Shipped
+from django_rpc.server.error_texts import public_error
 from django_rpc.server.policy import Policy
 
 __all__ = ["ShippingFailed", "check", "load"]
 
 
+@public_error
 class ShippingFailed(Exception):
     """A function of a client that may ship could not be made here."""
 

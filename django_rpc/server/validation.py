@@ -14,7 +14,7 @@ from django.utils.functional import Promise
 
 from django_rpc.graph.values import ATOMS
 
-__all__ = ["encode_validation_error", "without_hidden_fields"]
+__all__ = ["encode_validation_error", "texts_of", "without_hidden_fields"]
 
 #: Text in a message in place of a param that is not a plain value.
 _NOT_PLAIN = "..."
@@ -30,6 +30,16 @@ def encode_validation_error(error: ValidationError) -> Any:
     if hasattr(error, "message"):
         return _entry(error)
     return [_entry(item) for item in error.error_list]
+
+
+def texts_of(data: Any) -> list[str]:
+    """Return the messages in encoded ``data``, each formatted with its params."""
+    if isinstance(data, dict):
+        return [text for entries in data.values() for text in texts_of(entries)]
+    if data and isinstance(data[0], str):
+        message, _, params = data
+        return [message % params if params else message]
+    return [text for entry in data for text in texts_of(entry)]
 
 
 def without_hidden_fields(error: ValidationError, is_visible: Callable[[str], bool]) -> ValidationError:

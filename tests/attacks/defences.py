@@ -239,7 +239,7 @@ DEFENCES: dict[str, Defence] = {
     "claims": Defence("an instance that a client names holds what it said, and no more", _claims),
     "texts": Defence(
         "errors hold no text of an instance, a database or a path",
-        _without(f"{_SERVER}.errors._message", instead=lambda error, code: str(error)),
+        _without(f"{_SERVER}.errors._message", instead=lambda error, code, policy: str(error)),
     ),
     "nesting": Defence("queries and expressions are counted as written out", _without(f"{_EVALUATE}.check_nesting")),
     "clock": Defence("the clock is looked at while SQL is written", _without(f"{_SERVER}.budget.Budget.check")),

@@ -109,7 +109,18 @@ def test_validation_error_of_the_services_full_clean(remote, monkeypatch):
 
 @pytest.mark.parametrize(
     "data",
-    [5, "text", [5], [["a"]], [[1, 2, 3]], {"name": "text"}, {"name": [["a", None, 5]]}, [[[]]], ["a", 1, None], ["%(x)s", None, {"y": 1}]],
+    [
+        5,
+        "text",
+        [5],
+        [["a"]],
+        [[1, 2, 3]],
+        {"name": "text"},
+        {"name": [["a", None, 5]]},
+        [[[]]],
+        ["a", 1, None],
+        ["%(x)s", None, {"y": 1}],
+    ],
 )
 def test_malformed_validation_data_is_replaced_by_the_message(data):
     from django_rpc.models.errors import build

@@ -30,7 +30,7 @@ FACTOR = 3
 
 
 class OutOfStock(Exception):
-    pass
+    safe_message = True
 
 
 class Stock:

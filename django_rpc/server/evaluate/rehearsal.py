@@ -19,6 +19,7 @@ from django_rpc.graph.registered import Function, ServiceCall
 from django_rpc.graph.shapes import is_asked
 from django_rpc.graph.shipped import Shipped
 from django_rpc.server import shipped
+from django_rpc.server.errors import report
 from django_rpc.server.evaluate import calls, prefetch
 from django_rpc.server.evaluate.engine import Engine, Lane
 from django_rpc.server.evaluate.frames import Failure, Frame
@@ -78,7 +79,7 @@ def rehearse(request: Request, policy: Policy, tables: Any, locked: list[str], s
         id=request.id,
         trace=tuple(trace),
         costs=tuple([NodeCost(number, 1, 0.0, 0, statements[number]) for number in places]),
-        refused=tuple([one.report() for one in refused.values()]),
+        refused=tuple([report(one.error, one.position, policy=policy) for one in refused.values()]),
         later=_later(request, meter, {*statements, *engine.asked, *[one.position for one in refused.values()]}),
     )
 

@@ -1,8 +1,9 @@
 from django_rpc.demo.server.shop.models import Customer
 from django_rpc.demo.server.shop.rpc import CustomerRpc
-from django_rpc.server import site
+from django_rpc.server import public_error, site
 
 
+@public_error
 class StockExhausted(Exception):
     """An exception that no client knows."""
 

@@ -1,0 +1,66 @@
+"""Names and plain values in a request: an error may repeat them, because the client sent them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from django_rpc.graph.node import Node, own_fields
+from django_rpc.graph.values import ATOMS
+
+__all__ = ["Sent", "words_of"]
+
+#: Longer texts are data: an error never repeats them.
+_MAX_LENGTH = 200
+
+
+def words_of(text: str) -> set[str]:
+    """Return the identifiers in ``text``; a lookup path is split at its double underscores.
+
+    >>> sorted(words_of("-customer__name, total"))
+    ['customer', 'name', 'total']
+    """
+    return {part for word in re.findall(r"\w+", text) for part in (word, *word.split("__")) if part}
+
+
+class Sent:
+    """Contents of ``nodes``, collected when an error first needs them."""
+
+    def __init__(self, nodes: Iterable[Node] = ()) -> None:
+        self._nodes = nodes
+
+    @cached_property
+    def _atoms(self) -> list[Any]:
+        return [atom for node in self._nodes for name in own_fields(type(node)) for atom in _atoms(getattr(node, name))]
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Identifiers in all texts of the request."""
+        texts = [atom for atom in self._atoms if type(atom) is str and len(atom) <= _MAX_LENGTH]
+        return frozenset().union(*map(words_of, texts))
+
+    @cached_property
+    def literals(self) -> frozenset[str]:
+        """Representations of all plain values of the request, of which none is long."""
+        return frozenset(text for text in map(repr, self._atoms) if len(text) <= _MAX_LENGTH)
+
+
+def _atoms(value: Any) -> Iterator[Any]:
+    """Return the plain values in an argument; nodes are left out, as the request has each of them in its list."""
+    values = [value]
+    while values:
+        item = values.pop()
+        if type(item) in ATOMS:
+            yield item
+        elif isinstance(item, dict):
+            values.extend((*item.keys(), *item.values()))
+        elif isinstance(item, list | tuple | set | frozenset):
+            values.extend(item)
+        elif isinstance(item, slice):
+            values.extend((item.start, item.stop, item.step))
+        elif isinstance(item, msgspec.Struct) and not isinstance(item, Node):
+            values.extend(getattr(item, name) for name in item.__struct_fields__)
