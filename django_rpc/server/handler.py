@@ -15,7 +15,7 @@ import msgspec
 from django.db import connections
 
 from django_rpc.server import ledger, rates
-from django_rpc.server.allowance import ResponseTooLarge, TooManyRequests
+from django_rpc.server.allowance import LimitExceeded, ResponseTooLarge
 from django_rpc.server.authenticate import REFUSAL, Caller, Refused, authenticate, identify
 from django_rpc.server.budget import Budget
 from django_rpc.server.clients import ANONYMOUS, Client
@@ -116,8 +116,9 @@ def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observ
     limits = caller.client.limits
     try:
         rates.count(caller.client)
-        request = decode_request(message, limits, handed, naive_zone())
-    except (WireError, TooManyRequests) as error:
+        budget = Budget(limits)
+        request = decode_request(message, limits, handed, naive_zone(), budget.check)
+    except (WireError, LimitExceeded) as error:
         told, named = report(error), getattr(error, "request_id", None) or request_id
         logger.warning("A message was refused: %s", told.code, extra={"rpc_request": harmless(named)})
         observed.failed(told)
@@ -128,14 +129,16 @@ def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observ
         return encode_response(Response(id=request.id, error=REFUSAL))
     entry = ledger.entry_for(message, request, again=again, handed=handed.data)
     with client_locale(request):
-        return _answered(request, caller.client, entry, observed)
+        return _answered(request, caller.client, entry, observed, budget)
 
 
-def _answered(request: Request, client: Client, entry: ledger.Entry | None, observed: Observed) -> bytes:
+def _answered(
+    request: Request, client: Client, entry: ledger.Entry | None, observed: Observed, budget: Budget
+) -> bytes:
     """Return the bytes of the answer to a decoded request."""
     response: Response | bytes
     try:
-        response = answer(request, client, entry, observed)
+        response = answer(request, client, entry, observed, budget)
     except Exception as error:
         logger.exception("The request could not be answered", extra=_extra(request))
         failed = ErrorReport(code="Remote", message="The service failed.", remote_name=type(error).__name__)
@@ -171,15 +174,17 @@ def answer(
     client: Client = _NOBODY,
     entry: ledger.Entry | None = None,
     observed: Observed | None = None,
+    budget: Budget | None = None,
 ) -> Response | bytes:
     """The answer to a decoded request of ``client``; never raises for anything that a client can ask for.
 
-    ``entry`` is that of a request that writes.  Bytes are an answer as the ledger keeps it.
+    ``entry`` is that of a request that writes; ``budget`` counts from when its message was read.  Bytes are an answer
+    as the ledger keeps it.
     """
     started = time.monotonic()
     if request.expires is not None and request.expires < time.time():
         return _late(request, entry, client.name)
-    budget = Budget(client.limits)
+    budget = budget or Budget(client.limits)
     policy = Policy(site, _who(request, client), budget)
     policy.sent = Sent(request.nodes)
     if observed is not None:

@@ -235,10 +235,12 @@ def decode_request(
     limits: Limits = REQUEST_LIMITS,
     fetch: Fetch | None = None,
     naive_zone: datetime.tzinfo | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> Request:
-    """The request that ``data`` holds; raises a WireError, and nothing else, whatever the bytes are.
+    """Return the request in ``data``; raises a WireError, and no other error, for any bytes.
 
-    ``fetch`` gets what other services handed over, and may raise what it likes.
+    ``fetch`` returns the values that other services handed over, and may raise other errors.  So may ``check``, which
+    is called every few values, to end a request whose time is over.
     """
     check_size(data, limits)
     check_depth(data, limits)
@@ -249,13 +251,19 @@ def decode_request(
     except RecursionError:
         raise too_deep(limits) from None
     try:
-        return _request(form, limits, fetch, naive_zone)
+        return _request(form, limits, fetch, naive_zone, check)
     except WireError as error:
         error.request_id = form.id if _ID.fullmatch(form.id) else None
         raise
 
 
-def _request(form: _RequestForm, limits: Limits, fetch: Fetch | None, naive_zone: datetime.tzinfo | None) -> Request:
+def _request(
+    form: _RequestForm,
+    limits: Limits,
+    fetch: Fetch | None,
+    naive_zone: datetime.tzinfo | None,
+    check: Callable[[], object],
+) -> Request:
     _check_version(form.v)
     if not _ID.fullmatch(form.id):
         raise BadMessage("The id of a request is 1 to 128 letters, digits and . _ : -")
@@ -272,7 +280,7 @@ def _request(form: _RequestForm, limits: Limits, fetch: Fetch | None, naive_zone
     given = fetch(form.given) if form.given and fetch is not None else ()
     for zone in filter(None, (form.zone, form.default_zone)):
         read_zone(zone)
-    nodes = _nodes(form.nodes, limits, given, naive_zone)
+    nodes = _nodes(form.nodes, limits, given, naive_zone, check)
     _check_links(form)
     for output in form.outputs:
         if not 0 <= output < len(nodes):
@@ -326,10 +334,14 @@ def request_content(data: bytes) -> bytes:
 
 
 def _nodes(
-    forms: list[Any], limits: Limits, given: Sequence[Sequence[Any]], naive_zone: datetime.tzinfo | None
+    forms: list[Any],
+    limits: Limits,
+    given: Sequence[Sequence[Any]],
+    naive_zone: datetime.tzinfo | None,
+    check: Callable[[], object],
 ) -> tuple[Node, ...]:
     nodes: list[Node] = []
-    unpack = Unpacker(nodes, limits, given, naive_zone)
+    unpack = Unpacker(nodes, limits, given, naive_zone, check)
     try:
         for form in forms:
             nodes.append(READERS[type(form)](unpack, form))

@@ -175,6 +175,8 @@ def _finish(types: tuple[str, ...], rows: list[Row], unpack: Callable[[Any], Any
     for position, name in enumerate(types):
         if name == "decimal":
             _check_decimals([row[position] for row in rows], limits)
+        elif name == "int":
+            _check_ints([row[position] for row in rows])
         elif name in ("str", "bytes") and limits.text < limits.message_bytes:
             _check_lengths([row[position] for row in rows], limits)
     if "any" not in types or not rows:
@@ -196,6 +198,12 @@ def _check_decimals(column: list[Any], limits: Limits) -> None:
     powers = [value.adjusted() for value in column if value is not None]
     if powers and (max(powers) > limits.digits or min(powers) < -limits.digits):
         raise BadValue(f"A decimal has more than {limits.digits:,} digits when written out (limit 'digits').")
+
+
+def _check_ints(column: list[Any]) -> None:
+    values = [value for value in column if value is not None]
+    if values and not _ints(values):
+        raise BadValue('An integer is beyond 64 bits: write it in a column of the type "any", as {"$int": "..."}.')
 
 
 def _check_lengths(column: list[Any], limits: Limits) -> None:

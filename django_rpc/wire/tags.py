@@ -18,6 +18,7 @@ from django_rpc.graph.node import Node
 from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, Table
 from django_rpc.graph.vocabulary import check_identifier, check_model
 from django_rpc.wire.errors import BadValue, ForwardReference, MessageTooLarge, UnknownTag
+from django_rpc.wire.hashes import Hashes
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits
 from django_rpc.wire.messages import ErrorReport
 from django_rpc.wire.rows import INT64, convert_rows
@@ -37,18 +38,26 @@ _DATE_TIME = re.compile(f"{_DATE}T{_TIME}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
+#: Values that are read before the clock is looked at.
+_PARTS = 5_000
+
+
+def _never() -> None:
+    """Do nothing: the reader has no time limit."""
+
+
 class Unpacker:
     """Turns parsed JSON into values; raises a WireError, or ValueError for a value that its type refuses.
 
     ``nodes`` are those that a value may refer to: the ones before it in the message.  ``given`` are the values that
     other services handed over, by request and place.  Aware datetimes become local times of ``naive_zone``; without a
-    zone they stay aware.
+    zone they stay aware.  ``check`` is called every few values, and raises when the time of the request is over.
 
     >>> Unpacker()({"$tuple": [1, {"$decimal": "1.50"}]})
     (1, Decimal('1.50'))
     """
 
-    __slots__ = ("code", "given", "limits", "naive_zone", "nodes", "text")
+    __slots__ = ("check", "code", "given", "hashes", "left", "limits", "naive_zone", "nodes", "text")
 
     def __init__(
         self,
@@ -56,8 +65,12 @@ class Unpacker:
         limits: Limits = REQUEST_LIMITS,
         given: Sequence[Sequence[Any]] = (),
         naive_zone: datetime.tzinfo | None = None,
+        check: Callable[[], object] = _never,
     ) -> None:
         self.naive_zone = naive_zone
+        self.check = check
+        self.hashes = Hashes(check)
+        self.left = _PARTS
         self.nodes = nodes
         self.given = given
         self.limits = limits
@@ -77,10 +90,18 @@ class Unpacker:
                 raise BadValue('An integer is beyond 64 bits: write {"$int": "..."}.')
             return value
         if kind is list:
+            self.count(len(value))
             return [self(item) for item in value]
         if kind is dict:
             return self._object(value)
         return value  # None, bool, float: the parser makes no other type
+
+    def count(self, number: int) -> None:
+        """Note values that are about to be read, and look at the clock every few of them."""
+        self.left -= number
+        if self.left < 0:
+            self.left = _PARTS
+            self.check()
 
     def count_code(self, number: int) -> None:
         """Note bytes of a shipped function; raises MessageTooLarge where all of a message are too many."""
@@ -93,6 +114,7 @@ class Unpacker:
             )
 
     def _object(self, value: dict[str, Any]) -> Any:
+        self.count(1 + len(value))
         for key in value:
             if key[:1] == "$":
                 break
@@ -163,6 +185,7 @@ def _read_decimal(unpack: Unpacker, value: Any) -> Decimal:
     if type(value) is str and len(value) > limit + 20:
         raise BadValue(f"A decimal has more than {limit:,} digits (limit 'digits').")
     number = Decimal(_match(value, _DECIMAL, "$decimal"))
+    unpack.hashes.note(number)
     if number.is_finite() and abs(number.adjusted()) > limit:
         raise BadValue(f"A decimal has more than {limit:,} digits when written out (limit 'digits').")
     return number
@@ -171,7 +194,9 @@ def _read_decimal(unpack: Unpacker, value: Any) -> Decimal:
 def _read_int(unpack: Unpacker, value: Any) -> int:
     if type(value) is str and len(value) > unpack.limits.digits + 1:
         raise BadValue(f"An integer has more than {unpack.limits.digits:,} digits (limit 'digits').")
-    return int(_match(value, _INT, "$int"))
+    number = int(_match(value, _INT, "$int"))
+    unpack.hashes.note(number)
+    return number
 
 
 def _read_float(unpack: Unpacker, value: Any) -> float:
@@ -218,7 +243,29 @@ def _read_bytes(unpack: Unpacker, value: Any) -> bytes:
 
 
 def _read_list(unpack: Unpacker, value: Any, tag: str) -> list[Any]:
-    return [unpack(item) for item in expect(value, list, f"an array after {tag}")]
+    items = expect(value, list, f"an array after {tag}")
+    unpack.count(len(items))
+    return [unpack(item) for item in items]
+
+
+def _read_tuple(unpack: Unpacker, value: Any) -> tuple[Any, ...]:
+    items = tuple(_read_list(unpack, value, "$tuple"))
+    if not any(type(item) in (tuple, frozenset) for item in items):  # the hash of a nested tuple takes all of it
+        unpack.hashes.note(items)
+    return items
+
+
+def _read_members(unpack: Unpacker, value: Any, tag: str) -> list[Any]:
+    """Return the members of a set; raises BadValue where too many have one hash."""
+    members = _read_list(unpack, value, tag)
+    unpack.hashes.add(members)
+    return members
+
+
+def _read_uuid(unpack: Unpacker, value: Any) -> uuid.UUID:
+    number = uuid.UUID(_match(value, _UUID, "$uuid"))
+    unpack.hashes.note(number)
+    return number
 
 
 def _read_slice(unpack: Unpacker, value: Any) -> slice:
@@ -227,8 +274,14 @@ def _read_slice(unpack: Unpacker, value: Any) -> slice:
 
 
 def _read_dict(unpack: Unpacker, value: Any) -> dict[Any, Any]:
-    pairs = (_fields(pair, 2, "a pair of $dict") for pair in expect(value, list, "an array after $dict"))
-    return {unpack(key): unpack(item) for key, item in pairs}
+    read: dict[Any, Any] = {}
+    for pair in expect(value, list, "an array after $dict"):
+        key, item = _fields(pair, 2, "a pair of $dict")
+        unpack.count(2)
+        key = unpack(key)
+        unpack.hashes.note(key)
+        read[key] = unpack(item)
+    return read
 
 
 def _read_expr(unpack: Unpacker, value: Any) -> Expr:
@@ -283,13 +336,21 @@ def _read_table(unpack: Unpacker, value: Any) -> Table:
     model, fields, types, rows = _fields(value, 4, "$table")
     check_model(model)
     names, kinds = _header(unpack, fields, types)
-    return Table(model, names, convert_rows(kinds, rows, unpack, unpack.limits))
+    return Table(model, names, _read_cells(unpack, kinds, rows))
 
 
 def _read_rows(unpack: Unpacker, value: Any) -> RowSet:
     columns, types, rows = _fields(value, 3, "$rows")
     names, kinds = _header(unpack, columns, types)
-    return RowSet(names, convert_rows(kinds, rows, unpack, unpack.limits))
+    return RowSet(names, _read_cells(unpack, kinds, rows))
+
+
+def _read_cells(unpack: Unpacker, kinds: tuple[str, ...], rows: Any) -> list[tuple[Any, ...]]:
+    read = convert_rows(kinds, rows, unpack, unpack.limits)
+    for place, kind in enumerate(kinds):
+        if kind in ("int", "decimal", "uuid"):
+            unpack.hashes.add([row[place] for row in read])
+    return read
 
 
 class ErrorForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -342,11 +403,11 @@ TAGS: dict[str, Callable[[Unpacker, Any], Any]] = {
     "$duration": lambda unpack, value: _duration(value, "$duration"),
     "$offset": lambda unpack, value: datetime.timezone(_duration(value, "$offset")),
     "$zone": lambda unpack, value: _zone(value),
-    "$uuid": lambda unpack, value: uuid.UUID(_match(value, _UUID, "$uuid")),
+    "$uuid": _read_uuid,
     "$bytes": _read_bytes,
-    "$tuple": lambda unpack, value: tuple(_read_list(unpack, value, "$tuple")),
-    "$set": lambda unpack, value: set(_read_list(unpack, value, "$set")),
-    "$frozenset": lambda unpack, value: frozenset(_read_list(unpack, value, "$frozenset")),
+    "$tuple": _read_tuple,
+    "$set": lambda unpack, value: set(_read_members(unpack, value, "$set")),
+    "$frozenset": lambda unpack, value: frozenset(_read_members(unpack, value, "$frozenset")),
     "$dict": _read_dict,
     "$slice": _read_slice,
     "$expr": _read_expr,

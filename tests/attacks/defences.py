@@ -8,6 +8,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import msgspec
+
 __all__ = ["DEFENCES", "Defence"]
 
 
@@ -146,7 +148,9 @@ def _schema(monkeypatch: Any) -> None:
 def _signature(monkeypatch: Any) -> None:
     from django_rpc.wire import signing
 
-    monkeypatch.setattr(signing, "_checked", lambda token, *args, **kwargs: signing._unchecked(token)[1])
+    monkeypatch.setattr(
+        signing, "_checked", lambda token, *args, **kwargs: msgspec.structs.asdict(signing._unchecked(token)[1])
+    )
 
 
 def _claims(monkeypatch: Any) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import hmac
+import json
+import random
 import time
 
 import jwt
@@ -433,3 +435,54 @@ def test_what_the_task_itself_answers_is_signed_too(clients):
     keys = server_settings.clients["shop"].keys
     given = {"client": "shop", "service": "stock", "request_id": "t-1", "request_hash": signing.digest(DATA)}
     signing.open_response(signed, body, keys, **given)
+
+
+#: Values of other types than a token's claims and header have.
+ODD_CLAIMS = [
+    None,
+    True,
+    5,
+    1.5,
+    -1,
+    10**30,
+    1e308,
+    "",
+    "x" * 600,
+    "\x00",
+    [],
+    ["shop"],
+    [[]],
+    {},
+    {"a": []},
+    [None] * 9,
+]
+
+
+@pytest.mark.parametrize("part", ["header", "claims"])
+@pytest.mark.parametrize("name", ["kid", "alg", "typ", "iss", "aud", "jti", "hash", "iat", "exp", "nbf", "crit", "x"])
+def test_odd_types_in_a_token_are_one_refusal(clients, part, name):
+    """With a good signature, and without."""
+    good = token(DATA).split(".")
+    for value in ODD_CLAIMS:
+        parts = [json.loads(base64.urlsafe_b64decode(text + "==")) for text in good[:2]]
+        parts[part == "claims"][name] = value
+        if parts == [json.loads(base64.urlsafe_b64decode(text + "==")) for text in good[:2]]:
+            continue
+        head = ".".join(base64.urlsafe_b64encode(json.dumps(half).encode()).rstrip(b"=").decode() for half in parts)
+        signature = hmac.new(SECRET.encode(), head.encode(), "sha256").digest()
+        for sign in (signature, b"x" * 32):
+            odd = f"{head}.{base64.urlsafe_b64encode(sign).rstrip(b'=').decode()}"
+            assert code(DATA, odd) == REFUSED, (name, value)
+
+
+def test_random_tokens_are_one_refusal(clients):
+    draw, good = random.Random(9), token(DATA)
+    for _ in range(3_000):
+        odd = list(good)
+        for _ in range(draw.randint(1, 6)):
+            odd[draw.randrange(len(odd) - 1)] = draw.choice(".-_=AZaz09é\x00\ud800{}[]\"' \n")
+        text = "".join(odd)[: draw.choice([len(odd), draw.randrange(len(odd) - 1)])]
+        if text != good:
+            assert code(DATA, text) == REFUSED, text
+    for text in ("..", "...", "a.b.c", "." * 4000, "e30.e30.", "W10.W10.W10", "bnVsbA.bnVsbA.x", [], {}, 5, b"x"):
+        assert code(DATA, text) == REFUSED
