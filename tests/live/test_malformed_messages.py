@@ -49,7 +49,7 @@ class Target:
         self.service, self.folder, self.publisher = service, folder, None
         self.queue = service.settings["DEFAULT_QUEUE_NAME"]
         self.url = service.settings["BROKER_URL"]
-        self.session = Session({**service.settings, "TIMEOUT": 60})
+        self.session = Session({**service.settings, "TIMEOUT": 60 + MESSAGES // 10})
         self.serves()
         self.main = psutil.Process(service.worker.pid)
         self.processes = self.pool()
@@ -114,12 +114,15 @@ def publish(target, publications, exchange="", routing_key=None):
             write(table, out, bits)
 
     with mock.patch("amqp.serialization._write_table", write_table):
-        return sum(_publish(target, publication, exchange, routing_key) for publication in publications)
+        taken = [_publish(target, publication, exchange, routing_key) for publication in publications]
+    return taken.count(True), taken.count(None)
 
 
 def _publish(target, publication, exchange, routing_key):
-    """Publish one message; returns how many the broker took: it closes the connection for some, and others have no
-    form in AMQP."""
+    """Publish one message; returns whether the broker took it, or None where that is unknown.
+
+    The broker closes the connection for some messages, and others have no form in AMQP.
+    """
     body, content_type, headers, properties = publication
     options = {"application_headers": headers, "content_type": content_type, "content_encoding": "utf-8"}
     if target.publisher is None:
@@ -128,24 +131,31 @@ def _publish(target, publication, exchange, routing_key):
         channel = target.publisher.default_channel
         message = amqp.Message(body, **options, **properties)
         channel.basic_publish(message, exchange=exchange, routing_key=routing_key or target.queue)
-    except (*target.publisher.connection_errors, amqp.exceptions.AMQPError, struct.error, *UNWRITABLE):
-        target.publisher.collect()
-        target.publisher = None
-        return 0
-    return 1
+    except (amqp.exceptions.FrameSyntaxError, struct.error, *UNWRITABLE):
+        _hang_up(target)
+        return False
+    except (*target.publisher.connection_errors, amqp.exceptions.AMQPError):
+        _hang_up(target)
+        return None
+    return True
+
+
+def _hang_up(target):
+    target.publisher.collect()
+    target.publisher = None
 
 
 def test_malformed_messages_are_counted_and_the_processes_serve_on(target):
     rejected_before, others_before = target.counted()
     if target.url.startswith("redis"):
         items = malformed.sample(SEED, MESSAGES, malformed.item_of_redis, target.queue)
-        sent = len(items)
+        sent, unknown = len(items), 0
         push(target, items)
     else:
-        sent = publish(target, malformed.sample(SEED, MESSAGES, malformed.publication_of_amqp))
+        sent, unknown = publish(target, malformed.sample(SEED, MESSAGES, malformed.publication_of_amqp))
         assert sent > MESSAGES * 0.7
     target.is_unharmed()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 60 + MESSAGES / 20
     while time.monotonic() < deadline:
         rejected, others = target.counted()
         rejected, others = rejected - rejected_before, others - others_before
@@ -154,7 +164,8 @@ def test_malformed_messages_are_counted_and_the_processes_serve_on(target):
         time.sleep(0.5)
     served = 4  # calls of this test itself
     log = target.service.worker.log()
-    assert rejected + others == sent + served, log[-3000:]
+    assert sent + served <= rejected + others <= sent + served + unknown, log[-3000:]
+    assert "Connection to broker lost" not in log
     assert rejected > sent * 0.5
     assert len(re.findall(r"django_rpc.server: A message on the queue was refused", log)) == rejected + rejected_before
     assert "Celery could not take" not in log
@@ -193,7 +204,7 @@ def broadcast(target, exchange, bodies, headers=None, routing_key=""):
         return
     publications = [(json.dumps(body).encode(), "application/json", headers or {}, {}) for body in bodies]
     publications += [(b"{", kind, headers or {}, {}) for kind in ("application/json", "application/x-yaml", "")]
-    assert publish(target, publications, exchange, routing_key or "x")
+    assert publish(target, publications, exchange, routing_key or "x")[0]
 
 
 def test_remote_control_asks_and_takes_back_and_does_nothing_else(target):
@@ -243,7 +254,7 @@ def test_names_that_are_not_text(target):
         channel.queue_bind(target.queue, exchange)
     try:
         for key in (b"\xff", b"\xff" * 200, b"\xc3\x28", "é" * 60):
-            assert publish(target, publications, exchange, key)
+            assert publish(target, publications, exchange, key)[0]
         for routing_key in (b"\xff\xfe",):
             publish(target, publications, "celery.pidbox", routing_key)
         target.is_unharmed()
