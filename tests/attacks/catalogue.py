@@ -25,6 +25,7 @@ _HANDED, _HANDED_LIVE = "test_handed.py::", "tests/live/test_handed_signed.py::"
 _FOREIGN = "tests/live/test_foreign_messages.py::"
 _ENVELOPE = "tests/attacks/test_envelope.py::"
 _MALFORMED = "tests/live/test_malformed_messages.py::"
+_HASHES = "tests/attacks/test_hashes.py::"
 _KILLED = "tests/live/test_killed_processes.py::"
 _SHIPPING = "test_shipping.py::"
 _SIGNED = "tests/server/test_signed_requests.py::"
@@ -306,6 +307,24 @@ CATALOGUE = [
         ),
     ),
     Attack(
+        "numbers, UUIDs and tuples with equal hashes, as members of a set, keys, or values of a list that Django makes a "
+        "set of",
+        "different values with one hash are counted for a whole message, and refused before a set is made of them; the "
+        "time of a request runs while its message is decoded (limit `seconds`)",
+        tuple(
+            f"{_HASHES}test_{name}"
+            for name in (
+                *("the_pairs_have_one_hash", "values_of_one_hash", "columns_of_one_hash"),
+                *("integers_of_a_column_have_64_bits", "equal_and_usual_values_are_taken"),
+                *("the_clock_runs_while_a_message_is_decoded", "members_are_looked_at_in_batches"),
+            )
+        ),
+        (
+            ("hashes", f"{_HASHES}test_columns_of_one_hash[uuid]"),
+            ("decoding", f"{_HASHES}test_the_clock_runs_while_a_message_is_decoded[list]"),
+        ),
+    ),
+    Attack(
         "pickle and cloudpickle without permission: unsigned, signed by others, forged, replayed, in every place of a "
         "graph, and where only bytes may stand",
         "code is unpickled in one place, for a signed client that the settings name, and when that is known; the same "
@@ -404,7 +423,11 @@ CATALOGUE = [
     Attack(
         "unsigned, forged, altered, expired, wrongly addressed requests; confused keys",
         "one identical refusal before a byte of the graph is read",
-        (f"{_SIGNED}test_one_answer_to_all",),
+        (
+            f"{_SIGNED}test_one_answer_to_all",
+            f"{_SIGNED}test_odd_types_in_a_token_are_one_refusal",
+            f"{_SIGNED}test_random_tokens_are_one_refusal",
+        ),
         (("signature", f"{_SIGNED}test_one_answer_to_all[forged]"),),
     ),
     Attack(

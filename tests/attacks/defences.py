@@ -267,6 +267,8 @@ DEFENCES: dict[str, Defence] = {
     "shipping": Defence("only who may ship has code unpickled", _without(f"{_SERVER}.shipped.check")),
     "code": Defence("the bytes of code are counted", _without("django_rpc.wire.tags.Unpacker.count_code")),
     "foreign": Defence("Celery's own callbacks are refused", _without("django_rpc.celery.task._FOREIGN", instead=())),
+    "hashes": Defence("values with equal hashes are refused", _without("django_rpc.wire.hashes.Hashes.note")),
+    "decoding": Defence("the clock runs while a message is decoded", _without("django_rpc.wire.tags.Unpacker.count")),
     "schema": Defence("headers of a message are built anew", _schema),
     "commands": Defence(
         "remote control has few commands",
