@@ -307,8 +307,8 @@ CATALOGUE = [
         ),
     ),
     Attack(
-        "numbers, UUIDs and tuples with equal hashes, as members of a set, keys, or values of a list that Django makes a "
-        "set of",
+        "numbers, UUIDs and tuples with equal hashes, as members of a set, keys, or values of a list that Django makes "
+        "a set of",
         "different values with one hash are counted for a whole message, and refused before a set is made of them; the "
         "time of a request runs while its message is decoded (limit `seconds`)",
         tuple(
