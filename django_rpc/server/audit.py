@@ -18,6 +18,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.constants import MULTI
 from django.db.models.sql.datastructures import BaseTable, Join
 
+from django_rpc.server.ordering import may_order_by
 from django_rpc.server.policy import ClientFieldError
 from django_rpc.server.selections import Selection, is_nested, key_of, selections_of
 from django_rpc.wire.errors import TooManyNodes
@@ -133,7 +134,9 @@ class AuditedCompiler:
 
     def find_ordering_name(self, name: Any, opts: Any, alias: Any = None, *args: Any, **kwargs: Any) -> Any:
         if alias is None:
-            return super().find_ordering_name(name, opts, alias, *args, **kwargs)
+            items = super().find_ordering_name(name, opts, alias, *args, **kwargs)
+            # Expressions of a related model's Meta.ordering are not resolved yet; their names lead from this model.
+            return [item for item in items if may_order_by(self.query.policy, opts, item[0])]
         try:  # a related model's Meta.ordering: hidden fields do not order, as they do not for the model itself
             return super().find_ordering_name(name, opts, alias, *args, **kwargs)
         except ClientFieldError:

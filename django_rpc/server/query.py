@@ -16,6 +16,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.sql import Query, UpdateQuery
 
 from django_rpc.server.audit import audited
+from django_rpc.server.ordering import may_order_by
 from django_rpc.server.policy import CURRENT, ClientFieldError, Policy, Use
 
 __all__ = ["ClientQuery", "client_queryset", "is_client", "trusted"]
@@ -178,22 +179,10 @@ def client_queryset(model: type[Model], policy: Policy) -> QuerySet:
 
 def _hide_ordering(query: ClientQuery, ordering: Any) -> None:
     """Without the parts of ``Meta.ordering`` that name a hidden field: an order tells its values."""
-    visible = [item for item in ordering if _orders_by_visible(query, item)]
+    visible = [item for item in ordering if may_order_by(query.policy, query.get_meta(), item)]
     if len(visible) < len(ordering):
         query.clear_ordering(force=True)
         query.add_ordering(*visible)
-
-
-def _orders_by_visible(query: ClientQuery, item: Any) -> bool:
-    opts = query.get_meta()
-    if isinstance(item, str):
-        name = item.lstrip("-+")
-        return name == "?" or query.policy.blocked(name.split("__"), opts, use=Use.ANY) is None
-    expression = item if hasattr(item, "flatten") else None
-    if expression is None:
-        return query.policy.blocked(item.name.split("__"), opts, use=Use.ANY) is None
-    names = [part.name for part in expression.flatten() if hasattr(part, "name") and hasattr(part, "asc")]
-    return all(query.policy.blocked(name.split("__"), opts, use=Use.ANY) is None for name in names)
 
 
 def parts_of(expression: Any, known: dict[int, tuple[Any, int]]) -> int:
@@ -213,21 +202,27 @@ def is_client(queryset: Any) -> bool:
 
 
 def trusted(queryset: QuerySet) -> QuerySet:
-    """The same rows as ``queryset``, for the server's own code to work on without being checked.
+    """Return the rows of a client's query as a query for the service's code, which is not checked when it runs.
 
-    What the client wrote into it is checked now.  Raises what the check raises; runs no SQL.
+    The client's conditions, order, annotations and slice are checked here, without running SQL; raises the error of
+    that check.  What the client wants to load with the rows (``select_related``, ``prefetch_related``, ``only``,
+    ``defer``) is left out: it is not compiled here, and the service's code expects complete rows.
     """
     if not is_client(queryset):
         return queryset
     policy = queryset.query.policy
     report = audit(queryset)
-    if report.scoped:
-        # A table was replaced by the rows that the client may see: that has to stay in the query.
+    if report.scoped or (queryset.query.combinator and queryset._fields is None):
+        # A table was replaced by the rows that the client may see: that has to stay in the query.  The arms of a
+        # union select the fields that the client may see, and the service's code needs complete rows.
         rows = policy.rows(queryset.model)
         base = rows if rows is not None else queryset.model._default_manager.get_queryset()
         return base.filter(pk__in=queryset.order_by().values("pk"))
     clone = queryset._chain()
     clone.query.__class__ = Query
+    clone.query.select_related = False
+    clone.query.clear_deferred_loading()
+    clone._prefetch_related_lookups = ()
     return clone
 
 

@@ -19,6 +19,7 @@ class Attack(NamedTuple):
 _NAMES = "test_hidden_names.py::test_hidden_is_like_unknown_and_runs_no_sql"
 _GROWTH, _WRITES, _LEAKS = "test_growth.py::", "test_writes.py::", "test_leaks.py::"
 _PARENTS, _BLIND = "test_parents.py::", "test_blind_writes.py::"
+_SCOPE, _CALLED, _ORDERINGS = "test_write_scope.py::", "test_registered_queries.py::", "test_orderings.py::"
 _LIMITS = "test_limits.py::"
 _FIELDS = "test_fields.py::"
 _HANDED, _HANDED_LIVE = "test_handed.py::", "tests/live/test_handed_signed.py::"
@@ -178,6 +179,51 @@ CATALOGUE = [
             f"{_PARENTS}test_a_parent_row_of_the_client_becomes_a_child",
         ),
         (("parents", f"{_PARENTS}test_the_parent_row_of_another_client[AtkChild-names0]"),),
+    ),
+    Attack(
+        "rows inserted into a database that returns no keys; a key that the database evaluates again; foreign keys, "
+        "generic foreign keys and hidden fields that a conflict (`on_conflict`) updates",
+        "a row without a known key is refused; rows are inserted one by one where the keys are needed; both parts of a "
+        "generic foreign key are updated, or none",
+        (
+            f"{_SCOPE}test_inserted_rows_are_checked_without_their_keys",
+            f"{_SCOPE}test_inserted_rows_with_keys_of_the_client",
+            f"{_SCOPE}test_a_key_that_the_database_evaluates_again",
+            f"{_SCOPE}test_a_conflict_moves_no_generic_foreign_key",
+            f"{_SCOPE}test_a_conflict_moves_no_foreign_key",
+            f"{_SCOPE}test_a_conflict_sets_no_field_that_the_client_may_not_set",
+            f"{_SCOPE}test_a_conflict_needs_the_permission_to_update",
+            f"{_SCOPE}test_conflicts_where_a_client_sees_some_rows",
+        ),
+        (
+            ("confirm", f"{_SCOPE}test_inserted_rows_are_checked_without_their_keys"),
+            ("pairs", f"{_SCOPE}test_a_conflict_moves_no_generic_foreign_key"),
+            ("targets", f"{_SCOPE}test_a_conflict_moves_no_foreign_key"),
+        ),
+    ),
+    Attack(
+        "rows of others with the query of a registered method or function: joined or prefetched by the client "
+        "before the call, or by the method",
+        "a query goes into the service's code without what the client loads with its rows; related rows of the query "
+        "that it returns are loaded by the client's queries",
+        (
+            f"{_CALLED}test_joined_rows_of_others",
+            f"{_CALLED}test_rows_of_others_that_the_method_joins",
+            f"{_CALLED}test_functions",
+            f"{_CALLED}test_related_rows_that_the_client_sees",
+        ),
+        (("returned", f"{_CALLED}test_rows_of_others_that_the_method_joins[joined]"),),
+    ),
+    Attack(
+        "the order of rows by a hidden field of `Meta.ordering`, in any expression, of the model or of a related one",
+        "an ordering counts where the client may use all its fields, and these are known",
+        (
+            f"{_ORDERINGS}test_a_hidden_field_orders_nothing",
+            f"{_ORDERINGS}test_a_visible_field_orders",
+            f"{_ORDERINGS}test_a_visible_condition_orders",
+            f"{_ORDERINGS}test_an_order_of_the_client_names_an_unknown_field",
+        ),
+        (("orderings", f"{_ORDERINGS}test_a_hidden_field_orders_nothing[function]"),),
     ),
     Attack(
         "values of a row that the client may write and not read: in the answer of a write, by a guess that is refused "

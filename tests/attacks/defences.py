@@ -66,6 +66,10 @@ def _alone(monkeypatch: Any) -> None:
         monkeypatch.setattr(f"django_rpc.server.{module}.is_nested", lambda query: False)
 
 
+def _pairs(monkeypatch: Any) -> None:
+    monkeypatch.setattr("django_rpc.server.evaluate.generic.partly_written", lambda model, names: [])
+
+
 def _blind(monkeypatch: Any) -> None:
     """A save tells a client that may not read the row what it tells one that may."""
     monkeypatch.setattr(
@@ -224,7 +228,10 @@ DEFENCES: dict[str, Defence] = {
     "writable": Defence(
         "what may be set is apart from what may be read", _without(f"{_EVALUATE}.writes.check_writable")
     ),
-    "targets": Defence("foreign keys lead to rows that the client sees", _without(f"{_EVALUATE}.writes.check_target")),
+    "targets": Defence(
+        "foreign keys lead to rows that the client sees",
+        _without(f"{_EVALUATE}.writes.check_target", f"{_EVALUATE}.save.check_target"),
+    ),
     "generic": Defence(
         "generic foreign keys lead to rows that the client sees",
         _without(f"{_EVALUATE}.generic.check_pairs"),
@@ -232,6 +239,17 @@ DEFENCES: dict[str, Defence] = {
     "parents": Defence(
         "a new row takes over no parent row that the client may not update",
         _without(f"{_EVALUATE}.parents.check_new_row"),
+    ),
+    "pairs": Defence("a conflict updates both parts of a generic foreign key", _pairs),
+    "returned": Defence(
+        "related rows of a query that the service's code returns are those of the client",
+        _without(f"{_EVALUATE}.calls._returned", instead=lambda ev, value: value),
+    ),
+    "orderings": Defence(
+        "hidden fields order nothing",
+        _without(
+            f"{_SERVER}.query.may_order_by", f"{_SERVER}.audit.may_order_by", instead=lambda policy, opts, item: True
+        ),
     ),
     "blind": Defence("who may not read a row learns its key alone", _blind),
     "confirm": Defence(

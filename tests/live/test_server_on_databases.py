@@ -21,7 +21,12 @@ PROBES = ["tests/attacks/test_fuzz.py", "tests/attacks/test_probes.py"]
 
 @pytest.mark.parametrize(
     ("database", "files"),
-    [("postgresql_url", QUERIES), ("mariadb_url", QUERIES), ("postgresql_url", ATTACKS), ("postgresql_url", PROBES)],
+    [
+        ("postgresql_url", QUERIES),
+        ("mariadb_url", [*QUERIES, "tests/attacks/test_write_scope.py"]),
+        ("postgresql_url", ATTACKS),
+        ("postgresql_url", PROBES),
+    ],
 )
 def test_the_servers_tests(database, files, request):
     url = request.getfixturevalue(database)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db.models import Model, QuerySet
 
 from django_rpc.graph.node import Call, Source
@@ -17,15 +17,22 @@ from django_rpc.graph.registered import Function, ServiceCall
 from django_rpc.graph.shipped import Shipped
 from django_rpc.graph.values import ATOMS
 from django_rpc.server import shipped
+from django_rpc.server.evaluate import prefetch
 from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
 from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.loaded import Loaded, loaded_by
 from django_rpc.server.options import ModelRpc
-from django_rpc.server.query import trusted
+from django_rpc.server.policy import relation_named
+from django_rpc.server.query import is_client, trusted
 
 __all__ = ["registered", "visit", "visit_function", "visit_shipped"]
 
 
 def visit(ev: Evaluator, node: Call) -> Any:
+    return _returned(ev, _call(ev, node))
+
+
+def _call(ev: Evaluator, node: Call) -> Any:
     parent = ev.values[node.parent]
     args = [_own(ev, value) for value in ev.resolve.args(node.args)]
     kwargs = {key: _own(ev, value) for key, value in ev.resolve.kwargs(node.kwargs).items()}
@@ -61,7 +68,47 @@ def _called(ev: Evaluator, node: ServiceCall, function: Callable[[], Callable[..
     args = [_own(ev, value) for value in ev.resolve.args(node.args)]
     kwargs = {key: _own(ev, value) for key, value in ev.resolve.kwargs(node.kwargs).items()}
     ev.before_own_code()
-    return function()(*first, *args, **kwargs)
+    return _returned(ev, function()(*first, *args, **kwargs))
+
+
+def _returned(ev: Evaluator, value: Any) -> Any:
+    """Return the result of the service's code; a query loads only related rows that the client may see.
+
+    Which rows a query returns is the code's decision.  Related rows are loaded by the client's queries; those that
+    the code loads by a query of another kind (``Prefetch``) are left out.
+    """
+    if not isinstance(value, QuerySet) or is_client(value) or value._fields is not None:
+        return value
+    plain = value._chain()
+    plain._prefetch_related_lookups = ()
+    loaded = loaded_by(plain)
+    names = [*_paths(ev, value.model, loaded), *(p for p in value._prefetch_related_lookups if isinstance(p, str))]
+    visible = [name for name in dict.fromkeys(names) if _may_load(ev, value.model, name)]
+    if not names and not value._prefetch_related_lookups:
+        return value
+    plain.query.select_related = False
+    return prefetch.prefetch_related(ev, plain, visible, {}) if visible and not plain.query.combinator else plain
+
+
+def _paths(ev: Evaluator, model: type[Model], loaded: Loaded) -> list[str]:
+    """The paths of relations that a query joins, without those that lead through a hidden relation."""
+    paths = []
+    for name, deeper in loaded.relations.items():
+        if _may_load(ev, model, name):
+            related = relation_named(ev.policy, model, name).related_model
+            paths += [name, *(f"{name}__{path}" for path in _paths(ev, related, deeper))]
+        else:
+            paths.append(name)
+    return paths
+
+
+def _may_load(ev: Evaluator, model: type[Model], path: str) -> bool:
+    try:
+        for name in path.split("__"):
+            model = relation_named(ev.policy, model, name).related_model
+    except (FieldDoesNotExist, LookupError):
+        return False
+    return True
 
 
 def _unknown(kind: str, name: str) -> AttributeError:

@@ -16,7 +16,7 @@ from django.db.models import Model
 
 from django_rpc.server.evaluate.evaluator import Evaluator
 
-__all__ = ["check_pairs", "confirm_targets", "written"]
+__all__ = ["check_pairs", "confirm_targets", "partly_written", "written"]
 
 _BATCH = 500
 
@@ -37,6 +37,16 @@ def written(model: type[Model], names: Iterable[str]) -> list[Any]:
     return [field for field in fields if any(n in given for n in (field.ct_field, *_columns(model, field)))]
 
 
+def partly_written(model: type[Model], names: Iterable[str]) -> list[Any]:
+    """Return the generic foreign keys of ``model`` with one part in ``names`` and the other part not."""
+    given = set(names)
+    return [
+        field
+        for field in written(model, given)
+        if field.fk_field not in given or given.isdisjoint((field.ct_field, _columns(model, field)[0]))
+    ]
+
+
 def confirm_targets(ev: Evaluator, model: type[Model], keys: Iterable[Any], names: Iterable[str]) -> None:
     """Raise ValidationError, which rolls all back, if rows whose ``names`` were written lead to rows of others."""
     fields = written(model, names)
@@ -54,6 +64,8 @@ def check_pairs(ev: Evaluator, pairs: Iterable[tuple[Any, Any]]) -> None:
 
     wanted: dict[Any, set[Any]] = {}
     for kind, key in pairs:
+        if hasattr(kind, "resolve_expression") or hasattr(key, "resolve_expression"):
+            raise ValidationError("A generic foreign key is set to values, not to expressions.", code="invalid")
         if kind is not None and key is not None:
             wanted.setdefault(kind, set()).add(key)
     for kind, given in wanted.items():

@@ -276,19 +276,39 @@ def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
         keys = parents.key_values(model, {name: instance.__dict__.get(name) for name in links})
         parents.check_new_row(ev, model, keys)
     fields = [field for field in fields if field.attname in exposure.writable]
-    _check_targets(ev, fields, instances)
-    for field in generic.written(model, node.fields):
+    # A row that conflicts is updated by the new row's values, also by its defaults.
+    updated = [model._meta.get_field(name) for name in node.update_fields]
+    _check_targets(ev, [*fields, *updated], instances)
+    for field in generic.written(model, (*node.fields, *node.update_fields)):
         kind = model._meta.get_field(field.ct_field).attname
         generic.check_pairs(ev, [(getattr(one, kind), getattr(one, field.fk_field)) for one in instances])
-    rows = model._base_manager.using(router.db_for_write(model))
-    if any(parent._meta.concrete_model is not model._meta.concrete_model for parent in model._meta.get_parent_list()):
-        rows._insert(instances, fields=fields, using=rows.db, raw=True)  # the child's part alone: save_base(raw=True)
-    else:
-        rows.bulk_create(instances, **options)
-    if node.on_conflict is None:
-        confirm(ev, model, [instance.pk for instance in instances if instance.pk is not None])
+    _insert(ev, model, fields, instances, options)
     returning = [exposure.opts.pk if name == "pk" else exposure.opts.get_field(name) for name in node.returning]
     return [tuple([_out(field, instance) for field in returning]) for instance in instances]
+
+
+def _insert(
+    ev: Evaluator, model: type[Model], fields: list[Any], instances: list[Model], options: dict[str, Any]
+) -> None:
+    """Insert rows without ``save()`` and signals, and check that the client sees them."""
+    opts, rows = model._meta, model._base_manager.using(router.db_for_write(model))
+    if opts.concrete_model._meta.parents:  # type: ignore[union-attr]
+        if options:
+            raise NotSupportedError(f"{opts.label}: rows of several tables are inserted without on_conflict.")
+        rows._insert(instances, fields=fields, using=rows.db, raw=True)  # the child's part alone: save_base(raw=True)
+    elif ev.policy.rows(model) is None or connections[rows.db].features.can_return_rows_from_bulk_insert:
+        rows.bulk_create(instances, **options)
+    else:
+        # The database returns the key of a single row only, and without its key the row cannot be checked.
+        for instance in instances:
+            with_key = [] if instance.pk is None else [opts.pk]
+            given = [f for f in opts.local_concrete_fields if not f.primary_key and not getattr(f, "generated", False)]
+            returned = rows._insert(
+                [instance], fields=[*with_key, *given], using=rows.db, returning_fields=[] if with_key else [opts.pk]
+            )
+            for (key,) in returned:
+                setattr(instance, opts.pk.attname, key)
+    confirm(ev, model, [instance.pk for instance in instances])
 
 
 def _is_of_key(exposure: Exposure, name: str) -> bool:
@@ -313,6 +333,9 @@ def _on_conflict(ev: Evaluator, exposure: Exposure, node: Insert) -> dict[str, A
         return {"ignore_conflicts": True}
     if node.on_conflict == "update":
         ev.policy.require(exposure.model, "update")
+        for field in generic.partly_written(exposure.model, node.update_fields):
+            # The row that conflicts has the other part, which nobody has checked with this one.
+            raise NotSupportedError(f"{exposure.label}.{field.name}: on_conflict updates both of its parts, or none.")
         for name in node.update_fields:
             if name not in exposure.writable:
                 raise PermissionDenied(f"{exposure.label}.{name} is read-only.")

@@ -126,6 +126,8 @@ def confirm(ev: Evaluator, model: type[Model], keys: Iterable[Any]) -> None:
     if rows is None:
         return
     keys = set(keys)
+    if any(key is None or hasattr(key, "resolve_expression") for key in keys):
+        raise PermissionDenied(f"The database returned no key of a {model._meta.label}, and its row cannot be checked.")
     batches = _batches(sorted(keys, key=repr))
     seen = sum(rows.filter(pk__in=batch).values("pk").distinct().count() for batch in batches)
     if seen < len(keys):
