@@ -58,7 +58,7 @@ def ours(chords: int) -> tuple[int, list[bytes]]:
     with contextlib.ExitStack() as stack:
         for name in names:
             stack.enter_context(put_in_place(name, scale))
-        run = Run([Output(_plan(chords, sessions).node)], list(sessions.values()), None, False)
+        run = Run([Output(_plan(chords, sessions).__rpc_node__())], list(sessions.values()), None, False)
         run.send_first()
     return scale.weight, scale.texts
 

@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 from django_rpc.client.errors import CallCancelled, RpcTimeout
 from django_rpc.client.futures import Future
 from django_rpc.client.run import acompute, submit
-from django_rpc.graph.collect import gathered
-from django_rpc.graph.delayed import Delayed
-from django_rpc.graph.runner import Output, members
+from django_rpc.graph.collect import gathered, outputs_of
 
 __all__ = ["DoneAndNotDone", "agather", "as_completed", "gather", "wait"]
 
@@ -93,7 +91,7 @@ def gather(*calls: Any, timeout: float | None = None, priority: bool = False) ->
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     found, put_back = gathered(calls)
-    sent = submit(_outputs(found), _runners(found), timeout=timeout, priority=priority) if found else []
+    sent = submit(*outputs_of(found), timeout=timeout, priority=priority) if found else []
     values = [future.result(None if deadline is None else max(deadline - time.monotonic(), 0)) for future in sent]
     return list(put_back(values, None if deadline is None else max(deadline - time.monotonic(), 0)))
 
@@ -102,9 +100,7 @@ async def agather(*calls: Any, timeout: float | None = None, priority: bool = Fa
     """`gather`, without blocking the event loop."""
     found, put_back = gathered(calls)
     flying = list(put_back.futures)
-    work = asyncio.gather(
-        acompute(_outputs(found), _runners(found), timeout=timeout, priority=priority), *map(_arrival, flying)
-    )
+    work = asyncio.gather(acompute(*outputs_of(found), timeout=timeout, priority=priority), *map(_arrival, flying))
     try:
         values, *_ = await asyncio.wait_for(work, timeout)
     except TimeoutError as error:
@@ -116,11 +112,3 @@ async def agather(*calls: Any, timeout: float | None = None, priority: bool = Fa
 
 async def _arrival(future: Any) -> Any:
     return await future
-
-
-def _outputs(found: Iterable[Delayed]) -> list[Output]:
-    return [Output(one.node, one.finish) for one in found]
-
-
-def _runners(found: Iterable[Delayed]) -> list[Any]:
-    return [runner for one in found for runner in members(one.runner)]

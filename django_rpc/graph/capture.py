@@ -57,13 +57,12 @@ def _node_of(value: Any, runners: list[Any] | None) -> Node:
 
     if is_sent(value):
         return waited_for(value)
-    one = handle(value)
-    assert one is not None
-    if runners is not None and one.runner is not None:
-        runners.append(one.runner)
-    if one.finish is None:
-        return one.node
-    return Apply(Finish(one.finish), (one.node,), pure=True, where=one.node.where)
+    handled = handle(value)
+    assert handled is not None
+    if runners is not None:
+        runners.extend(handled.__rpc_runners__())
+    node, finish = handled.__rpc_output__()
+    return node if finish is None else Apply(Finish(finish), (node,), pure=True, where=node.where)
 
 
 def is_sent(value: Any) -> bool:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django_rpc.graph.capture import is_sent
 from django_rpc.graph.delayed import Delayed
 from django_rpc.graph.node import Node
-from django_rpc.graph.runner import Output, engine, members
+from django_rpc.graph.runner import Output, Runner, engine
 from django_rpc.graph.values import ATOMS
 
-__all__ = ["compute", "gathered", "handle"]
+__all__ = ["compute", "gathered", "handle", "outputs_of"]
 
 
 def handle(value: Any) -> Delayed | None:
@@ -85,8 +85,13 @@ class PutBack:
 
 def _asked(found: Sequence[Delayed], options: Mapping[str, Any]) -> list[Any]:
     """The values of the Delayed in their order."""
-    runners = [runner for one in found for runner in members(one.runner)]
-    return engine().compute([Output(one.node, one.finish) for one in found], runners, **options)
+    return engine().compute(*outputs_of(found), **options)
+
+
+def outputs_of(found: Iterable[Delayed]) -> tuple[list[Output], list[Runner]]:
+    """The outputs and the runners of several Delayed, as an `Engine` takes them."""
+    runners = [runner for delayed in found for runner in delayed.__rpc_runners__()]
+    return [delayed.__rpc_output__() for delayed in found], runners
 
 
 class _Value:

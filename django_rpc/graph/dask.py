@@ -11,8 +11,12 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from django_rpc.graph.content import key_text
+from django_rpc.graph.elements import depends
+
 if TYPE_CHECKING:
     from django_rpc.graph.delayed import Delayed
+    from django_rpc.graph.node import Node
 
 __all__ = ["DaskCollection"]
 
@@ -85,31 +89,34 @@ class DaskCollection:
 
     if TYPE_CHECKING:
 
-        @property
-        def key(self) -> str: ...
-
-    @property
-    def dask(self) -> dict[str, tuple[Computation]]:
-        """The graph as dask takes it: one task, which computes this."""
-        return {self.key: (Computation(self),)}
+        def __rpc_node__(self) -> Node: ...
 
     def __dask_graph__(self) -> dict[str, tuple[Computation]]:
-        return self.dask
+        """The graph as dask takes it: one task, which computes this."""
+        return {self.__dask_tokenize__(): (Computation(self),)}
+
+    @property
+    def dask(self) -> Any:
+        """`__dask_graph__`, by the name under which dask itself reads it; in a lambda of `map`, the field ``dask``."""
+        if depends(self.__rpc_node__()):
+            return importlib.import_module("django_rpc.graph.delayed").attribute(self, "dask")
+        return self.__dask_graph__()
 
     def __dask_keys__(self) -> list[str]:
-        return [self.key]
+        return [self.__dask_tokenize__()]
 
     def __dask_layers__(self) -> tuple[str, ...]:
-        return (self.key,)
+        return (self.__dask_tokenize__(),)
 
     def __dask_tokenize__(self) -> str:
-        return self.key
+        """The key: a name of the value, the same in every process for equal expressions (`content.key_text`)."""
+        return key_text(self.__rpc_node__())
 
     def __dask_postcompute__(self) -> tuple[Callable[..., Any], tuple[()]]:
         return single, ()
 
     def __dask_postpersist__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return rebuild, (self.key,)
+        return rebuild, (self.__dask_tokenize__(),)
 
     @staticmethod
     def __dask_optimize__(graph: Any, keys: Any, **options: Any) -> dict[str, Any]:

@@ -7,29 +7,28 @@ first.customer.name.upper().compute()                   # one message
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from django_rpc.graph import recording, vocabulary
 from django_rpc.graph.capture import capture, value_node
-from django_rpc.graph.content import key_text
 from django_rpc.graph.dask import DaskCollection
 from django_rpc.graph.describe import describe
-from django_rpc.graph.elements import FOLDS, Map, Where
+from django_rpc.graph.elements import FOLDS, Map, Where, depends
 from django_rpc.graph.functions import MethodOf
 from django_rpc.graph.hints import QUERY_METHODS, VALUE_NAMES, check_query_key, no_method, no_value_method
+from django_rpc.graph.names import QueryMethod, may_be_field
 from django_rpc.graph.node import Apply, Attr, Call, Held, Item, Method, Node, Operator, callsite
 from django_rpc.graph.operators import Operators
 from django_rpc.graph.refusals import Refusals
-from django_rpc.graph.runner import Output, Runner, ServiceRunner, engine, joined, members
+from django_rpc.graph.runner import Output, Runner, ServiceRunner, engine, joined, members, profiler
 from django_rpc.graph.values import ATOMS, freeze
 
 if TYPE_CHECKING:
     import networkx
 
     from django_rpc.graph.plan import Plan
-    from django_rpc.graph.profiling import Profiling
 
 __all__ = ["Delayed", "DelayedFunction", "Output", "Runner", "attribute", "compute", "delayed"]
 
@@ -39,7 +38,7 @@ def _frozen(value: Any) -> Any:
     kind = type(value)
     if kind in ATOMS:
         return value
-    return value.node if kind is Delayed else freeze(value)
+    return value._node if kind is Delayed else freeze(value)
 
 
 def _short(node: Node) -> str:
@@ -47,11 +46,11 @@ def _short(node: Node) -> str:
 
 
 class Delayed(Operators, Refusals, DaskCollection):
-    """A value, of a service or of a local function, that has not been asked for yet.
+    """A value of a service, or of a local function, that has not been computed yet.
 
-    Attributes, items, calls and operators give a new Delayed and send nothing; `compute`, `submit`, `await`
-    ask for the value.  ``runner`` sends it (None: the session of the service that the nodes name), and
-    ``finish`` makes the client's value of what the server returned.
+    Attributes, items, calls and operators return a new Delayed and send nothing; `compute`, `submit`, `await`
+    send the graph.  ``runner`` sends it (None: the session of the service that the nodes name), and
+    ``finish`` makes the client's value from the server's answer.
 
     >>> from django_rpc.graph.node import Source
     >>> orders = Delayed(Source("shop.Order", "rpc"))
@@ -60,14 +59,15 @@ class Delayed(Operators, Refusals, DaskCollection):
     >>> orders.count() + 1
     <Delayed (Order.objects.count() + 1)>
 
-    A field that has the name of something here (``plan``, ``graph``) is reached by `attribute`.
+    A field may have the name of a method: ``order.plan`` is the field, ``order.plan()`` the method.  A field named
+    ``graph`` is reached by `attribute`.
     """
 
-    __slots__ = ("finish", "node", "runner")
+    __slots__ = ("_finish", "_node", "_runner")
 
-    node: Node
-    runner: Any  # a Runner, `Runners` of several services, or None
-    finish: Callable[[Any], Any] | None
+    _node: Node
+    _runner: Any  # a Runner, `Runners` of several services, or None
+    _finish: Callable[[Any], Any] | None
 
     def __init__(self, node: Node, runner: Any = None, finish: Callable[[Any], Any] | None = None) -> None:
         _set_node(self, node)
@@ -80,27 +80,28 @@ class Delayed(Operators, Refusals, DaskCollection):
         if name.startswith("_"):
             # Protocol probes (_repr_html_, __array__, ...) must hear no, or every tool takes us for one of its own.
             raise AttributeError(f"'Delayed' object has no attribute {name!r}")
-        node = self.node
+        node = self._node
         if name in FOLDS and isinstance(node, Map | Where):
             return partial(recording.fold, name, self)
         if not node.is_query:
-            return Delayed(Attr(node, name, where=callsite(1)), self.runner)
+            return Delayed(Attr(node, name, where=callsite(1)), self._runner)
         if name not in QUERY_METHODS:
             raise AttributeError(no_method(node, name, _OWN), name=name)
-        return _QueryMethod(self, name)
+        return QueryMethod(node, name, partial(_method, node, name, self._runner))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Delayed:
-        node = self.node
+        node = self._node
         if node.is_local:
             if isinstance(node, Attr):  # a method: one step, not two
-                return _apply(MethodOf(node.name), (node.parent, *args), kwargs, self.runner)
-            return _apply(node, args, kwargs, self.runner)
+                return _apply(MethodOf(node.name), (node.parent, *args), kwargs, self._runner)
+            return _apply(node, args, kwargs, self._runner)
         if not isinstance(node, Attr):
             raise TypeError(f"{_short(node)} is a value, which cannot be called.")
         if node.name not in vocabulary.METHODS:
             raise AttributeError(no_value_method(node), name=node.name)
-        return _method(node.parent, node.name, args, kwargs, self.runner)
+        return _method(node.parent, node.name, self._runner, args, kwargs)
 
+    @may_be_field
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Delayed:
         """A method that the server registered by name (``ModelRpc.methods``), called on this value.
 
@@ -111,18 +112,19 @@ class Delayed(Operators, Refusals, DaskCollection):
         Raises ValueError for a name that no method can have, TypeError for an argument that cannot be sent, or
         where this is a value of the client.
         """
-        if self.node.is_local:
-            raise TypeError(f"{_short(self.node)} is a value of the client, where no service registered {name!r}.")
+        if self._node.is_local:
+            raise TypeError(f"{_short(self._node)} is a value of the client, where no service registered {name!r}.")
         frozen = tuple([_frozen(value) for value in args])
         named = {key: _frozen(value) for key, value in kwargs.items()}
-        return Delayed(Call(self.node, name, frozen, named, where=callsite()), _runner_of(self.runner, args, kwargs))
+        return Delayed(Call(self._node, name, frozen, named, where=callsite()), _runner_of(self._runner, args, kwargs))
 
     def __getitem__(self, key: Any) -> Delayed:
         frozen = _frozen(key)
-        if self.node.is_query:
-            check_query_key(self.node, frozen)
-        return Delayed(Item(self.node, frozen, where=callsite(1)), _runner_of(self.runner, (key,), {}))
+        if self._node.is_query:
+            check_query_key(self._node, frozen)
+        return Delayed(Item(self._node, frozen, where=callsite(1)), _runner_of(self._runner, (key,), {}))
 
+    @may_be_field
     def map(self, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
         """A list of what ``function`` makes of each element of this query or list, next to the data.
 
@@ -139,6 +141,7 @@ class Delayed(Operators, Refusals, DaskCollection):
         """
         return recording.map_over(self, function, return_exceptions)
 
+    @may_be_field
     def filter_by(self, function: Callable[[Any], Any]) -> Delayed:
         """The list of those elements of this query or list for which ``function`` is true; see `map`.
 
@@ -150,36 +153,34 @@ class Delayed(Operators, Refusals, DaskCollection):
 
     # -- to do something -------------------------------------------------------------------------------
 
+    @may_be_field
     def compute(self, timeout: float | None = None, priority: bool = False) -> Any:
         """The value, asked for in as few messages as its plan has: one, where one service can do everything.
 
         ``timeout`` is in seconds, for all of it (None: what the settings say); ``priority`` takes the priority queue.
         Raises what the server or the local function raised, or an error of the client.
         """
-        outputs = [Output(self.node, self.finish)]
-        return engine().compute(outputs, members(self.runner), timeout=timeout, priority=priority)[0]
+        return engine().compute([self.__rpc_output__()], self.__rpc_runners__(), timeout=timeout, priority=priority)[0]
 
+    @may_be_field
     def submit(self, timeout: float | None = None, priority: bool = False) -> Any:
         """A Future of the value: the message is sent, and not waited for."""
-        outputs = [Output(self.node, self.finish)]
-        return engine().submit(outputs, members(self.runner), timeout=timeout, priority=priority)[0]
+        return engine().submit([self.__rpc_output__()], self.__rpc_runners__(), timeout=timeout, priority=priority)[0]
 
     def __await__(self) -> Generator[Any, None, Any]:
-        values = yield from engine().acompute([Output(self.node, self.finish)], members(self.runner)).__await__()
+        values = yield from engine().acompute([self.__rpc_output__()], self.__rpc_runners__()).__await__()
         return values[0]
 
-    @property
-    def profile(self) -> Profiling:
-        """``d.profile()`` computes the value, and returns a `Profile`: ``result``, and what each node cost.
+    @may_be_field
+    def profile(self, timeout: float | None = None, priority: bool = False) -> Any:
+        """Compute the value, and return a `Profile`: ``result``, and the cost of each node.
 
         ``print(profile)`` is a table of time, rows and SQL (its text only where the service's SHOW_SQL is on),
-        ``profile.visualize()`` a picture.  Not called, it is the attribute: ``customer.profile.bio``, since many a
-        model has a relation of that name.
+        ``profile.visualize()`` a picture.  Raises what `compute` raises.
         """
-        from django_rpc.graph.profiling import Profiling
+        return profiler().profile([self.__rpc_output__()], self.__rpc_runners__(), timeout=timeout, priority=priority)
 
-        return Profiling(Attr(self.node, "profile", where=callsite()), self)
-
+    @may_be_field
     def visualize(self, filename: str | None = "django_rpc", format: str | None = None, **options: Any) -> Any:
         """Draws the graph into a file, as ``dask.visualize`` does; ``plan=True`` draws its plan.
 
@@ -190,42 +191,49 @@ class Delayed(Operators, Refusals, DaskCollection):
         return visualize([self], filename=filename, format=format, **options)
 
     @property
-    def key(self) -> str:
-        """A name for the value, the same wherever the same is asked for (`content.key_text`).
-
-        >>> delayed(len, pure=True)("ab").key == delayed(len, pure=True)("ab").key
-        True
-        """
-        return key_text(self.node)
-
-    @property
     def graph(self) -> networkx.DiGraph:
-        """The nodes below this one as a networkx DiGraph (`dag.to_dag`)."""
+        """The nodes below this one as a networkx DiGraph (`dag.to_dag`); in a lambda of `map`, the field ``graph``."""
+        if depends(self._node):
+            return attribute(self, "graph")
         from django_rpc.graph.dag import to_dag
 
-        return to_dag([self.node])
+        return to_dag([self._node])
 
+    @may_be_field
     def plan(self) -> Plan:
         """What would be sent, and where to."""
         from django_rpc.graph.planner import plan
 
-        return plan([self.node])
+        return plan([self._node])
 
+    @may_be_field
     def explain(self, ask: bool = True) -> str:
         """What computing this will cost, in words: services, round trips, nodes, transactions, and the SQL.
 
         The services are asked for the SQL, and for what they would refuse; they build it and run nothing, and show it
         only where their SHOW_SQL is on.  With ``ask=False`` nothing is sent.
         """
-        return self.plan().explain(ask, members(self.runner))
+        return self.plan().explain(ask, self.__rpc_runners__())
+
+    def _as_attribute(self, method: types.MethodType) -> Delayed:
+        """The attribute that has the name of ``method``; called, it is the method."""
+        return _NamedAttribute(Attr(self._node, method.__name__, where=callsite(2)), method)
 
     # -- protocols -------------------------------------------------------------------------------------
 
     def __rpc_node__(self) -> Node:
-        return self.node
+        return self._node
+
+    def __rpc_output__(self) -> Output:
+        """The node, and the function that makes the client's value from the server's answer."""
+        return Output(self._node, self._finish)
+
+    def __rpc_runners__(self) -> Iterator[Runner]:
+        """The runners of the services that this was built with."""
+        return members(self._runner)
 
     def __repr__(self) -> str:
-        return f"<Delayed {describe(self.node)}>"
+        return f"<Delayed {describe(self._node)}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What a notebook shows: the graph, drawn; its text where it is large, or nothing can draw it."""
@@ -236,8 +244,8 @@ class Delayed(Operators, Refusals, DaskCollection):
 
     def __dir__(self) -> list[str]:
         names = set(_OWN)
-        if not self.node.is_local:
-            names |= QUERY_METHODS if self.node.is_query else VALUE_NAMES
+        if not self._node.is_local:
+            names |= QUERY_METHODS if self._node.is_query else VALUE_NAMES
         return sorted(names)
 
     def __copy__(self) -> Delayed:
@@ -247,16 +255,42 @@ class Delayed(Operators, Refusals, DaskCollection):
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Delayed], tuple[Any, ...]]:
-        services = [getattr(one, "service", None) for one in members(self.runner)]
+        services = [getattr(one, "service", None) for one in self.__rpc_runners__()]
         # A runner without a service's name has to know itself how it is pickled.
         named = all(service is not None for service in services)
         return _revive, (
             type(self),
-            self.node,
+            self._node,
             services if named else None,
-            self.runner if not named else None,
-            self.finish,
+            self._runner if not named else None,
+            self._finish,
         )
+
+
+class _NamedAttribute(Delayed):
+    """The attribute of a value that has the name of a method of `Delayed`; called, it is that method.
+
+    >>> from django_rpc.graph.node import Method, Source
+    >>> order = Delayed(Method(Source("shop.Order", "rpc"), "first"))
+    >>> order.plan.price, order.profile == 1
+    (<Delayed Order.objects.first().plan.price>, <Delayed (Order.objects.first().profile == 1)>)
+    >>> order.plan().round_trips
+    1
+    """
+
+    __slots__ = ("_method",)
+
+    _method: types.MethodType
+
+    def __init__(self, node: Node, method: types.MethodType) -> None:
+        super().__init__(node, method.__self__._runner)  # type: ignore[attr-defined]
+        object.__setattr__(self, "_method", method)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._method(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return getattr, (self._method.__self__, self._method.__name__)
 
 
 class DelayedFunction(Delayed):
@@ -274,8 +308,8 @@ class DelayedFunction(Delayed):
     __slots__ = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Delayed:
-        held: Any = self.node
-        return _apply(held.value, args, kwargs, self.runner, held.pure, held.nout)
+        held: Any = self._node
+        return _apply(held.value, args, kwargs, self._runner, held.pure, held.nout)
 
     def __get__(self, instance: Any, owner: Any) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -291,44 +325,22 @@ class DelayedFunction(Delayed):
 
     @property
     def __wrapped__(self) -> Any:
-        return self.node.value  # type: ignore[attr-defined]
+        return self._node.value  # type: ignore[attr-defined]
 
 
 #: Assignment is refused by ``__setattr__``, so the constructor goes to the slots themselves.
-_set_node = Delayed.__dict__["node"].__set__
-_set_runner = Delayed.__dict__["runner"].__set__
-_set_finish = Delayed.__dict__["finish"].__set__
+_set_node = Delayed.__dict__["_node"].__set__
+_set_runner = Delayed.__dict__["_runner"].__set__
+_set_finish = Delayed.__dict__["_finish"].__set__
 _OWN = tuple(name for name in dir(Delayed) if not name.startswith("_"))
 
 
 @freeze.register(Delayed)
 def _(value: Delayed) -> Node:
-    return value.node
+    return value._node
 
 
-class _QueryMethod:
-    """``d.filter``, not called yet."""
-
-    __slots__ = ("_delayed", "_name")
-
-    def __init__(self, delayed: Delayed, name: str) -> None:
-        self._delayed = delayed
-        self._name = name
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Delayed:
-        return _method(self._delayed.node, self._name, args, kwargs, self._delayed.runner)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f".{self._name} is a method of the query: write .{self._name}(...) first.")
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError(f".{self._name} is a method of the query: write .{self._name}(...).")
-
-    def __repr__(self) -> str:
-        return f"<method {describe(self._delayed.node)}.{self._name}>"
-
-
-def _method(parent: Node, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], runner: Runner | None) -> Delayed:
+def _method(parent: Node, name: str, runner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Delayed:
     frozen = tuple([_frozen(value) for value in args]) if args else args
     named = {key: _frozen(value) for key, value in kwargs.items()} if kwargs else kwargs
     return Delayed(Method(parent, name, frozen, named, where=callsite(2)), _runner_of(runner, args, kwargs))
@@ -356,8 +368,8 @@ def _runner_of(runner: Any, args: Iterable[Any], kwargs: dict[str, Any]) -> Any:
     """The runner of what is made from a Delayed with ``runner`` and these arguments."""
     for values in (args, kwargs.values()):
         for value in values:
-            if type(value) is Delayed and value.runner is not None and value.runner is not runner:
-                runner = joined(runner, (value.runner,))
+            if isinstance(value, Delayed) and value._runner is not None and value._runner is not runner:
+                runner = joined(runner, (value._runner,))
     return runner
 
 
@@ -370,10 +382,10 @@ def _operator(name: str, *operands: Any) -> Delayed:
         if type(operand) in ATOMS:
             args.append(operand)
             continue
-        if type(operand) is Delayed:
-            frozen = operand.node
-            if operand.runner is not runner:
-                runner = joined(runner, (operand.runner,))
+        if isinstance(operand, Delayed):
+            frozen = operand._node
+            if operand._runner is not runner:
+                runner = joined(runner, (operand._runner,))
         else:
             frozen = _operand(operand, operands)
         args.append(frozen)
@@ -391,7 +403,7 @@ def _operator(name: str, *operands: Any) -> Delayed:
 
 def _operand(value: Any, operands: tuple[Any, ...]) -> Any:
     """What stands beside a Delayed: any object where the operation is done in the client, and what can be sent."""
-    if any(isinstance(one, Delayed) and one.node.is_local for one in operands):
+    if any(isinstance(one, Delayed) and one._node.is_local for one in operands):
         return capture(value)
     return freeze(value)
 
@@ -409,7 +421,7 @@ def attribute(value: Any, name: str) -> Delayed:
 
     Raises ValueError for a name that no field can have.
     """
-    return Delayed(Attr(freeze(value), name, where=callsite()), getattr(value, "runner", None))
+    return Delayed(Attr(freeze(value), name, where=callsite()), getattr(value, "_runner", None))
 
 
 class _Missing:
@@ -450,9 +462,9 @@ def delayed(
         return obj
     from django_rpc.graph.collect import handle
 
-    one = handle(obj)
-    if one is not None:
-        return one
+    handled = handle(obj)
+    if handled is not None:
+        return handled
     if callable(obj):
         return DelayedFunction(Held(obj, label=name, pure=bool(pure), nout=nout, where=callsite()))
     runners: list[Any] = []

@@ -45,18 +45,18 @@ def is_recorded(node: Node) -> bool:
 def map_over(parent: Delayed, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
     """`Delayed.map`."""
     param, body, runner = _record("map", parent, function)
-    return _made(runner, Map(parent.node, param, body, return_exceptions, where=callsite(1)))
+    return _made(runner, Map(parent._node, param, body, return_exceptions, where=callsite(1)))
 
 
 def where(parent: Delayed, function: Callable[[Any], Any]) -> Delayed:
     """`Delayed.filter_by`."""
     param, body, runner = _record("filter_by", parent, function)
-    return _made(runner, Where(parent.node, param, body, where=callsite(1)))
+    return _made(runner, Where(parent._node, param, body, where=callsite(1)))
 
 
 def fold(name: str, parent: Delayed) -> Delayed:
     """``d.map(...).sum()`` and the like."""
-    return _made(parent.runner, Fold(name, parent.node, where=callsite(1)))
+    return _made(parent._runner, Fold(name, parent._node, where=callsite(1)))
 
 
 def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
@@ -96,12 +96,12 @@ def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple
         raise TypeError(str(error)) from None
     token = _open.set((*outer, param))
     try:
-        made = function(Delayed(param, parent.runner))
+        made = function(Delayed(param, parent._runner))
         body = as_body(made)
     finally:
         _open.reset(token)
     _check_writes(param, body)
-    return param, body, joined(parent.runner, _runners_in(made))
+    return param, body, joined(parent._runner, _runners_in(made))
 
 
 def _check_writes(param: Param, body: Node) -> None:
@@ -132,8 +132,8 @@ def _runners_in(value: Any) -> Iterator[Any]:
             yield from _runners_in(item)
     elif isinstance(value, dict):
         yield from _runners_in(list(value.values()))
-    elif getattr(value, "runner", None) is not None and hasattr(value, "__rpc_node__"):
-        yield value.runner
+    elif getattr(value, "_runner", None) is not None and hasattr(value, "__rpc_runners__"):
+        yield value._runner
 
 
 def _made(runner: Any, node: Node) -> Delayed:

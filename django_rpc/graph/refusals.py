@@ -24,7 +24,7 @@ class Refusals:
 
     __slots__ = ()
 
-    node: Node
+    _node: Node
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise TypeError(
@@ -42,65 +42,65 @@ class Refusals:
         raise TypeError("A Delayed cannot be changed, so no item of it can be deleted. Use .delete() on a query.")
 
     def __iter__(self) -> Iterator[Any]:
-        nout = getattr(self.node, "nout", None)
-        if depends(self.node):
+        nout = getattr(self._node, "nout", None)
+        if depends(self._node):
             raise TypeError(
-                f"{_short(self.node)} is known at the service only, where the lambda will be done: it cannot be "
+                f"{_short(self._node)} is known at the service only, where the lambda will be done: it cannot be "
                 "iterated over (nor unpacked) here. Write .map(lambda element: ...), and [0], [1] for parts."
             )
         if nout is None:
             raise TypeError(
-                f"{_short(self.node)} has not been computed, so it cannot be iterated over (nor unpacked). "
+                f"{_short(self._node)} has not been computed, so it cannot be iterated over (nor unpacked). "
                 "Write: for row in d.compute(): ... (or, where it is a call whose number of results is known: "
                 "delayed(function, nout=2))."
             )
         return iter([self[index] for index in range(nout)])  # type: ignore[index]
 
     def __aiter__(self) -> NoReturn:
-        raise TypeError(f"{_short(self.node)} has not been computed. Write: for row in await d: ...")
+        raise TypeError(f"{_short(self._node)} has not been computed. Write: for row in await d: ...")
 
     def __reversed__(self) -> NoReturn:
-        instead = "d.reverse()" if self.node.is_query else "reversed(d.compute())"
-        raise TypeError(f"{_short(self.node)} has not been computed. Write: {instead}")
+        instead = "d.reverse()" if self._node.is_query else "reversed(d.compute())"
+        raise TypeError(f"{_short(self._node)} has not been computed. Write: {instead}")
 
     def __len__(self) -> int:
-        nout: int | None = getattr(self.node, "nout", None)
+        nout: int | None = getattr(self._node, "nout", None)
         if nout is not None:
             return nout
-        instead = "d.count() for a Delayed, d.count().compute() for the number" if self.node.is_query else ""
-        if depends(self.node):
+        instead = "d.count() for a Delayed, d.count().compute() for the number" if self._node.is_query else ""
+        if depends(self._node):
             instead = ".count() of a query, .map(...).len() of a list: a lambda is done at the service"
-        raise TypeError(f"The length of {_short(self.node)} is not known yet. Write {instead or 'len(d.compute())'}.")
+        raise TypeError(f"The length of {_short(self._node)} is not known yet. Write {instead or 'len(d.compute())'}.")
 
     def __bool__(self) -> NoReturn:
-        if depends(self.node):
+        if depends(self._node):
             raise TypeError(
-                f"Whether {_short(self.node)} is true is known at the service only, where the lambda will be done: "
+                f"Whether {_short(self._node)} is true is known at the service only, where the lambda will be done: "
                 "if, and, or, not and 'in' cannot ask. Write django_rpc.cond(test, then, otherwise) in their place."
             )
-        instead = "d.exists().compute()" if self.node.is_query else "d.compute()"
+        instead = "d.exists().compute()" if self._node.is_query else "d.compute()"
         raise TypeError(
-            f"Whether {_short(self.node)} is true is not known yet: if, and, or, not and 'in' cannot ask. "
+            f"Whether {_short(self._node)} is true is not known yet: if, and, or, not and 'in' cannot ask. "
             f"Write {instead} and test the result."
         )
 
     def __contains__(self, item: Any) -> NoReturn:
-        instead = "d.contains(instance).compute() or d.filter(pk=...).exists()" if self.node.is_query else ""
-        raise TypeError(f"What {_short(self.node)} holds is not known yet. Write {instead or 'x in d.compute()'}.")
+        instead = "d.contains(instance).compute() or d.filter(pk=...).exists()" if self._node.is_query else ""
+        raise TypeError(f"What {_short(self._node)} holds is not known yet. Write {instead or 'x in d.compute()'}.")
 
     def __index__(self) -> NoReturn:
-        raise TypeError(f"{_short(self.node)} is no number yet, so it cannot be an index or a range. Use d.compute().")
+        raise TypeError(f"{_short(self._node)} is no number yet, so it cannot be an index or a range. Use d.compute().")
 
     def __int__(self) -> NoReturn:
-        raise TypeError(f"{_short(self.node)} is no number yet. Write int(d.compute()).")
+        raise TypeError(f"{_short(self._node)} is no number yet. Write int(d.compute()).")
 
     def __float__(self) -> NoReturn:
-        raise TypeError(f"{_short(self.node)} is no number yet. Write float(d.compute()).")
+        raise TypeError(f"{_short(self._node)} is no number yet. Write float(d.compute()).")
 
     def __format__(self, spec: str) -> str:
-        if depends(self.node):
+        if depends(self._node):
             raise TypeError(
-                f"{_short(self.node)} is known at the service only, where the lambda will be done: an f-string cannot "
+                f"{_short(self._node)} is known at the service only, where the lambda will be done: an f-string cannot "
                 "hold it. Join texts by +."
             )
         return format(repr(self), spec)

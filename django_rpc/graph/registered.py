@@ -77,7 +77,7 @@ class CalledThere(ABC):
 
         given = tuple([freeze(value) for value in args])
         named = {name: freeze(value) for name, value in kwargs.items()}
-        runners = [value.runner for value in (*args, *kwargs.values()) if isinstance(value, Delayed)]
+        runners = [value._runner for value in (*args, *kwargs.values()) if isinstance(value, Delayed)]
         node = self._written(given, named, callsite())
         # A runner that an argument brought is better than a name: it is there.
         return Delayed(node, joined(joined(None, runners), (ServiceRunner(self.service),)))

@@ -14,7 +14,6 @@ from django_rpc.graph.dot_plan import plan_to_dot
 from django_rpc.graph.errors import FailedGraph, MissingExtra
 from django_rpc.graph.planner import plan as make_plan
 from django_rpc.graph.render import render
-from django_rpc.graph.runner import members
 
 __all__ = ["Picture", "draw", "notebook_svg", "to_dot", "visualize", "visualize_error"]
 
@@ -65,7 +64,7 @@ def visualize(
     if plan:
         outputs = list(outputs)
         made = make_plan(outputs)
-        runners = [one for output in outputs for one in members(getattr(output, "runner", None))]
+        runners = [one for output in outputs for one in getattr(output, "__rpc_runners__", tuple)()]
         text = plan_to_dot(made, ways=made.ways(runners), **options)
     else:
         text = to_dot(outputs, optimize_graph=optimize_graph, **options)

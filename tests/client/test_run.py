@@ -140,7 +140,7 @@ def test_the_client_carries_a_query_to_another_service_as_its_column(shop, stock
 
 
 def test_a_local_function_is_given_the_rows_of_a_query(shop):
-    finished = Delayed(shop.query().filter(a=1).node, shop, lambda value: ["row", value])
+    finished = Delayed(shop.query().filter(a=1).__rpc_node__(), shop, lambda value: ["row", value])
     assert delayed(lambda rows, more: (rows, more))(finished, {"k": [finished]}).compute() == (
         ["row", 25],
         {"k": [["row", 25]]},
@@ -308,7 +308,7 @@ def test_values_of_the_client_alone_send_nothing(shop):
     assert delayed({"a": [1, (2,)]}).compute() == {"a": [1, (2,)]}
     value = object()
     assert delayed(value).compute() is value
-    assert isinstance(delayed(value).node, Held)
+    assert isinstance(delayed(value).__rpc_node__(), Held)
     assert not shop.stages
 
 

@@ -44,7 +44,7 @@ def test_functions():
     a = delayed(1)
     assert a.compute() == 1
     b = add2(add2(a, 2), 3)
-    assert a.node in b.graph
+    assert a.__rpc_node__() in b.graph
 
 
 def test_keyword_arguments():
@@ -57,10 +57,10 @@ def test_keyword_arguments():
     c = [delayed(3), 0]
     ten = dmysum(1, 2, c=c, four=dmysum(2, 2))
     assert ten.compute() == 10
-    assert dmysum(1, 2, c=c, four=dmysum(2, 2)).key == ten.key
-    assert dmysum(1, 2, c=c, four=dmysum(2, 3)).key != ten.key
-    assert dmysum(1, 2, c=c, four=4).key != ten.key
-    assert dmysum(1, 2, c=c, four=4).key != dmysum(2, 2, c=c, four=4).key
+    assert dmysum(1, 2, c=c, four=dmysum(2, 2)).__dask_tokenize__() == ten.__dask_tokenize__()
+    assert dmysum(1, 2, c=c, four=dmysum(2, 3)).__dask_tokenize__() != ten.__dask_tokenize__()
+    assert dmysum(1, 2, c=c, four=4).__dask_tokenize__() != ten.__dask_tokenize__()
+    assert dmysum(1, 2, c=c, four=4).__dask_tokenize__() != dmysum(2, 2, c=c, four=4).__dask_tokenize__()
 
 
 def test_lists():
@@ -188,17 +188,17 @@ def test_methods():
     a = delayed("a b c d e")
     assert a.split(" ").compute() == ["a", "b", "c", "d", "e"]
     assert a.upper().replace("B", "A").split().count("A").compute() == 2
-    assert a.split(" ", pure=True).key == a.split(" ", pure=True).key
-    assert a.split(" ").key != a.split(" ").key
-    assert a.split(" ", dask_key_name="test").key == "test"
-    assert delayed([1]).not_a_real_method().node
+    assert a.split(" ", pure=True).__dask_tokenize__() == a.split(" ", pure=True).__dask_tokenize__()
+    assert a.split(" ").__dask_tokenize__() != a.split(" ").__dask_tokenize__()
+    assert a.split(" ", dask_key_name="test").__dask_tokenize__() == "test"
+    assert delayed([1]).not_a_real_method().__rpc_node__()
     with pytest.raises(AttributeError, match="not_a_real_method"):
         delayed([1]).not_a_real_method().compute()
 
 
 def test_attributes():
     a = delayed(2 + 1j)
-    assert a.real.key == a.real.key
+    assert a.real.__dask_tokenize__() == a.real.__dask_tokenize__()
     assert a.real.compute() == 2
     assert a.imag.compute() == 1
     assert (a.real + a.imag).compute() == 3
@@ -237,16 +237,16 @@ def test_common_subexpressions():
     res = a[0] + a[0]
     merged = [stage.nodes for stage in res.plan().stages]
     assert [len(nodes) for nodes in merged] == [3]
-    assert a.node in merged[0]
+    assert a.__rpc_node__() in merged[0]
 
 
 # -- keys -----------------------------------------------------------------------------------------------------
 
 
 def test_pure():
-    assert delayed(add, pure=True)(1, 2).key == delayed(add, pure=True)(1, 2).key
+    assert delayed(add, pure=True)(1, 2).__dask_tokenize__() == delayed(add, pure=True)(1, 2).__dask_tokenize__()
     myrand = delayed(random)
-    assert myrand().key != myrand().key
+    assert myrand().__dask_tokenize__() != myrand().__dask_tokenize__()
 
 
 def test_pure_calls_are_made_once_and_others_each_time():
@@ -267,27 +267,27 @@ def test_pure_calls_are_made_once_and_others_each_time():
 
 def test_purity_of_each_call():
     data = delayed([1, 2, 3])
-    assert data.index(1).key != data.index(1).key
-    assert data.index(1, pure=True).key == data.index(1, pure=True).key
+    assert data.index(1).__dask_tokenize__() != data.index(1).__dask_tokenize__()
+    assert data.index(1, pure=True).__dask_tokenize__() == data.index(1, pure=True).__dask_tokenize__()
     func = delayed(add, pure=True)
-    assert func(1, 2).key == func(1, 2).key
-    assert func(1, 2, pure=False).key != func(1, 2, pure=False).key
+    assert func(1, 2).__dask_tokenize__() == func(1, 2).__dask_tokenize__()
+    assert func(1, 2, pure=False).__dask_tokenize__() != func(1, 2, pure=False).__dask_tokenize__()
     # operators and attributes always are
-    assert data.index.key == data.index.key
+    assert data.index.__dask_tokenize__() == data.index.__dask_tokenize__()
     element = data[0]
-    assert (element + element).key == (element + element).key
+    assert (element + element).__dask_tokenize__() == (element + element).__dask_tokenize__()
 
 
 def test_names():
-    assert delayed(1).key.startswith("int-")
-    assert delayed(1, name="X").key == "X"
+    assert delayed(1).__dask_tokenize__().startswith("int-")
+    assert delayed(1, name="X").__dask_tokenize__() == "X"
     assert delayed(1, name="X").compute() == 1
 
     def myfunc(x):
         return x + 1
 
-    assert delayed(myfunc)(1).key.startswith("myfunc")
-    assert delayed(add, pure=True)(1, 2, dask_key_name="foo").key == "foo"
+    assert delayed(myfunc)(1).__dask_tokenize__().startswith("myfunc")
+    assert delayed(add, pure=True)(1, 2, dask_key_name="foo").__dask_tokenize__() == "foo"
     assert delayed(add)(1, 2, dask_key_name="foo").compute() == 3
 
 
@@ -295,13 +295,13 @@ def test_deterministic_names():
     func = delayed(identity, pure=True)
     data1 = {"x": 1, "y": 25, "z": [1, 2, 3]}
     data2 = {"x": 1, "y": 25, "z": [1, 2, 3]}
-    assert func(data1).key == func(data2).key
+    assert func(data1).__dask_tokenize__() == func(data2).__dask_tokenize__()
 
 
 def test_the_key_of_a_function_is_the_same_in_every_process(run_python):
-    code = "import operator; from django_rpc import delayed; print(delayed(operator.add, pure=True)(1, {'a'}).key)"
+    code = "import operator; from django_rpc import delayed; print(delayed(operator.add, pure=True)(1, {'a'}).__dask_tokenize__())"
     keys = {run_python(code, env={"PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}
-    assert keys == {delayed(add, pure=True)(1, {"a"}).key + "\n"}
+    assert keys == {delayed(add, pure=True)(1, {"a"}).__dask_tokenize__() + "\n"}
 
 
 def test_lambdas_are_known_by_their_code():
@@ -309,20 +309,20 @@ def test_lambdas_are_known_by_their_code():
         return lambda x: x + n
 
     one, other = delayed(make(1), pure=True)(1), delayed(make(2), pure=True)(1)
-    assert one.key == delayed(make(1), pure=True)(1).key
-    assert one.key != other.key
+    assert one.__dask_tokenize__() == delayed(make(1), pure=True)(1).__dask_tokenize__()
+    assert one.__dask_tokenize__() != other.__dask_tokenize__()
 
 
 def test_sensitive_to_partials():
     ten, twenty = (delayed(functools.partial(add, n), pure=True)(2) for n in (10, 20))
-    assert ten.key != twenty.key
-    assert ten.key == delayed(functools.partial(add, 10), pure=True)(2).key
+    assert ten.__dask_tokenize__() != twenty.__dask_tokenize__()
+    assert ten.__dask_tokenize__() == delayed(functools.partial(add, 10), pure=True)(2).__dask_tokenize__()
 
 
 def test_an_argument_without_content_makes_a_call_unique():
     lock = threading.Lock()
     func = delayed(identity, pure=True)
-    assert func(lock).key != func(lock).key
+    assert func(lock).__dask_tokenize__() != func(lock).__dask_tokenize__()
     assert func(lock).compute() is lock
 
 
@@ -371,10 +371,10 @@ def test_nout_of_values(x):
 def test_pickles_keep_key_and_length():
     x = delayed(divmod, nout=2, pure=True)(1, 2)
     y = pickle.loads(pickle.dumps(x))
-    assert (x.key, len(x)) == (y.key, len(y))
+    assert (x.__dask_tokenize__(), len(x)) == (y.__dask_tokenize__(), len(y))
     for x in (delayed(1j + 2), delayed(1j + 2).real, delayed(add)(1, 2)):
         y = pickle.loads(pickle.dumps(x))
-        assert x.key == y.key
+        assert x.__dask_tokenize__() == y.__dask_tokenize__()
         assert x.compute() == y.compute()
 
 

@@ -22,85 +22,85 @@ def line():
 
 
 def test_methods_of_a_query_become_method_nodes(orders):
-    node = orders.filter(total__gt=5, tags=["a"]).node
+    node = orders.filter(total__gt=5, tags=["a"]).__rpc_node__()
     assert isinstance(node, Method)
     assert (node.parent, node.name, node.args, node.kwargs) == (
-        orders.node,
+        orders.__rpc_node__(),
         "filter",
         (),
         {"total__gt": 5, "tags": ["a"]},
     )
     assert node.is_query
-    assert not orders.count().node.is_query
+    assert not orders.count().__rpc_node__().is_query
 
 
 def test_a_node_knows_the_line_that_built_it(orders):
     order, here = orders.first(), line()
     built = [orders.filter(a=1), order.name, order.name.upper(), order["a"], order + 1, 1 - order, orders.call("x")]
-    assert order.node.where == (__file__, here)
-    assert {one.node.where for one in built} == {(__file__, here + 1)}
+    assert order.__rpc_node__().where == (__file__, here)
+    assert {one.__rpc_node__().where for one in built} == {(__file__, here + 1)}
 
 
 def test_arguments_at_any_depth_are_nodes(orders, clients):
     vip = clients.filter(tier="vip").values("pk")
-    node = orders.filter(client__in=vip, other={"deep": [(vip,)]}).node
-    assert node.kwargs["client__in"] is vip.node
-    assert node.kwargs["other"]["deep"][0][0] is vip.node
-    assert list(node.inputs()) == [orders.node, vip.node, vip.node]
+    node = orders.filter(client__in=vip, other={"deep": [(vip,)]}).__rpc_node__()
+    assert node.kwargs["client__in"] is vip.__rpc_node__()
+    assert node.kwargs["other"]["deep"][0][0] is vip.__rpc_node__()
+    assert list(node.inputs()) == [orders.__rpc_node__(), vip.__rpc_node__(), vip.__rpc_node__()]
 
 
 def test_registered_methods(orders):
-    node = orders.call("recount", 1, name="x", self_="y").node
+    node = orders.call("recount", 1, name="x", self_="y").__rpc_node__()
     assert isinstance(node, Call)
     assert (node.name, node.args, node.kwargs) == ("recount", (1,), {"name": "x", "self_": "y"})
 
 
 def test_attributes_of_a_value_and_their_calls(orders):
     name = orders.first().customer.name
-    assert isinstance(name.node, Attr)
-    upper = name.upper().node
+    assert isinstance(name.__rpc_node__(), Attr)
+    upper = name.upper().__rpc_node__()
     assert isinstance(upper, Method)
-    assert upper.parent is name.node
+    assert upper.parent is name.__rpc_node__()
     assert upper.name == "upper"
     # A field may have the name of a method: it is one only when it is called.
-    assert isinstance(orders.first().count.node, Attr)
+    assert isinstance(orders.first().count.__rpc_node__(), Attr)
 
 
 def test_items_and_slices(orders):
-    assert orders[:5].node.is_query
-    assert isinstance(orders[0].node, Item)
-    assert not orders[0].node.is_query
-    assert orders.first()["a"].node.key == "a"
+    assert orders[:5].__rpc_node__().is_query
+    assert isinstance(orders[0].__rpc_node__(), Item)
+    assert not orders[0].__rpc_node__().is_query
+    assert orders.first()["a"].__rpc_node__().key == "a"
     count = orders.count()
-    assert orders.first()[count].node.key is count.node
+    assert orders.first()[count].__rpc_node__().key is count.__rpc_node__()
 
 
 @pytest.mark.parametrize("name", "add sub mul truediv floordiv mod pow matmul lshift rshift and_ or_ xor".split())
 def test_operators_in_both_directions(orders, name):
     count = orders.count()
     function = getattr(operator, name)
-    right, left = function(count, 2).node, function(2, count).node
+    right, left = function(count, 2).__rpc_node__(), function(2, count).__rpc_node__()
     assert isinstance(right, Operator)
-    assert (right.name, right.args) == (name, (count.node, 2))
-    assert (left.name, left.args) == (name, (2, count.node))
+    assert (right.name, right.args) == (name, (count.__rpc_node__(), 2))
+    assert (left.name, left.args) == (name, (2, count.__rpc_node__()))
 
 
 @pytest.mark.parametrize("name", "eq ne lt le gt ge".split())
 def test_comparisons_build_nodes(orders, name):
     count = orders.count()
-    assert getattr(operator, name)(count, 2).node.args == (count.node, 2)
+    assert getattr(operator, name)(count, 2).__rpc_node__().args == (count.__rpc_node__(), 2)
 
 
 @pytest.mark.parametrize("name", "neg pos invert abs".split())
 def test_unary_operators(orders, name):
     count = orders.count()
-    node = getattr(operator, name)(count).node
-    assert (node.name, node.args) == (name, (count.node,))
+    node = getattr(operator, name)(count).__rpc_node__()
+    assert (node.name, node.args) == (name, (count.__rpc_node__(),))
 
 
 @pytest.mark.parametrize(("sign", "name"), [(operator.and_, "and_"), (operator.or_, "or_"), (operator.xor, "xor")])
 def test_two_queries_join_to_a_query(orders, sign, name):
-    node = sign(orders.filter(a=1), orders.filter(b=2)).node
+    node = sign(orders.filter(a=1), orders.filter(b=2)).__rpc_node__()
     assert isinstance(node, Method)
     assert node.name == name
     assert node.is_query
@@ -207,18 +207,18 @@ def test_identity_is_found_in_a_list_without_asking(orders):
 
 
 def test_compute_sends_one_output_with_its_options(orders, runner):
-    value = Delayed(orders.node, runner, finish=str.upper).compute(timeout=5, priority=True)
+    value = Delayed(orders.__rpc_node__(), runner, finish=str.upper).compute(timeout=5, priority=True)
     assert value == "ORDER.OBJECTS"
     [(outputs, options)] = runner.messages
-    assert outputs == [orders.node]
+    assert outputs == [orders.__rpc_node__()]
     assert options == {"timeout": 5, "priority": True}
 
 
 def test_what_is_built_on_a_value_keeps_the_runner_and_drops_its_finish(orders, runner):
-    first = Delayed(orders.first().node, runner, finish=str.upper)
+    first = Delayed(orders.first().__rpc_node__(), runner, finish=str.upper)
     for built in (first.name, first["a"], first + 1, 1 + first, first.call("x"), first.name.upper(), -first):
-        assert built.runner is runner
-        assert built.finish is None
+        assert built._runner is runner
+        assert built._finish is None
 
 
 def test_submit_and_await(orders):
@@ -232,15 +232,15 @@ def test_submit_and_await(orders):
 
 def test_the_first_runner_wins(orders, runner):
     bare = Delayed(Source("shop.Client", "rpc"))
-    assert bare.filter(order=orders).runner is runner
-    assert bare.call("x", orders).runner is runner
-    assert (bare.count() + orders.count()).runner is runner
+    assert bare.filter(order=orders)._runner is runner
+    assert bare.call("x", orders)._runner is runner
+    assert (bare.count() + orders.count())._runner is runner
 
 
 def test_without_a_runner_the_service_finds_it(orders, runner, monkeypatch):
     resolvers = []
     monkeypatch.setattr("django_rpc.graph.runner.resolvers", resolvers)
-    bare = Delayed(orders.node)
+    bare = Delayed(orders.__rpc_node__())
     with pytest.raises(NoRunner, match="'rpc'"):
         bare.compute()
     resolvers.append(lambda service: runner if service == "rpc" else None)
@@ -250,9 +250,9 @@ def test_without_a_runner_the_service_finds_it(orders, runner, monkeypatch):
 
 def test_the_runners_of_two_services_are_both_kept(orders, products, runner, other_runner):
     mixed = orders.filter(sku__in=products.values("sku")).count()
-    assert set(mixed.runner) == {runner, other_runner}
-    assert {one.service for one in pickle.loads(pickle.dumps(mixed)).runner} == {"rpc", "stock"}
-    assert orders.filter(client=orders.first()).runner is runner
+    assert set(mixed._runner) == {runner, other_runner}
+    assert {one.service for one in pickle.loads(pickle.dumps(mixed))._runner} == {"rpc", "stock"}
+    assert orders.filter(client=orders.first())._runner is runner
 
 
 def test_graph_plan_and_explain(orders):
@@ -276,33 +276,33 @@ def test_repr_is_what_the_user_wrote(orders):
 
 
 def test_attributes_that_we_have_ourselves(orders):
-    assert attribute(orders.first(), "plan").node.name == "plan"
-    assert attribute(orders, "explain")().node.name == "explain"
+    assert attribute(orders.first(), "plan").__rpc_node__().name == "plan"
+    assert attribute(orders, "explain")().__rpc_node__().name == "explain"
 
 
 def test_delayed_of_plain_data_and_of_nodes(orders):
     assert delayed(orders) is orders
-    assert delayed(orders.node).node is orders.node
-    literal = delayed([orders, 1]).node
+    assert delayed(orders.__rpc_node__()).__rpc_node__() is orders.__rpc_node__()
+    literal = delayed([orders, 1]).__rpc_node__()
     assert isinstance(literal, Literal)
-    assert literal.value == [orders.node, 1]
-    assert isinstance(delayed(object()).node, Held)
+    assert literal.value == [orders.__rpc_node__(), 1]
+    assert isinstance(delayed(object()).__rpc_node__(), Held)
 
 
 def test_copies_are_the_same_value(orders):
     write = orders.create(total=1)
     assert copy.copy(write) is write
     assert copy.deepcopy([write])[0] is write
-    assert copy.deepcopy(write.node) is write.node
+    assert copy.deepcopy(write.__rpc_node__()) is write.__rpc_node__()
 
 
 def test_pickles_find_their_runner_by_the_name_of_the_service(runner):
     node = Method(Source("shop.Order", "rpc"), "count", where=("here.py", 3))
     revived = pickle.loads(pickle.dumps(Delayed(node, _Named(), str)))
-    assert isinstance(revived.runner, ServiceRunner)
-    assert revived.runner.service == "rpc"
-    assert revived.finish is str
-    assert revived.node.where == ("here.py", 3)
+    assert isinstance(revived._runner, ServiceRunner)
+    assert revived._runner.service == "rpc"
+    assert revived._finish is str
+    assert revived.__rpc_node__().where == ("here.py", 3)
     assert repr(revived) == "<Delayed Order.objects.count()>"
 
 
@@ -315,10 +315,44 @@ class _Named:
         raise AssertionError("the runner was pickled")
 
 
+RESERVED = set("call compute dask explain filter_by graph map plan profile submit visualize".split())
+
+
 def test_everything_public_is_reserved_knowingly():
-    public = {name for name in dir(Delayed) if not name.startswith("_")}
-    assert public == set(
-        "call compute dask explain filter_by finish graph key map node plan profile runner submit visualize".split()
-    )
+    assert {name for name in dir(Delayed) if not name.startswith("_")} == RESERVED
     exported = {"Delayed", "DelayedFunction", "Output", "Runner", "attribute", "compute", "delayed"}
     assert set(module.__all__) == exported
+
+
+@pytest.mark.parametrize("name", ["node", "runner", "finish", "key", *sorted(RESERVED - {"dask", "graph"})])
+def test_field_with_any_name_is_an_attribute_of_a_value(orders, name):
+    order = orders.first()
+    field = getattr(order, name)
+    assert repr(field) == f"<Delayed Order.objects.first().{name}>"
+    assert repr(field.code + 1) == f"<Delayed (Order.objects.first().{name}.code + 1)>"
+    assert repr(orders.filter(x=field)) == f"<Delayed Order.objects.filter(x=Order.objects.first().{name})>"
+    assert repr(pickle.loads(pickle.dumps(field))) == repr(field)
+    assert repr(attribute(order, name)) == repr(field)
+    assert field._runner is attribute(order, name)._runner is order._runner
+
+
+@pytest.mark.parametrize("name", ["node", "runner", "finish", "key", *sorted(RESERVED)])
+def test_field_with_any_name_is_an_attribute_of_the_element_of_a_map(orders, name):
+    made = orders.map(lambda order: (getattr(order, name), getattr(order.client, name)))
+    assert repr(made) == f"<Delayed Order.objects.map(lambda row: (row.{name}, row.client.{name}))>"
+
+
+def test_method_is_called_where_a_field_has_its_name(orders):
+    order = orders.first()
+    assert order.plan().round_trips == 1
+    assert order.explain(ask=False).startswith("1 round trip")
+    assert repr(order.call("pay", 5)) == "<Delayed Order.objects.first().call('pay', 5)>"
+    assert repr(order.tags.map(lambda tag: tag.map.key)).endswith(".tags.map(lambda row: row.map.key)>")
+    assert repr(order.map(lambda tag: tag)).endswith(".first().map(lambda row: row)>")
+    assert (order.graph.number_of_nodes(), list(order.dask)) == (2, order.__dask_keys__())
+    assert Delayed.compute.__name__ == "compute"
+
+
+def test_method_of_a_query_is_no_field(orders):
+    assert repr(orders.plan).startswith("<bound method")
+    assert repr(orders.map).startswith("<bound method")

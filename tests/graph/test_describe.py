@@ -41,13 +41,13 @@ CASES = [
     (Save("shop.Order", "rpc", {"number": "x", "total": 5}, adding=True), "Order.save(number='x', total=5)"),
     (Insert("shop.Order", "rpc", ("a",), ((1,), (2,))), "Order.objects.bulk_create(<2 rows>)"),
     (Insert("shop.Order", "rpc", ("a",), ((1,),)), "Order.objects.bulk_create(<1 row>)"),
-    (Rows(ORDERS.all().node, ("id",)), "Order.objects.all()"),
-    (Column(Rows(ORDERS.node, ("id",)), "id"), "Order.objects.values_list('id')"),
+    (Rows(ORDERS.all().__rpc_node__(), ("id",)), "Order.objects.all()"),
+    (Column(Rows(ORDERS.__rpc_node__(), ("id",)), "id"), "Order.objects.values_list('id')"),
     (delayed({"a": [ORDERS.count(), (1,)], "b": {2}}), "{'a': [Order.objects.count(), (1,)], 'b': {2}}"),
     (delayed(()), "()"),
     (delayed(set()), "set()"),
-    (Method(Method(ORDERS.node, "sticky"), "add_ordering", ("pk",)), "Order.objects.order_by('pk')"),
-    (Method(ORDERS.node, "filter_reuse", (Q((("a", 1),)),)), "Order.objects.filter(a=1)"),
+    (Method(Method(ORDERS.__rpc_node__(), "sticky"), "add_ordering", ("pk",)), "Order.objects.order_by('pk')"),
+    (Method(ORDERS.__rpc_node__(), "filter_reuse", (Q((("a", 1),)),)), "Order.objects.filter(a=1)"),
     (ORDERS.filter(a__in=range(9000)), "Order.objects.filter(a__in=[0, 1, 2, 3, … 9000 in all])"),
     (ORDERS.in_bulk(*range(9)), "Order.objects.in_bulk(0, 1, 2, 3, … 9 in all)"),
 ]
@@ -59,7 +59,7 @@ def test_reads_as_it_was_written(value, text):
 
 
 def test_the_middle_of_a_long_chain_is_left_out():
-    node = ORDERS.node
+    node = ORDERS.__rpc_node__()
     for number in range(50_000):
         node = Method(node, "filter", (), {"field": number})
     text = describe(Method(node, "first"))
@@ -76,7 +76,7 @@ def test_deep_nesting_and_deep_sums_are_cut():
         total = total + number
     assert len(describe(query.node)) <= 220
     assert describe(query.node).startswith("Order.objects.filter(pk__in=")
-    assert len(describe(total.node)) <= 220
+    assert len(describe(total.__rpc_node__())) <= 220
 
 
 def test_a_diamond_of_queries_is_quick():
@@ -87,19 +87,19 @@ def test_a_diamond_of_queries_is_quick():
 
 
 def test_values_are_shortened():
-    assert len(describe(ORDERS.filter(a="x" * 100_000).node)) <= 220
-    assert len(describe(ORDERS.filter(a=b"x" * 100_000).node)) <= 220
-    assert len(describe(ORDERS.filter(a=10**100_000).node)) <= 220
-    assert describe(ORDERS.filter(**{f"f{n}": n for n in range(100)}).node).endswith("… 100 in all)")
+    assert len(describe(ORDERS.filter(a="x" * 100_000).__rpc_node__())) <= 220
+    assert len(describe(ORDERS.filter(a=b"x" * 100_000).__rpc_node__())) <= 220
+    assert len(describe(ORDERS.filter(a=10**100_000).__rpc_node__())) <= 220
+    assert describe(ORDERS.filter(**{f"f{n}": n for n in range(100)}).__rpc_node__()).endswith("… 100 in all)")
 
 
 def test_a_step_stands_alone():
-    assert step(ORDERS.filter(a=ORDERS.first()).node) == ".filter(a=…)"
-    assert step(ORDERS.node) == "Order.objects"
+    assert step(ORDERS.filter(a=ORDERS.first()).__rpc_node__()) == ".filter(a=…)"
+    assert step(ORDERS.__rpc_node__()) == "Order.objects"
 
 
 def test_the_repr_of_a_node_is_short_and_no_deeper_than_the_text():
-    node = ORDERS.node
+    node = ORDERS.__rpc_node__()
     for _ in range(5_000):
         node = Method(node, "all")
     assert repr(node).startswith("<Method Order.objects.all()")

@@ -47,7 +47,7 @@ def test_inputs_come_first_and_nothing_twice_or_needless():
     low, high = base.filter(a=1), base.filter(a__in=base.values("a"))
     nodes = topological([high.count() + low.count(), low])
     assert len(set(nodes)) == len(nodes)
-    assert needless.node not in nodes
+    assert needless.__rpc_node__() not in nodes
     for index, node in enumerate(nodes):
         assert set(node.inputs()) <= set(nodes[:index])
 
@@ -70,10 +70,10 @@ def test_reads_keep_their_side_of_a_write():
 def test_an_output_is_anything_that_stands_on_a_node():
     class Queryset:
         def __rpc_node__(self):
-            return base.node
+            return base.__rpc_node__()
 
     base = orders()
-    assert topological([Queryset(), base, base.node]) == (base.node,)
+    assert topological([Queryset(), base, base.__rpc_node__()]) == (base.__rpc_node__(),)
     for wrong in (1, None, "a", Delayed):
         with pytest.raises(TypeError, match="stands on none"):
             topological([wrong])
@@ -87,7 +87,7 @@ def test_the_networkx_graph_says_what_each_node_is():
     assert data == {"label": ".create(total=…)", "effect": "write", "service": "rpc", "output": True}
     assert graph.nodes[base.node]["effect"] == "read"
     assert not graph.nodes[base.node]["output"]
-    assert set(graph.predecessors(write.node)) == {base.node, write.node.kwargs["total"]}
+    assert set(graph.predecessors(write.__rpc_node__())) == {base.__rpc_node__(), write.__rpc_node__().kwargs["total"]}
 
 
 def test_services_come_from_sources_saves_and_inserts():
@@ -206,9 +206,9 @@ def test_keys_do_not_differ_between_processes():
 def test_writes_and_what_is_random_never_merge(build):
     base = orders()
     one, other = build(base), build(base)
-    assert key(one.node) != key(other.node)
+    assert key(one.__rpc_node__()) != key(other.__rpc_node__())
     assert len(merged(one, other).nodes) == 3
-    assert len(merged(one.first() if one.node.is_query else one.id, one).nodes) == 3
+    assert len(merged(one.first() if one.__rpc_node__().is_query else one.id, one).nodes) == 3
 
 
 def test_the_key_of_a_long_chain_is_computed_once_a_node():
@@ -231,7 +231,11 @@ def test_equal_reads_become_the_one_that_was_built_first():
 def test_merging_reaches_into_arguments():
     def build():
         pks = orders().filter(a=1).values("pk")
-        return orders().filter(Condition((("pk__in", pks.node), ("x", Expr("Exists", (pks.node,)))))).first()
+        return (
+            orders()
+            .filter(Condition((("pk__in", pks.__rpc_node__()), ("x", Expr("Exists", (pks.__rpc_node__(),))))))
+            .first()
+        )
 
     draft = merged(build(), build())
     assert shown(draft.nodes) == ["Source", "filter", "values", "filter", "first"]
@@ -268,7 +272,7 @@ def test_values_of_two_writes_stay_apart():
 
 
 def test_rewrites_are_pure():
-    outputs = (orders().count().node, orders().count().node)
+    outputs = (orders().count().__rpc_node__(), orders().count().__rpc_node__())
     draft = Draft(topological(outputs), outputs)
     copy = Draft(tuple(draft.nodes), tuple(draft.outputs))
     for rule in REWRITES:
@@ -366,8 +370,8 @@ def test_every_kind_is_pickled():
     some = [
         base,
         Method(base, "filter", (Condition((("a", base),)),)),
-        Delayed(base).call("x").node,
-        Delayed(base).first().name.node,
+        Delayed(base).call("x").__rpc_node__(),
+        Delayed(base).first().name.__rpc_node__(),
         Item(base, slice(1, 2)),
         Operator("add", (1, 2)),
         Literal({"a": [base]}),
@@ -376,15 +380,15 @@ def test_every_kind_is_pickled():
         Save("shop.Order", "rpc", {"a": base}, adding=True, update_fields=("a",)),
         Insert("shop.Order", "rpc", ("a",), ((1,),)),
         KINDS["schema"]("rpc", ("shop.Order",)),
-        function("quote", using="rpc")(base, discount=5).node,
-        ship(lambda orders: len(orders), reads_only=True)(base).node,
+        function("quote", using="rpc")(base, discount=5).__rpc_node__(),
+        ship(lambda orders: len(orders), reads_only=True)(base).__rpc_node__(),
         KINDS["outcome"]("rpc", "r1", True),
         KINDS["about"]("rpc"),
         Param(),
-        Delayed(base).map(lambda row: row.total, return_exceptions=True).node,
-        Delayed(base).filter_by(lambda row: row.total > 5).node,
-        Delayed(base).map(lambda row: row.total).sum().node,
-        cond(Delayed(base).exists(), 1, [2]).node,
+        Delayed(base).map(lambda row: row.total, return_exceptions=True).__rpc_node__(),
+        Delayed(base).filter_by(lambda row: row.total > 5).__rpc_node__(),
+        Delayed(base).map(lambda row: row.total).sum().__rpc_node__(),
+        cond(Delayed(base).exists(), 1, [2]).__rpc_node__(),
     ]
     assert {type(node) for node in some} == set(KINDS.values())
     for node in some:
@@ -414,8 +418,8 @@ def test_nothing_is_as_deep_as_the_graph():
     for value in (chain, total):
         stage = plan([value]).stages[0]
         assert len(stage.nodes) > 30_000
-        assert key(value.node)
+        assert key(value.__rpc_node__())
         assert len(repr(value)) < 300
-        assert pickle.loads(pickle.dumps(value)).node.is_query == value.node.is_query
+        assert pickle.loads(pickle.dumps(value)).__rpc_node__().is_query == value.__rpc_node__().is_query
         assert "round trip" in value.explain()
     del chain, total, value, stage

@@ -93,7 +93,7 @@ def test_what_only_the_element_s_own_service_can_do_is_one_of_its_needs(a):
     made = a.map(lambda n: delayed(twice)(n.orders.count()))
     with pytest.raises(TypeError, match=r"row.orders.count\(\) is at service 'a'"):
         made.plan()
-    assert made.node  # nothing is said before it is planned
+    assert made.__rpc_node__()  # nothing is said before it is planned
     # What any value can do is done wherever it is.
     assert [stage.service for stage in a.map(lambda n: delayed(twice)(n.name.upper())).plan().stages] == ["a", None]
 

@@ -15,7 +15,7 @@ from django_rpc.graph.runner import Runner
 
 def test_one_service_is_one_stage(orders, clients):
     count, write = orders.count(), orders.create(client=clients.first())
-    made = plan([write.id, Output(count.node), orders.count()])
+    made = plan([write.id, Output(count.__rpc_node__()), orders.count()])
     [stage] = made.stages
     assert stage.service == "rpc"
     assert stage.writes
@@ -129,7 +129,7 @@ def test_one_message_a_service(orders, products, runner, other_runner):
 
 
 def test_finish_belongs_to_its_output(orders, runner):
-    loud = Delayed(orders.count().node, runner, str.upper)
+    loud = Delayed(orders.count().__rpc_node__(), runner, str.upper)
     assert compute(loud, orders.count()) == ("ORDER.OBJECTS.COUNT()", "Order.objects.count()")
 
 
@@ -145,13 +145,13 @@ def test_futures_are_waited_for_not_sent_again(orders, runner, sent_future):
 def test_querysets_say_what_to_make_of_the_answer(orders, runner):
     class Queryset:
         def __rpc_node__(self):
-            return orders.node
+            return orders.__rpc_node__()
 
         def delayed(self):
-            return Delayed(orders.node, runner, list)
+            return Delayed(orders.__rpc_node__(), runner, list)
 
     assert compute([Queryset()]) == ([list("Order.objects")],)
-    assert compute(orders.node, orders) == ("Order.objects", "Order.objects")
+    assert compute(orders.__rpc_node__(), orders) == ("Order.objects", "Order.objects")
 
 
 def test_errors_come_before_any_message(orders, products, runner):
@@ -161,7 +161,7 @@ def test_errors_come_before_any_message(orders, products, runner):
 
 
 def test_the_runner_of_the_right_service_is_taken(orders, products, runner, other_runner):
-    misled = Delayed(products.count().node, runner)
+    misled = Delayed(products.count().__rpc_node__(), runner)
     assert compute(misled, products.first()) == ("Product.objects.count()", "Product.objects.first()")
     assert not runner.messages
     assert len(other_runner.messages) == 1

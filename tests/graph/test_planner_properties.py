@@ -139,7 +139,7 @@ def check(world, asynchronous=False):
     found = [made for made, _ in world.values]
     expected = [value for _, value in world.values]
     if asynchronous:
-        outputs = [Output(one.node) for one in found]
+        outputs = [Output(one.__rpc_node__()) for one in found]
         got = asyncio.run(engine().acompute(outputs, list(world.services.values())))
     else:
         (got,) = compute(found)

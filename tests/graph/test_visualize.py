@@ -253,7 +253,7 @@ def test_an_error_without_a_graph_says_so():
 
 def test_a_failed_node_stands_alone_among_many(orders):
     gets = [orders.get(pk=number).total for number in range(100)]
-    failed = gets[40].node.parent
+    failed = gets[40].__rpc_node__().parent
     text = to_dot(gets, failed=failed)
     assert "get(pk=40)" in text
     assert "98 more like this" in text

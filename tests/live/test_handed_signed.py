@@ -115,7 +115,7 @@ def test_a_shipped_function_works_on_what_is_handed_over(services):
     """The client's own code, at the one service, on the values of the other, which do not come here."""
     a, b = services["a"], services["b"]
     emails = a.objects("Customer").filter(pk__lte=20).values_list("email", flat=True)
-    node = ship(domains, using="b", reads_only=True)(emails).node
+    node = ship(domains, using="b", reads_only=True)(emails).__rpc_node__()
     made = Delayed(node, joined(a.session, (b.session,)))
     assert made.explain(ask=False).startswith("1 round trip, 2 messages, ")
     assert made.compute() == domains(emails.compute())

@@ -111,7 +111,7 @@ def test_a_shipped_function_runs_in_the_worker(shop):
     session = shop()
     customers = Delayed(Source(model="shop.Customer", service="rpc"), session)
     name = customers.order_by("pk").first().name
-    text, mine, other = Delayed(ship(emphasised, reads_only=True)(name, os.getpid()).node, session).compute()
+    text, mine, other = Delayed(ship(emphasised, reads_only=True)(name, os.getpid()).__rpc_node__(), session).compute()
     assert text == f"*{name.compute()}*"
     assert mine == os.getpid() != other
 

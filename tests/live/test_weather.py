@@ -406,7 +406,7 @@ def test_a_foreign_callback_is_refused(redis, redis_service, tmp_path):
     request_id = uuid.uuid4().hex
     note = tmp_path / "ran"
     value = {"do": "write", "path": str(note)}
-    text = encode_request(Request(id=request_id, nodes=(ECHO, echo(value).node), outputs=(1,))).decode()
+    text = encode_request(Request(id=request_id, nodes=(ECHO, echo(value).__rpc_node__()), outputs=(1,))).decode()
     stranger = Celery(broker=redis.url, set_as_current=False)
     stranger.send_task(
         "django_rpc.call",
@@ -430,7 +430,7 @@ def test_a_reply_list_of_another_request_is_refused(redis, redis_service):
     from django_rpc.wire.messages import Request
 
     request_id = uuid.uuid4().hex
-    text = encode_request(Request(id=request_id, nodes=(ECHO, echo(1).node), outputs=(1,))).decode()
+    text = encode_request(Request(id=request_id, nodes=(ECHO, echo(1).__rpc_node__()), outputs=(1,))).decode()
     stranger = Celery(broker=redis.url, set_as_current=False)
     queue = redis_service.settings["DEFAULT_QUEUE_NAME"]
     for key in ("django_rpc:reply:another", "celery", queue):

@@ -101,7 +101,7 @@ def test_a_relation_of_that_name_is_still_one(remote, shop_data):
     customer = remote.Customer.objects.delayed().filter(profile__isnull=False).first()
     assert customer.profile.bio.compute() == remote.Customer.objects.filter(profile__isnull=False).first().profile.bio
     assert customer.profile.compute().customer_id == customer.pk.compute()
-    assert pickle.loads(pickle.dumps(customer.profile)).node.name == "profile"
+    assert pickle.loads(pickle.dumps(customer.profile)).__rpc_node__().name == "profile"
 
 
 def test_an_ordinary_call_carries_no_costs(remote, shop_data, messages):

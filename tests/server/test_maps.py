@@ -122,7 +122,7 @@ def test_each_element_and_each_output_has_its_own_error(thousand):
     ]
     assert isinstance(collected[1], mirrors.Customer.DoesNotExist)
     session = customers.all()._session
-    futures = session.submit([Output(customers.delayed().get(pk=pk).node) for pk in keys[:2]])
+    futures = session.submit([Output(customers.delayed().get(pk=pk).__rpc_node__()) for pk in keys[:2]])
     assert futures[0].result().name == "c0"
     assert isinstance(futures[1].exception(), mirrors.Customer.DoesNotExist)
     with pytest.raises(mirrors.Customer.DoesNotExist) as caught:

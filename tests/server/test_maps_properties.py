@@ -270,7 +270,9 @@ def test_many_outputs_in_one_message(shop_data, messages, several):
     expected = [outcome(lambda one=one: one(HERE)) for one in several]
     written = [one(THERE) for one in several]
     with messages() as sent:
-        futures = remote_shop.Order.objects.all()._session.submit([Output(delayed(one).node) for one in written])
+        futures = remote_shop.Order.objects.all()._session.submit(
+            [Output(delayed(one).__rpc_node__()) for one in written]
+        )
         found = [outcome(future.result) for future in futures]
         assert found == expected
     assert len(sent) == 1

@@ -72,7 +72,7 @@ def session(settings_of_server):
 
 def over(session, made):
     """``made`` with this session to send it."""
-    return Delayed(made.node, session)
+    return Delayed(made.__rpc_node__(), session)
 
 
 def run(session, made):
@@ -127,7 +127,7 @@ def test_it_gets_querysets_and_instances_and_gives_what_is_exposed(session, remo
     ids=["its module's helpers", "an object", "a builtin", "a lambda"],
 )
 def test_what_it_uses_of_its_own_module_goes_along(session, call, given, value, monkeypatch):
-    node = ship(call, reads_only=True)(given).node
+    node = ship(call, reads_only=True)(given).__rpc_node__()
     # As at a service, which does not have this module.
     monkeypatch.delitem(sys.modules, __name__)
     assert run(session(), Delayed(node)) == value
@@ -173,12 +173,12 @@ def test_reads_that_are_equal_run_once_and_writes_each_time(session):
     one, other = compute(over(client, made()), over(client, made()))
     assert one == other
     assert len(made().plan().stages[0].nodes) == 1
-    both = Delayed(delayed([ship(len)("a"), ship(len)("a")]).node)
+    both = Delayed(delayed([ship(len)("a"), ship(len)("a")]).__rpc_node__())
     assert sum(isinstance(node, Shipped) for node in both.plan().stages[0].nodes) == 2
 
 
 def test_another_python_is_told(session):
-    node = ship(len)("abc").node
+    node = ship(len)("abc").__rpc_node__()
     other = msgspec.structs.replace(node, python="3.7")
     with pytest.raises(errors.ShippingFailed) as caught:
         run(session(), Delayed(other))
@@ -274,7 +274,7 @@ def test_the_audit_log_names_it_also_where_it_reads(session, caplog):
 
 
 def test_its_code_crosses_as_it_is():
-    node = ship(tripled)(1).node
+    node = ship(tripled)(1).__rpc_node__()
     from django_rpc.wire.messages import Request
 
     data = codec.encode_request(Request(id="r", nodes=(node,), outputs=(0,)))

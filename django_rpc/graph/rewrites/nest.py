@@ -24,7 +24,7 @@ def nest_queries(draft: Draft) -> Draft:
     >>> from django_rpc.graph.describe import describe
     >>> from django_rpc.graph.node import Source
     >>> vips = Delayed(Source("shop.Client", "rpc")).filter(tier="vip")
-    >>> count = Delayed(Source("shop.Order", "rpc")).filter(client__in=vips.map(lambda c: c.pk)).count().node
+    >>> count = Delayed(Source("shop.Order", "rpc")).filter(client__in=vips.map(lambda c: c.pk)).count().__rpc_node__()
     >>> describe(count)
     "Order.objects.filter(client__in=Client.objects.filter(tier='vip').map(lambda row: row.pk)).count()"
     >>> [describe(node) for node in nest_queries(Draft(topological([count]), (count,))).outputs]

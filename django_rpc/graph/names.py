@@ -1,0 +1,60 @@
+"""Attributes of a `Delayed` that are methods: those of a query, and those whose name may be that of a user's field."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar, cast
+
+from django_rpc.graph.describe import describe
+from django_rpc.graph.node import Node
+
+__all__ = ["QueryMethod", "may_be_field"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def may_be_field(function: _F) -> _F:
+    """Decorate a method of `Delayed` whose name may be that of a user's field.
+
+    Called, it is the method.  Not called, it is the attribute of that name: ``order.plan.price``.
+    A query has no attributes, so there it is the method alone.
+    """
+    method: Any = _FieldOrMethod(function)
+    return cast(_F, method)
+
+
+class _FieldOrMethod:
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        functools.update_wrapper(cast(Any, self), function)
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        if instance is None:
+            return self._function
+        method = types.MethodType(self._function, instance)
+        return method if instance._node.is_query else instance._as_attribute(method)
+
+
+class QueryMethod:
+    """A method of a query that has not been called yet: ``d.filter``.  ``call`` takes its arguments."""
+
+    __slots__ = ("_call", "_name", "_node")
+
+    def __init__(self, node: Node, name: str, call: Callable[[tuple[Any, ...], dict[str, Any]], Any]) -> None:
+        self._node = node
+        self._name = name
+        self._call = call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(args, kwargs)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f".{self._name} is a method of the query: write .{self._name}(...) first.")
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f".{self._name} is a method of the query: write .{self._name}(...).")
+
+    def __repr__(self) -> str:
+        return f"<method {describe(self._node)}.{self._name}>"
