@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -42,6 +44,9 @@ class Results(Protocol):
     def table(self, table: Table) -> Any:
         """The list of objects for many instances."""
 
+    def row(self, fields: tuple[str, ...], values: Iterable[Any]) -> Any:
+        """The named tuple for a row of ``values_list(named=True)``."""
+
     def error(self, report: ErrorReport, node: Node | None) -> Exception:
         """The exception for a server's report."""
 
@@ -61,8 +66,16 @@ class PlainResults:
     def table(self, table: Table) -> Any:
         return table
 
+    def row(self, fields: tuple[str, ...], values: Iterable[Any]) -> Any:
+        return _row_class(fields)._make(values)
+
     def error(self, report: ErrorReport, node: Node | None) -> Exception:
         return errors.build(report, node)
 
     def shapes(self, nodes: Iterable[Node]) -> Mapping[str, tuple[str, ...]]:
         return {}
+
+
+@functools.lru_cache(maxsize=1000)
+def _row_class(fields: tuple[str, ...]) -> Any:
+    return namedtuple("Row", fields)

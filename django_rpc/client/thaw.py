@@ -1,4 +1,4 @@
-"""Turns decoded values into the caller's: every `Record` and `Table` in them, at any depth of containers."""
+"""Turns decoded values into the caller's: every `Record`, `Table` and `NamedRow`, at any depth of containers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from django_rpc.client.messages import Results
-from django_rpc.graph.values import ATOMS, Record, RowSet, Table
+from django_rpc.graph.values import ATOMS, NamedRow, Record, RowSet, Table
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["Missing", "had", "thaw"]
@@ -54,6 +54,8 @@ def thaw(value: Any, results: Results, failure: Callable[[ErrorReport], Exceptio
         if ATOMS.issuperset(map(type, value.values())):
             return value
         return {key: thaw(item, results, failure) for key, item in value.items()}
+    if kind is NamedRow:
+        return results.row(value.fields, [thaw(item, results, failure) for item in value.values])
     if kind is ErrorReport:
         return failure(value) if failure is not None else results.error(value, None)
     return value  # sets and slices hold no records

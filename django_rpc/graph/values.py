@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ATOMS", "Condition", "Expr", "Handed", "Instance", "Record", "RowSet", "Table", "freeze"]
+__all__ = ["ATOMS", "Condition", "Expr", "Handed", "Instance", "NamedRow", "Record", "RowSet", "Table", "freeze"]
 
 #: Types that mean the same at both ends and hold nothing else.
 ATOMS: frozenset[type] = frozenset(
@@ -104,6 +104,13 @@ class RowSet(msgspec.Struct, frozen=True):
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+
+
+class NamedRow(msgspec.Struct, frozen=True):
+    """A row of ``values_list(named=True)`` in a result: a named tuple."""
+
+    fields: tuple[str, ...]
+    values: tuple[Any, ...]
 
 
 @functools.singledispatch

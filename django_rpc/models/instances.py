@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
+from django.db.models.utils import create_namedtuple_class
 
 from django_rpc.graph.node import Node, Save, Source
 from django_rpc.graph.values import Record, Table
@@ -52,6 +53,10 @@ class MirrorResults:
         if model is None:
             return table
         return [_instance(self, model, table.fields, row) for row in table.rows]
+
+    def row(self, fields: tuple[str, ...], values: Iterable[Any]) -> Any:
+        """The named tuple of Django's own class for these fields."""
+        return create_namedtuple_class(*fields)._make(values)
 
     def error(self, report: ErrorReport, node: Node | None) -> Exception:
         from django_rpc.models.errors import build

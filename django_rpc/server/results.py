@@ -6,9 +6,10 @@ import itertools
 from typing import Any
 
 from django.db.models import FileField, Model, QuerySet
+from django.db.models.query import NamedValuesListIterable, ValuesIterable, ValuesListIterable
 from django.utils.functional import Promise
 
-from django_rpc.graph.values import ATOMS, Record, RowSet, Table, freeze
+from django_rpc.graph.values import ATOMS, NamedRow, Record, RowSet, Table, freeze
 from django_rpc.server.failure import Failure
 from django_rpc.server.loaded import NOTHING, Loaded, loaded_by, loaded_with
 from django_rpc.server.policy import ClientFieldError, Policy, relation_named, unknown_keyword
@@ -18,6 +19,10 @@ __all__ = ["Instances", "Results"]
 
 #: Lists, tuples and dicts in an answer: one that holds the same one twice, and so on 30 times, would fill the memory.
 MAX_CONTAINERS = 1_000_000
+
+
+#: The iterables whose items are rows.  Those of ``values_list(flat=True)`` are values, which may be lists and dicts.
+_ROW_ITERABLES = (ValuesIterable, ValuesListIterable, NamedValuesListIterable)
 
 
 class Instances(list[Any]):
@@ -80,7 +85,7 @@ class Results:
         if isinstance(value, list):
             return [item if type(item) in ATOMS else self(item) for item in value]
         if isinstance(value, tuple):
-            return tuple([item if type(item) in ATOMS else self(item) for item in value])
+            return self._row(value)
         if isinstance(value, dict):
             return {self(key): item if type(item) in ATOMS else self(item) for key, item in value.items()}
         if isinstance(value, set | frozenset):
@@ -212,11 +217,9 @@ class Results:
     def _queryset(self, queryset: QuerySet) -> Any:
         if queryset._fields is not None:
             rows = self._counted(queryset)
-            if not rows or type(rows[0]) in ATOMS:
-                return [item if type(item) in ATOMS else self(item) for item in rows]
-            if isinstance(rows[0], dict):
-                return [{k: v if type(v) in ATOMS else self(v) for k, v in row.items()} for row in rows]
-            return self._plain_rows(rows)
+            if queryset._iterable_class in _ROW_ITERABLES:
+                return [self._row(row) for row in rows]
+            return [item if type(item) in ATOMS else self(item) for item in rows]
         shape = self.shape(queryset.model)
         loaded = loaded_by(queryset)
         if self._needs_instances(queryset, shape, loaded):
@@ -230,6 +233,13 @@ class Results:
         if not ATOMS.issuperset(map(type, itertools.chain.from_iterable(rows))):
             rows = self._plain_rows(rows)
         return Table(shape.label, names, rows)
+
+    def _row(self, row: Any) -> Any:
+        """A row of ``values()`` or ``values_list()``."""
+        if isinstance(row, dict):
+            return {name: item if type(item) in ATOMS else self(item) for name, item in row.items()}
+        values = tuple([item if type(item) in ATOMS else self(item) for item in row])
+        return NamedRow(type(row)._fields, values) if hasattr(row, "_fields") else values
 
     def _counted(self, queryset: QuerySet) -> list[Any]:
         rows = list(queryset)

@@ -19,7 +19,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from django_rpc.graph.values import ATOMS, Instance, Record, RowSet, Table
+from django_rpc.graph.values import ATOMS, Instance, NamedRow, Record, RowSet, Table
 from django_rpc.wire.codec import decode_response
 from django_rpc.wire.errors import BadValue, HandOverFailed
 from django_rpc.wire.limits import Limits, check_depth
@@ -126,6 +126,8 @@ def _as_data(value: Any) -> Any:
         return [Record(value.model, value.fields, _as_data(row)) for row in value.rows]
     if kind is Record:
         return Record(value.model, value.fields, _as_data(value.values))
+    if kind is NamedRow:
+        return tuple(map(_as_data, value.values))
     if kind is Instance:
         return Instance(value.model, _as_data(value.values))
     if kind in (list, tuple, set, frozenset):

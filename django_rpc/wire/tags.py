@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import keyword
 import re
 import uuid
 import zoneinfo
@@ -15,7 +16,7 @@ import msgspec
 
 from django_rpc.graph.arguments import check_condition, check_expression
 from django_rpc.graph.node import Node
-from django_rpc.graph.values import Condition, Expr, Instance, Record, RowSet, Table
+from django_rpc.graph.values import Condition, Expr, Instance, NamedRow, Record, RowSet, Table
 from django_rpc.graph.vocabulary import check_identifier, check_model
 from django_rpc.wire.errors import BadValue, ForwardReference, MessageTooLarge, UnknownTag
 from django_rpc.wire.hashes import Hashes
@@ -332,6 +333,17 @@ def _read_record(unpack: Unpacker, value: Any) -> Record:
     return Record(model, names, tuple(map(unpack, _fields(values, len(names), "$record"))))
 
 
+def _read_named(unpack: Unpacker, value: Any) -> NamedRow:
+    fields, values = _fields(value, 2, "$named")
+    names = unpack.names(fields)
+    if len(set(names)) != len(names):
+        raise BadValue("The names of $named are different from each other.")
+    for name in names:
+        if name[:1] == "_" or not name.isidentifier() or keyword.iskeyword(name):
+            raise BadValue(f"{name[:60]!r} cannot be a name of $named.")
+    return NamedRow(names, tuple(map(unpack, _fields(values, len(names), "$named"))))
+
+
 def _read_table(unpack: Unpacker, value: Any) -> Table:
     model, fields, types, rows = _fields(value, 4, "$table")
     check_model(model)
@@ -416,6 +428,7 @@ TAGS: dict[str, Callable[[Unpacker, Any], Any]] = {
     "$given": _read_given,
     "$record": _read_record,
     "$table": _read_table,
+    "$named": _read_named,
     "$rows": _read_rows,
     "$error": _read_error_value,
 }

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from django_rpc.graph.node import KINDS, Node
-from django_rpc.graph.values import Condition, Expr, Handed, Instance, Record, RowSet, Table, freeze
+from django_rpc.graph.values import Condition, Expr, Handed, Instance, NamedRow, Record, RowSet, Table, freeze
 from django_rpc.wire.errors import BadValue
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits, too_deep
 from django_rpc.wire.messages import ErrorReport
@@ -236,6 +236,7 @@ PACKERS: dict[type, Callable[[Packer, Any], Any]] = {
     Instance: lambda pack, value: {"$instance": [value.model, pack.mapping(value.values)]},
     Record: lambda pack, value: {"$record": [value.model, value.fields, pack.sequence(value.values)]},
     Table: _table,
+    NamedRow: lambda pack, value: {"$named": [value.fields, pack.sequence(value.values)]},
     RowSet: _row_set,
     Handed: lambda pack, value: {"$given": (value.origin, value.place)},
     ErrorReport: lambda pack, value: {"$error": error_form(pack, value)},

@@ -151,6 +151,7 @@ BROKEN = {
     "$record": [["shop.Customer", ["id"], [1, 2]], ["x", [], []], 5],
     "$table": [["shop.Customer", ["id"], ["int"], [["x"]]], ["shop.Customer", ["id"], ["eval"], [[1]]], 5],
     "$rows": [[["id"], ["int", "int"], [[1]]], [["id"], ["int"], [["x"]]], 5],
+    "$named": [["id"], [["id"], [1, 2]], [["_id"], [1]], [["class"], [1]], [["id", "id"], [1, 2]], [[5], [1]], 5],
     "$given": ["x", 5, None, [0], [0, 0], [-1, 0], [1, "x"]],
     "$error": [5, {"code": 5}, {"message": "x"}],
 }

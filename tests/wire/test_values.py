@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from django_rpc.graph import values as graph_values
 from django_rpc.graph.node import KINDS, Literal, Node, Source
-from django_rpc.graph.values import Condition, Expr, Handed, Instance, Record, RowSet, Table
+from django_rpc.graph.values import Condition, Expr, Handed, Instance, NamedRow, Record, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import BadValue, MessageTooDeep, UnknownTag, WireError
 from django_rpc.wire.messages import ErrorReport, Request, Response
@@ -43,7 +43,7 @@ def exact(value):
         return kind, [(exact(key), exact(item)) for key, item in value.items()]
     if isinstance(value, slice):
         return kind, exact((value.start, value.stop, value.step))
-    if isinstance(value, Expr | Condition | Instance | Record | Table | RowSet):
+    if isinstance(value, Expr | Condition | Instance | NamedRow | Record | Table | RowSet):
         return kind, [exact(getattr(value, name)) for name in value.__struct_fields__]
     return kind, repr(value)
 
@@ -113,6 +113,7 @@ def containers(inner):
         st.lists(st.tuples(names, inner), max_size=3).map(
             lambda pairs: Record("shop.Order", tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
         ),
+        st.lists(inner, max_size=3).map(lambda row: NamedRow(tuple(f"c{n}" for n in range(len(row))), tuple(row))),
     )
 
 
@@ -197,6 +198,7 @@ def test_every_type_and_every_kind_has_a_codec():
         "$record": Record("a.B", (), ()),
         "$table": Table("a.B", (), []),
         "$rows": RowSet((), []),
+        "$named": NamedRow((), ()),
         "$error": ErrorReport(code="KeyError", message="x"),
         "$given": Handed(0, 1),
     }

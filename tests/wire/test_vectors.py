@@ -36,7 +36,7 @@ from django_rpc.graph.node import (
 from django_rpc.graph.registered import Function
 from django_rpc.graph.schema import ComputedSchema, ConstraintSchema, FieldSchema, ModelSchema, as_data, models_of
 from django_rpc.graph.shipped import Shipped
-from django_rpc.graph.values import Condition, Expr, Handed, Instance, Record, RowSet, Table
+from django_rpc.graph.values import Condition, Expr, Handed, Instance, NamedRow, Record, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import CODES
 from django_rpc.wire.limits import Limits
@@ -221,7 +221,8 @@ def records_answer():
     missing = ErrorReport(
         code="DoesNotExist", message="Client matching query does not exist.", model="shop.Client", node=2
     )
-    return Response(id="r1", outputs=(order, [1, 2], None, lines, {"n": 3}, ["Ann", missing]))
+    row = NamedRow(("id", "tags"), (7, ["new", None]))
+    return Response(id="r1", outputs=(order, [1, 2], None, lines, {"n": 3}, ["Ann", missing], [row]))
 
 
 def described_models():
