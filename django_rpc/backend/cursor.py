@@ -61,7 +61,7 @@ class RpcCursor:
 
 def _output(call: Any) -> Output:
     if isinstance(call, Delayed):
-        return Output(call.node, call.finish)
+        return call.__rpc_output__()
     output = getattr(call, "rpc_output", None)
     if output is None:
         raise TypeError(

@@ -89,7 +89,7 @@ class Unit:
         The result is known when the block has ended.  Raises TypeError for anything else.
         """
         if isinstance(call, Delayed):
-            return self.collect(Operation(call.node, call.finish))
+            return self.collect(Operation(*call.__rpc_output__()))
         if hasattr(call, "rpc_output"):
             return self.collect(Operation(*call.rpc_output()))
         raise TypeError(f"add() takes a Delayed or a queryset of a mirror, not {type(call).__name__}: {call!r}")

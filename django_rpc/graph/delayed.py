@@ -11,14 +11,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django_rpc.graph import recording, vocabulary
+from django_rpc.graph import recording
 from django_rpc.graph.capture import capture, value_node
 from django_rpc.graph.dask import DaskCollection
 from django_rpc.graph.describe import describe
 from django_rpc.graph.elements import FOLDS, Map, Where, depends
 from django_rpc.graph.functions import MethodOf
-from django_rpc.graph.hints import QUERY_METHODS, VALUE_NAMES, check_query_key, no_method, no_value_method
-from django_rpc.graph.names import QueryMethod, may_be_field
+from django_rpc.graph.hints import QUERY_METHODS, VALUE_NAMES, check_query_key, check_value_method, no_method
+from django_rpc.graph.names import QueryMethod, as_step, may_be_field
 from django_rpc.graph.node import Apply, Attr, Call, Held, Item, Method, Node, Operator, callsite
 from django_rpc.graph.operators import Operators
 from django_rpc.graph.refusals import Refusals
@@ -97,8 +97,7 @@ class Delayed(Operators, Refusals, DaskCollection):
             return _apply(node, args, kwargs, self._runner)
         if not isinstance(node, Attr):
             raise TypeError(f"{_short(node)} is a value, which cannot be called.")
-        if node.name not in vocabulary.METHODS:
-            raise AttributeError(no_value_method(node), name=node.name)
+        check_value_method(node)
         return _method(node.parent, node.name, self._runner, args, kwargs)
 
     @may_be_field
@@ -341,6 +340,7 @@ def _(value: Delayed) -> Node:
 
 
 def _method(parent: Node, name: str, runner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Delayed:
+    name, args, kwargs = as_step(name, args, kwargs)
     frozen = tuple([_frozen(value) for value in args]) if args else args
     named = {key: _frozen(value) for key, value in kwargs.items()} if kwargs else kwargs
     return Delayed(Method(parent, name, frozen, named, where=callsite(2)), _runner_of(runner, args, kwargs))

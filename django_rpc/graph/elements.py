@@ -7,12 +7,13 @@ has one value, as ever, so the body may use what was built outside of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import datetime
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django_rpc.graph.node import KINDS, Node
 
-__all__ = ["FOLDS", "MAX_DEPTH", "Cond", "Fold", "Map", "Param", "Where", "depends", "free_params", "scoped"]
+__all__ = ["FOLDS", "MAX_DEPTH", "Cond", "Fold", "Map", "Param", "Where", "depends", "free_params", "scoped", "total"]
 
 #: What a list can be folded into.
 FOLDS = frozenset({"sum", "min", "max", "any", "all", "len"})
@@ -83,6 +84,16 @@ _KINDS: dict[str, type[Node]] = {"param": Param, "map": Map, "where": Where, "fo
 KINDS.update(_KINDS)
 
 _NONE: frozenset[Param] = frozenset()
+
+
+def total(values: Collection[Any]) -> Any:
+    """The sum of numbers, as ``sum()`` of Python, or of durations; raises TypeError for other values, None included.
+
+    >>> total([True, 2]), total([]), total([datetime.timedelta(1), datetime.timedelta(2)])
+    (3, 0, datetime.timedelta(days=3))
+    """
+    first = next(iter(values), 0)
+    return sum(values, datetime.timedelta()) if isinstance(first, datetime.timedelta) else sum(values)
 
 
 def scoped(node: Node) -> Param | None:

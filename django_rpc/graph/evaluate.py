@@ -10,7 +10,7 @@ from typing import Any
 
 from django_rpc.graph.dag import topological
 from django_rpc.graph.describe import describe
-from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params
+from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params, total
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.node import (
     ALL_KINDS,
@@ -80,7 +80,7 @@ def _for_each(node: Map | Where, values: _Values) -> list[tuple[Any, Any]]:
 
 
 _FOLDS: dict[str, Callable[[Any], Any]] = {
-    "sum": sum,
+    "sum": total,
     "min": lambda values: min(values, default=None),
     "max": lambda values: max(values, default=None),
     "any": any,

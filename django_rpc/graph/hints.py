@@ -10,15 +10,35 @@ from django_rpc.graph import vocabulary
 from django_rpc.graph.describe import describe
 from django_rpc.graph.node import Attr, Node
 
-__all__ = ["QUERY_METHODS", "VALUE_NAMES", "check_query_key", "no_method", "no_value_method"]
+__all__ = [
+    "COMPLEX_FILTER",
+    "INSTEAD",
+    "QUERY_METHODS",
+    "VALUE_NAMES",
+    "check_query_key",
+    "check_value_method",
+    "no_method",
+]
 
 #: What Django does to the Query behind a queryset; users have public methods and operators for it.
 _INTERNAL = frozenset(
     "and_ or_ xor sticky filter_reuse clear_ordering add_ordering default_ordering clear_limits clear_select_clause "
     "add_fields through_columns".split()
 )
+#: A method of QuerySet that is filter() by one argument, which may be a dict; the step is a filter().
+COMPLEX_FILTER = "complex_filter"
 #: The methods of a query that a user may write.
 QUERY_METHODS = frozenset(name for name, spec in vocabulary.METHODS.items() if "query" in spec.on) - _INTERNAL
+QUERY_METHODS |= {COMPLEX_FILTER}
+#: Methods of QuerySet that a Delayed does not have, and the code to write instead.
+INSTEAD = {
+    "iterator": "for row in d.compute(): ... .",
+    "using": "Model.objects.using(alias).delayed().",
+    "raw": "a method that the service registered: no SQL crosses the wire.",
+    "extra": ".annotate() and query expressions: no SQL crosses the wire.",
+    "bulk_create": "Model.objects.bulk_create(objects), or .create() for each object in one django_rpc.compute().",
+    "resolve_expression": "Subquery(queryset).",
+}
 #: The methods of instances and plain values.
 VALUE_NAMES = frozenset(name for name, spec in vocabulary.METHODS.items() if spec.on & {"value", "instance"})
 
@@ -44,6 +64,11 @@ def no_method(node: Node, name: str, own: Iterable[str]) -> str:
     public = sorted(QUERY_METHODS | set(own))
     near = difflib.get_close_matches(name, public, n=3)
     text = f"{describe(node, 80)} is a query, which has no {name!r}."
+    instead = INSTEAD.get(name, INSTEAD.get(name.removeprefix("a")))
+    if instead is not None:
+        return f"{text} Write {instead}"
+    if name[:1] == "a" and name[1:] in QUERY_METHODS:
+        return f"{text} Write: await d.{name[1:]}(...)"
     if name in vocabulary.METHODS:
         text += f" An instance has: .get(...).{name}()"
     elif near:
@@ -53,11 +78,14 @@ def no_method(node: Node, name: str, own: Iterable[str]) -> str:
     return f"{text} A method that the server registered is called by .call({name!r}, ...)."
 
 
-def no_value_method(node: Attr) -> str:
-    """The error for a call of something that is no method of the vocabulary."""
+def check_value_method(node: Attr) -> None:
+    """Raise AttributeError for a call of an attribute that is no method of the vocabulary."""
+    if node.name in vocabulary.METHODS or node.name == COMPLEX_FILTER:
+        return
     near = difflib.get_close_matches(node.name, sorted(vocabulary.METHODS.keys() - _INTERNAL), n=3)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    return (
+    raise AttributeError(
         f".{node.name}() is not a method that can be sent to a service.{hint} "
-        f"A method that the server registered is called by .call({node.name!r}, ...)."
+        f"A method that the server registered is called by .call({node.name!r}, ...).",
+        name=node.name,
     )

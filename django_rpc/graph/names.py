@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar, cast
 
 from django_rpc.graph.describe import describe
+from django_rpc.graph.hints import COMPLEX_FILTER
 from django_rpc.graph.node import Node
 
-__all__ = ["QueryMethod", "may_be_field"]
+__all__ = ["QueryMethod", "as_step", "may_be_field"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -35,6 +36,18 @@ class _FieldOrMethod:
             return self._function
         method = types.MethodType(self._function, instance)
         return method if instance._node.is_query else instance._as_attribute(method)
+
+
+def as_step(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """A method and its arguments as they are recorded: ``complex_filter(dict or Q)`` is a ``filter()``."""
+    if name != COMPLEX_FILTER:
+        return name, args, kwargs
+    condition = _filter_obj(*args, **kwargs)
+    return ("filter", (), condition) if isinstance(condition, dict) else ("filter", (condition,), {})
+
+
+def _filter_obj(filter_obj: Any) -> Any:
+    return filter_obj
 
 
 class QueryMethod:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
-from django.db.models import Count, F, QuerySet, Window
+from django.db.models import Avg, Count, F, Max, Min, QuerySet, StdDev, Sum, Value, Variance, Window
 from django.db.models.functions import RowNumber
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesIterable, ValuesListIterable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from django_rpc.server.evaluate.engine import Engine
     from django_rpc.server.evaluate.frames import Frame
 
-__all__ = ["as_list", "ask", "rows_of"]
+__all__ = ["as_list", "ask", "empty_aggregate", "rows_of"]
 
 #: ``get()`` says how many rows it found, up to this number: as Django does.
 _GET_LIMIT = 21
@@ -179,13 +179,30 @@ def _aggregate(asked: _Asked) -> Answer:
         raise NoKey("it aggregates sliced or annotated rows")
     given = {expression.default_alias: expression for expression in asked.args} | asked.kwargs
     base = asked.plain()
-    empty = base.none().aggregate(*asked.args, **asked.kwargs)
+    empty = empty_aggregate(base, asked.args, asked.kwargs)
     own = {f"rpc_value{number}": expression for number, expression in enumerate(given.values())}
     width = len(asked.names)
     # Names of aggregates may be those of fields, which those of annotations may not.
     rows = base.values_list(*asked.names).annotate(**own)
     found = {row[:width]: dict(zip(given, row[width:], strict=True)) for row in rows}
-    return lambda key, group: found.get(key) or dict(empty)
+    return lambda key, group: found.get(key) or dict(empty())
+
+
+#: Aggregates that are None, or 0, of no rows on every database.
+_PLAIN_AGGREGATES = (Avg, Count, Max, Min, StdDev, Sum, Variance)
+
+
+def empty_aggregate(queryset: Any, args: list[Any], kwargs: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """The function that returns ``queryset.aggregate(...)`` of no rows; a wrong expression is an error at once.
+
+    Only the database knows the type of a ``default``, so one statement is run where there is one, and where a value is
+    needed.
+    """
+    values = queryset.none().aggregate(*args, **kwargs)
+    if all(type(item) in _PLAIN_AGGREGATES and item.default is None for item in (*args, *kwargs.values())):
+        return lambda: values
+    no_rows = queryset.filter(GreaterThan(Value(0), Value(1)))  # Django does not know that it is empty
+    return functools.cache(functools.partial(no_rows.aggregate, *args, **kwargs))
 
 
 def _get(asked: _Asked) -> Answer:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.elements import Cond, Fold, Map, Where
+from django_rpc.graph.elements import Cond, Fold, Map, Where, total
 from django_rpc.graph.node import Literal, Node
 from django_rpc.graph.shapes import is_step
 from django_rpc.graph.values import ATOMS, RowSet
@@ -209,11 +207,11 @@ def _fold(engine: Engine, node: Fold, frame: Frame, rows: list[int]) -> list[Any
 
 
 def _sum(values: list[Any]) -> Any:
-    """The sum of numbers or durations; 0 of nothing."""
+    """The sum of numbers or durations; no other object's operator is called."""
     for value in values:
         if type(value) not in ATOMS or isinstance(value, str | bytes):
             raise TypeError(f"sum() is of numbers and durations, and not of '{type(value).__name__}'")
-    return reduce(operator.add, values) if values else 0
+    return total(values)
 
 
 def _least(choose: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:

@@ -6,7 +6,7 @@ What a lambda takes from its element (``row.credit``) becomes an ``OuterRef``, w
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, Exists, Model, OuterRef, Subquery, Value
@@ -14,6 +14,7 @@ from django.db.models import Count, Exists, Model, OuterRef, Subquery, Value
 from django_rpc.graph.elements import Param
 from django_rpc.graph.node import Attr, Method, Node, Source
 from django_rpc.graph.shapes import NESTED, Shape, is_step, shape_of
+from django_rpc.server.evaluate.asked import empty_aggregate
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.frames import Failure
 from django_rpc.server.evaluate.keys import NoKey, room
@@ -191,7 +192,7 @@ def _exists(ev: Evaluator, inner: Any, args: list[Any], kwargs: dict[str, Any]) 
 
 def _aggregate(ev: Evaluator, inner: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     given = {expression.default_alias: expression for expression in args} | kwargs
-    empty = ev.objects(inner.model).none().aggregate(*args, **kwargs)
+    empty = empty_aggregate(ev.objects(inner.model), args, kwargs)
     grouped = inner.annotate(rpc_one=Value(1)).values("rpc_one")
     values = [Subquery(grouped.annotate(rpc_inner=one).values("rpc_inner")) for one in given.values()]
 
@@ -201,8 +202,8 @@ def _aggregate(ev: Evaluator, inner: Any, args: list[Any], kwargs: dict[str, Any
     return values, finish
 
 
-def _filled(empty: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    return {name: empty[name] if value is None else value for name, value in values.items()}
+def _filled(empty: Callable[[], dict[str, Any]], values: dict[str, Any]) -> dict[str, Any]:
+    return {name: empty()[name] if value is None else value for name, value in values.items()}
 
 
 def _end(reverse: bool) -> Any:
