@@ -299,7 +299,8 @@ def test_deterministic_names():
 
 
 def test_the_key_of_a_function_is_the_same_in_every_process(run_python):
-    code = "import operator; from django_rpc import delayed; print(delayed(operator.add, pure=True)(1, {'a'}).__dask_tokenize__())"
+    call = "delayed(operator.add, pure=True)(1, {'a'})"
+    code = f"import operator; from django_rpc import delayed; print({call}.__dask_tokenize__())"
     keys = {run_python(code, env={"PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}
     assert keys == {delayed(add, pure=True)(1, {"a"}).__dask_tokenize__() + "\n"}
 
