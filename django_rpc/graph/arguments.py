@@ -264,8 +264,20 @@ def _check_field(expr: Expr) -> None:
     if expr.args:
         raise ValueError(f"{expr.name} as an output field takes keywords only.")
     for keyword, value in expr.kwargs.items():
-        if keyword not in FIELDS[expr.name] or not isinstance(value, int | None):
+        if keyword not in FIELDS[expr.name] or not _FIELD_VALUES.get(keyword, _is_size)(value):
             raise ValueError(f"{expr.name} as an output field does not take {keyword}={value!r}.")
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int | None)
+
+
+#: Returns whether a keyword of an output field may have a value; `_is_size` for the others.
+_FIELD_VALUES: dict[str, Callable[[Any], bool]] = {
+    "db_collation": lambda value: isinstance(value, str) and _COLLATION.fullmatch(value) is not None,
+    "protocol": lambda value: value in ("both", "IPv4", "IPv6", "ipv4", "ipv6"),
+    "unpack_ipv4": lambda value: isinstance(value, bool),
+}
 
 
 def _argument(expr: Expr, position: int, keyword: str, default: Any = None) -> Any:

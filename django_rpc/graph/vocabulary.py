@@ -107,8 +107,8 @@ OPERATORS: dict[str, int] = {
     **dict.fromkeys("neg pos invert abs not_".split(), 1),
 }
 
-#: Names of expressions, with the keyword arguments that each takes.  What takes SQL text (``template``,
-#: ``function``, ``arg_joiner``, ``db_collation``) is in none of them.
+#: Names of expressions, with the keyword arguments that each takes.  No argument that takes SQL text (``template``,
+#: ``function``, ``arg_joiner``) is among them.
 _OUT = frozenset({"output_field"})
 _AGGREGATE = _OUT | {"distinct", "filter", "default"}
 _TZ = _OUT | {"tzinfo"}
@@ -154,7 +154,7 @@ EXPRESSIONS: dict[str, frozenset[str]] = {
         "TruncYear TruncQuarter TruncMonth TruncWeek TruncDay TruncDate TruncTime TruncHour TruncMinute TruncSecond",
         _TZ | {"expression", "is_dst"},
     ),
-    "Now": frozenset(),
+    "Now": _OUT,
     # math
     **_expressions(
         "Abs ACos ASin ATan ATan2 Ceil Cos Cot Degrees Exp Floor Ln Log Mod Pi Power Radians Random Sign Sin Sqrt Tan",
@@ -163,20 +163,22 @@ EXPRESSIONS: dict[str, frozenset[str]] = {
     "Round": _OUT | {"expression", "precision"},
     # text
     **_expressions(
-        "Chr ConcatPair Concat Length Lower LTrim MD5 Ord Repeat Replace Reverse RTrim SHA1 SHA224 SHA256 SHA384 "
+        "Chr ConcatPair Concat Length Lower LTrim MD5 Ord Reverse RTrim SHA1 SHA224 SHA256 SHA384 "
         "SHA512 StrIndex Trim Upper",
         _OUT | {"expression"},
     ),
+    "Repeat": _OUT | {"expression", "number"},
+    "Replace": _OUT | {"expression", "text", "replacement"},
     **_expressions("Left Right", _OUT | {"expression", "length"}),
     **_expressions("LPad RPad", _OUT | {"expression", "length", "fill_text"}),
     "Substr": _OUT | {"expression", "pos", "length"},
     "Collate": frozenset({"expression", "collation"}),
     # windows
-    **_expressions("CumeDist DenseRank PercentRank Rank RowNumber", frozenset()),
+    **_expressions("CumeDist DenseRank PercentRank Rank RowNumber", _OUT),
     **_expressions("FirstValue LastValue", _OUT | {"expression"}),
     **_expressions("Lag Lead", _OUT | {"expression", "offset", "default"}),
     "NthValue": _OUT | {"expression", "nth"},
-    "Ntile": frozenset({"num_buckets"}),
+    "Ntile": _OUT | {"num_buckets"},
     # JSON
     "KT": _OUT,
     "KeyTextTransform": _OUT,
@@ -202,16 +204,19 @@ DATE_PARTS: frozenset[str] = frozenset(
 )
 
 _FIELD_KEYWORDS = frozenset({"max_length", "max_digits", "decimal_places", "null"})
-#: Model fields that may be given as ``output_field``.
-FIELDS: dict[str, frozenset[str]] = dict.fromkeys(
-    (
-        "AutoField BigAutoField BigIntegerField BinaryField BooleanField CharField DateField DateTimeField "
-        "DecimalField DurationField EmailField FloatField GenericIPAddressField IntegerField JSONField "
-        "PositiveBigIntegerField PositiveIntegerField PositiveSmallIntegerField SlugField SmallAutoField "
-        "SmallIntegerField TextField TimeField URLField UUIDField"
-    ).split(),
-    _FIELD_KEYWORDS,
-)
+#: Model fields that may be given as ``output_field``, with the keyword arguments that each takes.
+FIELDS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(
+        (
+            "AutoField BigAutoField BigIntegerField BinaryField BooleanField DateField DateTimeField DecimalField "
+            "DurationField FloatField IntegerField JSONField PositiveBigIntegerField PositiveIntegerField "
+            "PositiveSmallIntegerField SmallAutoField SmallIntegerField TimeField UUIDField"
+        ).split(),
+        _FIELD_KEYWORDS,
+    ),
+    **dict.fromkeys("CharField EmailField SlugField TextField URLField".split(), _FIELD_KEYWORDS | {"db_collation"}),
+    "GenericIPAddressField": _FIELD_KEYWORDS | {"protocol", "unpack_ipv4"},
+}
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _MODEL = re.compile(r"[^\W\d]\w{0,99}(\.[^\W\d]\w{0,99}){1,2}")  # of any alphabet, as Python's classes

@@ -32,13 +32,17 @@ from django_rpc.models.arguments import current_arguments
 from django_rpc.models.content_types import is_content_type, sent_key
 from django_rpc.models.options import options_of
 from django_rpc.models.own_expressions import name_of
-from django_rpc.models.own_fields import stored_value
+from django_rpc.models.own_fields import prepared_by, stored_value, writes_own_sql
 from django_rpc.models.tuples import own_column, tuple_condition
 
 __all__ = ["Placeholder", "is_database_default", "localise", "prepared_value", "settle"]
 
 #: Before Django 5.0, Trunc has it for ``is_dst``, where it says nothing.
 _NOT_PASSED = getattr(timezone, "NOT_PASSED", object())
+
+
+#: Of arguments of fields that are not None where nobody gives them.
+_DEFAULTS = {"protocol": "both", "unpack_ipv4": False}
 
 
 class Placeholder(expressions.Expression):
@@ -107,7 +111,7 @@ def _(value: BaseExpression) -> Expr:
 def _keywords(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     allowed = EXPRESSIONS.get(name)
     for key in kwargs:
-        if allowed and key not in allowed and name != "JSONObject":
+        if allowed is not None and key not in allowed and name != "JSONObject":
             raise TypeError(
                 f"{name}({key}=...) cannot be sent to a service; {name} may have: {', '.join(sorted(allowed)) or '-'}."
             )
@@ -115,15 +119,17 @@ def _keywords(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _subquery(value: expressions.Subquery) -> Expr:
+    kind = name_of(value)
     recorded = getattr(value.query, "recorded", None)
     if recorded is None:
         raise TypeError(
             f"{type(value).__name__}() of a local queryset cannot be sent to a service: only querysets of mirror "
             "models can. Fetch the local values first: list(...)."
         )
-    kind = "Exists" if isinstance(value, expressions.Exists) else "Subquery"
-    declared = value.__dict__.get("output_field") if kind == "Subquery" else None
-    frozen = Expr(kind, (recorded(),), {} if declared is None else {"output_field": freeze(declared)})
+    kwargs = dict(value.extra)
+    if kind != "Exists" and value.__dict__.get("output_field") is not None:
+        kwargs["output_field"] = value.output_field
+    frozen = Expr(kind, (recorded(),), _keywords(kind, kwargs))
     if getattr(value, "negated", False):  # Django 4.2 keeps ~Exists() as a flag
         return Expr("NegatedExpression", (frozen,))
     return frozen
@@ -139,6 +145,16 @@ if hasattr(expressions, "WindowFrameExclusion"):  # since Django 5.1
     @freeze.register(expressions.WindowFrameExclusion)
     def _(value: Any) -> str:
         return str(value.value)
+
+
+@freeze.register(expressions.Value)
+def _(value: expressions.Value) -> Expr:
+    """Return the value as its output field prepares it: the service has no fields and JSON encoders of this project."""
+    args, kwargs = value._constructor_args
+    field = args[1] if len(args) > 1 else kwargs.get("output_field")
+    if field is None:
+        return Expr(name_of(value), (freeze(value.value),))
+    return Expr(name_of(value), (freeze(prepared_by(field, value.value)),), {"output_field": freeze(field)})
 
 
 @freeze.register(expressions.OrderBy)
@@ -180,12 +196,12 @@ def _(value: Field) -> Expr:
     name = type(value).__name__
     if name not in FIELDS or not type(value).__module__.startswith("django.db.models"):
         name = value.get_internal_type()
-    if name not in FIELDS:
+    if name not in FIELDS or writes_own_sql(type(value)):
         raise TypeError(
             f"The output field {type(value).__name__} cannot be sent to a service; use one of Django's own."
         )
-    options = {key: getattr(value, key, None) for key in ("max_length", "max_digits", "decimal_places")}
-    return Expr(name, (), {key: option for key, option in options.items() if option is not None})
+    options = {key: getattr(value, key, None) for key in sorted(FIELDS[name] - {"null"})}
+    return Expr(name, (), {key: item for key, item in options.items() if item not in (None, _DEFAULTS.get(key))})
 
 
 @freeze.register(QuerySet)

@@ -49,9 +49,10 @@ def name_of(value: expressions.BaseExpression) -> str:
     known = _names.get(cls)
     if known is not None:
         return known
-    if isinstance(value, lookups.Lookup) and value.lookup_name in LOOKUPS:
+    djangos = cls.__module__.startswith("django.db.models")
+    if djangos and isinstance(value, lookups.Lookup) and value.lookup_name in LOOKUPS:
         return f"lookup:{value.lookup_name}"
-    if cls.__name__ in EXPRESSIONS and cls.__module__.startswith("django.db.models"):
+    if djangos and cls.__name__ in EXPRESSIONS:
         return cls.__name__
     same = _as_djangos(value) if isinstance(value, expressions.Func) else None
     if same is not None:

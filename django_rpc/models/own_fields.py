@@ -28,13 +28,17 @@ __all__ = [
     "loader",
     "makes_values",
     "note_own_fields",
+    "prepared_by",
     "prepared_lookups",
     "stored_value",
+    "writes_own_sql",
 ]
 
 #: Lookups whose value is one of the field's own; those that Django prepares one by one.
 _SINGLE = frozenset({"exact", "gt", "gte", "lt", "lte"})
 _MANY = frozenset({"in", "range"})
+#: Methods of a field by which Django makes the SQL of an expression with that output field.
+_SQL_METHODS = ("db_type", "cast_db_type", "db_type_parameters", "db_parameters", "select_format", "get_placeholder")
 #: Set with the first mirror that has such a field: nobody else pays for looking.
 _known: set[str] = set()
 #: Foreign keys whose target may be a class only later.
@@ -66,6 +70,28 @@ def has_own_fields() -> bool:
 
 def _prepares(field: Field) -> bool:
     return _overrides(type(field), "get_prep_value") or _overrides(type(field), "get_db_prep_value")
+
+
+def writes_own_sql(cls: type[Field]) -> bool:
+    """Return whether a field class of the project makes other SQL than the class of Django that it extends."""
+    return any(_overrides(cls, name) for name in _SQL_METHODS if hasattr(cls, name))
+
+
+def prepared_by(field: Field, value: Any) -> Any:
+    """Return the value of ``Value(value, field)`` in the form in which ``field`` sends it to a database."""
+    while field.is_relation and field.remote_field:
+        field = field.target_field
+    if value is None or _is_expression(value):
+        return value
+    if _overrides(type(field), "get_db_prep_value"):
+        raise TypeError(
+            f"Value(..., {type(field).__name__}()) cannot be sent to a service: the field prepares its values for one "
+            "database. Pass the prepared value with one of Django's own fields."
+        )
+    if _overrides(type(field), "get_prep_value"):
+        return field.get_prep_value(value)
+    encoder = getattr(field, "encoder", None)
+    return json.loads(json.dumps(value, cls=encoder)) if isinstance(field, JSONField) and encoder else value
 
 
 def makes_values(field: Field) -> bool:

@@ -70,16 +70,16 @@ FIELDS: dict[str, type[models.Field]] = {name: getattr(models, name) for name in
 
 @functools.cache
 def _keywords(cls: Any) -> frozenset[str] | None:
-    """The keywords that a constructor takes; None where that is for the constructor to say.
+    """Return the keywords that a constructor may be given; None where the constructor itself refuses others.
 
-    A function of SQL takes any keyword as a variable of its template, so there the keywords that it and its bases
-    name are all that may be given.
+    A function or a subquery takes any other keyword as a variable of its SQL template.  So these classes get only
+    the keywords that they and their bases name.
     """
-    if not issubclass(cls, expressions.Func):
+    if not issubclass(cls, expressions.Func | expressions.Subquery | expressions.Case):
         return None
     names: set[str] = set()
     for base in cls.__mro__:
-        if "__init__" in vars(base) and issubclass(base, expressions.Func):
+        if "__init__" in vars(base) and issubclass(base, expressions.BaseExpression):
             parameters = inspect.signature(base.__init__).parameters.values()
             names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     return frozenset(names - {"self"})
@@ -232,7 +232,7 @@ def _nested(cls: Any) -> Callable[[list[Any], dict[str, Any]], Any]:
         queryset = args[0] if args else kwargs.pop("queryset")
         if not isinstance(queryset, models.QuerySet):
             raise TypeError(f"{cls.__name__} takes a query; it was given {type(queryset).__name__}.")
-        return cls(queryset, **kwargs)
+        return _construct(cls, [queryset], kwargs)
 
     return make
 
