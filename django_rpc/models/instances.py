@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
+from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor, ReverseOneToOneDescriptor
 from django.db.models.utils import create_namedtuple_class
 
 from django_rpc.graph.node import Node, Save, Source
@@ -16,7 +17,7 @@ from django_rpc.models.options import mirror_for, options_of, through_named
 from django_rpc.models.own_fields import loader
 from django_rpc.wire.messages import ErrorReport
 
-__all__ = ["MirrorResults", "as_model", "deleted_labels", "found_or_made", "loaded_names"]
+__all__ = ["MirrorResults", "as_model", "deleted_labels", "found_or_made", "loaded_names", "with_known_related"]
 
 
 class MirrorResults:
@@ -125,8 +126,10 @@ def _instance(results: MirrorResults, model: Any, fields: tuple[str, ...], value
             _cache(model, instance, name, results.record(value))
         elif isinstance(value, Table):
             _cache(model, instance, name, results.table(value))
+        elif isinstance(value, list) and value and all(isinstance(item, Record) for item in value):
+            _cache(model, instance, name, [results.record(item) for item in value])
         else:
-            setattr(instance, name, value)
+            _cache(model, instance, name, value)
     return instance
 
 
@@ -143,7 +146,10 @@ def _reading(
 
 
 def _cache(model: Any, instance: Any, name: str, value: Any) -> None:
-    """Remember what came with the instance, where Django looks for it before it asks the database."""
+    """Set the related rows, or None, where Django looks for them before it asks the database.
+
+    The rows know their parent, as those that Django prefetches or joins do.
+    """
     descriptor = getattr(model, name, None)
     if isinstance(value, list) and hasattr(descriptor, "related_manager_cls"):
         manager = getattr(instance, name)
@@ -152,11 +158,54 @@ def _cache(model: Any, instance: Any, name: str, value: Any) -> None:
         queryset._prefetch_done = True
         cache = instance.__dict__.setdefault("_prefetched_objects_cache", {})
         cache[_prefetch_key(manager, descriptor)] = queryset
-    elif hasattr(descriptor, "field") or hasattr(descriptor, "related"):
-        related = getattr(descriptor, "related", None)
-        (related if related is not None else descriptor.field).set_cached_value(instance, value)
+        if descriptor.rel.one_to_many:  # of a foreign key
+            _set_parent(descriptor.rel.field, instance, value)
+    elif isinstance(descriptor, ReverseOneToOneDescriptor):
+        descriptor.related.set_cached_value(instance, value)
+        _set_parent(descriptor.related.field, instance, [value])
+    elif isinstance(descriptor, ForwardManyToOneDescriptor):
+        field = descriptor.field
+        field.set_cached_value(instance, value)
+        if isinstance(value, Model) and not field.remote_field.multiple:
+            field.remote_field.set_cached_value(value, instance)
+    elif hasattr(getattr(descriptor, "field", descriptor), "set_cached_value"):  # a generic foreign key
+        getattr(descriptor, "field", descriptor).set_cached_value(instance, value)
     else:
         setattr(instance, name, value)
+        if isinstance(value, list) and value and isinstance(value[0], Model):
+            _set_parents(instance, value)
+
+
+def _set_parent(field: Any, parent: Any, rows: list[Any]) -> None:
+    """Set ``parent`` as the cached value of the foreign key ``field`` of ``rows``, as Django's prefetch does."""
+    for row in rows:
+        if isinstance(row, field.model) and not field.is_cached(row):
+            field.set_cached_value(row, parent)
+
+
+def _set_parents(parent: Any, rows: list[Any]) -> None:
+    """Set ``parent`` for the rows of a Prefetch with ``to_attr``: the answer does not name their relation.
+
+    A foreign key that holds the key of ``parent`` leads to it, whichever it is.
+    """
+    for field in type(rows[0])._meta.concrete_fields:
+        if not field.is_relation or not isinstance(parent, field.remote_field.model):
+            continue
+        if len(field.foreign_related_fields) == 1:
+            key = parent.__dict__.get(field.target_field.attname)
+            related = [row for row in rows if row.__dict__.get(field.attname) == key]
+            _set_parent(field, parent, related if key is not None else [])
+
+
+def with_known_related(known: dict[Any, dict[Any, Any]], rows: Any) -> Any:
+    """Return ``rows``, which know the instance of whose related manager they were asked."""
+    for field, parents in known.items():
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, Model) and not field.is_cached(row):
+                parent = parents.get(row.__dict__.get(field.attname))
+                if parent is not None:
+                    field.set_cached_value(row, parent)
+    return rows
 
 
 def _prefetch_key(manager: Any, descriptor: Any) -> str:

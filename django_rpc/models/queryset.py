@@ -31,7 +31,7 @@ from django_rpc.models.bulk import BulkMethods
 from django_rpc.models.cascades import LocalPart
 from django_rpc.models.expressions import localise, prepared_value, settle
 from django_rpc.models.heard import Heard
-from django_rpc.models.instances import as_model, deleted_labels, found_or_made
+from django_rpc.models.instances import as_model, deleted_labels, found_or_made, with_known_related
 from django_rpc.models.iterable import MirrorIterable
 from django_rpc.models.lambdas import recorded_in_lambdas
 from django_rpc.models.later import delayed_terminal
@@ -310,8 +310,11 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
     def delayed(self) -> Delayed:
         """The handle on this query's node: nothing is sent before its ``compute()``."""
-        finish = functools.partial(as_model, self.model) if self._fields is None else None
+        finish = self._as_instances if self._fields is None else None
         return Delayed(self.__rpc_node__(), self._session, finish)
+
+    def _as_instances(self, rows: Any) -> Any:
+        return with_known_related(self._known_related_objects, as_model(self.model, rows))
 
     def __rpc_node__(self) -> Node:
         """Return the node of the query with its prefetch lookups, which only instances need.
