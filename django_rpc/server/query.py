@@ -117,7 +117,8 @@ class _Checked:
             if self.group_by is True:
                 self.grouped_by = attnames  # grouped by the key as ever; Django would name hidden columns too
         # Rows of select_related() tell by its key whether a related row is there: the copy of that key here does not.
-        self.keeps_joins = bool(self.select_related)
+        # A filter by a window selects from a subquery, in which two equal columns (a key and the parent's) are one.
+        self.keeps_joins = bool(self.select_related) or self.where.contains_over_clause
         try:
             with self._reading():
                 super().set_values(fields)
