@@ -73,7 +73,10 @@ class _Plan:
         done: dict[str, _Level] = {}
         planned: list[Any] = []
         for lookup in reversed(normalize_prefetch_lookups(reversed(lookups))):
-            planned.extend(self._path(level, lookup, done))
+            if lookup.queryset is not None and lookup.prefetch_to in done:
+                planned.append(lookup)  # Django refuses a second queryset for the same rows
+            else:
+                planned.extend(self._path(level, lookup, done))
         return tuple(planned)
 
     def _path(self, root: _Level, lookup: Prefetch, done: dict[str, _Level]) -> Iterator[Any]:

@@ -11,7 +11,7 @@ import contextlib
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FieldError
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.models import Model, QuerySet
 from django.db.models.sql import Query, UpdateQuery
 
@@ -41,6 +41,8 @@ class _Checked:
 
     policy: Policy
     keeps_joins = ends_in_relation = False
+    #: True for a union of instances, until the client selects some of its columns.
+    of_instances = False
     #: What names are resolved for.
     use = Use.FILTER
 
@@ -88,6 +90,15 @@ class _Checked:
             # Django replaces our error by one that lists every field.
             cause = error.__context__
             raise (cause if isinstance(cause, ClientFieldError) else error) from None
+
+    def add_select_col(self, col: Any, name: str) -> None:
+        """Add the column that a union is ordered by and does not select: rows that it makes differ are not merged.
+
+        For instances Django refuses it, or fails: each row would have one value more than the instance has fields.
+        """
+        if self.of_instances:
+            raise DatabaseError("ORDER BY term does not match any column in the result set.")
+        super().add_select_col(col, name)
 
     def setup_joins(self, *args: Any, **kwargs: Any) -> Any:
         found = super().setup_joins(*args, **kwargs)

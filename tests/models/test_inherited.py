@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from django.db.models import Case, Count, F, Prefetch, Q, Sum, Value, When, Window
+from django.core.exceptions import FieldError
+from django.db import transaction
+from django.db.models import Case, F, Prefetch, Q, Value, When, Window
 from django.db.models.functions import Concat, Lower, Rank, RowNumber
 
 from django_rpc import compute
@@ -74,6 +76,7 @@ def test_a_filter_by_a_window(local, remote, restaurants, name, way):
 
 
 def test_expressions_on_fields_of_the_parent_are_saved(local, remote, restaurants):
+    """Each statement of Django's updates one of the two tables."""
     for models in (local, remote):
         row = models.Restaurant.objects.get(name="Bob")
         row.address = Concat(F("address"), Value("!"))
@@ -84,9 +87,7 @@ def test_expressions_on_fields_of_the_parent_are_saved(local, remote, restaurant
         assert row.address == ("1 Road!" if models is local else "1 Road!!")
 
 
-def test_a_sliced_prefetch_of_children(local, remote, restaurants):
-    """A slice of each parent's rows is a filter by a window."""
-
+def test_a_prefetch_of_children(local, remote, restaurants):
     def read(models, way=list):
         children = models.Restaurant.objects.order_by("-name")
         places = models.Place.objects.filter(restaurant__isnull=False).order_by("pk")
@@ -98,3 +99,41 @@ def test_a_sliced_prefetch_of_children(local, remote, restaurants):
 
     assert read(remote) == read(local)
     assert read(remote, lambda query: query.delayed().compute()) == read(local)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"address": Concat(F("address"), Value("!"))},
+        {"name": Lower("name"), "rating": F("rating") + 1},
+        {"address": Case(When(name="Bob", then=Value("here")), default=F("address"))},
+    ],
+)
+def test_updates_by_expressions_of_both_tables(local, remote, restaurants, values):
+    def rows(models):
+        models.Restaurant.objects.filter(rating__gt=0).update(**values)
+        return list(local.Restaurant.objects.order_by("pk").values_list("name", "address", "rating"))
+
+    before = list(local.Restaurant.objects.values_list("pk", "name", "address", "rating"))
+    expected = rows(local)
+    for pk, name, address, rating in before:
+        local.Restaurant.objects.filter(pk=pk).update(name=name, address=address, rating=rating)
+    assert rows(remote) == expected
+
+
+def _write(models, how, name, value):
+    row = models.Restaurant.objects.get(name="Bob")
+    if how == "update":
+        models.Restaurant.objects.filter(name="Bob").update(**{name: value})
+    else:
+        setattr(row, name, value)
+        row.save()
+
+
+@pytest.mark.parametrize(("name", "other"), [("address", "rating"), ("rating", "address")])
+@pytest.mark.parametrize("how", ["save", "update"])
+def test_a_value_of_the_other_table_is_djangos_error(local, remote, restaurants, name, other, how):
+    for models in (local, remote):
+        with transaction.atomic(), pytest.raises(FieldError):
+            _write(models, how, name, F(other))
+    assert local.Restaurant.objects.get(name="Bob").rating == 1

@@ -70,6 +70,17 @@ def _by_time(name: str) -> Visitor:
     return method
 
 
+def _values(change: Visitor) -> Visitor:
+    """``values`` and ``values_list``: the rows of a union are no instances then."""
+
+    def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        clone = change(ev, queryset, args, kwargs)
+        clone.query.of_instances = False
+        return clone
+
+    return method
+
+
 def _naming(name: str) -> Visitor:
     """``annotate`` and its like: a name must not be an attribute of the model, which the value would take the place of.
 
@@ -109,7 +120,9 @@ def _others(name: str) -> Visitor:
             if not isinstance(other, QuerySet):
                 raise TypeError(f"{name}() takes queries; it was given {type(other).__name__}.")
         others = [other if other._fields is not None else ev.as_client(other) for other in args]
-        return getattr(queryset, name)(*others, **kwargs)
+        combined = getattr(queryset, name)(*others, **kwargs)
+        combined.query.of_instances = combined.query.combinator is not None and combined._fields is None
+        return combined
 
     return method
 
@@ -271,11 +284,12 @@ METHODS: dict[str, Visitor] = {
     **{
         name: _same(name)
         for name in (
-            "all filter exclude order_by distinct reverse values_list dates datetimes none "
-            "select_for_update count exists contains"
+            "all filter exclude order_by distinct reverse dates datetimes none select_for_update count exists contains"
         ).split()
     },
-    **{name: _naming(name) for name in ("annotate", "alias", "values")},
+    **{name: _naming(name) for name in ("annotate", "alias")},
+    "values": _values(_naming("values")),
+    "values_list": _values(_same("values_list")),
     **{name: _one(name) for name in ("get", "first", "last")},
     **{name: _by_time(name) for name in ("earliest", "latest")},
     **{name: _names(name) for name in ("only", "defer")},

@@ -75,14 +75,16 @@ def check_target(ev: Evaluator, field: Any, value: Any) -> None:
 def check_expression(ev: Evaluator, model: type[Model], value: Any) -> None:
     """Check an expression that Django's own ``save()`` will write, as that of an ``update()`` is checked.
 
-    ``F("hidden")`` would copy what the client may not see into what it may.
+    ``F("hidden")`` would copy what the client may not see into what it may.  By multi-table inheritance a name may be
+    of the parent's table, which is a join here.  Django resolves the expression again, in the table that it updates,
+    and refuses all joins.
     """
     if hasattr(value, "resolve_expression"):
         query = ev.objects(model).query.chain()
         query.get_initial_alias()
         compiler = query.get_compiler(using=router.db_for_write(model))
         with contextlib.suppress(EmptyResultSet):
-            compiler.compile(value.resolve_expression(query, allow_joins=False, for_save=True))
+            compiler.compile(value.resolve_expression(query, allow_joins=True, for_save=True))
 
 
 def check_key(field: Any, value: Any) -> None:
