@@ -109,7 +109,7 @@ if not apps.ready:
     django.setup()
 
 from django_rpc.server import timeouts  # noqa: E402 - needs the app registry
-from django_rpc.server.checks import check_clients  # noqa: E402
+from django_rpc.server.checks import check_clients, check_packages  # noqa: E402
 
 app = celery = make_app(getattr(settings, "DJANGO_RPC", {}))
 
@@ -124,7 +124,7 @@ def _begin(sender: Any = None, **kwargs: Any) -> None:
     for name, fixed in JSON_ONLY.items():
         if list(app.conf[name]) != list(fixed):
             raise SystemExit(f"{name} is {app.conf[name]!r}: only JSON is spoken by django_rpc. Leave it out.")
-    mistakes = [found for found in check_clients() if found.level >= ERROR]
+    mistakes = [found for found in (*check_clients(), *check_packages()) if found.level >= ERROR]
     if mistakes:  # nobody else runs the checks of a worker, and a service that is open by mistake is worse than none
         raise SystemExit("\n".join(map(str, mistakes)))
     timeouts.keep()

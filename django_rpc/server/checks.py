@@ -10,14 +10,15 @@ from django.core import checks
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 
-from django_rpc.server import replays
+from django_rpc.server import regexes, replays
 from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import NAME, settings
 from django_rpc.server.ledger import APP, installed
 from django_rpc.server.sites import site
 
-__all__ = ["check_clients", "check_django", "check_ledger"]
+__all__ = ["check_clients", "check_django", "check_ledger", "check_packages"]
 
 
 @checks.register(checks.Tags.security)
@@ -106,6 +107,23 @@ def check_django(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
             hint=f"Install one of {safe}, or a later one of its series. (What this service lets through is narrower "
             "than what these need; they are a second fence that is down.)",
             id="django_rpc.W023",
+        )
+    ]
+
+
+@checks.register(checks.Tags.database)
+def check_packages(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """E025: the service has SQLite, and not the package that searches by regular expressions there."""
+    is_service = getattr(django_settings, NAME, None) and (list(site) or not settings.STRICT)
+    aliases = [alias for alias in connections if connections[alias].vendor == "sqlite"]
+    if not is_service or not aliases or regexes.is_installed():
+        return []
+    return [
+        checks.Error(
+            f"The database {aliases[0]!r} is SQLite, and the package 'regex' is not installed: "
+            "lookups by regular expressions would fail.",
+            hint="Install 'django-rpc[server]', which requires it.",
+            id="django_rpc.E025",
         )
     ]
 

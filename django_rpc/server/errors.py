@@ -21,6 +21,7 @@ from django_rpc.server.functions import UnknownFunction
 from django_rpc.server.ledger import LedgerError
 from django_rpc.server.policy import Policy, UnknownModel
 from django_rpc.server.shipped import ShippingFailed
+from django_rpc.server.sqlite import error_behind
 from django_rpc.server.validation import encode_validation_error, texts_of, without_hidden_fields
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport
@@ -95,6 +96,7 @@ def report(
     ``records`` makes the records of the instances that an error carries; ``policy`` says which names of models and
     fields the client knows: all, where there is none.
     """
+    error = error_behind(error)
     if isinstance(error, WireError):
         return ErrorReport(code=error.code, message=str(error), node=error.node)
     if isinstance(error, LedgerError):

@@ -6,13 +6,17 @@ time-out of its statement, and have a bound for what a function makes.
 
 from __future__ import annotations
 
+import functools
 import sqlite3
+import threading
 import time
 from typing import Any
 
-from django.db import NotSupportedError
+from django.db import DataError, NotSupportedError, OperationalError
 
-__all__ = ["bound"]
+from django_rpc.server.regexes import searcher
+
+__all__ = ["bound", "error_behind"]
 
 #: Characters that one function may make.
 MAX_LENGTH = 10_000_000
@@ -20,6 +24,8 @@ MAX_LENGTH = 10_000_000
 _MAX_BYTES = 256 * 1024 * 1024
 #: Where a connection remembers what it has: (the driver's connection, the deadline of searches in a list).
 _MEMORY = "_rpc_functions"
+#: Last error of a function in this thread.
+_raised = threading.local()
 
 
 def bound(connection: Any, deadline: float | None) -> None:
@@ -31,22 +37,40 @@ def bound(connection: Any, deadline: float | None) -> None:
         raw, limit = connection.connection, [None]
         functions = (("regexp", 2, _searching(limit)), ("repeat", 2, _repeat), ("lpad", 3, _lpad), ("rpad", 3, _rpad))
         for name, arguments, function in functions:
-            raw.create_function(name, arguments, function, deterministic=True)
+            raw.create_function(name, arguments, _reporting(function), deterministic=True)
         raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_BYTES)
         setattr(connection, _MEMORY, (raw, limit))
     limit[0] = deadline
+    if deadline is not None:  # before a statement; after the request, its error is still reported
+        _raised.error = None
+
+
+def error_behind(error: BaseException) -> BaseException:
+    """Return the error that a function of this module raised, where ``error`` is that of SQLite for it."""
+    raised = getattr(_raised, "error", None)
+    return raised if raised is not None and isinstance(error, OperationalError) else error
+
+
+def _reporting(function: Any) -> Any:
+    """Return ``function`` for SQLite, which replaces any error by a general one; `error_behind` has the error."""
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except (DataError, NotSupportedError, ValueError) as error:
+            _raised.error = error
+            raise
+
+    return call
 
 
 def _searching(limit: list[float | None]) -> Any:
     def search(pattern: Any, text: Any) -> bool | None:
         if pattern is None or text is None:
             return None
-        try:
-            import regex
-        except ImportError:
-            raise NotSupportedError("Regular expressions on SQLite need a package: 'django-rpc[server]'.") from None
         left = None if limit[0] is None else max(limit[0] - time.monotonic(), 0.001)
-        return bool(regex.search(pattern, str(text), timeout=left))
+        return searcher(str(pattern))(str(text), left)
 
     return search
 

@@ -28,6 +28,8 @@ _ENVELOPE = "tests/attacks/test_envelope.py::"
 _MALFORMED = "tests/live/test_malformed_messages.py::"
 _HASHES = "tests/attacks/test_hashes.py::"
 _KILLED = "tests/live/test_killed_processes.py::"
+_REGEX = "test_regex.py::"
+_TEXTS = "tests/server/test_error_texts.py::"
 _SHIPPING = "test_shipping.py::"
 _SIGNED = "tests/server/test_signed_requests.py::"
 
@@ -242,8 +244,11 @@ CATALOGUE = [
     ),
     Attack(
         "errors as leaks: SQL, tables, paths, the text of an instance",
-        "texts of databases, files and instances are replaced; an instance that a client names loads nothing",
+        "texts are rebuilt from templates, or are of exceptions that are marked as public; an instance that a client names "
+        "loads nothing",
         (
+            f"{_TEXTS}test_text_of_an_exception_is_withheld",
+            f"{_TEXTS}test_validation_params_that_are_objects_are_not_texts",
             f"{_LEAKS}test_errors_hold_nothing_of_the_service",
             f"{_LEAKS}test_an_error_of_a_file_holds_no_path",
             f"{_LEAKS}test_what_a_model_says_of_its_hidden_fields",
@@ -256,6 +261,7 @@ CATALOGUE = [
             ("meta", f"{_LEAKS}test_what_a_model_is_ordered_by"),
             ("told", f"{_LEAKS}test_a_model_that_a_model_needs"),
             ("texts", f"{_LEAKS}test_an_error_of_a_file_holds_no_path"),
+            ("texts", f"{_TEXTS}test_text_of_an_exception_is_withheld[method-class of the project]"),
             ("texts+claims", f"{_WRITES}test_the_text_of_a_row_of_others"),
         ),
     ),
@@ -342,6 +348,22 @@ CATALOGUE = [
         "the database's own time-out; on SQLite a search that ends",
         (f"{_GROWTH}test_catastrophic_searches", f"{_GROWTH}test_a_search_is_a_search"),
         (("searches", f"{_GROWTH}test_catastrophic_searches[(a+)+$-27]"),),
+    ),
+    Attack(
+        "regular expressions that take memory without a limit, or time before the search begins: recursion, large counts",
+        "on SQLite a pattern has the meaning that it has for Python, and its size is limited; so is the text",
+        (
+            f"{_REGEX}test_a_pattern_without_a_limit_is_refused",
+            f"{_REGEX}test_a_pattern_of_a_row_is_refused",
+            f"{_REGEX}test_the_error_is_of_the_statement_that_failed",
+            f"{_REGEX}test_a_pattern_means_the_same_as_in_python",
+            f"{_REGEX}test_a_search_ends_at_the_limit",
+            f"{_REGEX}test_a_text_that_is_too_long_is_not_searched",
+        ),
+        (
+            ("patterns", f"{_REGEX}test_a_pattern_without_a_limit_is_refused[nested counts without groups-regex]"),
+            ("patterns", f"{_REGEX}test_a_pattern_means_the_same_as_in_python[fuzzy]"),
+        ),
     ),
     Attack(
         "bytes that exhaust a parser; pickle, jsonpickle, YAML",

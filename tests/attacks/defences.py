@@ -281,6 +281,10 @@ DEFENCES: dict[str, Defence] = {
     ),
     "depth": Defence("the depth of a message, before it is parsed", _without("django_rpc.wire.codec.check_depth")),
     "digits": Defence("the digits of a number", _digits),
+    "patterns": Defence(
+        "patterns of searches on SQLite have the meaning that they have for Python",
+        _without(f"{_SERVER}.regexes._as_python_reads", instead=lambda pattern: pattern),
+    ),
     "searches": Defence("searches on SQLite end", _searches),
     "shipping": Defence("only who may ship has code unpickled", _without(f"{_SERVER}.shipped.check")),
     "code": Defence("the bytes of code are counted", _without("django_rpc.wire.tags.Unpacker.count_code")),

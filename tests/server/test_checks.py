@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import connection
 
 from django_rpc.celery import app as worker
 from django_rpc.server import timeouts
-from django_rpc.server.checks import check_clients
+from django_rpc.server.checks import check_clients, check_packages
+
+from .conftest import method, source
 
 SECRET = "s" * 32
 PUBLIC = (
@@ -56,3 +62,40 @@ def test_a_worker_does_not_start_with_a_mistake(checked, settings):
     with pytest.raises(SystemExit, match="E022"):
         worker._begin(sender=Sender)
     assert not timeouts._kept, "only a process that does nothing else leaves a time-out on its connections"
+
+
+@pytest.fixture
+def without_regex(monkeypatch):
+    """Python without the package ``regex``, as after ``pip install django-rpc[django]``."""
+    from django_rpc.server import regexes
+
+    monkeypatch.setitem(sys.modules, "regex", None)
+    monkeypatch.setattr(regexes, "find_spec", lambda name: None)
+    regexes.searcher.cache_clear()
+    yield
+    regexes.searcher.cache_clear()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases search by themselves")
+def test_the_package_for_regular_expressions_is_missing(without_regex, settings_of_server, monkeypatch):
+    settings_of_server(CLIENTS={"anonymous": {}}, BROKER_URL="memory://")
+    (message,) = check_packages()
+    assert message.id == "django_rpc.E025"
+    assert "'regex'" in message.msg
+    assert "django-rpc[server]" in message.hint
+    monkeypatch.setitem(worker.app.conf, "broker_url", "memory://")
+    with pytest.raises(SystemExit, match="'regex' is not installed"):
+        worker._begin(sender=types.SimpleNamespace(app=worker.app))
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases search by themselves")
+@pytest.mark.parametrize("lookup", ["regex", "iregex"])
+def test_a_lookup_names_the_missing_package(without_regex, ask, shop_data, lookup):
+    told = ask(method(method(source("shop.Customer"), "filter", **{f"name__{lookup}": "a"}), "count")).error
+    assert told.code == "NotSupportedError"
+    assert "'regex' (pip install 'django-rpc[server]')" in told.message
+
+
+def test_no_package_is_missing(settings_of_server):
+    settings_of_server(CLIENTS={"anonymous": {}})
+    assert check_packages() == []
