@@ -244,8 +244,8 @@ CATALOGUE = [
     ),
     Attack(
         "errors as leaks: SQL, tables, paths, the text of an instance",
-        "texts are rebuilt from templates, or are of exceptions that are marked as public; an instance that a client names "
-        "loads nothing",
+        "texts are rebuilt from templates, or are of exceptions that are marked as public; an instance that a client "
+        "names loads nothing",
         (
             f"{_TEXTS}test_text_of_an_exception_is_withheld",
             f"{_TEXTS}test_validation_params_that_are_objects_are_not_texts",
@@ -350,7 +350,8 @@ CATALOGUE = [
         (("searches", f"{_GROWTH}test_catastrophic_searches[(a+)+$-27]"),),
     ),
     Attack(
-        "regular expressions that take memory without a limit, or time before the search begins: recursion, large counts",
+        "regular expressions that take memory without a limit, or time before the search begins: recursion, large "
+        "counts",
         "on SQLite a pattern has the meaning that it has for Python, and its size is limited; so is the text",
         (
             f"{_REGEX}test_a_pattern_without_a_limit_is_refused",
