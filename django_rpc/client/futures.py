@@ -6,11 +6,12 @@ The futures of one message share a `PendingCall`, which waits for the answer onc
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import threading
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from django_rpc.client.errors import CallCancelled, ResultBackendUnavailable, RpcTimeout
 from django_rpc.client.thaw import Missing
@@ -231,23 +232,41 @@ class PendingCall:
             callback()
 
 
-class Future(Generic[T]):
-    """One result of a message under way, after `concurrent.futures.Future`.
+class _Waiters(list[Any]):
+    """Those who wait for a future by `concurrent.futures.wait`; ``watch`` is called when one is added."""
+
+    def __init__(self, watch: Callable[[], object]) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def append(self, waiter: Any) -> None:
+        super().append(waiter)
+        self._watch()
+
+
+class Future(concurrent.futures.Future[T]):
+    """One result of a message that was sent: a `concurrent.futures.Future`.
 
     >>> future = Client.objects.filter(tier="vip").future().first()   # doctest: +SKIP
     >>> future.result(timeout=10)                                     # doctest: +SKIP
     <Client: 1>
 
-    It can be awaited, and given as an argument to further queries.
+    It can be awaited, and given as an argument to further queries.  The state of the base class is set when the call
+    ends, if a callback, `concurrent.futures.wait` or asyncio waits for it.  Otherwise no thread waits.
     """
 
+    _waiters: list[Any]
+
     def __init__(self, call: Any, index: int, node: Node, finish: Callable[[Any], Any] | None = None) -> None:
+        super().__init__()
+        self._waiters = _Waiters(self._watch)
         self._call = call
         self._index = index
         self._node = node
         self._finish = finish
         self._lock = threading.Lock()
         self._finished = False
+        self._watched = False
         self._value: Any = None
 
     def __repr__(self) -> str:
@@ -277,18 +296,25 @@ class Future(Generic[T]):
         return found
 
     def exception(self, timeout: float | None = None) -> Exception | None:
-        """What `result` raises, or None; raises CallCancelled for a cancelled call, as concurrent.futures does."""
+        """The error that `result` raises, or None.
+
+        Raises CallCancelled for a cancelled call, and RpcTimeout if the call has not ended within ``timeout`` seconds.
+        """
         try:
             self.result(timeout)
         except CallCancelled:
             raise
+        except _MAY_STILL_COME as error:
+            if timeout is not None and not super().done():
+                raise
+            return error
         except Exception as error:  # noqa: BLE001 - returned
             return error
         return None
 
     def done(self) -> bool:
-        """The answer is here, or the call was cancelled."""
-        return self._finished or bool(self._call.done())
+        """The answer is here, the call was cancelled, or its time-out has passed while a callback waited for it."""
+        return self._finished or bool(self._call.done()) or super().done()
 
     def running(self) -> bool:
         """The call was sent and is not done (whether a worker has begun it, only the worker knows)."""
@@ -304,16 +330,28 @@ class Future(Generic[T]):
         """
         return bool(self._call.cancel())
 
-    def add_done_callback(self, callback: Callable[[Future[T]], object]) -> None:
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         """Call ``callback(self)`` once, from another thread, when the answer is here or the time-out has passed."""
+        super().add_done_callback(callback)
+        self._watch()
 
-        def call() -> None:
-            try:
-                callback(self)
-            except Exception:
-                logger.exception("A callback of request %s raised.", self.request_id)
+    def _watch(self) -> None:
+        """Set the state of the base class when the call ends."""
+        with self._lock:
+            watched, self._watched = self._watched, True
+        if not watched:
+            self._call.when_done(self._publish)
 
-        self._call.when_done(call)
+    def _publish(self) -> None:
+        try:
+            value = self.result(timeout=0)
+        except CallCancelled:
+            super().cancel()
+            self.set_running_or_notify_cancel()
+        except BaseException as error:  # noqa: BLE001 - kept for those who wait
+            self.set_exception(error)
+        else:
+            self.set_result(value)
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self._finished:

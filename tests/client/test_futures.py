@@ -64,7 +64,8 @@ def test_a_result_is_remembered_and_shared(case):
 def test_after_a_timeout_one_may_ask_again(case):
     with pytest.raises(errors.RpcTimeout):
         case.first.result(timeout=0.01)
-    assert isinstance(case.first.exception(timeout=0.01), TimeoutError)
+    with pytest.raises(TimeoutError):
+        case.first.exception(timeout=0.01)
     case.reply.here.set()
     assert case.first.result() == ["a"]
     assert [type(end) for end in case.ends] == [errors.RpcTimeout, errors.RpcTimeout, type(None)]
@@ -187,3 +188,126 @@ def test_a_write_as_an_argument_is_its_value(case):
     node = freeze(write)
     assert isinstance(node, Literal)
     assert node.value == "b"
+
+
+# Standard tools
+
+
+def test_future_is_one_of_concurrent_futures(case):
+    assert isinstance(case.first, concurrent.futures.Future)
+    assert Future[int] is not Future  # as a type
+
+
+def test_concurrent_futures_wait(case):
+    other = Case()
+    both = {case.first, other.second}
+    assert concurrent.futures.wait(both, timeout=0.01) == (set(), both)
+    other.reply.here.set()
+    waited = concurrent.futures.wait(both, timeout=5, return_when=concurrent.futures.FIRST_COMPLETED)
+    assert waited == ({other.second}, {case.first})
+    case.reply.here.set()
+    assert concurrent.futures.wait(both, timeout=5) == (both, set())
+    assert concurrent.futures.wait(both, timeout=0) == (both, set())
+    assert {future.result(0) for future in [other.second]} == {"b"}
+
+
+def test_concurrent_futures_wait_for_what_is_done_already(case):
+    case.reply.here.set()
+    case.first.result()
+    assert concurrent.futures.wait([case.first, case.second], timeout=5) == ({case.first, case.second}, set())
+
+
+def test_concurrent_futures_wait_ends_with_the_first_error(case):
+    failing = Case(settle=lambda answer: 1 / 0)
+    failing.reply.here.set()
+    waited = concurrent.futures.wait(
+        [case.first, failing.first], timeout=5, return_when=concurrent.futures.FIRST_EXCEPTION
+    )
+    assert waited == ({failing.first}, {case.first})
+    assert isinstance(failing.first.exception(), ZeroDivisionError)
+
+
+def test_concurrent_futures_as_completed(case):
+    other, ours = Case(), concurrent.futures.Future()
+    found = concurrent.futures.as_completed([case.first, other.first, ours, case.first], timeout=5)
+    other.reply.here.set()
+    assert next(found) is other.first
+    ours.set_result(1)
+    assert next(found) is ours
+    case.reply.here.set()
+    assert list(found) == [case.first]
+    with pytest.raises(TimeoutError):
+        list(concurrent.futures.as_completed([Case().first], timeout=0.01))
+
+
+def test_concurrent_futures_wait_for_a_call_that_is_cancelled(case):
+    case.reply.revocable = True
+    threading.Timer(0.05, case.first.cancel).start()
+    assert concurrent.futures.wait([case.first, case.second], timeout=5).not_done == set()
+    assert case.second.cancelled()
+    with pytest.raises(concurrent.futures.CancelledError):
+        case.second.exception()
+    cancelled_before = Case()
+    cancelled_before.reply.revocable = True
+    assert cancelled_before.first.cancel()
+    assert concurrent.futures.wait([cancelled_before.first], timeout=5).not_done == set()
+
+
+def test_concurrent_futures_wait_ends_when_the_call_times_out():
+    case = Case(timeout=0.02)
+    assert concurrent.futures.wait([case.first], timeout=5).done == {case.first}
+    assert case.first.done()
+    assert isinstance(case.first.exception(timeout=0), errors.RpcTimeout)
+    case.reply.here.set()
+    assert case.first.result() == ["a"]  # it may come late
+
+
+def test_asyncio_wrap_future(case):
+    async def main():
+        asyncio.get_running_loop().call_later(0.01, case.reply.here.set)
+        first, second = asyncio.wrap_future(case.first), asyncio.wrap_future(case.second)
+        done, pending = await asyncio.wait([first, second], timeout=5)
+        return await first, await second, len(done), pending
+
+    assert asyncio.run(main()) == (["a"], "b", 2, set())
+
+
+def test_asyncio_wrap_future_of_a_call_that_fails():
+    failing, late = Case(settle=lambda answer: {}["x"]), Case(timeout=0.02)
+
+    async def main():
+        failing.reply.here.set()
+        return await asyncio.gather(
+            asyncio.wrap_future(failing.first), asyncio.wrap_future(late.first), return_exceptions=True
+        )
+
+    assert [type(error) for error in asyncio.run(main())] == [KeyError, errors.RpcTimeout]
+
+
+def test_asyncio_cancellation_reaches_the_call(case):
+    case.reply.revocable = True
+
+    async def main():
+        wrapped = asyncio.wrap_future(case.first)
+        wrapped.cancel()
+        await asyncio.sleep(0)
+        return wrapped.cancelled()
+
+    assert asyncio.run(main())
+    assert case.first.cancelled()
+
+
+def test_asyncio_wait_for(case):
+    async def main():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(case.first, 0.01)
+        case.reply.here.set()
+        return await asyncio.wait_for(case.second, 5)
+
+    assert asyncio.run(main()) == "b"
+
+
+def test_no_thread_waits_unless_somebody_does(case):
+    case.call.when_done = lambda callback: pytest.fail("watched")
+    case.reply.here.set()
+    assert (case.first.result(), case.second.result(), case.first.done()) == (["a"], "b", True)

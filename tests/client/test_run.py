@@ -122,7 +122,7 @@ def test_the_words_say_why_each_boundary_is_there(shop, stock):
         "Stage 4: service 'shop', 3 nodes, reads only (no transaction).",
         "  needs Product.objects.values('sku'), which is at service 'stock' (stage 2)",
         "  needs double(Order.objects.count()), which runs in the client (stage 3)",
-        f"  returns {describe(asked.node, 100)}",
+        f"  returns {describe(asked.__rpc_node__(), 100)}",
     ]
 
 
