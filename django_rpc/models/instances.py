@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import django
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor, ReverseOneToOneDescriptor
@@ -17,7 +18,15 @@ from django_rpc.models.options import mirror_for, options_of, through_named
 from django_rpc.models.own_fields import loader
 from django_rpc.wire.messages import ErrorReport
 
-__all__ = ["MirrorResults", "as_model", "deleted_labels", "found_or_made", "loaded_names", "with_known_related"]
+__all__ = [
+    "MirrorResults",
+    "as_model",
+    "deleted_labels",
+    "found_or_made",
+    "keep_expression",
+    "loaded_names",
+    "with_known_related",
+]
 
 
 class MirrorResults:
@@ -235,11 +244,27 @@ def as_model(model: Any, value: Any) -> Any:
     return clone
 
 
+def keep_expression(instance: Any, field: Any, value: Any) -> None:
+    """Set the attribute of a saved instance that was set to an expression, as ``Model.save()`` leaves it.
+
+    Before Django 6.0 the expression stays.  Since then the attribute has the value of the row; it is loaded when it is
+    needed where the service did not return it.
+    """
+    if not hasattr(value, "resolve_expression") or hasattr(type(value), "__rpc_node__"):
+        return
+    if django.VERSION < (6, 0):
+        instance.__dict__[field.attname] = value
+    elif hasattr(instance.__dict__.get(field.attname), "resolve_expression"):
+        del instance.__dict__[field.attname]
+
+
 def found_or_made(model: Any, lookup: Any, defaults: Any, updates: Any, answer: Any) -> Any:
     """The answer to ``get_or_create()``: an instance of ``model`` that keeps the instances it was found or made by."""
     instance, created = as_model(model, answer)
-    given = {**lookup, **((defaults if created else updates) or {})}
+    values = {**(lookup if created else {}), **((defaults if created else updates) or {})}
+    given = {**lookup, **values}
     for field in model._meta.concrete_fields if isinstance(instance, model) else ():
+        keep_expression(instance, field, values.get(field.name, values.get(field.attname)))
         related = given.get(field.name)
         if field.is_relation and isinstance(related, Model):
             field.set_cached_value(instance, related)

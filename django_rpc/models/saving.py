@@ -15,6 +15,7 @@ from django_rpc.client.unit import Operation
 from django_rpc.graph.node import Item, Node, Save, callsite, nodes_in
 from django_rpc.graph.values import Expr
 from django_rpc.models.expressions import is_database_default, prepared_value
+from django_rpc.models.instances import keep_expression
 from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import loaded_value
 from django_rpc.models.performing import Before, key_names
@@ -159,6 +160,8 @@ class _Saving:
                 del instance.__dict__[attname]  # the service did not say: it is read when it is asked for
             elif isinstance(held, Pending) and held.done():
                 instance.__dict__[attname] = held.result()
+            elif attname in self.known and hasattr(held, "resolve_expression"):
+                keep_expression(instance, self.fields[attname], held)
         instance._state.db = self.using
         instance._state.adding = False
         return instance

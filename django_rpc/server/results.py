@@ -23,6 +23,8 @@ MAX_CONTAINERS = 1_000_000
 
 #: The iterables whose items are rows.  Those of ``values_list(flat=True)`` are values, which may be lists and dicts.
 _ROW_ITERABLES = (ValuesIterable, ValuesListIterable, NamedValuesListIterable)
+#: In place of a value that only the database knows; a record has no such field.
+_EXPRESSION = object()
 
 
 class Instances(list[Any]):
@@ -62,6 +64,7 @@ class Results:
         self.asked = {label.lower(): names for label, names in shapes.items()}
         self._shapes: dict[type[Model], _Shape] = {}
         self._containers = 0
+        self._has_expressions = False
 
     def __call__(self, value: Any) -> Any:
         """``value`` as the codec can write it; raises TypeError for what cannot cross the wire."""
@@ -166,6 +169,10 @@ class Results:
         # Before computed fields run: they may load what the client did not ask for.
         names = tuple([name for name in shape.plain if name in held])
         values = [self._value(shape, name, held[name]) for name in names]
+        if self._has_expressions:
+            self._has_expressions = False
+            pairs = [(name, value) for name, value in zip(names, values, strict=True) if value is not _EXPRESSION]
+            names, values = tuple([name for name, _ in pairs]), [value for _, value in pairs]
         if loaded:
             extra = [name for name in loaded.names if name in held]
             names += tuple(extra)
@@ -184,7 +191,8 @@ class Results:
         if isinstance(value, dict | list):
             return self(value)
         if hasattr(value, "resolve_expression"):
-            return None  # set to an expression, which only the database knows the value of
+            self._has_expressions = True
+            return _EXPRESSION
         return self(shape.fields[name].get_prep_value(value))
 
     def _related(self, instance: Model, name: str, loaded: Loaded) -> Any:

@@ -63,6 +63,8 @@ def attribute(ev: Evaluator, instance: Model, name: str) -> Any:
         return instance.pk
     try:
         if view is not None and name in view.by_attname:
+            if hasattr(instance.__dict__.get(name), "resolve_expression"):  # saved, and not loaded since
+                instance.refresh_from_db(fields=[name])
             return getattr(instance, name)
         return _relation(ev, instance, name)
     except FieldDoesNotExist:
