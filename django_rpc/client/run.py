@@ -18,7 +18,7 @@ from typing import Any
 
 from django_rpc.client.collected import collectors
 from django_rpc.client.config import check_timeout
-from django_rpc.client.errors import CallCancelled, RpcTimeout
+from django_rpc.client.errors import CallCancelled, RpcTimeout, build
 from django_rpc.client.futures import Future
 from django_rpc.client.handover import HandOvers, Links
 from django_rpc.client.once import Ids
@@ -28,9 +28,11 @@ from django_rpc.client.thaw import had
 from django_rpc.client.threads import LOCAL, SENDING, in_callers_thread
 from django_rpc.client.watch import Watch, watching
 from django_rpc.graph.evaluate import run_stage
+from django_rpc.graph.locks import unheld_lock
 from django_rpc.graph.plan import Plan
 from django_rpc.graph.planner import plan
 from django_rpc.graph.runner import Output, Runner, ServiceRunner, resolve
+from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["NO_LIMIT", "Run", "acompute", "compute", "finished", "submit"]
 
@@ -140,6 +142,7 @@ class Run:
             assert name is not None
             if name not in self._runners:
                 self._runners[name] = given.get(name) or resolve(name)
+        self._check_locks()
         for runner in self._runners.values():
             check_sending = getattr(runner, "check_sending", None)
             if check_sending is not None:
@@ -158,6 +161,15 @@ class Run:
         if not self.is_one_message:
             self._begin()
             self.watches += tuple(self._observers())
+
+    def _check_locks(self) -> None:
+        """Raise TransactionManagementError, as a local model does, for a lock that would protect nothing."""
+        lock = unheld_lock(self.plan)
+        if lock is not None:
+            runner = self._runners[lock.service]
+            results = getattr(runner, "results", None)
+            report = ErrorReport(code="TransactionManagementError", message=lock.reason)
+            raise build(report, lock.node) if results is None else results.error(report, lock.node)
 
     @property
     def is_one_message(self) -> bool:

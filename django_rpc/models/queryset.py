@@ -91,6 +91,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     `with_options`."""
 
     _future = False
+    _locks = True
 
     def __init__(self, model: Any = None, query: Any = None, using: Any = None, hints: Any = None) -> None:
         super().__init__(model, query if query is not None else RpcQuery(model), using, hints)
@@ -105,7 +106,12 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     reverse = _recorded("reverse")
     dates = _recorded("dates")
     select_related = _recorded("select_related")
-    select_for_update = _recorded("select_for_update")
+    _select_for_update = _recorded("select_for_update")
+
+    def select_for_update(self, *args: Any, **kwargs: Any) -> Any:
+        """As Django's.  The lock ends with the message: a read that is sent without the write is refused."""
+        return self._select_for_update(*args, **kwargs) if self._locks else self._chain()
+
     defer = _recorded("defer")
     only = _recorded("only")
 
@@ -193,7 +199,9 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         """As Django's, in one message and one transaction at the service."""
         given = {"defaults": defaults} if create_defaults is None else {"create_defaults": create_defaults}
         if not self._future and not self._is_said_by_values(defaults, kwargs, create_defaults):
-            return super().update_or_create(**{"defaults": defaults, **given}, **kwargs)
+            steps = self._chain()
+            steps._locks = False  # Django locks the row first, which no message of several could hold
+            return super(RpcQuerySet, steps).update_or_create(**{"defaults": defaults, **given}, **kwargs)
         values = {"defaults": self._stored(defaults), **self._stored(kwargs)}
         if create_defaults is not None:
             values["create_defaults"] = self._stored(create_defaults)

@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
+from django.db.models import F
 
 import django_rpc
 from django_rpc.backend.transactions import CannotRollBack
@@ -111,3 +114,38 @@ def test_djangos_own_block_says_what_stays(live_rpc, remote, name):
         raise LookupError
     assert len(caught.value.done) == 1
     assert remote.Tag.objects.filter(name=name).exists()
+
+
+def test_increments_of_many_clients(live_rpc, remote, name):
+    """None of 40 increments is lost: neither by a locked read and a write in one message, nor by an expression."""
+    ada = customer(remote, name)
+    ada.credit = 0
+    ada.save()
+    customers = remote.Customer.objects
+
+    def by_graph():
+        row = customers.delayed().select_for_update().get(pk=ada.pk)
+        return customers.delayed().filter(pk=ada.pk).update(credit=row.credit + 1).compute()
+
+    def by_block():
+        with django_rpc.atomic("rpc"):
+            row = customers.delayed().select_for_update().get(pk=ada.pk)
+            changed = customers.filter(pk=ada.pk).update(credit=row.credit + 1)
+        return changed.result()
+
+    def by_expression():
+        return customers.filter(pk=ada.pk).update(credit=F("credit") + 1)
+
+    start = threading.Barrier(8)
+
+    def client(number):
+        start.wait(timeout=30)
+        try:
+            return [way() for way in (by_graph, by_block, by_graph, by_block, by_expression)]
+        finally:
+            connections["rpc"].close()
+
+    with ThreadPoolExecutor(8) as clients:
+        changed = list(clients.map(client, range(8)))
+    assert changed == [[1] * 5] * 8
+    assert customers.get(pk=ada.pk).credit == 40

@@ -100,7 +100,7 @@ CASES = {
     "ordered": lambda m: (m.Customer.objects.all().ordered, m.Product.objects.all().ordered, customers(m).ordered),
     "prefetch_related": lambda m: list(customers(m).prefetch_related("orders")),
     "reverse": lambda m: list(customers(m).reverse()),
-    "select_for_update": lambda m: list(customers(m).select_for_update().filter(pk__lt=5)),
+    "select_for_update": lambda m: changed(m, customers(m).select_for_update().filter(pk__lt=5).update(city="X")),
     "select_related": lambda m: list(customers(m).select_related("referred_by")),
     "union": lambda m: list(m.Tag.objects.filter(id=1).union(m.Tag.objects.filter(id=2), all=True).order_by("id")),
     "update": lambda m: changed(m, m.Customer.objects.filter(tier="vip").update(city="X", credit=F("credit") + 1)),

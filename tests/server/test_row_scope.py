@@ -252,3 +252,18 @@ def test_nothing_at_all(ask, registered):
     assert {name for _, name in rows} == {None}
     through = source("shop.Product.tags")
     assert ask(method(through, "count")).output == 0
+
+
+def test_a_lock_that_the_database_would_not_hold(ask, registered, monkeypatch):
+    """MySQL and MariaDB do not lock the rows of a nested query, which the rows of a scoped client are."""
+    from django.db import connections
+
+    connection = connections["default"]
+    locked = method(method(CUSTOMERS, "select_for_update"), "count")
+    products = method(method(source("shop.Product"), "select_for_update"), "count")
+    assert ask(locked).error is None or connection.vendor == "mysql"
+    monkeypatch.setattr(type(connection), "vendor", "mysql")
+    refused, allowed = ask(locked), ask(products)
+    monkeypatch.undo()
+    assert refused.error.code == "NotSupportedError"
+    assert allowed.error is None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import FieldError
-from django.db import NotSupportedError
+from django.db import NotSupportedError, connections
 from django.db.models import Model, QuerySet
 from django.db.models.expressions import Col
 from django.db.models.sql import Query
@@ -194,6 +194,16 @@ def _in_bulk(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[st
     return {key: remember(instance, loaded) for key, instance in found.items()} if loaded else found
 
 
+def _select_for_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """As Django's; refused where the database would lock no row."""
+    if ev.policy.rows(queryset.model) is not None and connections[queryset.db].vendor == "mysql":
+        # The rows of this client are a nested query, and a lock of MySQL and MariaDB does not reach into it.
+        raise NotSupportedError(
+            f"{queryset.model._meta.label}: no select_for_update() on this database where a client sees some rows only."
+        )
+    return queryset.select_for_update(*args, **kwargs)
+
+
 def _aggregate(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """As Django's; a value that a field of the service's own made an object of is sent as it would be stored."""
     found = queryset.aggregate(*args, **kwargs)
@@ -283,9 +293,7 @@ def _through_table(ev: Evaluator, label: str, attname: str) -> tuple[str, Any]:
 METHODS: dict[str, Visitor] = {
     **{
         name: _same(name)
-        for name in (
-            "all filter exclude order_by distinct reverse dates datetimes none select_for_update count exists contains"
-        ).split()
+        for name in ("all filter exclude order_by distinct reverse dates datetimes none count exists contains").split()
     },
     **{name: _naming(name) for name in ("annotate", "alias")},
     "values": _values(_naming("values")),
@@ -300,6 +308,7 @@ METHODS: dict[str, Visitor] = {
     "select_related": _select_related,
     "prefetch_related": prefetch.prefetch_related,
     "in_bulk": _in_bulk,
+    "select_for_update": _select_for_update,
     "aggregate": _aggregate,
     "explain": _explain,
     "sticky": _on_query(_sticky),
