@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from kombu import Exchange, Queue
@@ -14,25 +13,35 @@ from django_rpc.celery.envelope import extra_headers
 from django_rpc.celery.reply import ReplyLists
 from django_rpc.wire.handover import Deposit, decode_deposit
 from django_rpc.wire.messages import HandOver
-from django_rpc.wire.names import TASK_NAME, kept_seconds, reply_key, task_keywords
+from django_rpc.wire.names import TASK_NAME, kept_seconds, parked_key, reply_key, task_keywords
+
+if TYPE_CHECKING:
+    from django_rpc.server import Sending
 
 __all__ = ["hand_over"]
 
 logger = logging.getLogger("django_rpc.server")
 
 
-def hand_over(
-    app: Celery, lists: ReplyLists, origin: str, handed: Iterable[tuple[HandOver, bytes]], expires: float | None
-) -> None:
-    """Give each message its part of what the request ``origin`` was answered; raises what Redis and the broker raise.
+def hand_over(app: Celery, lists: ReplyLists, origin: str, sending: Sending) -> None:
+    """Give each message its part of the answer to the request ``origin``; raises errors of Redis and the broker.
 
+    Raises HandOverFailed where the client has parked too many values, or where a message does not wait for these.
     Only a message of the one task of this protocol is published, to the queue that the request named.
     """
-    left = None if expires is None else expires - time.time()
-    for one, values in handed:
-        message = lists.put(one.to, origin, values, one.waits, kept_seconds(left))
+    from django_rpc.server.conf import settings  # needs Django's settings, which are not there at Celery's import
+
+    left = None if sending.expires is None else sending.expires - time.time()
+    seconds = kept_seconds(left, settings.HAND_OVER_SECONDS)
+    if sending.handed and sending.client is not None:
+        limits = sending.client.limits
+        sizes = {target.to: len(values) for target, values in sending.handed}
+        parked = parked_key(settings.SERVICE, sending.client.name)
+        lists.reserve(parked, sizes, seconds, (limits.parked_messages, limits.parked_bytes))
+    for target, values in sending.handed:
+        message = lists.put(target.to, origin, values, seconds)
         if message is not None:
-            _publish(app, one, decode_deposit(message))
+            _publish(app, target, decode_deposit(message))
 
 
 def _publish(app: Celery, one: HandOver, deposit: Deposit) -> None:

@@ -7,10 +7,15 @@ Answers are pushed to the reply list of their request.  Values for another messa
 from __future__ import annotations
 
 import time
+import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from django_rpc.client.redis_connections import BROKEN, RedisConnections
-from django_rpc.wire.names import DEPOSIT, given_key
+from django_rpc.wire.errors import HandOverFailed
+from django_rpc.wire.names import DEPOSIT, ORIGINS, given_key
 
 __all__ = ["EXPIRE_SECONDS", "ReplyLists"]
 
@@ -19,6 +24,17 @@ EXPIRE_SECONDS = 600
 #: Pauses before the attempts to push an answer: a result backend that restarts is away for a moment.
 _PAUSES = (0.0, 0.0, 0.1, 0.3, 0.6, 1.0)
 _SOCKET_SECONDS = 5.0
+
+
+def _read_origins(text: bytes) -> set[str]:
+    try:
+        return set(msgspec.json.decode(text, type=list[str]))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise HandOverFailed(f"The requests that a message waits for cannot be read: {type(error).__name__}") from None
+
+
+def _is_within(members: Sequence[bytes], most: tuple[int, int]) -> bool:
+    return len(members) <= most[0] and sum(int(member.split(b" ", 2)[1]) for member in members) <= most[1]
 
 
 class ReplyLists:
@@ -34,23 +50,60 @@ class ReplyLists:
         """
         self._run(("RPUSH", key, answer), ("EXPIRE", key, EXPIRE_SECONDS))
 
-    def put(self, message_id: str, origin: str, values: bytes, waits: int, seconds: int) -> bytes | None:
-        """Give a message the values of one of the ``waits`` requests that it waits for.
+    def put(self, message_id: str, origin: str, values: bytes, seconds: int) -> bytes | None:
+        """Give a message the values of ``origin``, one of the requests that it waits for.
 
-        Returns the message, which nobody else gets, where these were the last; it may be put again, to no effect.
+        Returns the message, to this caller alone, where these were the last; it may be put again, to no effect, and the
+        first values stay.  Raises HandOverFailed for a message that does not wait for that request: then nothing of
+        these values stays.
         """
         key = given_key(message_id)
-        _, _, count = self._run(("HSET", key, origin, values), ("EXPIRE", key, seconds), ("HLEN", key))
-        if count <= waits:  # the message itself is one of the fields
+        added, _, origins, names = self._run(
+            ("HSETNX", key, origin, values), ("EXPIRE", key, seconds), ("HGET", key, ORIGINS), ("HKEYS", key)
+        )
+        if origins is None:  # the message has not arrived, or is published
             return None
-        found, taken = self._run(("HGET", key, DEPOSIT), ("HDEL", key, DEPOSIT))
-        return found if taken else None
+        awaited = _read_origins(origins)
+        if origin not in awaited:
+            if added:
+                self._run(("HDEL", key, origin))
+            raise HandOverFailed(f"The message {message_id} does not wait for the values of request {origin}.")
+        if not awaited.issubset(name.decode("ascii", "replace") for name in names):
+            return None
+        deposit, taken, _ = self._run(("HGET", key, DEPOSIT), ("HDEL", key, DEPOSIT), ("HDEL", key, ORIGINS))
+        return deposit if taken else None
 
-    def given(self, message_id: str) -> dict[str, bytes]:
-        """What was put there for a message, by the ids of the requests that it comes from."""
-        (found,) = self._run(("HGETALL", given_key(message_id)))
-        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
-        return {origin.decode("ascii", "replace"): values for origin, values in pairs}
+    def given(self, message_id: str, origins: Sequence[str]) -> dict[str, bytes]:
+        """Return the values that were put there for a message, by the requests; those of no other request are read."""
+        (values,) = self._run(("HMGET", given_key(message_id), *origins))
+        return {origin: value for origin, value in zip(origins, values, strict=True) if value is not None}
+
+    def reserve(self, parked: str, sizes: Mapping[str, int], seconds: int, most: tuple[int, int]) -> None:
+        """Note values of ``sizes`` bytes, by the messages that they are parked for, in the sorted set ``parked``.
+
+        Raises HandOverFailed where those that still wait would be more than ``most`` values or bytes.
+        """
+        now = time.time()
+        entries = [(now + seconds, f"{uuid.uuid4().hex} {size} {message_id}") for message_id, size in sizes.items()]
+        *_, members = self._run(
+            ("ZREMRANGEBYSCORE", parked, 0, now),
+            ("ZADD", parked, *[part for entry in entries for part in entry]),
+            ("EXPIRE", parked, seconds),
+            ("ZRANGE", parked, 0, -1),
+        )
+        if _is_within(members, most):
+            return
+        there = self._run(*[("EXISTS", given_key(member.decode().split(" ", 2)[2])) for member in members])
+        new = {name.encode() for _, name in entries}
+        gone = [member for member, exists in zip(members, there, strict=True) if not exists and member not in new]
+        if gone:
+            self._run(("ZREM", parked, *gone))
+        if not _is_within([member for member in members if member not in set(gone)], most):
+            self._run(("ZREM", parked, *new))
+            raise HandOverFailed(
+                f"More values than {most[0]:,}, or {most[1]:,} bytes of them, wait for other services (limits "
+                "'parked_messages' and 'parked_bytes')."
+            )
 
     def forget(self, message_id: str) -> None:
         """What was put there is used."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import WorkerLostError
@@ -18,6 +18,7 @@ from django_rpc.celery.envelope import Malformed, TaskHeaders, read_task
 from django_rpc.celery.handover import hand_over
 from django_rpc.celery.reply import ReplyLists
 from django_rpc.wire.codec import encode_response
+from django_rpc.wire.errors import HandOverFailed
 from django_rpc.wire.messages import ErrorReport, Response
 from django_rpc.wire.names import PRUNE_TASK_NAME, TASK_NAME, is_redis, reply_key, request_of
 
@@ -171,7 +172,10 @@ def _send(app: Celery, lists: ReplyLists, request: Any, sending: Sending, messag
     """Send what goes on to other services, and then the answer, since that may have to say that it did not."""
     answer = sending.answer
     try:
-        hand_over(app, lists, request_of(request.id), sending.handed, sending.expires)
+        hand_over(app, lists, request_of(request.id), sending)
+    except HandOverFailed as error:
+        logger.warning("The values of request %s were not handed over: %s", request.id, error)
+        answer = _sealed(_refusal(request.id, error.code, str(error)), message, request.id)
     except Exception as error:  # whatever Redis and the broker raise; the client shall know, and not wait
         logger.exception("What request %s was answered could not be handed over.", request.id)
         told = f"The service could not hand its values to the next one ({type(error).__name__}); its log says why."
@@ -219,11 +223,11 @@ class _Box:
         self._message_id = message_id
         self._opened = False
 
-    def __call__(self) -> dict[str, bytes]:
+    def __call__(self, origins: Sequence[str]) -> dict[str, bytes]:
         if self._lists is None:
             return {}
         self._opened = True
-        return self._lists.given(self._message_id)
+        return self._lists.given(self._message_id, origins)
 
     def closing(self, finish: Callable[[], None]) -> Callable[[], None]:
         """``finish``, and what was handed over is forgotten: until then, the message may come again."""

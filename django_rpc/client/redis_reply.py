@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from django_rpc.client.config import Config
 from django_rpc.client.control import cancel
 from django_rpc.client.errors import ResultBackendUnavailable
@@ -20,7 +22,7 @@ from django_rpc.client.redis_connections import BROKEN, RedisConnections
 from django_rpc.client.replies import no_answer
 from django_rpc.client.transport import Options, Reply, Waiting
 from django_rpc.wire.handover import Deposit, encode_deposit
-from django_rpc.wire.names import DEPOSIT, given_key, kept_seconds, reply_key
+from django_rpc.wire.names import DEPOSIT, ORIGINS, given_key, kept_seconds, reply_key
 
 __all__ = ["RedisReplyTransport"]
 
@@ -60,6 +62,22 @@ class RedisReplyTransport:
         )
         return _RedisReply(self, request_id, options)
 
+    def _park(self, key: str, deposit: bytes, origins: tuple[str, ...], seconds: int) -> bool:
+        """Put a message where its values meet; returns whether all are there, and the message is the client's to send.
+
+        Values of requests that the message does not wait for are removed.
+        """
+        fields = ("HSET", key, DEPOSIT, deposit, ORIGINS, msgspec.json.encode(origins))
+        _, _, names = self.connections.run(_SOCKET_SECONDS, fields, ("EXPIRE", key, seconds), ("HKEYS", key))
+        present = {name.decode("ascii", "replace") for name in names}
+        foreign = present.difference(origins, (DEPOSIT, ORIGINS))
+        if foreign:
+            self.connections.run(_SOCKET_SECONDS, ("HDEL", key, *foreign))
+        if not present.issuperset(origins):
+            return False
+        removed = self.connections.run(_SOCKET_SECONDS, ("HDEL", key, DEPOSIT), ("HDEL", key, ORIGINS))
+        return bool(removed[0] == 1)
+
     def deposit(
         self,
         request: bytes,
@@ -79,12 +97,10 @@ class RedisReplyTransport:
         key = given_key(request_id)
         reply = _DepositedReply(self, request_id, options, waiting.failures)
         try:
-            commands = [("HSET", key, DEPOSIT, deposit), ("EXPIRE", key, kept_seconds(options.timeout)), ("HLEN", key)]
-            _, _, count = self.connections.run(_SOCKET_SECONDS, *commands)
-            is_complete = count > waiting.count and self.connections.run(_SOCKET_SECONDS, ("HDEL", key, DEPOSIT)) == [1]
+            is_complete = self._park(key, deposit, waiting.origins, kept_seconds(options.timeout))
         except BROKEN as error:
             raise reply.unavailable(error) from error
-        if is_complete:  # all values came before it
+        if is_complete:  # all values arrived before it
             key = reply_key(request_id)
             self.publisher.publish(
                 request, request_id, options, repeatable=False, reply_list=key, token=token, headers=headers

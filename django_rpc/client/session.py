@@ -221,7 +221,7 @@ class Session:
         headers = call.observed.sent.headers
         more = {"headers": headers} if headers else {}  # where nobody adds any, transports that know of none will do
         if links.given:
-            waiting = Waiting(len(links.given), links.failures)
+            waiting = Waiting(tuple([origin.id for origin in links.given]), links.failures)
             return transport.deposit(call.data, links.ids.message, options, waiting, token, **more)
         return transport.send(call.data, links.ids.message, options, repeatable=repeatable, token=token, **more)
 

@@ -41,13 +41,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What a message waits for: ``count`` requests whose values it is given by their services.
+    """The requests that a message waits for, by their ids, since it is given their values by their services.
 
     ``failures``: for the reply lists of those (and of what they wait for) on which nothing but a failure comes, what
     makes the error of it.
     """
 
-    count: int
+    origins: tuple[str, ...]
     failures: Mapping[str, Callable[[bytes], Exception]]
 
 

@@ -38,6 +38,11 @@ class Allowance(Limits):
     rows: int = 1_000_000
     #: Unbounded results: the answer, as it crosses the wire.
     response_bytes: int = 256 * 1024 * 1024
+    #: Memory of the result backend: values of a request that wait there for other services.
+    handed_bytes: int = 16 * 1024 * 1024
+    #: Memory of the result backend: values of all requests of a client that wait there, by number and size.
+    parked_messages: int = 1_000
+    parked_bytes: int = 256 * 1024 * 1024
     #: Amplification: SQL statements of a request.
     statements: int = 10_000
     #: Amplification: queries within one query, each as often as it stands there.

@@ -18,6 +18,7 @@ from django.core.signals import setting_changed
 from django_rpc.server.allowance import Allowance, read_limits
 from django_rpc.server.clients import ANONYMOUS, Client, read_clients, read_service_key
 from django_rpc.telemetry.hooks import OF_SERVER, Observer, load
+from django_rpc.wire.names import MOST_KEPT
 
 if TYPE_CHECKING:
     from django_rpc.wire.signing import Key
@@ -46,6 +47,8 @@ DEFAULTS: dict[str, Any] = {
     "CACHE": "default",
     # How long the ledger knows a request that wrote; longer than any message can be under way.
     "LEDGER_DAYS": 7,
+    # The longest time, in seconds, for which values wait in the result backend for another service.
+    "HAND_OVER_SECONDS": MOST_KEPT,
     # Who is told of each message, by dotted paths (django_rpc.telemetry.hooks).
     "OBSERVERS": list(OF_SERVER),
     # The names of both ends, as in DATABASES of a client.

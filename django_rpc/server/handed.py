@@ -16,8 +16,8 @@ from django_rpc.wire.messages import Origin
 
 __all__ = ["Box", "Handed"]
 
-#: What was handed over to one message, by the ids of the requests that it comes from.
-Box = Callable[[], Mapping[str, bytes]]
+#: Returns the values that were handed over to one message, by the ids of the requests that it names.
+Box = Callable[[Sequence[str]], Mapping[str, bytes]]
 
 
 class Handed:
@@ -36,7 +36,7 @@ class Handed:
 
     def __call__(self, origins: Sequence[Origin]) -> list[list[Any]]:
         """Raises HandOverFailed for what is missing or not authentic, and another WireError for what is no data."""
-        found = self._box() if self._box is not None else {}
+        found = self._box([origin.id for origin in origins]) if self._box is not None else {}
         parts = [_authentic(origin, found.get(origin.id)) for origin in origins]
         # Together they are what a client would have sent, which has a limit.
         check_size(b"".join([self._message, *parts]), self._limits)

@@ -34,7 +34,7 @@ from django_rpc.server.sites import site
 from django_rpc.server.users import user_of
 from django_rpc.telemetry.fields import claims, harmless
 from django_rpc.wire.codec import decode_request, encode_response
-from django_rpc.wire.errors import WireError
+from django_rpc.wire.errors import HandOverFailed, WireError
 from django_rpc.wire.handover import Parts, part
 from django_rpc.wire.messages import ErrorReport, Request, Response, TraceEntry
 from django_rpc.wire.names import request_of
@@ -97,11 +97,16 @@ def _sending(made: bytes, request: Request | None, caller: Caller) -> Sending:
     """An answer that was made, as it goes to the client and to others; each part of it is sealed."""
     if request is None or not request.then:
         return Sending(caller.seal(made), caller.finish)
-    parts, allowed = part(made, request.then, request.back), caller.client.limits.response_bytes
+    parts, allowed = part(made, request.then, request.back), caller.client.limits.handed_bytes
     if sum(len(values) for _, values in parts.handed) > allowed:  # one output may go to many
-        parts = Parts(encode_response(Response(id=request.id, error=report(ResponseTooLarge(allowed)))))
+        too_large = HandOverFailed(
+            f"The values for other services have more than {allowed:,} bytes (limit 'handed_bytes'). Hand over fewer "
+            "rows or fields."
+        )
+        parts = Parts(encode_response(Response(id=request.id, error=report(too_large))))
     sealed = tuple([(one, caller.seal(values)) for one, values in parts.handed])
-    return Sending(None if parts.back is None else caller.seal(parts.back), caller.finish, sealed, request.expires)
+    back = None if parts.back is None else caller.seal(parts.back)
+    return Sending(back, caller.finish, sealed, request.expires, caller.client)
 
 
 def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "") -> bytes:

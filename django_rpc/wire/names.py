@@ -8,12 +8,15 @@ from typing import Any
 __all__ = [
     "DEPOSIT",
     "GIVEN_PREFIX",
+    "MOST_KEPT",
+    "ORIGINS",
     "PRUNE_TASK_NAME",
     "REPLY_PREFIX",
     "TASK_NAME",
     "given_key",
     "is_redis",
     "kept_seconds",
+    "parked_key",
     "redis_url",
     "reply_key",
     "request_of",
@@ -34,8 +37,10 @@ GIVEN_PREFIX = "django_rpc:given:"
 #: The field, among those of the requests that hand over, that holds the message itself until it is published: no
 #: request can have this for its id.
 DEPOSIT = "$message"
-#: How long, in seconds, an answer or a value waits for who takes it, at least; and where there is no time-out.
-_LEAST_KEPT, _MOST_KEPT = 600, 86_400
+#: The field that holds the ids of the requests that the message waits for, until it is published.
+ORIGINS = "$origins"
+#: How long, in seconds, a message and its values are kept, at least; and at most where no setting allows more.
+_LEAST_KEPT, MOST_KEPT = 600, 3_600
 
 _SENDING = "::"
 _CELERY_CERT_REQS = re.compile(r"(?<=ssl_cert_reqs=)CERT_(\w+)")
@@ -59,13 +64,22 @@ def given_key(message_id: str) -> str:
     return GIVEN_PREFIX + message_id
 
 
-def kept_seconds(seconds: float | None) -> int:
-    """How long that hash is kept, for a message that has ``seconds`` left (None: no limit).
+def parked_key(service: str, client: str) -> str:
+    """Return the Redis sorted set of the values that a service has parked for one client.
 
-    >>> kept_seconds(5.0), kept_seconds(3600.0), kept_seconds(None)
-    (600, 3660, 86400)
+    >>> parked_key("stock", "shop")
+    'django_rpc:parked:stock:shop'
     """
-    return _MOST_KEPT if seconds is None else int(min(max(seconds + 60, _LEAST_KEPT), _MOST_KEPT))
+    return f"django_rpc:parked:{service}:{client}"
+
+
+def kept_seconds(seconds: float | None, most: int = MOST_KEPT) -> int:
+    """Return how long that hash is kept, for a message that has ``seconds`` left (None: no limit).
+
+    >>> kept_seconds(5.0), kept_seconds(1800.0), kept_seconds(None)
+    (600, 1860, 3600)
+    """
+    return most if seconds is None else int(min(max(seconds + 60, _LEAST_KEPT), most))
 
 
 def task_keywords(reply_to: str | None, token: str | None) -> dict[str, Any]:

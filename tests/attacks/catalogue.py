@@ -27,6 +27,7 @@ _FOREIGN = "tests/live/test_foreign_messages.py::"
 _ENVELOPE = "tests/attacks/test_envelope.py::"
 _MALFORMED = "tests/live/test_malformed_messages.py::"
 _HASHES = "tests/attacks/test_hashes.py::"
+_PARKED = "tests/live/test_parked_values.py::"
 _KILLED = "tests/live/test_killed_processes.py::"
 _REGEX = "test_regex.py::"
 _TEXTS = "tests/server/test_error_texts.py::"
@@ -482,6 +483,21 @@ CATALOGUE = [
             ("schema", f"{_ENVELOPE}test_an_expired_message_starts_nothing"),
             ("commands", f"{_ENVELOPE}test_remote_control_does_not_end_a_worker[shutdown]"),
         ),
+    ),
+    Attack(
+        "values that are parked for a message of others: by a request that it does not wait for, over the values of "
+        "another request, without limit, for a long time",
+        "a waiting message names the requests that it waits for; the values of others are refused and not read, the first "
+        "values stay, and what a client has parked is limited by number, bytes and time",
+        tuple(
+            f"{_PARKED}test_{name}"
+            for name in (
+                *("values_of_a_request_that_the_message_does_not_wait_for", "the_first_values_stay"),
+                *("values_of_other_requests_are_not_read", "a_list_of_requests_that_others_wrote"),
+                *("a_client_parks_no_more_than_its_limits", "values_that_have_expired_do_not_count"),
+            )
+        ),
+        (),
     ),
     Attack(
         "log poisoning",

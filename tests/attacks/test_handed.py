@@ -45,7 +45,7 @@ def take(db):
         message = written(nodes, given=list(origins))
         message = message.replace(json.loads(message)["id"].encode(), message_id.encode())
         with CaptureQueriesContext(connection) as captured:
-            sending = serve(message, None, message_id, box=None if box is None else lambda: box)
+            sending = serve(message, None, message_id, box=None if box is None else lambda origins: box)
         return Answered(sending.answer, [query["sql"] for query in captured], 0)
 
     return take

@@ -29,6 +29,9 @@ BEYOND = {
     "code_bytes": (10, [["ship", {"$bytes": "A" * 400}, [], {}, False]]),
     "rows": (10, [CUSTOMERS]),
     "response_bytes": (300, [CUSTOMERS]),
+    "handed_bytes": (30, [["literal", "a" * 100]]),
+    "parked_messages": (1, [["literal", 1]]),
+    "parked_bytes": (1, [["literal", 1]]),
     "statements": (2, [CUSTOMERS, method(0, "count"), ORDERS, method(2, "count"), method(0, "first")]),
     "subqueries": (2, [CUSTOMERS, method(0, "values", "pk"), *[method(1, "filter", pk__in=ref(1), id__in=ref(1))],
                        method(2, "filter", pk__in=ref(2), id__in=ref(2)), method(3, "count")]),
@@ -38,6 +41,8 @@ BEYOND = {
 }  # fmt: skip
 #: Refused when shipping is refused: nobody here may ship.
 NOT_HERE = {"code_bytes": "test_shipping.py"}
+#: Kept in Redis, by a worker.
+NOT_HERE |= dict.fromkeys(["parked_messages", "parked_bytes"], "tests/live/test_parked_values.py")
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +60,7 @@ def test_every_limit_has_a_probe():
 def test_the_error_names_the_limit(send, settings_of_server, name):
     allowed, nodes = BEYOND[name]
     more = {"outputs": [0] * 4} if name == "outputs" else {}
+    more |= {"then": [["b1", "stock", 1, [0]]], "back": []} if name == "handed_bytes" else {}
     if name != "seconds":  # which would take the default's 120
         before = send(nodes, **more)
         assert before.error is None or "(limit" not in before.message, "the default is sane"

@@ -315,7 +315,7 @@ def test_values_that_were_handed_over_again_are_the_same_request(db):
         )
         message_id = f"handed-1::{number}"
         box = {"a1": json.dumps({"v": 1, "id": message_id, "outputs": [value]}).encode()}
-        return json.loads(serve(message.encode(), None, message_id, box=lambda: box).answer)
+        return json.loads(serve(message.encode(), None, message_id, box=lambda origins: box).answer)
 
     first = sent(1, "handed once")
     assert "error" not in first
