@@ -1,5 +1,7 @@
 """Requests a minute of each client, counted in Django's cache for all processes together.
 
+The window slides: a part of the minute before counts, as large as the part of it that lies within 60 seconds.
+
 A process counts for itself, and tells the cache after each thousandth part of the limit: a limit of 100,000 asks it
 once for 100 requests, one of 1,000 or less each time.
 """
@@ -23,14 +25,19 @@ _PARTS = 1_000
 
 
 class _Counter:
-    """What this process knows of one client in one minute: ``untold`` requests, ``over``: refused until it ends."""
+    """Requests of one client: ``untold`` of this process; ``total`` of all in this minute, ``before`` in the last."""
 
-    __slots__ = ("minute", "over", "untold")
+    __slots__ = ("before", "minute", "total", "untold")
 
-    def __init__(self, minute: int) -> None:
+    def __init__(self, minute: int, before: int) -> None:
         self.minute = minute
+        self.before = before
         self.untold = 0
-        self.over = False
+        self.total = 0
+
+    def exceeds(self, limit: int, moment: float) -> bool:
+        """Return whether the last 60 seconds have more requests: of the last minute, the part within them counts."""
+        return self.total + self.before * (1 - moment % _MINUTE / _MINUTE) > limit
 
 
 _counters: dict[str, _Counter] = {}
@@ -47,26 +54,39 @@ def count(client: Client) -> None:
 
     A cache that fails stops nobody here: it is a limit for clients that are let in already.
     """
-    minute, limit = int(time.time() / _MINUTE), client.limits.requests
+    moment, limit = time.time(), client.limits.requests
+    minute = int(moment / _MINUTE)
+    counter = _counters.get(client.name)
+    if counter is None or counter.minute != minute:
+        before = _tell(_key(client, minute - 1), 0)
+        with _lock:
+            counter = _counters.get(client.name)
+            if counter is None or counter.minute != minute:
+                counter = _counters[client.name] = _Counter(minute, before)
+    if counter.exceeds(limit, moment):
+        raise TooManyRequests(limit)
+    told = 0
     with _lock:
-        counter = _counters.get(client.name)
-        if counter is None or counter.minute != minute:
-            counter = _counters[client.name] = _Counter(minute)
         counter.untold += 1
-        told = 0
-        if counter.untold * _PARTS >= limit and not counter.over:
+        if counter.untold * _PARTS >= limit:
             told, counter.untold = counter.untold, 0
     if told:
-        counter.over = _tell(f"django_rpc:requests:{client.name}:{minute}", told) > limit
-    if counter.over:
-        raise TooManyRequests(limit)
+        counter.total = _tell(_key(client, minute), told)
+        if counter.exceeds(limit, moment):
+            raise TooManyRequests(limit)
+
+
+def _key(client: Client, minute: int) -> str:
+    return f"django_rpc:requests:{client.name}:{minute}"
 
 
 def _tell(key: str, number: int) -> int:
     """Add to the number in the cache; returns it, 0 where the cache fails."""
     try:
         cache = replays.cache()
-        if cache.add(key, number, 2 * _MINUTE):
+        if not number:
+            return int(cache.get(key, 0))
+        if cache.add(key, number, 3 * _MINUTE):
             return number
         return int(cache.incr(key, number))
     except Exception:  # whatever a cache raises

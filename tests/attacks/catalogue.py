@@ -487,17 +487,18 @@ CATALOGUE = [
     Attack(
         "values that are parked for a message of others: by a request that it does not wait for, over the values of "
         "another request, without limit, for a long time",
-        "a waiting message names the requests that it waits for; the values of others are refused and not read, the first "
-        "values stay, and what a client has parked is limited by number, bytes and time",
+        "a waiting message names the requests that it waits for; the values of others are refused and not read, the "
+        "first values stay, and those that a client has parked are limited by number, bytes and time",
         tuple(
             f"{_PARKED}test_{name}"
             for name in (
                 *("values_of_a_request_that_the_message_does_not_wait_for", "the_first_values_stay"),
                 *("values_of_other_requests_are_not_read", "a_list_of_requests_that_others_wrote"),
                 *("a_client_parks_no_more_than_its_limits", "values_that_have_expired_do_not_count"),
+                *("the_last_values_release_the_message", "values_that_arrive_before_their_message"),
             )
         ),
-        (),
+        (("parked", f"{_PARKED}test_a_client_parks_no_more_than_its_limits"),),
     ),
     Attack(
         "log poisoning",

@@ -291,6 +291,9 @@ DEFENCES: dict[str, Defence] = {
     "foreign": Defence("Celery's own callbacks are refused", _without("django_rpc.celery.task._FOREIGN", instead=())),
     "hashes": Defence("values with equal hashes are refused", _without("django_rpc.wire.hashes.Hashes.note")),
     "decoding": Defence("the clock runs while a message is decoded", _without("django_rpc.wire.tags.Unpacker.count")),
+    "parked": Defence(
+        "parked values are counted", _without("django_rpc.celery.reply._is_within", instead=lambda members, most: True)
+    ),
     "schema": Defence("headers of a message are built anew", _schema),
     "commands": Defence(
         "remote control has few commands",

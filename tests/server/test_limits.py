@@ -320,6 +320,22 @@ def test_requests_a_minute(limits, monkeypatch):
     assert code() == "answered"
 
 
+@pytest.mark.parametrize("second", [59.5, 30.0, 0.0])
+def test_there_is_no_double_burst_where_a_minute_ends(limits, monkeypatch, second):
+    start = 16_666_680 * 60.0
+    now = start + second
+    monkeypatch.setattr(rates.time, "time", lambda: now)
+    limits(requests=100)
+    assert [code() for _ in range(120)].count("answered") == 100
+    rates.forget()  # another process
+    now = start + 60.5
+    assert [code() for _ in range(120)].count("answered") <= 2
+    now = start + 90
+    assert 40 <= [code() for _ in range(120)].count("answered") <= 60
+    now = start + 180
+    assert [code() for _ in range(120)].count("answered") == 100
+
+
 def test_requests_are_counted_for_each_client(settings_of_server, shop_data, monkeypatch):
     clients = read_clients({"shop": {"keys": "s" * 32, "limits": {"requests": 2}}, "anonymous": {}})
     monkeypatch.setattr(rates.time, "time", lambda: 1_000_000_000.0)
@@ -337,7 +353,7 @@ def test_a_large_limit_asks_the_cache_now_and_then(settings_of_server, db, monke
     monkeypatch.setattr(rates, "_tell", lambda key, number, tell=rates._tell: told.append(number) or tell(key, number))
     for _ in range(5_000):
         rates.count(client)
-    assert told == [5] * 1_000
+    assert told == [0] + [5] * 1_000  # 0: the minute before is read
     rates.forget()  # another process
     for _ in range(4):
         rates.count(client)
