@@ -53,6 +53,8 @@ class Allowance(Limits):
     seconds: float = 120.0
     #: Floods: requests a minute.
     requests: int = 100_000
+    #: Rows of the ledger: requests an hour that are withdrawn before the service knows them.
+    withdrawals: int = 1_000
 
     @property
     def of_response(self) -> Limits:
@@ -70,9 +72,10 @@ class LimitExceeded(Exception):
     limit: ClassVar[str] = ""
     advice: ClassVar[str] = ""
 
-    def __init__(self, allowed: float, details: str = "") -> None:
+    def __init__(self, allowed: float, details: str = "", limit: str = "") -> None:
+        """``limit``: the name of the limit, where that is not the one of the class."""
         super().__init__(
-            f"{details or self.__doc__} At most {allowed:,} are allowed (limit {self.limit!r}). {self.advice}"
+            f"{details or self.__doc__} At most {allowed:,} are allowed (limit {limit or self.limit!r}). {self.advice}"
         )
 
 
@@ -105,7 +108,7 @@ class DeadlineExceeded(LimitExceeded):
 
 
 class TooManyRequests(LimitExceeded):
-    """The client sent too many requests in this minute."""
+    """The client sent too many requests in the time of the limit."""
 
     limit = "requests"
     advice = "Send several calls as one, or wait."

@@ -120,7 +120,7 @@ def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "")
 def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observed: Observed, handed: Handed) -> bytes:
     limits = caller.client.limits
     try:
-        rates.count(caller.client)
+        rates.count(caller.client.name, limits)
         budget = Budget(limits)
         request = decode_request(message, limits, handed, naive_zone(), budget.check)
     except (WireError, LimitExceeded) as error:

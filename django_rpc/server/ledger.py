@@ -23,6 +23,7 @@ from django.apps import apps
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connections, router, transaction
 from django.utils import timezone
 
+from django_rpc.server import rates
 from django_rpc.server.allowance import Allowance, ResponseTooLarge
 from django_rpc.server.error_texts import public_error
 from django_rpc.server.locale import naive_zone
@@ -353,15 +354,17 @@ def look_up(client: str, request_id: str, databases: Iterable[str] | None = None
     return Found(state, bytes(shown.answer), shown.digest, shown.at)
 
 
-def became_of(client: str, request_id: str, *, settle: bool) -> dict[str, Any]:
-    """The value of an `Outcome` node; raises NoLedger."""
+def became_of(client: str, request_id: str, *, settle: bool, limits: Allowance) -> dict[str, Any]:
+    """Return the value of an `Outcome` node; raises NoLedger, and TooManyRequests for too many new entries."""
     if not installed():
         raise NoLedger(
             f"The service keeps no ledger of what it has done: add {APP!r} to its INSTALLED_APPS and migrate."
         )
-    if settle:
-        withdraw(client, request_id)
     found = look_up(client, request_id)
+    if settle and found is None:  # a request that is under way has no entry that others see: `withdraw` waits for it
+        rates.count(client, limits, "withdrawals")
+        withdraw(client, request_id)
+        found = look_up(client, request_id)
     if found is None:
         return {"state": "unknown"}
     return {"state": found.state, "at": found.at, "answer": found.answer.decode()}

@@ -340,28 +340,30 @@ def test_requests_are_counted_for_each_client(settings_of_server, shop_data, mon
     clients = read_clients({"shop": {"keys": "s" * 32, "limits": {"requests": 2}}, "anonymous": {}})
     monkeypatch.setattr(rates.time, "time", lambda: 1_000_000_000.0)
     for _ in range(2):
-        rates.count(clients["shop"])
+        rates.count("shop", clients["shop"].limits)
     with pytest.raises(EXCEEDED["requests"], match=r"At most 2 are allowed \(limit 'requests'\)"):
-        rates.count(clients["shop"])
-    rates.count(clients["anonymous"])
+        rates.count("shop", clients["shop"].limits)
+    rates.count("anonymous", clients["anonymous"].limits)
 
 
 def test_a_large_limit_asks_the_cache_now_and_then(settings_of_server, db, monkeypatch):
     client = read_clients({"anonymous": {"limits": {"requests": 5_000}}})["anonymous"]
     monkeypatch.setattr(rates.time, "time", lambda: 1_000_000_000.0)
     told = []
-    monkeypatch.setattr(rates, "_tell", lambda key, number, tell=rates._tell: told.append(number) or tell(key, number))
+    monkeypatch.setattr(
+        rates, "_tell", lambda key, number, seconds, tell=rates._tell: told.append(number) or tell(key, number, seconds)
+    )
     for _ in range(5_000):
-        rates.count(client)
+        rates.count("anonymous", client.limits)
     assert told == [0] + [5] * 1_000  # 0: the minute before is read
     rates.forget()  # another process
     for _ in range(4):
-        rates.count(client)
+        rates.count("anonymous", client.limits)
     with pytest.raises(EXCEEDED["requests"]):
-        rates.count(client)
+        rates.count("anonymous", client.limits)
     told.clear()
     with pytest.raises(EXCEEDED["requests"]):
-        rates.count(client)
+        rates.count("anonymous", client.limits)
     assert told == [], "who is over is so until the minute ends"
 
 

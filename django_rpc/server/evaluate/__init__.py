@@ -71,7 +71,9 @@ VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     **dict.fromkeys((Param, Map, Where, Fold, Cond), elements.alone),
     Function: calls.visit_function,
     Shipped: calls.visit_shipped,
-    Outcome: lambda ev, node: became_of(ev.policy.request.client, node.request, settle=node.settle),
+    Outcome: lambda ev, node: became_of(
+        ev.policy.request.client, node.request, settle=node.settle, limits=ev.policy.budget.limits
+    ),
     About: lambda ev, node: about(ev.policy),
     Schema: lambda ev, node: ev.once(("schema", node.models), lambda: describe_models(ev.policy, node.models)),
 }
