@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import WorkerLostError
 from celery import Celery, signals
+from celery.backends.rpc import RPCBackend
 from celery.exceptions import InvalidTaskError
+from celery.states import SUCCESS
 from celery.worker import state
 from celery.worker.request import Request as WorkerRequest
 from django.db import close_old_connections
 
 from django_rpc.celery.envelope import Malformed, TaskHeaders, read_task
 from django_rpc.celery.handover import hand_over
+from django_rpc.celery.presence import announce
 from django_rpc.celery.reply import ReplyLists
 from django_rpc.wire.codec import encode_response
 from django_rpc.wire.errors import HandOverFailed
 from django_rpc.wire.messages import ErrorReport, Response
-from django_rpc.wire.names import PRUNE_TASK_NAME, TASK_NAME, is_redis, reply_key, request_of
+from django_rpc.wire.names import MAILBOX_PREFIX, PRUNE_TASK_NAME, TASK_NAME, is_redis, reply_key, request_of
 
 if TYPE_CHECKING:
     from django_rpc.server import Sending
@@ -102,6 +105,7 @@ def register(app: Celery, *, reply_url: str | None = None) -> Any:
     )
     app.task(_prune, name=PRUNE_TASK_NAME, shared=False, ignore_result=True, serializer="json", Request=of_schema)
     signals.task_failure.connect(_answer_for_the_lost, weak=False, dispatch_uid="django_rpc.worker_lost")
+    announce(app, reply_url)
     return task
 
 
@@ -155,7 +159,7 @@ def _call(task: Any, text: str, reply_to: str | None, token: str | None, lists: 
         sending = _answer(request, text, token, there)
         request.django_rpc_finish = sending.finish
         if reply_to is None:
-            return _returned(sending)
+            return None if _mailed(task, request, sending) else _returned(sending)
         if there is not None:
             _send(task.app, there, request, sending, (text, token))
         return None
@@ -166,6 +170,15 @@ def _call(task: Any, text: str, reply_to: str | None, token: str | None, lists: 
 def _returned(sending: Sending) -> str:
     """The answer as the result of the task: what should go on to others does not, and was not asked for."""
     return (sending.answer or b"").decode()
+
+
+def _mailed(task: Any, request: Any, sending: Sending) -> bool:
+    """Send the answer to the client's reply queue where Celery does not, because RESULT_BACKEND is not ``rpc://``."""
+    queue = request.reply_to
+    if isinstance(task.backend, RPCBackend) or not isinstance(queue, str) or not queue.startswith(MAILBOX_PREFIX):
+        return False
+    RPCBackend(task.app).store_result(request.id, _returned(sending), SUCCESS, request=request)
+    return True
 
 
 def _send(app: Celery, lists: ReplyLists, request: Any, sending: Sending, message: tuple[str, str | None]) -> None:

@@ -20,6 +20,7 @@ _OWN = {
     "DEFAULT_QUEUE_NAME": "default_queue",
     "PRIORITY_QUEUE_NAME": "priority_queue",
     "TIMEOUT": "timeout",
+    "WORKER_GRACE": "worker_grace",
     "CELERY": "celery",
     "EXACTLY_ONCE": "exactly_once",
     "OBSERVERS": "observers",
@@ -50,6 +51,7 @@ class Config:
     default_queue: str = "django_rpc"
     priority_queue: str = "django_rpc_priority"
     timeout: float | None = 30.0  # seconds; None waits for ever
+    worker_grace: float | None = 2.0  # seconds that a call waits where no worker is; None: until its timeout
     celery: Mapping[str, Any] = field(default_factory=dict, hash=False)
     exactly_once: bool = False  # the service keeps a ledger: what writes may be published again, like what reads
     observers: tuple[str, ...] | None = None  # dotted paths of who is told of each message (telemetry/hooks.py)
@@ -77,6 +79,8 @@ class Config:
         values = {_OWN[key]: value for key, value in settings.items() if key in _OWN}
         if "timeout" in values:
             values["timeout"] = check_timeout(values["timeout"], f"{name}['TIMEOUT']")
+        if "worker_grace" in values:
+            values["worker_grace"] = check_timeout(values["worker_grace"], f"{name}['WORKER_GRACE']")
         for key in (
             "broker_url",
             "result_backend",

@@ -31,6 +31,7 @@ __all__ = [
     "MessageTooDeep",
     "MessageTooLarge",
     "NoLedger",
+    "NoWorker",
     "NotSentYet",
     "OutcomeUnknown",
     "PartlyDone",
@@ -80,12 +81,16 @@ class RpcTimeout(RpcError, TimeoutError):
     """No answer came within the call's time-out; ``django_rpc.outcome(error.request_id)`` tells what became of it."""
 
 
+class NoWorker(RpcTimeout):
+    """No worker consumes the queue of the request, which stays there until its timeout."""
+
+
 class BrokerUnavailable(RpcError, ConnectionError):
     """The request could not be handed to the message broker."""
 
 
 class ResultBackendUnavailable(RpcError, ConnectionError):
-    """The request was sent, and the way back of the answer is broken."""
+    """The answer cannot arrive: the result backend is away, or the workers write to another one."""
 
 
 class WorkerLost(RpcError):

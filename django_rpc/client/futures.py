@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from django_rpc.client.errors import CallCancelled, ResultBackendUnavailable, RpcTimeout
+from django_rpc.client.errors import CallCancelled, NoWorker, ResultBackendUnavailable, RpcTimeout
 from django_rpc.client.thaw import Missing
 from django_rpc.client.threads import LOCAL, WAITING, Background
 from django_rpc.client.transport import Options, Reply
@@ -167,6 +167,8 @@ class PendingCall:
             remaining = _TURN if deadline is None else max(deadline - time.monotonic(), 0.0)
             try:
                 return await WAITING.run(self._reply.wait, min(remaining, _TURN))
+            except NoWorker:
+                raise
             except RpcTimeout as error:
                 if deadline is not None and time.monotonic() >= deadline:
                     raise RpcTimeout(f"No answer to request {self.request_id} within {timeout:.3g} s.") from error

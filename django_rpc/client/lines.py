@@ -9,7 +9,7 @@ from celery import Celery
 from kombu import Connection, Producer
 from kombu.exceptions import OperationalError
 
-__all__ = ["Line", "failures_of", "keep_client", "open_connection", "reach"]
+__all__ = ["Line", "failures_of", "keep_client", "open_connection", "reach", "redis_of"]
 
 
 class Line:
@@ -99,3 +99,17 @@ def keep_client(channel: Any) -> None:
     channel.Client = lambda connection_pool: (
         client if connection_pool is pool else make(connection_pool=connection_pool)
     )
+
+
+def redis_of(connection: Connection) -> tuple[Any, str] | None:
+    """A client of the Redis that is the broker, and the prefix of its keys; None for another broker.
+
+    kombu's client adds the prefix to the keys of some commands and not of others.
+    """
+    channel = connection.default_channel
+    pool = getattr(channel, "pool", None)
+    if pool is None or not hasattr(channel, "unacked_key"):
+        return None
+    import redis  # only where kombu has imported it
+
+    return redis.Redis(connection_pool=pool), getattr(channel, "global_keyprefix", "")

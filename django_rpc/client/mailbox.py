@@ -17,6 +17,7 @@ from kombu import Connection, Consumer, Queue
 
 from django_rpc.client.forks import forget_after_fork
 from django_rpc.client.lines import failures_of, open_connection, reach
+from django_rpc.wire.names import MAILBOX_PREFIX
 
 __all__ = ["Mailbox"]
 
@@ -38,7 +39,7 @@ class Mailbox:
         forget_after_fork(self)
 
     def _begin(self) -> None:
-        self.name = f"django_rpc.reply.{uuid.uuid4().hex}"
+        self.name = MAILBOX_PREFIX + uuid.uuid4().hex
         self.failures: tuple[type[BaseException], ...] = (OSError,)
         self._condition = threading.Condition()
         self._reading = False  # one thread has the connection

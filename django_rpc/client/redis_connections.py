@@ -62,6 +62,12 @@ class RedisConnections:
         self.replied_at = time.monotonic()
         return replies
 
+    def reach(self, patience: float) -> None:
+        """Have a connection that is open, with its database selected; raises one of `BROKEN`, or a ResponseError."""
+        pool = self._pool(patience)
+        pool.release(pool.get_connection(*_UNUSED_NAME))
+        self.replied_at = time.monotonic()
+
     def drop_idle(self) -> None:
         """Close the idle connections: after a connection broke, those of its age are likely to be broken."""
         for pool in list(self._pools.values()):

@@ -7,22 +7,26 @@ call.  Here the server pushes the answer's bytes to one list with an expiry, and
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+import redis
+from kombu.utils.url import maybe_sanitize_url
 
 from django_rpc.client.config import Config
 from django_rpc.client.control import cancel
 from django_rpc.client.errors import ResultBackendUnavailable
+from django_rpc.client.presence import Presences
 from django_rpc.client.publish import Publisher
 from django_rpc.client.redis_async import inbox
 from django_rpc.client.redis_connections import BROKEN, RedisConnections
 from django_rpc.client.replies import no_answer
 from django_rpc.client.transport import Options, Reply, Waiting
 from django_rpc.wire.handover import Deposit, encode_deposit
-from django_rpc.wire.names import DEPOSIT, ORIGINS, given_key, kept_seconds, reply_key
+from django_rpc.wire.names import DEPOSIT, ORIGINS, answers_key, given_key, kept_seconds, reply_key
 
 __all__ = ["RedisReplyTransport"]
 
@@ -34,6 +38,10 @@ _GRACE = 0.5
 _PAUSE = 0.1
 #: Longest wait for a command other than BLPOP.
 _SOCKET_SECONDS = 5.0
+#: A request is sent without a check of the result backend where that replied in the last seconds.
+_TRUSTED_SECONDS = 1.0
+#: Pauses before the attempts of such a check: a Redis that restarts is away for a moment.
+_REACH_PAUSES = (0.0, 0.1, 0.3, 0.6)
 #: A rest of a time-out that is not worth a BLPOP.
 _TICK = 0.001
 
@@ -45,6 +53,36 @@ class RedisReplyTransport:
         self.config = config
         self.publisher = Publisher(config)
         self.connections = RedisConnections(config.result_backend or "")
+        self.presences = Presences(self.publisher, self._has_answers)
+
+    def _has_answers(self, queue: str) -> bool | None:
+        """True where a worker of the queue writes to this Redis; None where the Redis does not reply."""
+        try:
+            return self.connections.run(_GRACE, ("EXISTS", answers_key(queue))) == [1]
+        except BROKEN:
+            return None
+
+    def _reach(self, request_id: str, timeout: float | None) -> None:
+        """Before a request is sent: see that its answer can be fetched; raises ResultBackendUnavailable."""
+        replied_at = self.connections.replied_at
+        if replied_at is not None and time.monotonic() - replied_at < _TRUSTED_SECONDS:
+            return
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for pause in _REACH_PAUSES:
+            time.sleep(pause)
+            remaining = _SOCKET_SECONDS if deadline is None else deadline - time.monotonic()
+            try:
+                self.connections.reach(max(min(remaining, _SOCKET_SECONDS), _GRACE))
+            except BROKEN as error:
+                lost: Exception = error
+            except redis.ResponseError as error:  # a password or a database that it does not have
+                lost = error
+                break
+            else:
+                return
+            if remaining <= 0:
+                break
+        raise unavailable(self.config, request_id, lost, is_sent=False) from lost
 
     def send(
         self,
@@ -57,6 +95,7 @@ class RedisReplyTransport:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         key = reply_key(request_id)
+        self._reach(request_id, options.timeout)
         self.publisher.publish(
             request, request_id, options, repeatable=repeatable, reply_list=key, token=token, headers=headers
         )
@@ -99,7 +138,7 @@ class RedisReplyTransport:
         try:
             is_complete = self._park(key, deposit, waiting.origins, kept_seconds(options.timeout))
         except BROKEN as error:
-            raise reply.unavailable(error) from error
+            raise unavailable(self.config, request_id, error, is_sent=False) from error
         if is_complete:  # all values arrived before it
             key = reply_key(request_id)
             self.publisher.publish(
@@ -124,6 +163,7 @@ class _RedisReply:
         self._options = options
         self._failures = failures or {}
         self._keys = (self._key, *self._failures)
+        self._watch = transport.presences.watch(request_id, options)
 
     def wait(self, timeout: float | None) -> bytes:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -138,28 +178,35 @@ class _RedisReply:
                 time.sleep(_PAUSE)
             if deadline is not None and time.monotonic() >= deadline - _TICK:
                 if lost is not None:
-                    raise self.unavailable(lost) from lost
+                    raise unavailable(self._transport.config, self._request_id, lost) from lost
                 raise no_answer(self._transport.config, self._request_id, self._options, timeout)
+            self._watch.look()
 
     async def arrive(self, timeout: float | None) -> bytes:
         """`wait` for asyncio: no thread, and one connection for all that an event loop awaits."""
         config = self._transport.config
         begun = time.monotonic()
+        deadline = None if timeout is None else begun + timeout
         box = inbox(config.result_backend or "")
-        if self._failures:
-            found = await self._first(box, timeout)
-        else:
-            answer = await box.take(self._key, timeout)
-            found = None if answer is None else (self._key, answer)
-        if found is not None:
-            return self._own(*found)
+        while True:
+            remaining = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            found = await self._first(box, _least(remaining, self._watch.seconds()))
+            if found is not None:
+                return self._own(*found)
+            if deadline is not None and time.monotonic() >= deadline - _TICK:
+                break
+            if not self._watch.seconds():
+                await asyncio.to_thread(self._watch.look)
         lost = box.lost_since(begun)
         if lost is not None:
-            raise self.unavailable(lost) from lost
+            raise unavailable(config, self._request_id, lost) from lost
         raise no_answer(config, self._request_id, self._options, timeout)
 
     async def _first(self, box: Any, timeout: float | None) -> tuple[str, bytes] | None:
-        """The first answer that comes on one of the lists, and which."""
+        """The first answer that arrives on a list of this reply, with the key of the list."""
+        if not self._failures:
+            answer = await box.take(self._key, timeout)
+            return None if answer is None else (self._key, answer)
         takes = {asyncio.ensure_future(box.take(key, timeout)): key for key in self._keys}
         try:
             done, _ = await asyncio.wait(takes, return_when=asyncio.FIRST_COMPLETED)
@@ -179,7 +226,7 @@ class _RedisReply:
         if remaining is not None and remaining <= _TICK:
             replies = self._transport.connections.run(_GRACE, *(("LPOP", key) for key in self._keys))
             return next(((key, one) for key, one in zip(self._keys, replies, strict=True) if one is not None), None)
-        seconds = _CHUNK if remaining is None else min(remaining, _CHUNK)
+        seconds = min(_CHUNK if remaining is None else remaining, _CHUNK, self._watch.seconds())
         (reply,) = self._transport.connections.run(
             seconds + _GRACE, ("BLPOP", *self._keys, f"{max(seconds, 0.01):.3f}")
         )
@@ -194,15 +241,22 @@ class _RedisReply:
     def cancel(self) -> bool:
         return not self.ready() and cancel(self._transport.publisher.app, self._request_id) and not self.ready()
 
-    def unavailable(self, lost: Exception) -> ResultBackendUnavailable:
-        config = self._transport.config
-        error = ResultBackendUnavailable(
-            f"The result backend of {config.alias!r} could not be reached, or was lost while request "
-            f"{self._request_id} waited for its answer ({lost}). The request was sent and may have run. "
-            "Is it running, and is RESULT_BACKEND right?"
-        )
-        error.request_id = self._request_id
-        return error
+
+def _least(seconds: float | None, others: float) -> float | None:
+    least = others if seconds is None else min(seconds, others)
+    return None if math.isinf(least) else least
+
+
+def unavailable(config: Config, request_id: str, lost: Exception, *, is_sent: bool = True) -> ResultBackendUnavailable:
+    """The error for a Redis of answers that cannot be reached."""
+    sent = "The request was sent and may have run." if is_sent else "The request was not sent."
+    error = ResultBackendUnavailable(
+        f"The result backend {maybe_sanitize_url(config.result_backend or '')} of {config.alias!r} could not be "
+        f"reached, or was lost while request {request_id} waited for its answer ({lost}). {sent} "
+        f"Is it running, and is RESULT_BACKEND in DATABASES[{config.alias!r}] right?"
+    )
+    error.request_id = request_id
+    return error
 
 
 class _DepositedReply(_RedisReply):

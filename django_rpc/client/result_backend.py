@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Mapping
 
 from celery import exceptions as celery_errors
@@ -12,6 +14,7 @@ from celery.result import AsyncResult
 from django_rpc.client.config import Config
 from django_rpc.client.control import cancel
 from django_rpc.client.errors import ImproperSettings, ResultBackendUnavailable
+from django_rpc.client.presence import Presences
 from django_rpc.client.publish import Publisher
 from django_rpc.client.replies import failure_of, no_answer
 from django_rpc.client.transport import Options, Reply
@@ -30,6 +33,7 @@ class ResultBackendTransport:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.publisher = Publisher(config)
+        self.presences = Presences(self.publisher)
         try:
             _ = self.publisher.app.backend
         except Exception as error:
@@ -54,6 +58,7 @@ class _StoredReply:
         self._transport = transport
         self._request_id = request_id
         self._options = options
+        self._watch = transport.presences.watch(request_id, options)
 
     def _result(self) -> AsyncResult:
         # Made by the thread that waits: Celery keeps one backend a thread.
@@ -61,19 +66,25 @@ class _StoredReply:
 
     def wait(self, timeout: float | None) -> bytes:
         result = self._result()
-        try:
-            # Zero would mean "no limit" to some backends.
-            value = result.get(
-                timeout=None if timeout is None else max(timeout, 0.001),
-                interval=_INTERVAL,
-                propagate=False,
-                disable_sync_subtasks=False,  # we may be inside another task, whose worker is not the one we call
-            )
-            state = result.state
-        except celery_errors.TimeoutError:
-            raise no_answer(self._transport.config, self._request_id, self._options, timeout) from None
-        except Exception as error:
-            raise self._unavailable(error) from error
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            seconds = min(deadline - time.monotonic(), self._watch.seconds())
+            try:
+                # Zero would mean "no limit" to some backends.
+                value = result.get(
+                    timeout=None if math.isinf(seconds) else max(seconds, 0.001),
+                    interval=_INTERVAL,
+                    propagate=False,
+                    disable_sync_subtasks=False,  # the caller may be a task of a worker other than the one it calls
+                )
+                state = result.state
+                break
+            except celery_errors.TimeoutError:
+                if time.monotonic() >= deadline:
+                    raise no_answer(self._transport.config, self._request_id, self._options, timeout) from None
+            except Exception as error:
+                raise self._unavailable(error) from error
+            self._watch.look()
         self._forget(result)
         if state == states.SUCCESS and isinstance(value, str):
             return value.encode()

@@ -6,8 +6,10 @@ retries for 20 s where the broker is gone, and is not meant for use inside a tas
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from celery.states import REVOKED, SUCCESS
 
@@ -15,6 +17,7 @@ from django_rpc.client.config import Config
 from django_rpc.client.control import cancel
 from django_rpc.client.errors import ResultBackendUnavailable
 from django_rpc.client.mailbox import Mailbox
+from django_rpc.client.presence import Presences
 from django_rpc.client.publish import Publisher
 from django_rpc.client.replies import failure_of, no_answer
 from django_rpc.client.transport import Options, Reply
@@ -32,6 +35,7 @@ class RpcReplyTransport:
         self.config = config
         self.publisher = Publisher(config)
         self.mailbox = Mailbox(self.publisher.app)
+        self.presences = Presences(self.publisher)
 
     def send(
         self,
@@ -72,12 +76,13 @@ class _MailedReply:
         self._request_id = request_id
         self._options = options
         self._sent = sent
+        self._watch = transport.presences.watch(request_id, options)
 
     def wait(self, timeout: float | None) -> bytes:
         mailbox = self._transport.mailbox
         if timeout == 0:
             mailbox.arrived(self._request_id)
-        found = mailbox.take(self._request_id, None if timeout is None else time.monotonic() + timeout)
+        found = self._take(timeout)
         if found is None:
             config = self._transport.config
             broken = mailbox.broke_since(self._sent)
@@ -91,6 +96,16 @@ class _MailedReply:
         if found.get("status") == SUCCESS and isinstance(value, str):
             return value.encode()
         raise failure_of(self._request_id, str(found.get("status")), value)
+
+    def _take(self, timeout: float | None) -> dict[str, Any] | None:
+        """The result message; None when the timeout is over.  Raises NoWorker where no worker will send one."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            until = min(deadline, time.monotonic() + self._watch.seconds())
+            found = self._transport.mailbox.take(self._request_id, None if math.isinf(until) else until)
+            if found is not None or time.monotonic() >= deadline:
+                return found
+            self._watch.look()
 
     def ready(self) -> bool:
         return self._transport.mailbox.arrived(self._request_id)

@@ -22,6 +22,7 @@ from django_rpc.client.locale import Locale
 from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Results
 from django_rpc.client.observed import WEATHER, Observed
 from django_rpc.client.once import Ids, ids_for
+from django_rpc.client.outages import note_end
 from django_rpc.client.signing import signer_of
 from django_rpc.client.thaw import Missing, thaw
 from django_rpc.client.transport import Options, Transport, Waiting, placed, transport_for
@@ -357,6 +358,7 @@ class _Call:
         request = self.request
         self.ended(error)
         self.observed.end(error)
+        note_end(self.session.config.alias, error)
         if isinstance(error, errors.RpcError):  # the way may know it by the id of its message
             error.request_id = request.id
         # An error of the service (DoesNotExist and the like) is an answer, and the caller's business.

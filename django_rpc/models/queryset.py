@@ -20,8 +20,10 @@ from django.db.utils import NotSupportedError
 from django.utils import timezone
 from django.utils.functional import Promise
 
+from django_rpc.client.outages import recent_outage
 from django_rpc.client.unit import Operation
 from django_rpc.graph.delayed import Delayed, Output
+from django_rpc.graph.describe import describe
 from django_rpc.graph.node import Call, Method, Node, callsite
 from django_rpc.graph.recording import is_recorded
 from django_rpc.graph.values import freeze
@@ -367,6 +369,13 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
             self._session.compute([prefetch.output_for(self)], **self.query.options)
             return
         super()._fetch_all()
+
+    def __repr__(self) -> str:
+        """Return the rows as Django does; after a failure of the service, a description, without another message."""
+        outage = "" if self._result_cache is not None else recent_outage(self.db)
+        if not outage:
+            return str(super().__repr__())
+        return f"<{type(self).__name__} {describe(self.query.recorded())} not fetched, after {outage}>"
 
     @property
     def db(self) -> str:

@@ -8,11 +8,13 @@ from typing import Any
 __all__ = [
     "DEPOSIT",
     "GIVEN_PREFIX",
+    "MAILBOX_PREFIX",
     "MOST_KEPT",
     "ORIGINS",
     "PRUNE_TASK_NAME",
     "REPLY_PREFIX",
     "TASK_NAME",
+    "answers_key",
     "given_key",
     "is_redis",
     "kept_seconds",
@@ -23,6 +25,7 @@ __all__ = [
     "sending_of",
     "task_keywords",
     "without_passwords",
+    "worker_key",
 ]
 
 #: The one Celery task of the protocol.
@@ -31,6 +34,9 @@ TASK_NAME = "django_rpc.call"
 PRUNE_TASK_NAME = "django_rpc.prune"
 #: Keys of reply lists begin with this; the request's id follows.
 REPLY_PREFIX = "django_rpc:reply:"
+
+#: Names of the reply queues of clients whose RESULT_BACKEND is ``rpc://`` begin with this.
+MAILBOX_PREFIX = "django_rpc.reply."
 
 #: Keys of what is handed over to a message begin with this; the message's id follows.
 GIVEN_PREFIX = "django_rpc:given:"
@@ -53,6 +59,24 @@ def reply_key(request_id: str) -> str:
     'django_rpc:reply:7f'
     """
     return REPLY_PREFIX + request_id
+
+
+def worker_key(queue: str) -> str:
+    """The key, on a broker that is Redis, that exists while a worker consumes the queue.
+
+    >>> worker_key("django_rpc")
+    'django_rpc:worker:django_rpc'
+    """
+    return f"django_rpc:worker:{queue}"
+
+
+def answers_key(queue: str) -> str:
+    """The key, in the Redis of a worker's RESULT_BACKEND, that exists while the worker consumes the queue.
+
+    >>> answers_key("django_rpc")
+    'django_rpc:answers:django_rpc'
+    """
+    return f"django_rpc:answers:{queue}"
 
 
 def given_key(message_id: str) -> str:

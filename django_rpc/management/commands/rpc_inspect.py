@@ -23,13 +23,15 @@ class Command(BaseCommand):
             "model", nargs="*", help="Models, as app_label.ModelName; they bring all that they lead to."
         )
 
+        parser.add_argument("--timeout", type=float, default=5.0, help="Seconds for the message (default: 5).")
+
     def handle(self, *args: Any, **options: Any) -> None:
         alias = options["database"]
         if alias not in connections or connections[alias].vendor != "rpc":
             services = ", ".join(name for name in connections if connections[name].vendor == "rpc") or "none"
             raise CommandError(f"{alias!r} is no service in DATABASES; the services are: {services}.")
         try:
-            described = exposed_models(alias, *options["model"])
+            described = exposed_models(alias, *options["model"], timeout=options["timeout"])
         except (RpcError, ValueError) as error:
             raise CommandError(f"The service {alias!r} could not be asked: {error}") from error
         known = set(map(str.lower, described))

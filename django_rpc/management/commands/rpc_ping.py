@@ -24,7 +24,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("database", nargs="?", default="rpc", help='The alias in DATABASES (default: "rpc").')
         parser.add_argument("--count", type=_count, default=5, help="How many messages are measured (default: 5).")
-        parser.add_argument("--timeout", type=float, help="Seconds for each message (default: TIMEOUT of the service).")
+        parser.add_argument("--timeout", type=float, default=5.0, help="Seconds for each message (default: 5).")
         parser.add_argument("--priority", action="store_true", help="By the priority queue.")
         parser.add_argument("--json", action="store_true", help="For programs: seconds, and all names.")
 
