@@ -1,6 +1,6 @@
 """Keys in Redis that exist while a worker consumes a queue, so that clients of a queue without a worker fail early.
 
-A worker keeps one key for each of its queues at the broker, and one in the Redis of its result backend, where the
+A worker keeps a key for each of its queues at the broker, and another in the Redis of its result backend, where the
 answers of its queue are written.  A thread of the main process refreshes them, however busy the pool is.  RabbitMQ
 counts consumers itself, and needs no key.
 """
@@ -100,7 +100,7 @@ class Announcer:
 def announce(app: Celery, backend: str | None) -> None:
     """Have each worker of ``app`` in this process keep its keys, from when it is ready until it stops.
 
-    ``backend`` is the URL of the result backend; None means the one of the app's settings.
+    ``backend`` is the URL of the result backend; None means the result backend of the app's settings.
     """
     announcers: list[Announcer] = []
 

@@ -30,7 +30,7 @@ logger = logging.getLogger("django_rpc.client")
 _LATE = 0.9
 #: The same where the last look found no worker.
 _SOON = 0.05
-#: Seconds between looks while there is no worker, and while there is one.
+#: Seconds between looks while there is no worker, and while there is a worker.
 _AGAIN = 0.3
 _CALM = 2.0
 #: A call fails when no worker was there at all looks for WORKER_GRACE without these seconds, which include `_LATE`.
@@ -41,7 +41,7 @@ _LEAST = 0.8
 _LEAST_ANSWERS = 1.5
 #: A look serves all calls that want one within these seconds.
 _FRESH = 0.2
-#: What was found is out of date after these seconds without a look.
+#: The result of a look is out of date after these seconds without another.
 _STALE = 5.0
 #: Longest wait for one operation on a socket of the broker.
 _SOCKET_SECONDS = 1.0
@@ -81,7 +81,7 @@ class _Absence:
 
 
 class _Presence:
-    """The workers of one queue.  ``check_answers`` tells if one of them writes to the client's result backend."""
+    """The workers of one queue.  ``check_answers`` reports if a worker writes to the client's result backend."""
 
     def __init__(self, publisher: Publisher, queue: str, check_answers: Callable[[str], bool | None]) -> None:
         self.config: Config = publisher.config
@@ -154,7 +154,7 @@ class Watch:
             self._next = time.monotonic() + (_SOON if presence.worker.is_known else _LATE)
 
     def seconds(self) -> float:
-        """How long to wait for the answer until the next look; infinite where there is none to come."""
+        """Return how many seconds are left until the next look; infinite without a next look."""
         return max(self._next - time.monotonic(), 0.0)
 
     def look(self) -> None:

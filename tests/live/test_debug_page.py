@@ -1,4 +1,4 @@
-"""Django's debug page of a view whose service does not answer: it prints querysets, and must not wait for each."""
+"""Django's debug page where a service does not answer: it prints querysets, and must not wait for each."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def addresses(request, redis):
 
 @pytest.fixture
 def lonely(addresses):
-    """A session whose queue no worker consumes."""
+    """A session with a queue that no worker consumes."""
     queue = f"django_rpc_test_{uuid.uuid4().hex[:8]}"
     settings = {"BROKER_URL": addresses[0], "RESULT_BACKEND": addresses[1], "DEFAULT_QUEUE_NAME": queue}
     yield Session({**settings, "TIMEOUT": 30})
@@ -111,7 +111,7 @@ def test_a_worker_that_was_killed_is_absent_within_seconds(addresses):
 
 
 def test_a_worker_that_was_stopped_is_absent_within_seconds(redis):
-    """Also one of threads, whose key lives longer."""
+    """Also a worker of threads, although its key lives longer."""
     with echo_service(redis.url, redis.url, pool="threads") as service:
         session = service.session(TIMEOUT=30)
         assert session.compute([echo(1)]) == [1]
