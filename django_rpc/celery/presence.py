@@ -13,11 +13,10 @@ from typing import Any
 
 from celery import Celery, signals
 from kombu import Connection
-from kombu.utils.url import maybe_sanitize_url
 
 from django_rpc.client.lines import open_connection, reach, redis_of
 from django_rpc.client.redis_connections import RedisConnections
-from django_rpc.wire.names import answers_key, is_redis, worker_key
+from django_rpc.wire.names import answers_key, is_redis, without_passwords, worker_key
 
 __all__ = ["Announcer", "announce"]
 
@@ -41,7 +40,7 @@ class Announcer:
         self._app = app
         self._milliseconds = milliseconds
         self._answers = RedisConnections(backend) if is_redis(backend) else None
-        self._backend = maybe_sanitize_url(backend)
+        self._backend = without_passwords(backend)
         self._connection: Connection | None = None
         self._stopped = threading.Event()
         self._failed = False

@@ -13,14 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from kombu.utils.url import maybe_sanitize_url
-
 from django_rpc.client.config import Config
 from django_rpc.client.errors import NoWorker, ResultBackendUnavailable, RpcError
 from django_rpc.client.lines import Line, open_connection, redis_of
 from django_rpc.client.publish import Publisher
 from django_rpc.client.transport import Options
-from django_rpc.wire.names import worker_key
+from django_rpc.wire.names import without_passwords, worker_key
 
 __all__ = ["Presences", "Watch"]
 
@@ -180,7 +178,7 @@ class Watch:
     def _no_worker(self) -> str:
         config, queue = self._presence.config, self._presence.queue
         return (
-            f'No worker consumes the queue "{queue}" of {config.alias!r} at {maybe_sanitize_url(config.broker_url)}. '
+            f'No worker consumes the queue "{queue}" of {config.alias!r} at {without_passwords(config.broker_url)}. '
             f"Start one (`celery -A django_rpc.celery.app worker -Q {queue}`), or correct BROKER_URL or the name of "
             f"the queue. Request {self._request_id} stays in the queue until its timeout, and a worker that starts "
             "before then executes it. To wait longer for a worker, set WORKER_GRACE."
@@ -192,7 +190,7 @@ class Watch:
         their_text = f", but to {theirs}" if theirs else ""
         return (
             f'The workers of the queue "{queue}" of {config.alias!r} do not write answers to its RESULT_BACKEND '
-            f"{maybe_sanitize_url(config.result_backend)}{their_text}. Set the same RESULT_BACKEND in "
+            f"{without_passwords(config.result_backend)}{their_text}. Set the same RESULT_BACKEND in "
             f"DATABASES[{config.alias!r}] and in the worker's DJANGO_RPC; if they are the same, the worker cannot "
             f"reach it. Request {self._request_id} was sent and may have run."
         )

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 import redis
-from kombu.utils.url import maybe_sanitize_url
 
 from django_rpc.client.config import Config
 from django_rpc.client.control import cancel
@@ -26,7 +25,7 @@ from django_rpc.client.redis_connections import BROKEN, RedisConnections
 from django_rpc.client.replies import no_answer
 from django_rpc.client.transport import Options, Reply, Waiting
 from django_rpc.wire.handover import Deposit, encode_deposit
-from django_rpc.wire.names import DEPOSIT, ORIGINS, answers_key, given_key, kept_seconds, reply_key
+from django_rpc.wire.names import DEPOSIT, ORIGINS, answers_key, given_key, kept_seconds, reply_key, without_passwords
 
 __all__ = ["RedisReplyTransport"]
 
@@ -251,7 +250,7 @@ def unavailable(config: Config, request_id: str, lost: Exception, *, is_sent: bo
     """The error for a Redis of answers that cannot be reached."""
     sent = "The request was sent and may have run." if is_sent else "The request was not sent."
     error = ResultBackendUnavailable(
-        f"The result backend {maybe_sanitize_url(config.result_backend or '')} of {config.alias!r} could not be "
+        f"The result backend {without_passwords(config.result_backend)} of {config.alias!r} could not be "
         f"reached, or was lost while request {request_id} waited for its answer ({lost}). {sent} "
         f"Is it running, and is RESULT_BACKEND in DATABASES[{config.alias!r}] right?"
     )
