@@ -61,8 +61,12 @@ class RedisReplyTransport:
         except BROKEN:
             return None
 
-    def _reach(self, request_id: str, timeout: float | None) -> None:
-        """Before a request is sent: see that its answer can be fetched; raises ResultBackendUnavailable."""
+    def _reach(self, request_id: str, options: Options) -> None:
+        """Check, before a request is sent, that its answer can be fetched.
+
+        Raises ResultBackendUnavailable, or BrokerUnavailable where the broker is away as well.
+        """
+        timeout = options.timeout
         replied_at = self.connections.replied_at
         if replied_at is not None and time.monotonic() - replied_at < _TRUSTED_SECONDS:
             return
@@ -81,6 +85,7 @@ class RedisReplyTransport:
                 return
             if remaining <= 0:
                 break
+        self.publisher.declare(request_id, Options(_SOCKET_SECONDS if timeout is None else min(timeout, 1.0)))
         raise unavailable(self.config, request_id, lost, is_sent=False) from lost
 
     def send(
@@ -94,7 +99,7 @@ class RedisReplyTransport:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         key = reply_key(request_id)
-        self._reach(request_id, options.timeout)
+        self._reach(request_id, options)
         self.publisher.publish(
             request, request_id, options, repeatable=repeatable, reply_list=key, token=token, headers=headers
         )
