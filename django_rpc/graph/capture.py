@@ -6,14 +6,16 @@ Unlike `values.freeze`, which makes what can cross the wire, this leaves every P
 from __future__ import annotations
 
 import dataclasses
+import importlib
+from abc import ABC
 from collections.abc import Iterable
 from typing import Any
 
 from django_rpc.graph.functions import Finish, MethodOf
 from django_rpc.graph.node import Apply, Held, Literal, Node, callsite, nodes_in
-from django_rpc.graph.values import ATOMS
+from django_rpc.graph.values import ATOMS, freeze
 
-__all__ = ["capture", "is_sent", "value_node", "waited_for"]
+__all__ = ["ForeignCollection", "capture", "computed_by_dask", "is_sent", "value_node", "waited_for"]
 
 #: Iterators over containers, which are read as `dask.delayed` reads them: here, once.
 _ITERATORS: dict[type, type] = {type(iter(kind())): kind for kind in (list, tuple, set)}
@@ -35,6 +37,8 @@ def capture(value: Any, runners: list[Any] | None = None) -> Any:
         return value
     if hasattr(kind, "__rpc_node__") or isinstance(value, Node):
         return _node_of(value, runners)
+    if issubclass(kind, ForeignCollection):
+        return computed_by_dask(value)
     if kind in _ITERATORS:
         kind, value = _ITERATORS[kind], _ITERATORS[kind](value)
     if kind in _CONTAINERS:
@@ -63,6 +67,25 @@ def _node_of(value: Any, runners: list[Any] | None) -> Node:
         runners.extend(handled.__rpc_runners__())
     node, finish = handled.__rpc_output__()
     return node if finish is None else Apply(Finish(finish), (node,), pure=True, where=node.where)
+
+
+class ForeignCollection(ABC):  # noqa: B024 - a test of types
+    """A collection of dask's: ``dask.delayed``, a bag, an array; its value is computed by dask, in the client."""
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        return hasattr(other, "__dask_graph__") and not hasattr(other, "__rpc_node__")
+
+
+@freeze.register(ForeignCollection)
+def computed_by_dask(collection: Any) -> Node:
+    """The node whose value dask computes from ``collection``."""
+    return Apply(_dask_value, (Held(collection, where=callsite()),), pure=True, where=callsite())
+
+
+def _dask_value(collection: Any) -> Any:
+    (value,) = importlib.import_module("dask").compute(collection)
+    return value
 
 
 def is_sent(value: Any) -> bool:

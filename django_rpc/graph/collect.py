@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from django_rpc.graph.capture import is_sent
+from django_rpc.graph.capture import ForeignCollection, computed_by_dask, is_sent
 from django_rpc.graph.delayed import Delayed
 from django_rpc.graph.node import Node
 from django_rpc.graph.runner import Output, Runner, engine
@@ -26,7 +26,11 @@ def handle(value: Any) -> Delayed | None:
     if isinstance(value, Node):
         return Delayed(value)
     kind = type(value)
-    if kind in ATOMS or not hasattr(kind, "__rpc_node__"):
+    if kind in ATOMS:
+        return None
+    if issubclass(kind, ForeignCollection):
+        return Delayed(computed_by_dask(value))
+    if not hasattr(kind, "__rpc_node__"):
         return None
     if callable(getattr(kind, "delayed", None)):
         made: Delayed = value.delayed()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django_rpc.graph.content import key_text
 from django_rpc.graph.elements import depends
+from django_rpc.graph.names import may_be_field
 
 if TYPE_CHECKING:
     from django_rpc.graph.delayed import Delayed
@@ -91,9 +92,17 @@ class DaskCollection:
 
         def __rpc_node__(self) -> Node: ...
 
+        def compute(self, timeout: float | None = None, priority: bool = False) -> Any: ...
+
     def __dask_graph__(self) -> dict[str, tuple[Computation]]:
         """The graph as dask takes it: one task, which computes this."""
         return {self.__dask_tokenize__(): (Computation(self),)}
+
+    @may_be_field
+    def persist(self, timeout: float | None = None, priority: bool = False) -> Delayed:
+        """Compute the value now, and return a Delayed that holds it; raises what ``compute()`` raises."""
+        key = self.__dask_tokenize__()
+        return rebuild({key: self.compute(timeout=timeout, priority=priority)}, key)
 
     @property
     def dask(self) -> Any:

@@ -315,7 +315,7 @@ class _Named:
         raise AssertionError("the runner was pickled")
 
 
-RESERVED = set("call compute dask explain filter_by graph map plan profile submit visualize".split())
+RESERVED = set("call compute dask explain filter_by graph map persist plan profile submit visualize".split())
 
 
 def test_everything_public_is_reserved_knowingly():
