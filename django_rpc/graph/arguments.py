@@ -27,8 +27,11 @@ from django_rpc.graph.vocabulary import (
     check_result_name,
 )
 
-__all__ = ["CONDITION_CONNECTORS", "check_condition", "check_expression", "check_method_arguments"]
+__all__ = ["CONDITION_CONNECTORS", "THROUGH_PREFIX", "check_condition", "check_expression", "check_method_arguments"]
 
+#: How the alias of a column of a through model starts.  A field has no name with two underscores, so the value of the
+#: column takes the place of no field, and of nothing else that a model may have.
+THROUGH_PREFIX = "rpc_through__"
 #: How the children of a condition are joined.
 CONDITION_CONNECTORS: frozenset[str] = frozenset({"AND", "OR", "XOR"})
 
@@ -132,8 +135,9 @@ def _check_conditions(args: tuple[Any, ...]) -> None:
 
 
 def _check_through_column(alias: str, target: Any) -> None:
-    # Django's own prefetch names its alias so; it is the one name with a leading underscore that may pass.
-    check_identifier(alias.removeprefix("_prefetch_related_val_"))
+    if not alias.startswith(THROUGH_PREFIX):
+        raise ValueError(f"The alias of a column of a through model starts with {THROUGH_PREFIX!r}.")
+    check_identifier(alias.removeprefix(THROUGH_PREFIX))
     if not (isinstance(target, list | tuple) and len(target) == 2 and all(isinstance(part, str) for part in target)):
         raise ValueError("A column of a through model is (model, attribute).")
     check_identifier(target[1])

@@ -14,7 +14,7 @@ from msgspec.structs import force_setattr
 from django_rpc.graph.dag import topological
 from django_rpc.graph.functions import ByValue, function_name, identity
 from django_rpc.graph.node import ALL_KINDS, LOCAL_KINDS, Apply, Call, Held, Literal, Method, Node, own_fields
-from django_rpc.graph.values import ATOMS, Condition, Expr, Instance
+from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 
 __all__ = ["is_one_of_a_kind", "key", "key_text", "substitute"]
 
@@ -173,7 +173,7 @@ def _token(value: Any, add: Callable[[bytes], object]) -> None:
     elif kind is slice:
         add(b"slice")
         _token((value.start, value.stop, value.step), add)
-    elif isinstance(value, msgspec.Struct):  # Expr, Condition, Instance
+    elif isinstance(value, msgspec.Struct):  # Expr, Condition, Reference
         add(kind.__name__.encode())
         for name in value.__struct_fields__:
             _token(getattr(value, name), add)
@@ -232,7 +232,7 @@ def _swap(value: Any, leaf: type, replaced: Mapping[Any, Any]) -> Any:
         return {_swap(name, leaf, replaced): _swap(item, leaf, replaced) for name, item in value.items()}
     if kind is slice:
         return slice(*(_swap(part, leaf, replaced) for part in (value.start, value.stop, value.step)))
-    if kind in (Expr, Condition, Instance):
+    if kind in (Expr, Condition, Reference):
         return kind(*[_swap(getattr(value, name), leaf, replaced) for name in value.__struct_fields__])
     return value
 

@@ -14,7 +14,7 @@ from django_rpc.graph import elements, registered, shipped
 from django_rpc.graph import node as kinds
 from django_rpc.graph.functions import Finish, MethodOf, function_name
 from django_rpc.graph.node import Node
-from django_rpc.graph.values import Condition, Expr, Instance
+from django_rpc.graph.values import Condition, Expr, Reference
 
 __all__ = ["describe", "step"]
 
@@ -125,7 +125,7 @@ def _value(value: Any, limit: int, depth: int) -> str:
         return repr(value) if len(value) <= limit else repr(value[: max(limit - 4, 8)])[:-1] + _MARK + "'"
     if isinstance(value, bool | int | float) or value is None:
         return shorten(repr(value), limit) if not isinstance(value, int) or -(10**40) < value < 10**40 else "<big int>"
-    if depth <= 0 and isinstance(value, list | tuple | set | frozenset | dict | Expr | Condition | Instance):
+    if depth <= 0 and isinstance(value, list | tuple | set | frozenset | dict | Expr | Condition | Reference):
         return _MARK
     for type_, write in _WRITERS:
         if isinstance(value, type_):
@@ -170,8 +170,8 @@ def _expression(value: Any, limit: int, depth: int) -> str:
     return f"{value.name}({_arguments(value.args, value.kwargs, limit, depth - 1)})"
 
 
-def _instance(value: Any, limit: int, depth: int) -> str:
-    return f"<{_model(value.model)} {_arguments((), value.values, limit, depth - 1)}>"
+def _reference(value: Any, limit: int, depth: int) -> str:
+    return f"<{_model(value.model)} {_arguments((), {'pk': value.key}, limit, depth - 1)}>"
 
 
 def _condition(value: Any, limit: int, depth: int) -> str:
@@ -206,7 +206,7 @@ _WRITERS: tuple[tuple[type, Callable[[Any, int, int], str]], ...] = (
     (slice, _slice),
     (Expr, _expression),
     (Condition, _condition),
-    (Instance, _instance),
+    (Reference, _reference),
 )
 
 

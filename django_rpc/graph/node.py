@@ -23,7 +23,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from django_rpc.graph import vocabulary
-from django_rpc.graph.values import ATOMS, Condition, Expr, Instance, freeze
+from django_rpc.graph.values import ATOMS, Condition, Expr, freeze
 
 __all__ = [
     "ALL_KINDS",
@@ -472,8 +472,6 @@ def _find(value: Any, found: list[Node]) -> None:
         _find(value.kwargs, found)
     elif kind is Condition:
         _find(value.children, found)
-    elif kind is Instance:
-        _find(value.values, found)
     elif kind is slice:
         _find((value.start, value.stop, value.step), found)
     elif isinstance(value, dict):

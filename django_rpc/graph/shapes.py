@@ -20,7 +20,7 @@ from typing import Any
 
 from django_rpc.graph import vocabulary
 from django_rpc.graph.node import Attr, Item, Method, Node, Rows, Source
-from django_rpc.graph.values import ATOMS, Condition, Expr, Instance
+from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 
 __all__ = ["NESTED", "TERMINALS", "Leaf", "Shape", "differing", "is_asked", "is_step", "mixed", "obstacle", "shape_of"]
 
@@ -118,7 +118,7 @@ def _value(
 ) -> Hashable:
     """The shape of one argument; its values are added to ``leaves``."""
     kind = type(value)
-    if kind in ATOMS or kind is Instance or kind in (set, frozenset):
+    if kind in ATOMS or kind is Reference or kind in (set, frozenset):
         leaves.append(Leaf(value, step, lookup))
         return "_"
     if isinstance(value, Node):

@@ -3,7 +3,7 @@
 Besides Python's own (None, bool, int, float, str, bytes, Decimal, date, time, datetime, timedelta, UUID,
 ZoneInfo, timezone, list, tuple, set, frozenset, dict, slice) these are the language-neutral forms of what Django
 users write: ``Q`` is a `Condition`, ``F``, ``Count`` and the like are an `Expr`, a model instance given as
-an argument is an `Instance`.
+an argument is a `Reference`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ATOMS", "Condition", "Expr", "Handed", "Instance", "NamedRow", "Record", "RowSet", "Table", "freeze"]
+__all__ = ["ATOMS", "Condition", "Expr", "Handed", "NamedRow", "Record", "Reference", "RowSet", "Table", "freeze"]
 
 #: Types that mean the same at both ends and hold nothing else.
 ATOMS: frozenset[type] = frozenset(
@@ -59,11 +59,15 @@ class Condition(msgspec.Struct, frozen=True):
     negated: bool = False
 
 
-class Instance(msgspec.Struct, frozen=True):
-    """A saved model instance given as an argument: the model's name and the values of its unique fields."""
+class Reference(msgspec.Struct, frozen=True):
+    """A model instance given as an argument: the label of the model and the primary key, and no other value.
+
+    ``key`` is a tuple where the primary key is composite.  For a content type it is the label of the model that the
+    content type stands for, since each project has other primary keys of content types.
+    """
 
     model: str
-    values: dict[str, Any]
+    key: Any
 
 
 class Handed(msgspec.Struct, frozen=True):
@@ -177,6 +181,6 @@ def _(value: slice) -> slice:
 
 @freeze.register(Expr)
 @freeze.register(Condition)
-@freeze.register(Instance)
+@freeze.register(Reference)
 def _(value: Any) -> Any:
     return value

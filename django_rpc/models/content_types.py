@@ -14,7 +14,7 @@ from typing import Any
 from django.apps import apps
 from django.db.models.signals import post_migrate
 
-from django_rpc.graph.values import Instance
+from django_rpc.graph.values import Reference
 from django_rpc.models.options import mirror_for, options_of
 
 __all__ = ["LABEL", "is_content_type", "local_key", "sent_key"]
@@ -46,7 +46,7 @@ def sent_key(value: Any) -> Any:
     if options is None:
         return value.pk
     app_label, name = options.label.split(".")[:2]
-    return Instance(LABEL, {"app_label": app_label, "model": name.lower()})
+    return Reference(LABEL, f"{app_label}.{name.lower()}")
 
 
 def local_key(value: Any, alias: str) -> Any:

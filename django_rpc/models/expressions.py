@@ -7,7 +7,6 @@ local query (`localise`: a `Delayed` or a future is no value yet, so a placehold
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from django.core.exceptions import FieldError
@@ -15,7 +14,6 @@ from django.db import connections, models
 from django.db.models import Q, QuerySet, expressions, sql
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
-from django.db.models.fields.related import ForeignObject
 from django.utils import timezone
 from django.utils.functional import LazyObject, empty
 
@@ -26,7 +24,7 @@ except ImportError:  # before Django 5.2
 
 from django_rpc.client.collected import Pending
 from django_rpc.graph.node import Method, Node, Source, callsite
-from django_rpc.graph.values import ATOMS, Condition, Expr, Instance, freeze
+from django_rpc.graph.values import ATOMS, Condition, Expr, Reference, freeze
 from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS
 from django_rpc.models.arguments import current_arguments
 from django_rpc.models.content_types import is_content_type, sent_key
@@ -220,14 +218,14 @@ def _(value: sql.Query) -> Node:
 
 
 @freeze.register(models.Model)
-def _(value: models.Model) -> Instance | Node:
+def _(value: models.Model) -> Reference | Node:
     options = options_of(type(value))
     if options is None:
         raise TypeError(
             f"{value!r} is an instance of the local model {type(value).__name__}, which no service knows. "
             "Pass one of its values instead (its pk)."
         )
-    if value.pk is None:
+    if value.pk is None or (isinstance(value.pk, tuple) and None in value.pk):
         raise ValueError(
             f"Model instances passed to related filters must be saved. {value!r} is not saved yet: it has no key "
             "that a service could find it by."
@@ -236,23 +234,9 @@ def _(value: models.Model) -> Instance | Node:
         alias = value._state.db or options.database
         return Method(Source(options.label, alias), "get", (), {"pk": freeze(value.pk)}, where=callsite())
     connection = connections[options.database]
-    known = {
-        field.attname: stored_value(field, value.__dict__[field.attname], connection)
-        for field in _identifying(type(value))
-        if value.__dict__.get(field.attname) is not None
-    }
-    return Instance(options.label, freeze(known))
-
-
-@functools.cache
-def _identifying(model: Any) -> tuple[Field, ...]:
-    """The fields by which a row is known, and those by which relations lead to it, or are compared with it."""
-    key = set(getattr(model._meta, "pk_fields", ()))  # a composite key's, since Django 5.2
-    for relation in model._meta.get_fields(include_hidden=True):
-        field = getattr(relation, "field", relation)  # of a relation that leads here
-        if isinstance(field, ForeignObject) and len(field.related_fields) > 1:
-            key.update(field.foreign_related_fields if field is not relation else field.local_related_fields)
-    return tuple(f for f in model._meta.concrete_fields if f.primary_key or f.unique or f in key)
+    parts = getattr(value._meta, "pk_fields", None) or [value._meta.pk]  # since Django 5.2
+    key = tuple([freeze(stored_value(part, getattr(value, part.attname), connection)) for part in parts])
+    return Reference(options.label, key if len(key) > 1 else key[0])
 
 
 # For the local query

@@ -23,6 +23,7 @@ from django.db.models.query import ModelIterable, normalize_prefetch_lookups, pr
 from django.db.models.sql import Query
 
 from django_rpc.backend.compiler import column_names
+from django_rpc.graph.arguments import THROUGH_PREFIX
 from django_rpc.graph.delayed import Output
 from django_rpc.graph.node import Column, Literal, Method, Node, Rows, callsite
 from django_rpc.graph.values import Condition, RowSet
@@ -188,7 +189,7 @@ def through_columns(select: Any) -> dict[str, Any] | None:
     """The columns of a through model that Django's many-to-many prefetch selects by SQL, or None for other SQL.
 
     ``{"_prefetch_related_val_order_id": '"shop_line"."order_id"'}`` becomes
-    ``{"order_id": ("shop.Line", "order_id")}``: names that the service turns into its own columns.
+    ``{"rpc_through__order_id": ("shop.Line", "order_id")}``: names that the service turns into its own columns.
     """
     if not select or not all(name.startswith(_VALUE_PREFIX) for name in select):
         return None
@@ -199,7 +200,7 @@ def through_columns(select: Any) -> dict[str, Any] | None:
         named = _through_column(table, attname, column)
         if named is None:
             return None
-        found[attname] = named
+        found[THROUGH_PREFIX + attname] = named
     return found
 
 

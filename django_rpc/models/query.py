@@ -16,6 +16,7 @@ from django.db.models.sql.query import EXPLAIN_OPTIONS_PATTERN
 from django.db.models.sql.where import NothingNode
 from django.db.utils import NotSupportedError
 
+from django_rpc.graph.arguments import THROUGH_PREFIX
 from django_rpc.graph.describe import describe
 from django_rpc.graph.moved import moved
 from django_rpc.graph.node import Item, Method, Node, Source, callsite
@@ -100,8 +101,8 @@ class RpcQuery(sql.Query):
 
     @staticmethod
     def wire_alias(name: str) -> str:
-        """The wire's name of a selected alias: one that Django makes with a leading underscore has none."""
-        return name.removeprefix("_prefetch_related_val_") if name.startswith("_") else name
+        """Return the wire's name of a selected alias: Django's own alias of a through column has another one."""
+        return name.replace("_prefetch_related_val_", THROUGH_PREFIX, 1) if name.startswith("_") else name
 
     # What Django does to a Query directly
 

@@ -18,9 +18,10 @@ from django.db.models.fields import json
 
 from django_rpc.graph.arguments import check_expression
 from django_rpc.graph.node import KINDS, Node
-from django_rpc.graph.values import ATOMS, Condition, Expr, Instance
+from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS, OWN
 from django_rpc.graph.vocabulary import FIELDS as FIELD_NAMES
+from django_rpc.server.references import holds_instance, is_instance
 
 __all__ = ["CLASSES", "FIELDS", "NEWER", "RESOLVERS", "Resolver"]
 
@@ -88,22 +89,20 @@ def _keywords(cls: Any) -> frozenset[str] | None:
 class Resolver:
     """Turns an argument into what Django's method is called with.
 
-    ``values``: what each node that an argument may refer to has become.  ``instance``: makes a model instance of an
-    `Instance`; ``special``: functions for expressions that need the policy, by name; ``own``: the classes that the
-    service registered, by theirs.
+    ``values``: the value of each node that an argument may refer to.  ``special``: functions for expressions that need
+    the policy, by name.  ``own``: the classes that the service registered, by theirs.  A `Reference` stays one: who
+    uses the argument resolves it, where it takes instances at all.
     """
 
-    __slots__ = ("instance", "own", "special", "values")
+    __slots__ = ("own", "special", "values")
 
     def __init__(
         self,
         values: dict[Any, Any],
-        instance: Callable[[Instance], Any],
         special: dict[str, Callable[[Expr], Any]] | None = None,
         own: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.values = values
-        self.instance = instance
         self.special = special or {}
         self.own = own
 
@@ -132,6 +131,8 @@ def _condition(resolve: Resolver, value: Condition) -> Q:
     children = [
         (child[0], resolve(child[1])) if isinstance(child, tuple) else resolve(child) for child in value.children
     ]
+    if any(is_instance(child) for child in children):
+        raise TypeError("A condition is made of lookups, conditions and expressions, and not of instances.")
     condition = Q()
     condition.children = children
     condition.connector = value.connector
@@ -143,6 +144,7 @@ def _expression(resolve: Resolver, value: Expr) -> Any:
     name = value.name
     special = resolve.special.get(name)
     if special is not None:
+        _refuse_instances(name, value.args, value.kwargs)
         return special(value)
     if name in FIELDS:
         allowed = FIELD_NAMES[name]
@@ -159,8 +161,8 @@ def _expression(resolve: Resolver, value: Expr) -> Any:
         maker = _MAKERS.get(name)
         if maker is None:
             raise ValueError(f"{name} is not an expression of this service's release of Django.")
-        return maker(resolve.args(value.args), resolve.kwargs(value.kwargs))
-    args, kwargs = resolve.args(value.args), resolve.kwargs(value.kwargs)
+        return maker(*_arguments(resolve, value))
+    args, kwargs = _arguments(resolve, value)
     _check_references(value, args, kwargs)
     if name in _MAKERS:
         return _MAKERS[name](args, kwargs)
@@ -172,7 +174,19 @@ def _own(resolve: Resolver, value: Expr) -> Any:
     cls = resolve.own.get(name)
     if cls is None:
         raise ValueError(f"{name} is not an expression that this service registered.")
-    return _construct(cls, resolve.args(value.args), resolve.kwargs(value.kwargs))
+    return _construct(cls, *_arguments(resolve, value))
+
+
+def _arguments(resolve: Resolver, value: Expr) -> tuple[list[Any], dict[str, Any]]:
+    args, kwargs = resolve.args(value.args), resolve.kwargs(value.kwargs)
+    _refuse_instances(value.name, args, kwargs)
+    return args, kwargs
+
+
+def _refuse_instances(name: str, args: Any, kwargs: dict[str, Any]) -> None:
+    """Raise TypeError for an instance among the arguments of an expression: SQL has no value for it, but its text."""
+    if holds_instance((*args, *kwargs.values())):
+        raise TypeError(f"{name.removeprefix(OWN)} takes values and expressions, and no instance of a model.")
 
 
 def _check_references(value: Expr, args: list[Any], kwargs: dict[str, Any]) -> None:
@@ -289,7 +303,7 @@ RESOLVERS: dict[type, Callable[[Resolver, Any], Any]] = {
     **dict.fromkeys(KINDS.values(), _node),
     Expr: _expression,
     Condition: _condition,
-    Instance: lambda resolve, value: resolve.instance(value),
+    Reference: lambda resolve, value: value,
     list: _list,
     tuple: _tuple,
     set: lambda resolve, value: {resolve(item) for item in value},

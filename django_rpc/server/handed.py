@@ -7,7 +7,7 @@ from typing import Any
 
 from django.apps import apps
 
-from django_rpc.graph.values import ATOMS, Instance, Record
+from django_rpc.graph.values import ATOMS, Record, Reference
 from django_rpc.server.locale import naive_zone
 from django_rpc.wire.errors import HandOverFailed
 from django_rpc.wire.handover import decode_handed, handed_content
@@ -83,23 +83,24 @@ def _authentic(origin: Origin, given: bytes | None) -> bytes:
 
 
 def as_argument(value: Any) -> Any:
-    """A value as a client would send it on: an instance is known by its key."""
+    """Return a value as a client would send it on: an instance as a reference to it."""
     kind = type(value)
     if kind is Record:
-        return Instance(value.model, _key(value))
-    if kind in (list, tuple) and not ATOMS.issuperset(map(type, value)):
-        return kind(map(as_argument, value))
+        return Reference(value.model, _key(value))
+    if kind in (list, tuple, set, frozenset):
+        return value if ATOMS.issuperset(map(type, value)) else kind(map(as_argument, value))
     if kind is dict:
-        return {key: as_argument(item) for key, item in value.items()}
-    return frozenset(value) if kind is set else value
+        return {as_argument(key): as_argument(item) for key, item in value.items()}
+    return value
 
 
-def _key(record: Record) -> dict[str, Any]:
-    """The key of a record, of a model of this service; nothing for a model that it does not have, which is an error of
-    whoever needs it."""
+def _key(record: Record) -> Any:
+    """Return the primary key in a record; None where it has none, or where this service has no such model."""
     try:
         options = apps.get_model(record.model)._meta
     except (LookupError, ValueError):
-        return {}
-    names = {field.attname for field in getattr(options, "pk_fields", None) or [options.pk]}
-    return {name: value for name, value in zip(record.fields, record.values, strict=True) if name in names}
+        return None
+    values = dict(zip(record.fields, record.values, strict=True))
+    parts = getattr(options, "pk_fields", None) or [options.pk]
+    key = tuple([values.get(part.attname) for part in parts])
+    return None if None in key else key if len(key) > 1 else key[0]

@@ -95,6 +95,7 @@ class Policy:
         "budget",
         "failures",
         "parts",
+        "references",
         "request",
         "scope_sql",
         "sent",
@@ -103,6 +104,8 @@ class Policy:
 
     def __init__(self, site: RpcSite, request: RpcRequest, budget: Budget | None = None) -> None:
         self.site = site
+        #: Resolves the instances that the client names; set by the evaluator of the request.
+        self.references: Any = None
         #: What the request costs.
         self.budget = Budget() if budget is None else budget
         self.request = request

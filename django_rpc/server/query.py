@@ -13,11 +13,13 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import DatabaseError, connections
 from django.db.models import Model, QuerySet
+from django.db.models.query_utils import check_rel_lookup_compatibility
 from django.db.models.sql import Query, UpdateQuery
 
 from django_rpc.server.audit import audited
 from django_rpc.server.ordering import may_order_by
 from django_rpc.server.policy import CURRENT, ClientFieldError, Policy, Use
+from django_rpc.server.references import holds_instance, is_instance
 
 __all__ = ["ClientQuery", "client_queryset", "is_client", "trusted"]
 
@@ -34,6 +36,14 @@ class _Hidden(str):
 
     def __ne__(self, other: object) -> bool:
         return self is not other
+
+
+#: The lookups of relations, which Django calls with instances as well.
+_RELATED = frozenset({"exact", "in", "gt", "gte", "lt", "lte"})
+
+
+def _name_of(field: Any) -> str:
+    return str(getattr(field, "name", None) or type(field).__name__)
 
 
 class _Checked:
@@ -99,6 +109,51 @@ class _Checked:
         if self.of_instances:
             raise DatabaseError("ORDER BY term does not match any column in the result set.")
         super().add_select_col(col, name)
+
+    def check_related_objects(self, field: Any, value: Any, opts: Any) -> None:
+        """Check the models of instances that a relation is compared with; Django's error holds the instance's text."""
+        if not holds_instance(value):
+            super().check_related_objects(field, value, opts)
+            return
+        if field.is_relation:
+            values = value if isinstance(value, list | tuple | set | frozenset) else [value]
+            self._check_models(field, [item for item in values if is_instance(item)], opts)
+
+    def build_lookup(self, lookups: Any, lhs: Any, rhs: Any) -> Any:
+        """Django's lookup, with the values of a relation's columns in the place of instances."""
+        if not holds_instance(rhs):
+            return super().build_lookup(lookups, lhs, rhs)
+        field = lhs.output_field
+        *transforms, name = lookups or ["exact"]
+        if transforms or not field.is_relation or name not in _RELATED:
+            raise TypeError(f"Field {_name_of(field)!r} expected a value, and was given an instance of a model.")
+        if name == "in" and isinstance(rhs, list | tuple | set | frozenset):
+            rhs = self._compared(field, list(rhs))
+        else:
+            found = self._compared(field, [rhs])
+            # The client sees no such row: nothing is related to it.
+            name, rhs = (name, found[0]) if found else ("in", [])
+        return super().build_lookup([name], lhs, rhs)
+
+    def _compared(self, field: Any, values: list[Any]) -> list[Any]:
+        """Return the values of the related columns in the place of instances; rows that are missing have none."""
+        references = self.policy.references
+        path = (field.path_infos if hasattr(field, "path_infos") else field.get_path_info())[-1]
+        instances = [value for value in values if is_instance(value)]
+        others = [value for value in values if not is_instance(value)]
+        if holds_instance(others):
+            raise TypeError(f"Field {_name_of(field)!r} expected an instance of a model, and not a container of some.")
+        self._check_models(field, instances, path.to_opts)
+        found = [references.targets(instances, target) for target in path.target_fields]
+        return [*(found[0] if len(found) == 1 else zip(*found, strict=True)), *others]
+
+    def _check_models(self, field: Any, instances: list[Any], opts: Any) -> None:
+        """Raise Django's ValueError for an instance of a model that the relation does not lead to."""
+        for model in {self.policy.references.model(instance) for instance in instances}:
+            if not check_rel_lookup_compatibility(model, opts, field):
+                raise ValueError(
+                    f'Cannot query by an instance of "{model.__name__}": Must be "{opts.object_name}" instance.'
+                )
 
     def setup_joins(self, *args: Any, **kwargs: Any) -> Any:
         found = super().setup_joins(*args, **kwargs)

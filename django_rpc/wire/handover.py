@@ -19,7 +19,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from django_rpc.graph.values import ATOMS, Instance, NamedRow, Record, RowSet, Table
+from django_rpc.graph.values import ATOMS, NamedRow, Record, Reference, RowSet, Table
 from django_rpc.wire.codec import decode_response
 from django_rpc.wire.errors import BadValue, HandOverFailed
 from django_rpc.wire.limits import Limits, check_depth
@@ -128,8 +128,8 @@ def _as_data(value: Any) -> Any:
         return Record(value.model, value.fields, _as_data(value.values))
     if kind is NamedRow:
         return tuple(map(_as_data, value.values))
-    if kind is Instance:
-        return Instance(value.model, _as_data(value.values))
+    if kind is Reference:
+        return value
     if kind in (list, tuple, set, frozenset):
         return value if ATOMS.issuperset(map(type, value)) else kind(map(_as_data, value))
     if kind is dict:

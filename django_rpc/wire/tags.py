@@ -16,8 +16,8 @@ import msgspec
 
 from django_rpc.graph.arguments import check_condition, check_expression
 from django_rpc.graph.node import Node
-from django_rpc.graph.values import Condition, Expr, Instance, NamedRow, Record, RowSet, Table
-from django_rpc.graph.vocabulary import check_identifier, check_model
+from django_rpc.graph.values import ATOMS, Condition, Expr, NamedRow, Record, Reference, RowSet, Table
+from django_rpc.graph.vocabulary import check_model
 from django_rpc.wire.errors import BadValue, ForwardReference, MessageTooLarge, UnknownTag
 from django_rpc.wire.hashes import Hashes
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits
@@ -310,13 +310,16 @@ def _read_condition(unpack: Unpacker, value: Any) -> Condition:
     return condition
 
 
-def _read_instance(unpack: Unpacker, value: Any) -> Instance:
-    model, values = _fields(value, 2, "$instance")
+def _read_reference(unpack: Unpacker, value: Any) -> Reference:
+    model, packed = _fields(value, 2, "$instance")
     check_model(model)
-    instance = Instance(model, unpack.mapping(values))
-    for name in instance.values:
-        check_identifier(name)
-    return instance
+    key = unpack(packed)
+    parts = key if type(key) is tuple else (key,)
+    if not parts or not all(type(part) in ATOMS and part is not None for part in parts):
+        raise BadValue("The primary key after $instance is a plain value, or a tuple of plain values.")
+    reference = Reference(model, key)
+    unpack.hashes.note(reference)  # the server collects references in sets
+    return reference
 
 
 def _read_given(unpack: Unpacker, value: Any) -> Any:
@@ -424,7 +427,7 @@ TAGS: dict[str, Callable[[Unpacker, Any], Any]] = {
     "$slice": _read_slice,
     "$expr": _read_expr,
     "$q": _read_condition,
-    "$instance": _read_instance,
+    "$instance": _read_reference,
     "$given": _read_given,
     "$record": _read_record,
     "$table": _read_table,

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from django_rpc.graph.node import KINDS, Node
-from django_rpc.graph.values import Condition, Expr, Handed, Instance, NamedRow, Record, RowSet, Table, freeze
+from django_rpc.graph.values import Condition, Expr, Handed, NamedRow, Record, Reference, RowSet, Table, freeze
 from django_rpc.wire.errors import BadValue
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits, too_deep
 from django_rpc.wire.messages import ErrorReport
@@ -233,7 +233,7 @@ PACKERS: dict[type, Callable[[Packer, Any], Any]] = {
     slice: lambda pack, value: {"$slice": pack.sequence((value.start, value.stop, value.step))},
     Expr: lambda pack, value: {"$expr": [value.name, pack.sequence(value.args), pack.mapping(value.kwargs)]},
     Condition: _condition,
-    Instance: lambda pack, value: {"$instance": [value.model, pack.mapping(value.values)]},
+    Reference: lambda pack, value: {"$instance": [value.model, pack(value.key)]},
     Record: lambda pack, value: {"$record": [value.model, value.fields, pack.sequence(value.values)]},
     Table: _table,
     NamedRow: lambda pack, value: {"$named": [value.fields, pack.sequence(value.values)]},

@@ -20,7 +20,7 @@ _NAMES = "test_hidden_names.py::test_hidden_is_like_unknown_and_runs_no_sql"
 _GROWTH, _WRITES, _LEAKS = "test_growth.py::", "test_writes.py::", "test_leaks.py::"
 _PARENTS, _BLIND = "test_parents.py::", "test_blind_writes.py::"
 _SCOPE, _CALLED, _ORDERINGS = "test_write_scope.py::", "test_registered_queries.py::", "test_orderings.py::"
-_LIMITS = "test_limits.py::"
+_LIMITS, _REFERENCES = "test_limits.py::", "test_references.py::"
 _FIELDS = "test_fields.py::"
 _HANDED, _HANDED_LIVE = "test_handed.py::", "tests/live/test_handed_signed.py::"
 _FOREIGN = "tests/live/test_foreign_messages.py::"
@@ -245,8 +245,7 @@ CATALOGUE = [
     ),
     Attack(
         "errors as leaks: SQL, tables, paths, the text of an instance",
-        "texts are rebuilt from templates, or are of exceptions that are marked as public; an instance that a client "
-        "names loads nothing",
+        "texts are rebuilt from templates, or are of exceptions that are marked as public",
         (
             f"{_TEXTS}test_text_of_an_exception_is_withheld",
             f"{_TEXTS}test_validation_params_that_are_objects_are_not_texts",
@@ -263,7 +262,41 @@ CATALOGUE = [
             ("told", f"{_LEAKS}test_a_model_that_a_model_needs"),
             ("texts", f"{_LEAKS}test_an_error_of_a_file_holds_no_path"),
             ("texts", f"{_TEXTS}test_text_of_an_exception_is_withheld[method-class of the project]"),
-            ("texts+claims", f"{_WRITES}test_the_text_of_a_row_of_others"),
+        ),
+    ),
+    Attack(
+        "an instance as a value: its text by `Value`, functions, `create`, `update`, JSON or an error; its text by "
+        "comparison (`note__lte`, `range`, `contains`); code of a row of others, by a forged instance as output, as "
+        "element of a map, as argument of a function, in sets; a key of another model by `update`, `getset`, `add`",
+        "an instance on the wire is a model and a primary key; its row is loaded in the scope of the client, or its key "
+        "is used where a foreign key is enough; where a value belongs, an instance is refused",
+        tuple(
+            f"{_REFERENCES}test_{name}"
+            for name in (
+                *("no_text_of_an_instance", "only_model_and_key_are_on_the_wire"),
+                *("code_runs_on_rows_of_the_client_alone", "an_instance_of_the_client_is_loaded"),
+                *("instances_are_compared_by_their_keys", "related_rows_keep_their_values"),
+                *("related_rows_need_the_permission_to_change_them", "a_foreign_key_leads_to_a_row_of_the_client"),
+                *("a_relation_is_compared_with_instances_of_its_model", "a_foreign_key_to_another_field"),
+                *("rows_of_others_by_another_field", "many_references_are_loaded_by_one_statement"),
+                "references_with_equal_hashes",
+            )
+        ),
+        (
+            ("scoped", f"{_REFERENCES}test_code_runs_on_rows_of_the_client_alone[a computed field]"),
+            ("instances", f"{_REFERENCES}test_no_text_of_an_instance[a value-alone]"),
+            ("assigned", f"{_REFERENCES}test_a_foreign_key_leads_to_a_row_of_the_client[update-another model]"),
+        ),
+    ),
+    Attack(
+        "the column of a through model under the name of a field, so that it takes the place of the field's value",
+        "such a column is a foreign key of the relation's table, under an alias that no field can have",
+        (f"{_REFERENCES}test_a_column_of_a_through_model_takes_the_place_of_nothing",),
+        (
+            (
+                "through",
+                f"{_REFERENCES}test_a_column_of_a_through_model_takes_the_place_of_nothing[column0-id]",
+            ),
         ),
     ),
     Attack(

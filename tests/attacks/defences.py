@@ -157,17 +157,26 @@ def _signature(monkeypatch: Any) -> None:
     )
 
 
-def _claims(monkeypatch: Any) -> None:
-    from django_rpc.server.evaluate import evaluator
+def _scoped(monkeypatch: Any) -> None:
+    """References lead to any row."""
+    from django_rpc.server.references import References
 
-    real = evaluator.Evaluator.claimed
+    def fetch(self: Any, model: Any, keys: Any) -> Any:
+        return model._base_manager.in_bulk(keys)
 
-    def claimed(self: Any, value: Any) -> Any:
-        found = real(self, value)
-        found.__dict__.pop("refresh_from_db", None)
-        return found
+    monkeypatch.setattr(References, "_fetch", fetch)
 
-    monkeypatch.setattr(evaluator.Evaluator, "claimed", claimed)
+
+def _through(monkeypatch: Any) -> None:
+    """Any column of a table of the query, under any alias."""
+    from django.apps import apps
+
+    def column(ev: Any, model: Any, label: str, attname: str) -> Any:
+        field = apps.get_model(label)._meta.get_field(attname)
+        return field.model._meta.db_table, field
+
+    monkeypatch.setattr("django_rpc.graph.arguments._check_through_column", _nothing)
+    monkeypatch.setattr("django_rpc.server.evaluate.queries._through_column", column)
 
 
 def _replace(monkeypatch: Any) -> None:
@@ -258,7 +267,19 @@ DEFENCES: dict[str, Defence] = {
     ),
     "related": Defence("set() and clear() are among the client's rows", _replace),
     "ignored": Defence("no ignored conflicts where a client sees some rows", _ignore),
-    "claims": Defence("an instance that a client names holds what it said, and no more", _claims),
+    "scoped": Defence("references lead to rows that the client sees", _scoped),
+    "instances": Defence(
+        "instances are no values",
+        _without(
+            f"{_EVALUATE}.methods._check_instances",
+            f"{_SERVER}.expressions._refuse_instances",
+        ),
+    ),
+    "through": Defence("columns of through models take the place of nothing", _through),
+    "assigned": Defence(
+        "a foreign key is set to an instance of its model",
+        _without(f"{_SERVER}.references.References.check_model"),
+    ),
     "texts": Defence(
         "errors hold no text of an instance, a database or a path",
         _without(f"{_SERVER}.errors._message", instead=lambda error, code, policy: str(error)),

@@ -140,7 +140,10 @@ class Graph:
             "$uuid": choose.rarely(["x"], ["12345678-1234-5678-1234-567812345678"]),
             "$bytes": choose.rarely(["!!"], ["AP8="]),
             "$slice": [choose.one([None, 0, 1, -1, 5]), choose.one([None, 1, 10, -2]), choose.one([None, 1, 0, 2])],
-            "$instance": [choose.one(MODELS), {choose.one(["id", "pk", "name", "secret_note"]): choose.randrange(50)}],
+            "$instance": [
+                choose.one(MODELS),
+                choose.rarely([{"id": 1}, None, {"$tuple": [1, 2]}, "x"], [choose.randrange(50)]),
+            ],
         }
         if tag in made:
             return {tag: made[tag]}
@@ -297,7 +300,12 @@ class Graph:
                 2
             ) else {}
         if name == "through_columns":
-            return [], {"_prefetch_related_val_x": ["shop.Product.tags", self.name()]}
+            return [], {
+                choose.rarely(["id", "pk"], ["rpc_through__x"]): [
+                    choose.one(["shop.Product.tags", *MODELS]),
+                    self.name(),
+                ]
+            }
         if name in ("add_ordering", "filter_reuse", "contains"):
             made = {"add_ordering": self.path, "filter_reuse": self.condition, "contains": self.reference}
             return [made[name]()], {}

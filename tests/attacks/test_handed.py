@@ -154,7 +154,7 @@ OPERATIONS = {
     "an expression in a table": {"$table": ["shop.Tag", ["name"], ["any"], [[F]]]},
     "an expression in a record": {"$record": ["shop.Tag", ["id", "name"], [F, F]]},
     "an expression in a named row": {"$named": [["id"], [F]]},
-    "an expression in an instance": {"$instance": ["shop.Tag", {"id": F}]},
+    "an expression in an instance": {"$instance": ["shop.Tag", F]},
     "an expression in a slice": {"$slice": [F, None, None]},
     "a condition": {"$q": ["AND", True, [["secret_note", "x"]]]},
     "a reference": ref(0),

@@ -19,7 +19,7 @@ from .conftest import expr, method, ref, written
 
 CUSTOMERS = ["source", "shop.Customer"]
 DAY = {"$date": "2024-01-01"}
-FIRST = ["literal", {"$instance": ["shop.Customer", {"id": 1}]}]
+FIRST = ["literal", {"$instance": ["shop.Customer", 1]}]
 #: Python's and Django's own names on instances, managers and querysets.
 INTERNAL = (
     "__class__ __dict__ __init__ __globals__ _meta _state _default_manager objects save_base full_clean from_db delete "

@@ -32,8 +32,7 @@ GOOD_CALLS = [
     ("explain", (), {"format": "json", "analyze": True}),
     ("in_bulk", ([1, 2],), {"field_name": "slug"}),
     ("add_fields", (("a__b", "id"), True), {}),
-    ("through_columns", (), {"_prefetch_related_val_order_id": ("shop.Order.products", "order_id")}),
-    ("through_columns", (), {"order_id": ["shop.Order.products", "order_id"]}),
+    ("through_columns", (), {"rpc_through__order_id": ("shop.Order.products", "order_id")}),
     ("select_for_update", (), {"of": ("self", "client"), "nowait": True}),
     ("split", (" ; ",), {}),
     ("create", (), {"total": 1}),
@@ -76,9 +75,10 @@ def bad_calls():
     yield "in_bulk", ([1], "_x"), {}
     yield "add_fields", (("a", "_x"),), {}
     yield "add_fields", ("name",), {}
-    yield "through_columns", (), {"_x": ("a.B.c", "d")}
-    yield "through_columns", (), {"x": 'a"."b'}
-    yield "through_columns", (), {"x": ("a.B.c", 'd"; --')}
+    for alias in ("id", "pk", "_x", "_prefetch_related_val_x", "rpc_through__", "rpc_through___x", "x__rpc_through__x"):
+        yield "through_columns", (), {alias: ("a.B.c", "d")}
+    yield "through_columns", (), {"rpc_through__x": 'a"."b'}
+    yield "through_columns", (), {"rpc_through__x": ("a.B.c", 'd"; --')}
     yield "select_for_update", (), {"of": ("self; --",)}
 
 

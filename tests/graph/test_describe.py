@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from django_rpc.graph.delayed import Delayed, delayed
 from django_rpc.graph.describe import describe, shorten, step
 from django_rpc.graph.node import Column, Insert, Literal, Method, Rows, Save, Source
-from django_rpc.graph.values import Condition, Expr, Instance
+from django_rpc.graph.values import Condition, Expr, Reference
 
 ORDERS = Delayed(Source("shop.Order", "rpc"))
 CLIENTS = Delayed(Source("shop.Client", "rpc"))
@@ -28,7 +28,7 @@ CASES = [
         ORDERS.annotate(n=Expr("Count", ("lines",), {"distinct": True})),
         "Order.objects.annotate(n=Count('lines', distinct=True))",
     ),
-    (ORDERS.filter(client=Instance("shop.Client", {"id": 3})), "Order.objects.filter(client=<Client id=3>)"),
+    (ORDERS.filter(client=Reference("shop.Client", 3)), "Order.objects.filter(client=<Client pk=3>)"),
     (ORDERS.call("recount", 1, deep=True), "Order.objects.call('recount', 1, deep=True)"),
     (ORDERS[2:5], "Order.objects[2:5]"),
     (ORDERS[:5], "Order.objects[:5]"),

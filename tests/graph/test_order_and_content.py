@@ -22,7 +22,7 @@ from django_rpc.graph.recording import cond
 from django_rpc.graph.registered import function
 from django_rpc.graph.rewrites import REWRITES, Draft, merge_reads
 from django_rpc.graph.shipped import ship
-from django_rpc.graph.values import Condition, Expr, Instance
+from django_rpc.graph.values import Condition, Expr, Reference
 
 
 def orders():
@@ -145,7 +145,7 @@ ATOMS = [
     Condition((("a", 1),)),
     Condition((("a", 1),), "OR"),
     Condition((("a", 1),), "AND", True),
-    Instance("shop.Order", {"id": 1}),
+    Reference("shop.Order", 1),
 ]
 
 

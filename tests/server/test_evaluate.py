@@ -12,7 +12,7 @@ from django.db.models import Count, F
 from django_rpc.demo.server.shop.models import AuditEntry, Customer, Line, Order, Product, Profile, Tag
 from django_rpc.demo.server.zoo.models import Bookmark, Everything, Person, Place, Restaurant
 from django_rpc.graph.node import Attr, Column, Insert, Item, Literal, Operator, Rows, Save
-from django_rpc.graph.values import Condition, Expr, Instance, Record, Table
+from django_rpc.graph.values import Condition, Expr, Record, Reference, Table
 
 from .conftest import method, source
 
@@ -103,8 +103,12 @@ def test_one_column_for_a_prefetch(ask):
 
 def test_through_columns(ask):
     tag_ids = [tag.pk for tag in Tag.objects.all()[:3]]
-    query = method(method(PRODUCTS, "filter", tags__in=tag_ids), "through_columns", val=("shop.Product.tags", "tag_id"))
-    found = ask(Rows(parent=query, columns=("id", "val"))).output.rows
+    query = method(
+        method(PRODUCTS, "filter", tags__in=tag_ids),
+        "through_columns",
+        rpc_through__tag_id=("shop.Product.tags", "tag_id"),
+    )
+    found = ask(Rows(parent=query, columns=("id", "rpc_through__tag_id"))).output.rows
     through = Product.tags.through.objects.filter(tag_id__in=tag_ids).values_list("product_id", "tag_id")
     assert sorted(found) == sorted(through)
 
@@ -151,7 +155,7 @@ def test_terminals(ask):
     assert set(ask(method(CUSTOMERS, "in_bulk", [1, 2])).output) == {1, 2}
     assert ask(method(method(CUSTOMERS, "order_by", "pk"), "last")).output.values[0] == Customer.objects.last().pk
     assert ask(method(method(CUSTOMERS, "filter", pk=0), "first")).output is None
-    assert ask(method(CUSTOMERS, "contains", Instance("shop.Customer", {"id": 1}))).output is True
+    assert ask(method(CUSTOMERS, "contains", Reference("shop.Customer", 1))).output is True
     assert ask(method(ORDERS, "latest")).output.values[0] == Order.objects.latest().pk
     assert ask(method(ORDERS, "dates", "created", "year")).output == list(Order.objects.dates("created", "year"))
     assert "shop_order" in ask(method(ORDERS, "explain")).output
@@ -188,7 +192,7 @@ def test_generic_and_inherited_models(ask):
 
 
 def test_create_runs_save_signals_and_defaults(ask):
-    made = as_dict(ask(method(ORDERS, "create", customer=Instance("shop.Customer", {"id": 1}), total=5)).output)
+    made = as_dict(ask(method(ORDERS, "create", customer=Reference("shop.Customer", 1), total=5)).output)
     order = Order.objects.get(pk=made["id"])
     assert made["number"] == order.number != ""
     assert AuditEntry.objects.filter(object_pk=str(order.pk), action="create").exists()
@@ -295,7 +299,7 @@ def test_relations_are_changed(ask):
     assert ask(method(products, "add", 1, through_defaults={"nope": 7})).error.code == "FieldDoesNotExist"
     assert ask(method(products, "add", 1, nope=7)).error.code == "TypeError"
     referrals = Attr(parent=method(CUSTOMERS, "get", pk=1), name="referrals")
-    ask(method(referrals, "add", Instance("shop.Customer", {"id": 2})))
+    ask(method(referrals, "add", Reference("shop.Customer", 2)))
     assert Customer.objects.get(pk=2).referred_by_id == 1
     made = method(Attr(parent=method(CUSTOMERS, "get", pk=1), name="orders"), "create", total=3)
     assert as_dict(ask(made).output)["customer_id"] == 1
@@ -309,7 +313,7 @@ def test_methods_of_instances(ask):
     assert ask(method(order, "delete")).output[1]["shop.Order"] == 1
     assert not Order.objects.filter(pk=3).exists()
     profile = Profile.objects.first()
-    claimed = Literal(value=Instance("shop.Profile", {"id": profile.pk}))
+    claimed = Literal(value=Reference("shop.Profile", profile.pk))
     assert as_dict(ask(method(claimed, "refresh")).output)["bio"] == profile.bio
 
 
@@ -344,7 +348,7 @@ def test_plain_values(ask, node, expected):
         (Operator(name="mod", args=("%1000000000d", 1)), "TypeError"),
         (Operator(name="add", args=(1, "x")), "TypeError"),
         (Operator(name="truediv", args=(1, 0)), "ZeroDivisionError"),
-        (Operator(name="add", args=(Instance("shop.Tag", {"id": 1}), 1)), "TypeError"),
+        (Operator(name="add", args=(Reference("shop.Tag", 1), 1)), "TypeError"),
         (Item(parent=Literal(value=[1]), key=5), "IndexError"),
         (Item(parent=Literal(value={}), key="x"), "KeyError"),
         (Item(parent=Literal(value=5), key=0), "TypeError"),

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import expressions
 
 from django_rpc.graph.node import KINDS
-from django_rpc.graph.values import ATOMS, Condition, Expr, Instance
+from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, METHODS
 from django_rpc.server.evaluate import VISITORS
 from django_rpc.server.evaluate.methods import QUERY_METHODS
@@ -17,7 +17,7 @@ from django_rpc.server.expressions import FIELDS as FIELD_CLASSES
 
 @pytest.fixture
 def resolve():
-    return Resolver({}, instance=lambda value: value)
+    return Resolver({})
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
@@ -49,7 +49,7 @@ def test_every_field_has_its_class():
 def test_every_kind_and_method_has_its_visitor():
     assert set(VISITORS) == set(KINDS.values())
     assert {name for name, spec in METHODS.items() if "query" in spec.on} == set(QUERY_METHODS)
-    assert {*KINDS.values(), Expr, Condition, Instance} < set(RESOLVERS)
+    assert {*KINDS.values(), Expr, Condition, Reference} < set(RESOLVERS)
 
 
 @pytest.mark.parametrize("keyword", ["template", "function", "arg_joiner", "db_collation", "nope"])

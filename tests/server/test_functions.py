@@ -12,7 +12,7 @@ from django.db.models import Sum
 from django_rpc import compute, function
 from django_rpc.graph.node import Attr, Literal
 from django_rpc.graph.registered import Function
-from django_rpc.graph.values import Instance, Record
+from django_rpc.graph.values import Record, Reference
 from django_rpc.server import RpcRequest, RpcSite, site
 from django_rpc.wire.errors import BadValue
 
@@ -92,7 +92,7 @@ def test_arguments_within_containers_are_the_service_s_own(ask, open_function, l
         seen.append((args, kwargs))
 
     first = method(TAGS, "filter", pk=1)
-    claimed = Instance("shop.Tag", {"id": 1})
+    claimed = Reference("shop.Tag", 1)
     look_at = asked("look", [first, (claimed,)], claimed, by={"query": first})
     assert ask(look_at).output is None
     [([query, (instance,)], alone), kwargs] = seen[0]
@@ -119,7 +119,7 @@ def test_rows_that_the_client_may_not_see_are_no_arguments(ask, open_function, r
         return len(tags)
 
     assert ask(asked("count", TAGS)).output == local.Tag.objects.count() - 1
-    refused = ask(asked("count", [Instance("shop.Tag", {"id": 1})]))
+    refused = ask(asked("count", [Reference("shop.Tag", 1)]))
     assert refused.error.code == "DoesNotExist"
     hidden = ask(asked("count", method(TAGS, "filter", products__sku="x")))
     assert hidden.error is None  # a path of exposed names

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, User
 
 from django_rpc.demo.server.shop.models import Customer, Order, Tag
 from django_rpc.graph.node import Attr, Insert, Literal, Rows, Save
-from django_rpc.graph.values import Instance, Record
+from django_rpc.graph.values import Record, Reference
 from django_rpc.server import ModelRpc
 
 from .conftest import call, method, source
@@ -27,7 +27,7 @@ def data(shop_data):
 def test_an_unregistered_model_is_like_none(ask, label):
     for node in (
         method(source(label), "count"),
-        Literal(value=Instance(label, {"id": 1})),
+        Literal(value=Reference(label, 1)),
         Save(model=label, service="", values={"id": 1}, adding=True),
         Insert(model=label, service="", fields=("id",), rows=((1,),)),
     ):

@@ -10,7 +10,7 @@ from django.db.models import Count, Sum
 from django_rpc.demo.server.shop.models import Customer, Line, Order, Product, Tag
 from django_rpc.demo.server.zoo.models import Place, Restaurant
 from django_rpc.graph.node import Attr, Insert, Item, Literal, Rows, Save
-from django_rpc.graph.values import Condition, Expr, Instance
+from django_rpc.graph.values import Condition, Expr, Reference
 from django_rpc.server import ModelRpc
 
 from .conftest import method, source
@@ -129,7 +129,7 @@ def test_attributes_and_relations(ask, orders_of_ours):
     theirs = Order.objects.exclude(pk__in=orders_of_ours).first()
     customer = Attr(parent=method(ORDERS, "get", pk=theirs.pk), name="customer")
     assert ask(customer).error.code == "DoesNotExist"
-    claimed = Literal(value=Instance("shop.Customer", {"id": theirs.customer_id}))
+    claimed = Literal(value=Reference("shop.Customer", theirs.customer_id))
     assert ask(Attr(parent=claimed, name="name")).error.code == "DoesNotExist"
     assert ask(method(Attr(parent=claimed, name="orders"), "count")).error.code == "DoesNotExist"
     assert ask(method(claimed, "delete")).error.code == "DoesNotExist"
@@ -174,7 +174,7 @@ def test_bulk_update(ask):
 def test_a_foreign_key_points_to_seen_rows_only(ask, pk):
     values = {"customer": pk, "number": "n-1", "total": 1}
     assert ask(method(ORDERS, "create", **values)).error.code == "ValidationError"
-    claimed = {**values, "customer": Instance("shop.Customer", {"id": pk})}
+    claimed = {**values, "customer": Reference("shop.Customer", pk)}
     assert ask(method(ORDERS, "create", **claimed)).error.code == "ValidationError"
     assert ask(method(method(ORDERS, "filter", pk=1), "update", customer=pk)).error.code == "ValidationError"
     saved = Save(model="shop.Order", service="", values={"customer_id": pk, "number": "n-1"}, adding=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from django_rpc.graph import values as graph_values
 from django_rpc.graph.node import KINDS, Literal, Node, Source
-from django_rpc.graph.values import Condition, Expr, Handed, Instance, NamedRow, Record, RowSet, Table
+from django_rpc.graph.values import Condition, Expr, Handed, NamedRow, Record, Reference, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import BadValue, MessageTooDeep, UnknownTag, WireError
 from django_rpc.wire.messages import ErrorReport, Request, Response
@@ -43,7 +43,7 @@ def exact(value):
         return kind, [(exact(key), exact(item)) for key, item in value.items()]
     if isinstance(value, slice):
         return kind, exact((value.start, value.stop, value.step))
-    if isinstance(value, Expr | Condition | Instance | NamedRow | Record | Table | RowSet):
+    if isinstance(value, Expr | Condition | Reference | NamedRow | Record | Table | RowSet):
         return kind, [exact(getattr(value, name)) for name in value.__struct_fields__]
     return kind, repr(value)
 
@@ -88,6 +88,7 @@ ATOMS = {
 }
 atoms = st.one_of(*ATOMS.values())
 hashable = atoms.filter(lambda value: not (isinstance(value, Decimal) and value.is_nan()) and value == value)
+reference_keys = hashable.filter(lambda value: value is not None)
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,9}", fullmatch=True)
 keys = st.from_regex(r"\$?[a-z]{0,5}", fullmatch=True)
 
@@ -109,7 +110,7 @@ def containers(inner):
             st.sampled_from(["AND", "OR", "XOR"]),
             st.booleans(),
         ),
-        st.builds(Instance, st.just("shop.Order"), st.dictionaries(names, inner, max_size=2)),
+        st.builds(Reference, st.just("shop.Order"), reference_keys | st.lists(reference_keys, min_size=1).map(tuple)),
         st.lists(st.tuples(names, inner), max_size=3).map(
             lambda pairs: Record("shop.Order", tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
         ),
@@ -173,7 +174,7 @@ def test_the_tests_cover_every_atom():
 
 def test_every_type_and_every_kind_has_a_codec():
     assert set(PACKERS) >= graph_values.ATOMS | set(KINDS.values())
-    assert set(PACKERS) >= {list, tuple, set, frozenset, dict, slice, Expr, Condition, Instance, Record, Table, RowSet}
+    assert set(PACKERS) >= {list, tuple, set, frozenset, dict, slice, Expr, Condition, Record, Reference, Table, RowSet}
     samples = {
         "$ref": Source(model="a.B", service=""),
         "$int": 2**64,
@@ -194,7 +195,7 @@ def test_every_type_and_every_kind_has_a_codec():
         "$slice": slice(None),
         "$expr": Expr("Star"),
         "$q": Condition(()),
-        "$instance": Instance("a.B", {}),
+        "$instance": Reference("a.B", 1),
         "$record": Record("a.B", (), ()),
         "$table": Table("a.B", (), []),
         "$rows": RowSet((), []),
@@ -323,9 +324,17 @@ FORGED = [
     {"$q": ["AND", False, [[1, 1]]]},
     {"$q": ["AND", False, [1]]},
     {"$q": [[], False, []]},
-    {"$instance": ["os", {}]},
-    {"$instance": ["a.B", []]},
-    {"$instance": ["a.B", {"_state": 1}]},
+    {"$instance": ["os", 1]},
+    {"$instance": ["a.B", [1]]},
+    {"$instance": ["a.B", {"id": 1}]},
+    {"$instance": ["a.B", None]},
+    {"$instance": ["a.B", {"$tuple": []}]},
+    {"$instance": ["a.B", {"$tuple": [1, None]}]},
+    {"$instance": ["a.B", {"$tuple": [1, {"$tuple": [1]}]}]},
+    {"$instance": ["a.B", {"$set": [1]}]},
+    {"$instance": ["a.B", {"$expr": ["Value", [1], {}]}]},
+    {"$instance": ["a.B", {"$instance": ["a.B", 1]}]},
+    {"$instance": ["a.B", 1, {"size": 5}]},
     {"$record": ["a.B", ["x"], []]},
     {"$table": ["a.B", ["x"], ["int"], [["a"]]]},
     {"$table": ["a.B", ["x"], [], []]},

@@ -36,7 +36,7 @@ from django_rpc.graph.node import (
 from django_rpc.graph.registered import Function
 from django_rpc.graph.schema import ComputedSchema, ConstraintSchema, FieldSchema, ModelSchema, as_data, models_of
 from django_rpc.graph.shipped import Shipped
-from django_rpc.graph.values import Condition, Expr, Handed, Instance, NamedRow, Record, RowSet, Table
+from django_rpc.graph.values import Condition, Expr, Handed, NamedRow, Record, Reference, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import CODES
 from django_rpc.wire.limits import Limits
@@ -166,7 +166,7 @@ def every_value():
         [(1, "a"), {3, 1, 2}, frozenset({"b", "a"}), slice(1, None, 2)],
         {"a": 1, "nested": {"b": [2]}},
         {1: "integer key", "$ref": "no reference"},
-        [clients, Expr("F", ("total",)), Condition((("a", 1),), "XOR", True), Instance("shop.Client", {"id": 3})],
+        [clients, Expr("F", ("total",)), Condition((("a", 1),), "XOR", True), Reference("shop.Client", 3)],
     ]
     return Request(id="values", nodes=(clients, Literal(value=values)), outputs=(1,))
 

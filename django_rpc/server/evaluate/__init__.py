@@ -63,7 +63,7 @@ VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     Attr: values.attribute,
     Item: values.item,
     Operator: values.operate,
-    Literal: lambda ev, node: ev.sizes.check(ev.resolve(node.value)),
+    Literal: lambda ev, node: ev.references.rows(ev.sizes.check(ev.resolve(node.value))),
     Rows: rows.visit_rows,
     Column: rows.visit_column,
     Save: save.visit_save,

@@ -180,7 +180,7 @@ class _Builder:
         """The values by which this group's rows are known; None where it has to be asked by itself."""
         given = [] if self.relation is None else [group.relation.instance]
         given += [group.values[position] for position in self.varying]
-        found = [key.of(value) for key, value in zip(self.keys, given, strict=True)]
+        found = [key.of(self.ev, value) for key, value in zip(self.keys, given, strict=True)]
         return None if any(value is None for value in found) else tuple(found)
 
     def answers(self, keys: list[tuple[Any, ...]], group: Group) -> Any:

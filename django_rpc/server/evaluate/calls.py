@@ -18,7 +18,7 @@ from django_rpc.graph.shipped import Shipped
 from django_rpc.graph.values import ATOMS
 from django_rpc.server import shipped
 from django_rpc.server.evaluate import prefetch
-from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
+from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.loaded import Loaded, loaded_by
 from django_rpc.server.options import ModelRpc
@@ -34,19 +34,17 @@ def visit(ev: Evaluator, node: Call) -> Any:
 
 def _call(ev: Evaluator, node: Call) -> Any:
     parent = ev.values[node.parent]
-    args = [_own(ev, value) for value in ev.resolve.args(node.args)]
-    kwargs = {key: _own(ev, value) for key, value in ev.resolve.kwargs(node.kwargs).items()}
+    args, kwargs = _own(ev, (ev.resolve.args(node.args), ev.resolve.kwargs(node.kwargs)))
     if isinstance(parent, Relation):
         parent = parent.queryset(ev)
     if isinstance(parent, QuerySet):
         return _on_query(ev, parent, node, bare=isinstance(node.parent, Source))(*args, **kwargs)
     if isinstance(parent, Model):
-        instance = ev.real(parent)
-        rpc = registered(ev, type(instance), node.name)
+        rpc = registered(ev, type(parent), node.name)
         own = _of_class(rpc, node.name)
         if own is not None:
-            return own(ev.policy.request, instance, *args, **kwargs)
-        method = getattr(instance, node.name, None)
+            return own(ev.policy.request, parent, *args, **kwargs)
+        method = getattr(parent, node.name, None)
         if callable(method):
             return method(*args, **kwargs)
     raise _unknown(type(parent).__name__, node.name)
@@ -65,8 +63,7 @@ def visit_shipped(ev: Evaluator, node: Shipped) -> Any:
 
 
 def _called(ev: Evaluator, node: ServiceCall, function: Callable[[], Callable[..., Any]], *first: Any) -> Any:
-    args = [_own(ev, value) for value in ev.resolve.args(node.args)]
-    kwargs = {key: _own(ev, value) for key, value in ev.resolve.kwargs(node.kwargs).items()}
+    args, kwargs = _own(ev, (ev.resolve.args(node.args), ev.resolve.kwargs(node.kwargs)))
     ev.before_own_code()
     return _returned(ev, function()(*first, *args, **kwargs))
 
@@ -157,15 +154,17 @@ def _rows(ev: Evaluator, queryset: QuerySet, bare: bool) -> QuerySet:
 
 
 def _own(ev: Evaluator, value: Any) -> Any:
-    """An argument as the server's own code expects it."""
+    """Return an argument as the server's own code expects it: rows are loaded, queries are checked."""
+    return _trusted(ev, ev.references.rows(value))
+
+
+def _trusted(ev: Evaluator, value: Any) -> Any:
     if isinstance(value, QuerySet):
         return trusted(value)
     if isinstance(value, Relation):
         return trusted(value.queryset(ev))
-    if isinstance(value, Model) and is_claimed(value):
-        return ev.real(value)
     if type(value) in (list, tuple):
-        return type(value)([item if type(item) in ATOMS else _own(ev, item) for item in value])
+        return type(value)([item if type(item) in ATOMS else _trusted(ev, item) for item in value])
     if type(value) is dict:
-        return {key: _own(ev, item) for key, item in value.items()}
+        return {key: _trusted(ev, item) for key, item in value.items()}
     return value

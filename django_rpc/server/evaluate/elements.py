@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
 from django_rpc.graph.elements import Cond, Fold, Map, Where, total
 from django_rpc.graph.node import Literal, Node
 from django_rpc.graph.shapes import is_step
 from django_rpc.graph.values import ATOMS, RowSet
-from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
+from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.frames import Failure, Frame
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.loaded import loaded_by, remember
@@ -47,7 +47,7 @@ class _Spans:
             elements += found
             owner += [row] * len(found)
             self.ends.append(len(elements))
-        made = Frame(node.param, _real(engine, elements, position), owner, frame)  # type: ignore[arg-type]
+        made = Frame(node.param, elements, owner, frame)  # type: ignore[arg-type]
         self.frame: Frame = engine.ev.noted(made)
 
     def bodies(self, engine: Engine, node: Map | Where) -> list[list[Any]]:
@@ -94,28 +94,6 @@ def _size(value: Any, known: dict[int, int]) -> int:
         found = len(value) + sum(_size(item, known) for item in items if isinstance(item, _CONTAINERS))
         known[id(value)] = found
     return found
-
-
-def _real(engine: Engine, elements: list[Any], position: int) -> list[Any]:
-    """Instances that the client only claims, replaced by their rows: one statement a model."""
-    claimed: dict[type[Model], set[Any]] = {}
-    for item in elements:
-        if isinstance(item, Model) and is_claimed(item):
-            claimed.setdefault(type(item), set()).add(item.pk)
-    if not claimed:
-        return elements
-    found: dict[tuple[type[Model], Any], Model] = {}
-    for model, keys in claimed.items():
-        queryset = engine.ev.objects(model).order_by().filter(pk__in=list(keys))
-        queryset.query.all_columns = True
-        found.update({(model, instance.pk): instance for instance in queryset})
-    real = []
-    for item in elements:
-        if isinstance(item, Model) and is_claimed(item):
-            missing = type(item).DoesNotExist(f"{type(item).__name__} matching query does not exist.")
-            item = found.get((type(item), item.pk)) or Failure(missing, position)
-        real.append(item)
-    return real
 
 
 def _map(engine: Engine, node: Map, frame: Frame, rows: list[int]) -> list[Any]:

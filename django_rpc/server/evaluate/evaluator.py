@@ -7,29 +7,20 @@ from functools import cached_property, partial
 from inspect import getattr_static, isfunction
 from typing import Any
 
-from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist
 from django.db import router
 from django.db.models import Model, QuerySet
 
 from django_rpc.graph.node import Item, Node
-from django_rpc.graph.values import Expr, Instance
+from django_rpc.graph.values import Expr
 from django_rpc.server.evaluate.sizes import Sizes
 from django_rpc.server.expressions import Resolver
-from django_rpc.server.policy import Policy, UnknownModel
+from django_rpc.server.policy import Policy
 from django_rpc.server.query import client_queryset, is_client
+from django_rpc.server.references import References
 from django_rpc.server.results import Results
 from django_rpc.wire.messages import Request
 
-__all__ = ["Evaluator", "check_free", "is_claimed"]
-
-CONTENT_TYPE = "contenttypes.ContentType"
-_CLAIMED = "_rpc_claimed"
-
-
-def is_claimed(instance: Model) -> bool:
-    """Whether an instance was made from what a client said, and not from the database."""
-    return _CLAIMED in instance.__dict__
+__all__ = ["Evaluator", "check_free"]
 
 
 def check_free(model: type[Model], names: Iterable[str]) -> None:
@@ -41,12 +32,6 @@ def check_free(model: type[Model], names: Iterable[str]) -> None:
     for name in names:
         if hasattr(model, name) and (hasattr(Model, name) or not isfunction(getattr_static(model, name))):
             raise ValueError(f"The annotation '{name}' conflicts with a field on the model.")
-
-
-def _nothing_else(*args: Any, **kwargs: Any) -> None:
-    raise TypeError(
-        "An instance that stands for a row of another model, or without the field that is needed, was given."
-    )
 
 
 class Evaluator:
@@ -72,7 +57,8 @@ class Evaluator:
         self.sizes = Sizes(policy.budget.limits)
         self._once: dict[Any, Any] = {}
         prepared = {k: partial(v, self) for k, v in special.items()}
-        self.resolve = Resolver(self.values, self.claimed, prepared, policy.site.expressions)
+        self.resolve = Resolver(self.values, prepared, policy.site.expressions)
+        self.references = policy.references = References(self)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What ``make`` returns, called once for a ``key`` however often the request asks for it."""
@@ -116,51 +102,3 @@ class Evaluator:
         if queryset._fields is not None:
             raise TypeError("The queryset of values that a registered method returned cannot be refined.")
         return self.objects(queryset.model).filter(pk__in=queryset)
-
-    def claimed(self, value: Instance) -> Model:
-        """An instance that holds what the client said of it, and nothing else; runs no query."""
-        if value.model == CONTENT_TYPE and value.values.keys() == {"app_label", "model"}:
-            return self._content_type(**value.values)
-        model = self.policy.model(value.model)
-        opts = model._meta
-        view = self.policy.view(model)
-        for name in value.values:
-            if view is None or (name not in view.by_attname and name != "pk"):
-                raise FieldDoesNotExist(f"{opts.object_name} has no field named '{name}'")
-        given = dict(value.values)
-        if "pk" in given:
-            given[opts.pk.attname] = given.pop("pk")
-        if any(field.attname not in given for field in getattr(opts, "pk_fields", None) or [opts.pk]):
-            raise ValueError(f"An instance of {opts.label} is known by its key, which is missing.")
-        fields = [f for f in opts.concrete_fields if f.attname in given]
-        using = router.db_for_write(model) if self.writes else router.db_for_read(model)
-        instance = model.from_db(using, [f.attname for f in fields], [f.to_python(given[f.attname]) for f in fields])
-        instance.__dict__[_CLAIMED] = True
-        # Its other fields are those of a row that this client may not see: a text of the instance would tell them.
-        instance.__dict__["refresh_from_db"] = _nothing_else
-        return instance
-
-    def _content_type(self, app_label: str, model: str) -> Model:
-        """The content type of a model that this client may know of: its key is another one in each project."""
-        named = self.policy.model(f"{app_label}.{model}")
-        found: Any = apps.get_model(CONTENT_TYPE)
-        return found.objects.get_for_model(named, for_concrete_model=False)
-
-    def knows_content_type(self, model: type[Model], key: Any) -> bool:
-        """Whether ``model`` is ContentType, and ``key`` that of a model that this client may know of."""
-        if model._meta.label != CONTENT_TYPE or not isinstance(key, int):
-            return False
-        try:
-            named = model._default_manager.get_for_id(key).natural_key()  # type: ignore[attr-defined]
-            self.policy.model(".".join(named))
-        except (model.DoesNotExist, UnknownModel):  # type: ignore[attr-defined]
-            return False
-        return True
-
-    def real(self, instance: Model) -> Model:
-        """The row that a claimed instance stands for; raises DoesNotExist where this client has none."""
-        if not is_claimed(instance):
-            return instance
-        queryset = self.objects(type(instance))
-        queryset.query.all_columns = True
-        return queryset.get(pk=instance.pk)

@@ -34,7 +34,7 @@ def written(model: type[Model], names: Iterable[str]) -> list[Any]:
     """The generic foreign keys of ``model`` of which ``names`` of fields hold a part."""
     fields = _generic_keys(model)
     given = set(names) if fields else ()
-    return [field for field in fields if any(n in given for n in (field.ct_field, *_columns(model, field)))]
+    return [field for field in fields if any(n in given for n in (field.name, field.ct_field, *_columns(model, field)))]
 
 
 def partly_written(model: type[Model], names: Iterable[str]) -> list[Any]:

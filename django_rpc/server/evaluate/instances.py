@@ -51,7 +51,6 @@ def attribute(ev: Evaluator, instance: Model, name: str) -> Any:
 
     Raises AttributeError, the same for hidden and unknown names.
     """
-    instance = ev.real(instance)
     model = type(instance)
     view = ev.policy.view(model)
     loaded = loaded_with(instance)

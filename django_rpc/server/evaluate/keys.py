@@ -11,6 +11,7 @@ from django.db.models import Model
 
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.policy import Use
+from django_rpc.server.references import is_instance
 
 __all__ = ["Key", "NoKey", "key_of", "made", "room"]
 
@@ -64,12 +65,12 @@ class Key:
         self.attname = attname
         self.is_unique = is_unique
 
-    def of(self, value: Any) -> Any:
+    def of(self, ev: Evaluator, value: Any) -> Any:
         """``value`` as the column holds it; None for what has to be asked by itself: null, or a value of no use."""
-        if isinstance(value, Model):
-            if self.related is None or not isinstance(value, self.related._meta.concrete_model):
+        if is_instance(value):
+            if self.related is None or not issubclass(ev.references.model(value), self.related._meta.concrete_model):
                 return None
-            value = value.__dict__.get(self.attname)
+            value = next(iter(ev.references.targets([value], self.related._meta.get_field(self.attname))), None)
         if value is None or isinstance(value, list | tuple | dict | set) or hasattr(value, "resolve_expression"):
             return None
         try:

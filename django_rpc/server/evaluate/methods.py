@@ -13,6 +13,7 @@ from django_rpc.graph.vocabulary import METHODS
 from django_rpc.server.evaluate import instances, queries, values, writes
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import RELATION_METHODS, Relation, is_all
+from django_rpc.server.references import holds_instance
 
 __all__ = ["QUERY_METHODS", "visit"]
 
@@ -38,6 +39,25 @@ def check_references(node: Method, args: list[Any]) -> None:
             check_method_arguments(node.name, (value,), {})
 
 
+#: The methods of a query that take instances as values of keywords, by which they compare relations or set them.
+_BY_KEYWORD = frozenset("filter exclude get create get_or_create update_or_create update getset".split())
+#: Methods whose positional arguments may hold instances as well.
+_ANYWHERE = frozenset({"contains", "bulk_update", "get_or_create", "update_or_create"})
+
+
+def _check_instances(name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Raise TypeError for an instance that a method of a query has no use for: its text would get into SQL."""
+    if name in _ANYWHERE:
+        return
+    if holds_instance(args) or (name not in _BY_KEYWORD and holds_instance(kwargs)):
+        raise TypeError(f"{name}() takes no instance of a model here.")
+
+
+def _on_query(ev: Evaluator, queryset: QuerySet, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    _check_instances(name, args, kwargs)
+    return QUERY_METHODS[name](ev, queryset, args, kwargs)
+
+
 def visit(ev: Evaluator, node: Method) -> Any:
     parent = ev.values[node.parent]
     name = node.name
@@ -45,17 +65,17 @@ def visit(ev: Evaluator, node: Method) -> Any:
     check_references(node, args)
     if isinstance(parent, QuerySet):
         if name in QUERY_METHODS:
-            return QUERY_METHODS[name](ev, ev.as_client(parent), args, kwargs)
+            return _on_query(ev, ev.as_client(parent), name, args, kwargs)
     elif isinstance(parent, Relation):
         if name in RELATION_METHODS:
             return RELATION_METHODS[name](ev, parent, args, kwargs)
         if is_all(node):
             return parent.queryset(ev)
         if "relation" in METHODS[name].on:
-            return QUERY_METHODS[name](ev, parent.queryset(ev), args, kwargs)
+            return _on_query(ev, parent.queryset(ev), name, args, kwargs)
     elif isinstance(parent, Model):
         if name in instances.METHODS:
-            return instances.METHODS[name](ev, ev.real(parent), args, kwargs)
+            return instances.METHODS[name](ev, parent, args, kwargs)
     elif "value" in METHODS[name].on:
         return values.call(ev, parent, name, args, kwargs)
     raise AttributeError(f"'{type(parent).__name__}' object has no method '{name}'")

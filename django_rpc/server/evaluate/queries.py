@@ -22,6 +22,7 @@ from django_rpc.server.evaluate import prefetch
 from django_rpc.server.evaluate.evaluator import Evaluator, check_free
 from django_rpc.server.loaded import loaded_by, remember
 from django_rpc.server.policy import ClientFieldError, Use
+from django_rpc.server.references import is_instance
 
 __all__ = ["METHODS"]
 
@@ -52,6 +53,18 @@ def _one(name: str) -> Visitor:
         return remember(found, loaded_by(queryset))
 
     return method
+
+
+def _contains(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> bool:
+    """``contains(instance)``: an existing row has its key, which is all that Django uses of the instance."""
+    (instance,) = (*args, *kwargs.values())
+    queryset._not_support_combined_queries("contains")
+    if queryset._fields is not None:
+        raise TypeError("Cannot call QuerySet.contains() after .values() or .values_list().")
+    if not is_instance(instance):
+        raise TypeError("'obj' must be a model instance.")
+    model, key = ev.references.identity(instance)
+    return model is queryset.model._meta.concrete_model and queryset.filter(pk=key).exists()
 
 
 def _by_time(name: str) -> Visitor:
@@ -269,10 +282,13 @@ def _add_fields(query: Any, names: Any, allow_m2m: bool = True) -> None:
 
 
 def _through_columns(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """Columns of a through table that the query has joined already, under aliases: the many-to-many prefetch."""
+    """Add foreign keys of a through table that the query has joined already: a many-to-many prefetch selects them.
+
+    The aliases are no names that a model can have (`graph.arguments`), so a value takes the place of no attribute.
+    """
     clone = queryset._chain()
     for alias, (label, attname) in kwargs.items():
-        table, column = _through_table(ev, label, attname)
+        table, column = _through_column(ev, queryset.model, label, attname)
         joins = [name for name, join in clone.query.alias_map.items() if join.table_name == table]
         joins = [name for name in joins if isinstance(clone.query.alias_map[name], Join)]
         if not joins:
@@ -282,18 +298,28 @@ def _through_columns(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs:
     return clone
 
 
-def _through_table(ev: Evaluator, label: str, attname: str) -> tuple[str, Any]:
-    model = ev.policy.model(label)
-    for field in model._meta.concrete_fields:
-        if attname in (field.attname, field.column):
-            return model._meta.db_table, field
+def _through_column(ev: Evaluator, model: type[Model], label: str, attname: str) -> tuple[str, Any]:
+    """Return table and field of a foreign key of ``label``, a model through which ``model`` is related to many."""
+    through = ev.policy.model(label)
+    if not any(field.remote_field.through is through for field in _many_to_many(model)):
+        raise FieldError(f"{label} is no model of a many-to-many relation of {model.__name__}.")
+    for field in through._meta.concrete_fields:
+        if field.is_relation and attname in (field.attname, field.column):
+            ev.policy.check_path(through, field.name, Use.READ)
+            return through._meta.db_table, field
     raise FieldError(f"Cannot resolve keyword '{attname}' into field.")
+
+
+def _many_to_many(model: type[Model]) -> list[Any]:
+    """Return the many-to-many fields that lead from ``model`` or to it."""
+    fields = [field for field in model._meta.get_fields(include_hidden=True) if field.many_to_many]
+    return [getattr(field, "field", field) for field in fields]
 
 
 METHODS: dict[str, Visitor] = {
     **{
         name: _same(name)
-        for name in ("all filter exclude order_by distinct reverse dates datetimes none count exists contains").split()
+        for name in ("all filter exclude order_by distinct reverse dates datetimes none count exists").split()
     },
     **{name: _naming(name) for name in ("annotate", "alias")},
     "values": _values(_naming("values")),
@@ -309,6 +335,7 @@ METHODS: dict[str, Visitor] = {
     "prefetch_related": prefetch.prefetch_related,
     "in_bulk": _in_bulk,
     "select_for_update": _select_for_update,
+    "contains": _contains,
     "aggregate": _aggregate,
     "explain": _explain,
     "sticky": _on_query(_sticky),

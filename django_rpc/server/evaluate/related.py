@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
-from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
+from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.frames import Failed, Failure
 from django_rpc.server.evaluate.keys import Key, NoKey, made
 from django_rpc.server.evaluate.relations import Relation
@@ -55,7 +55,7 @@ def read(engine: Engine, lanes: Sequence[Lane]) -> list[Any] | None:
     forward = not (field.auto_created and not field.concrete)
     source, target = field.related_fields[0] if forward else field.remote_field.related_fields[0]
     for index, parent in parents.items():
-        if node.name in loaded_with(parent).relations or is_claimed(parent):  # type: ignore[attr-defined]
+        if node.name in loaded_with(parent).relations:  # type: ignore[attr-defined]
             results[index] = engine.single(*lanes[index])
         elif forward:
             wanted[index] = getattr(parent, source.attname)

@@ -11,6 +11,7 @@ from django.db.models import Model, QuerySet
 from django_rpc.graph.node import Method, Node
 from django_rpc.server.evaluate import writes
 from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.references import instances_in, is_instance
 
 __all__ = ["RELATION_METHODS", "Relation", "is_all"]
 
@@ -70,17 +71,53 @@ def is_all(step: Node) -> bool:
 
 
 def _targets(ev: Evaluator, relation: Relation, values: Iterable[Any]) -> list[Any]:
-    """Rows or keys that are to be related; each has to be one that the client may see."""
+    """Return the rows that are to be related, or, of a many-to-many relation, the values that its table holds of them.
+
+    Each has to be a row that the client sees.
+    """
     given = list(values)
-    keys = [value.pk if isinstance(value, Model) else value for value in given]
+    for value in instances_in(given):
+        if not issubclass(ev.references.model(value), relation.model._meta.concrete_model):  # type: ignore[arg-type]
+            raise TypeError(
+                f"'{relation.model._meta.object_name}' instance expected, got an instance of "
+                f"'{ev.references.model(value)._meta.object_name}'."
+            )
+    if relation.is_many_to_many:
+        given = _through_values(ev, relation, given)
+    else:
+        given = ev.references.rows(given)
     rows = ev.policy.rows(relation.model)
     if rows is not None:
-        seen = set(rows.filter(pk__in=keys).values_list("pk", flat=True))
-        to_key = relation.model._meta.pk.to_python
-        for key in keys:
-            if to_key(key) not in seen:
-                raise relation.model.DoesNotExist(f"{relation.model._meta.object_name} matching query does not exist.")
+        key = _key_field(relation)
+        keys = [_key(key, value) for value in given]
+        seen = set(rows.filter(**{f"{key.attname}__in": keys}).values_list(key.attname, flat=True))
+        if any(key not in seen for key in keys):
+            raise _missing(relation)
     return given
+
+
+def _missing(relation: Relation) -> Exception:
+    return relation.model.DoesNotExist(f"{relation.model._meta.object_name} matching query does not exist.")
+
+
+def _through_values(ev: Evaluator, relation: Relation, values: list[Any]) -> list[Any]:
+    """Return what the table of a many-to-many relation holds of ``values``, which may be instances or such values."""
+    instances = [value for value in values if is_instance(value)]
+    keys = ev.references.targets(instances, _key_field(relation))
+    if len(keys) < len(instances):
+        raise _missing(relation)
+    return [*[value for value in values if not is_instance(value)], *keys]
+
+
+def _key_field(relation: Relation) -> Any:
+    """Return the field of the related model by which the relation holds its rows."""
+    if relation.is_many_to_many:
+        return relation.manager.target_field.foreign_related_fields[0]
+    return relation.model._meta.pk
+
+
+def _key(field: Any, value: Any) -> Any:
+    return getattr(value, field.attname) if isinstance(value, Model) else field.to_python(value)
 
 
 def _check_options(ev: Evaluator, relation: Relation, options: dict[str, Any]) -> None:
@@ -98,19 +135,16 @@ def _check_options(ev: Evaluator, relation: Relation, options: dict[str, Any]) -
 
 def _replace(ev: Evaluator, relation: Relation, targets: list[Any], options: dict[str, Any]) -> None:
     """``set(targets)`` among the rows that the client sees: what it does not see stays related."""
-    to_key = relation.model._meta.pk.to_python
-    wanted = {value.pk if isinstance(value, Model) else to_key(value) for value in targets}
-    related = {row.pk: row for row in ev.complete(relation.queryset(ev)).order_by()}
+    field = _key_field(relation)
+    wanted = {_key(field, value) for value in targets}
+    related = {_key(field, row): row for row in ev.complete(relation.queryset(ev)).order_by()}
     everything = options.pop("clear", False)
     removed = [row for key, row in related.items() if everything or key not in wanted]
     manager = relation.manager
     if removed and hasattr(manager, "remove"):
         manager.remove(*removed, **{k: v for k, v in options.items() if k == "bulk"})
     kept = set() if everything else related.keys()
-    manager.add(
-        *[value for value in targets if (value.pk if isinstance(value, Model) else to_key(value)) not in kept],
-        **options,
-    )
+    manager.add(*[value for value in targets if _key(field, value) not in kept], **options)
 
 
 def _changing(name: str) -> Callable[..., Any]:

@@ -13,8 +13,8 @@ from django.db.models import NOT_PROVIDED, Model
 from django_rpc.graph.node import Insert, Node, Save
 from django_rpc.graph.values import ATOMS
 from django_rpc.server.evaluate import generic, parents
-from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
-from django_rpc.server.evaluate.writes import check_expression, check_key, check_target, confirm
+from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.evaluate.writes import check_expression, check_key, check_target, confirm, held
 from django_rpc.server.exposure import Exposure
 
 __all__ = ["visit_insert", "visit_save"]
@@ -71,8 +71,7 @@ def _field(exposure: Exposure, name: str) -> Any:
 
 def _value(ev: Evaluator, model: type[Model], field: Any, value: Any) -> Any:
     """A value as the instance would hold it; expressions stay."""
-    if isinstance(value, Model):
-        value = getattr(value, field.target_field.attname) if field.is_relation else value.pk
+    value = held(ev, field, value)
     if value is None or hasattr(value, "resolve_expression"):
         check_key(field, value)
         check_expression(ev, model, value)
@@ -363,6 +362,6 @@ def _instance(ev: Evaluator, exposure: Exposure, fields: list[Any], row: tuple[A
 def _check_targets(ev: Evaluator, fields: list[Any], instances: list[Model]) -> None:
     for field in fields:
         if field.is_relation:
-            values = {getattr(i, field.attname) for i in instances if not is_claimed(i)}
+            values = {getattr(instance, field.attname) for instance in instances}
             for value in values:
                 check_target(ev, field, value)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from django_rpc.graph.values import ATOMS, Instance
+from django_rpc.graph.values import ATOMS, Reference
 from django_rpc.server.evaluate.relations import Relation
 
 __all__ = ["token"]
@@ -22,6 +22,7 @@ def token(value: Any) -> Hashable:
         return kind, value.pk
     if isinstance(value, Relation):
         return kind, value.field, type(value.instance), value.instance.pk
-    if kind is Instance:
-        return kind, value.model, repr(value.values)
+    if kind is Reference:
+        parts = value.key if type(value.key) is tuple else (value.key,)
+        return kind, value.model, tuple([token(part) for part in parts])
     return id(value)

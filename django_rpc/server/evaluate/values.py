@@ -19,6 +19,7 @@ from django_rpc.graph.values import ATOMS, Record, RowSet
 from django_rpc.graph.vocabulary import OPERATORS, VALUE_METHODS
 from django_rpc.server.evaluate import instances
 from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.evaluate.queries import METHODS as QUERY_METHODS
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.loaded import loaded_by, remember
 
@@ -38,6 +39,8 @@ _ATTRIBUTES: dict[type, frozenset[str]] = {
     datetime.timedelta: frozenset("days seconds microseconds".split()),
 }
 _CONTAINERS = (list, tuple, dict, set, frozenset)
+#: Operators that compare: instances are compared by model and primary key, and not by code of the model.
+_COMPARED = frozenset("eq ne lt le gt ge contains".split())
 _OPERATORS: dict[str, Callable[..., Any]] = {name: getattr(operator, name) for name in OPERATORS}
 
 
@@ -72,9 +75,11 @@ def operate(ev: Evaluator, node: Operator) -> Any:
     args, name = ev.resolve.args(node.args), node.name
     if name == "contains" and isinstance(args[0], QuerySet | Relation):
         queryset = args[0].queryset(ev) if isinstance(args[0], Relation) else ev.as_client(args[0])
-        return queryset.contains(args[1])
+        return QUERY_METHODS["contains"](ev, queryset, [args[1]], {})
     if name in ("and_", "or_", "xor") and all(isinstance(arg, QuerySet) for arg in args):
         return _OPERATORS[name](*(ev.as_client(arg) for arg in args))
+    if name in _COMPARED:
+        args = [ev.references.identities(arg) for arg in args]
     if name in ("eq", "ne", "not_") or all(_is_plain(arg) for arg in args):
         _check_size(name, args)
         return _made(ev, _OPERATORS[name](*args))
@@ -120,6 +125,8 @@ def call(ev: Evaluator, value: Any, name: str, args: list[Any], kwargs: dict[str
         raise AttributeError(f"'{kind}' object has no attribute '{name}'")
     if name in _GROWING and _GROWING[name](value, *args, **kwargs) > MAX_LENGTH:
         raise ValueError(f"The result would be longer than {MAX_LENGTH:,}.")
+    if name == "index":
+        value, args = ev.references.identities(value), ev.references.identities(args)
     result = getattr(value, name)(*args, **kwargs)
     return _made(ev, list(result) if kind == "dict" else result)
 

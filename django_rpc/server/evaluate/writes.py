@@ -18,9 +18,10 @@ from django.db import connections, router
 from django.db.models import Model, QuerySet
 
 from django_rpc.server.evaluate import generic, parents
-from django_rpc.server.evaluate.evaluator import Evaluator, is_claimed
+from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.exposure import Exposure
 from django_rpc.server.query import trusted
+from django_rpc.server.references import MissingRow, holds_instance
 
 __all__ = [
     "METHODS",
@@ -29,6 +30,7 @@ __all__ = [
     "check_target",
     "check_writable",
     "confirm",
+    "held",
     "prepare",
     "through_manager",
 ]
@@ -63,13 +65,26 @@ def check_target(ev: Evaluator, field: Any, value: Any) -> None:
             raise PermissionDenied(f"{field.model._meta.label}.{field.name} is set to a value, not to an expression.")
         if rows.filter(**{target.attname: value}).exists():
             return
-    elif ev.knows_content_type(related, value):
+    elif ev.references.knows_content_type(related, value):
         return
-    raise ValidationError(
+    raise _no_target(field, value)
+
+
+def _no_target(field: Any, value: Any) -> ValidationError:
+    related, target = field.related_model, field.target_field
+    return ValidationError(
         "%(model)s instance with %(field)s %(value)r does not exist.",
         code="invalid",
         params={"model": related._meta.verbose_name, "pk": value, "field": target.attname, "value": value},
     )
+
+
+def held(ev: Evaluator, field: Any, value: Any) -> Any:
+    """Return ``value`` as the column of ``field`` holds it: of an instance, the value that the foreign key leads to."""
+    try:
+        return ev.references.assigned(value, field)
+    except MissingRow:
+        raise _no_target(field, ev.references.key(value)) from None
 
 
 def check_expression(ev: Evaluator, model: type[Model], value: Any) -> None:
@@ -99,27 +114,36 @@ def check_key(field: Any, value: Any) -> None:
 
 
 def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any], *, check: bool = True) -> dict[str, Any]:
-    """Values for fields of ``model``, with instances that a client only claims replaced by their checked keys."""
+    """Return values for fields of ``model``, with checked keys in the place of instances.
+
+    A relation without a column of its own, as a generic foreign key, is set to a row that the client sees.
+    """
     prepared = {}
     for name, value in values.items():
         field = model._meta.pk if name == "pk" else model._meta.get_field(name)
         check_key(field, value)
-        if isinstance(value, Model) and is_claimed(value) and field.is_relation and field.concrete:
-            if not isinstance(value, field.related_model._meta.concrete_model):
-                raise ValueError(
-                    f'Cannot assign "{type(value).__name__}": "{model.__name__}.{field.name}" must be a '
-                    f'"{field.related_model.__name__}" instance.'
-                )
-            name, value = field.attname, getattr(value, field.target_field.attname)
-            check_target(ev, field, value)
-        elif isinstance(value, Model) and is_claimed(value):
-            value = ev.real(value)
-        elif not isinstance(value, Model):
-            check_target(ev, field, value)
+        if holds_instance(value):
+            if field.many_to_one and not field.concrete:
+                prepared[name] = _row(ev, field, value)
+                continue
+            name, value = field.attname, held(ev, field, value)
+        check_target(ev, field, value)
         if check:
             check_expression(ev, model, value)
         prepared[name] = value
     return prepared
+
+
+def _row(ev: Evaluator, field: Any, value: Any) -> Model:
+    """Return the row that a relation without a column of its own is set to."""
+    row: Model = ev.references.rows(value)
+    if field.related_model is not None:
+        ev.references.check_model(row, field)
+    if not isinstance(row, Model) or not ev.policy.shows(row):
+        raise ValidationError(
+            "instance with key %(value)r does not exist.", code="invalid", params={"value": getattr(row, "pk", None)}
+        )
+    return row
 
 
 def confirm(ev: Evaluator, model: type[Model], keys: Iterable[Any]) -> None:
@@ -180,7 +204,7 @@ def through_manager(
     exact = {key: value for key, value in lookup.items() if "__" not in key}
     for values in (exact, *defaults.values()):
         check_writable(exposure, values, _invalid(model))
-    lookup.update(_lookup_keys(ev, model, exact))
+    lookup = {**{key: value for key, value in lookup.items() if "__" in key}, **_lookup_keys(ev, model, exact)}
     given = {key: prepare(ev, model, values) for key, values in defaults.items()}
     if name == "update_or_create":
         ev.policy.require(model, "update")
@@ -217,15 +241,17 @@ _OR_CREATE: dict[str, Callable[..., tuple[Model, bool]]] = {
 
 
 def _lookup_keys(ev: Evaluator, model: type[Model], exact: dict[str, Any]) -> dict[str, Any]:
-    """The lookup's own values also make the new row: their targets are checked as well."""
+    """Return the lookup's own values, which also make the new row: their targets are checked as well."""
+    keys = {}
     for name, value in exact.items():
         field = model._meta.pk if name == "pk" else model._meta.get_field(name)
         check_key(field, value)
+        if holds_instance(value):
+            name, value = field.attname, held(ev, field, value)
         if field.is_relation and field.concrete and not isinstance(value, QuerySet):
-            key = getattr(value, field.target_field.attname) if isinstance(value, Model) else value
-            if not isinstance(value, Model) or is_claimed(value):
-                check_target(ev, field, key)
-    return exact
+            check_target(ev, field, value)
+        keys[name] = value
+    return keys
 
 
 def _creating(name: str) -> Callable[..., Any]:
@@ -284,9 +310,12 @@ def _bulk_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dic
     fields = [model._meta.get_field(name) for name in names]
     instances = []
     for key, *values in rows:
+        if holds_instance(key):
+            raise TypeError("bulk_update() takes the values of primary keys, and no instances of a model, as keys.")
         instance = model()
         instance.pk = key
-        for field, value in zip(fields, values, strict=True):
+        for field, given in zip(fields, values, strict=True):
+            value = held(ev, field, given)
             check_target(ev, field, value)
             setattr(instance, field.attname, value)
         instances.append(instance)

@@ -1,0 +1,265 @@
+"""Instances that a client names by model and primary key, resolved among the rows that the client sees.
+
+A `Reference` is no model instance: no code of a model can run on it.  Only three things are done with one.  Its key is
+used where the value of a relation's column is needed, its row is loaded where that column is another one, and its row
+is loaded for whatever works on instances.  Every row is loaded through the scope of the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.db.models import Model, QuerySet
+
+from django_rpc.graph.values import ATOMS, Reference
+from django_rpc.server.policy import UnknownModel
+
+if TYPE_CHECKING:
+    from django_rpc.server.evaluate.evaluator import Evaluator
+
+__all__ = ["CONTENT_TYPE", "MissingRow", "References", "holds_instance", "instances_in", "is_instance"]
+
+CONTENT_TYPE = "contenttypes.ContentType"
+_BATCH = 500
+_SEQUENCES = (list, tuple, set, frozenset)
+
+
+class MissingRow(LookupError):
+    """No row that the client sees has the key of a reference."""
+
+
+def is_instance(value: Any) -> bool:
+    """Return whether ``value`` is a model instance or a reference to one."""
+    return isinstance(value, Model | Reference)
+
+
+def instances_in(value: Any) -> Iterator[Any]:
+    """Yield the instances and references in ``value``, at any depth of containers."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if type(item) in ATOMS:
+            continue
+        if is_instance(item):
+            yield item
+        elif isinstance(item, _SEQUENCES):
+            if not ATOMS.issuperset(map(type, item)):
+                stack.extend(item)
+        elif isinstance(item, dict):
+            stack.extend(item.keys())
+            stack.extend(item.values())
+        elif isinstance(item, slice):
+            stack.extend((item.start, item.stop, item.step))
+
+
+def holds_instance(value: Any) -> bool:
+    """Return whether ``value`` is an instance or a reference, or a container with one at any depth."""
+    return next(instances_in(value), None) is not None
+
+
+class References:
+    """Resolves the references of one request."""
+
+    def __init__(self, ev: Evaluator) -> None:
+        self.ev = ev
+
+    def model(self, value: Any) -> type[Model]:
+        """Return the model of an instance or a reference; raises UnknownModel for one that the client may not use."""
+        if isinstance(value, Model):
+            return type(value)
+        if value.model == CONTENT_TYPE and self._is_natural(value):
+            return apps.get_model(CONTENT_TYPE)
+        return self.ev.policy.model(value.model)
+
+    def key(self, value: Any) -> Any:
+        """Return the primary key of an instance or a reference."""
+        if isinstance(value, Model):
+            return value.pk
+        if value.model == CONTENT_TYPE and self._is_natural(value):
+            return self._content_type(value).pk
+        model = self.model(value)
+        parts = getattr(model._meta, "pk_fields", None) or [model._meta.pk]
+        if len(parts) == 1:
+            if value.key is None or type(value.key) is tuple:
+                raise ValueError(f"An instance of {model._meta.label} is known by its primary key, which is one value.")
+            return parts[0].to_python(value.key)
+        if type(value.key) is not tuple or len(value.key) != len(parts):
+            raise ValueError(
+                f"An instance of {model._meta.label} is known by its primary key, which has {len(parts)} values."
+            )
+        return tuple([part.to_python(item) for part, item in zip(parts, value.key, strict=True)])
+
+    def targets(self, values: Iterable[Any], field: Any) -> list[Any]:
+        """Return the value of ``field`` of each instance or reference; of those whose row is missing, none.
+
+        One statement a model loads the rows that are needed.
+        """
+        values = list(values)
+        loaded = self._load([value for value in values if self._must_load(value, field)], partial=True)
+        rows = [value if isinstance(value, Model) else loaded.get(value, value) for value in values]
+        return [self.target(row, field) for row in rows if isinstance(row, Model) or not self._must_load(row, field)]
+
+    def _must_load(self, value: Any, field: Any) -> bool:
+        if isinstance(value, Model):
+            return False
+        model, field = self._own_field(value, field)
+        return issubclass(model, field.model._meta.concrete_model) and _part_of_key(model, field) is None
+
+    def _own_field(self, value: Any, field: Any) -> tuple[type[Model], Any]:
+        """Return the model of ``value``, and the field of it that holds the same as ``field`` of a child of it."""
+        model = self.model(value)
+        while not issubclass(model, field.model._meta.concrete_model) and field.remote_field:
+            field = field.target_field
+        return model, field
+
+    def target(self, value: Any, field: Any) -> Any:
+        """Return the value of ``field`` of an instance or a reference, as the column of a relation holds it.
+
+        ``field`` belongs to the model of ``value``, to a parent of it, or to a child of it.  Raises MissingRow where
+        the row has to be loaded and the client sees none.
+        """
+        model, field = self._own_field(value, field)
+        if not issubclass(model, field.model._meta.concrete_model):
+            return self.key(value)  # the row that has this key as its foreign key, as Django compares pk=instance
+        if isinstance(value, Model):
+            return getattr(value, field.attname)
+        part = _part_of_key(model, field)
+        if part is None:
+            return getattr(self.row(value), field.attname)
+        key = self.key(value)
+        return key[part] if type(key) is tuple and part >= 0 else key
+
+    def identity(self, value: Any) -> tuple[type[Model], Any]:
+        """Return what Django compares instances by: the concrete model and the primary key."""
+        return self.model(value)._meta.concrete_model, self.key(value)  # type: ignore[return-value]
+
+    def assigned(self, value: Any, field: Any) -> Any:
+        """Return what the foreign key ``field`` holds for ``value``; anything but an instance is returned as it is.
+
+        Raises what Django raises for an instance of another model, TypeError where ``field`` takes no instance, and
+        MissingRow where the client sees no such row.
+        """
+        if not holds_instance(value):
+            return value
+        if not (is_instance(value) and field.is_relation and field.concrete):
+            raise TypeError(f"Field {field.name!r} expected a value, and was given an instance of a model.")
+        self.check_model(value, field)
+        return self.target(value, field.target_field)
+
+    def check_model(self, value: Any, field: Any) -> None:
+        """Raise Django's ValueError for an instance that is not of the model that the relation ``field`` leads to."""
+        model, related = self.model(value), field.related_model
+        if not issubclass(model, related._meta.concrete_model):
+            raise ValueError(
+                f'Cannot assign an instance of "{model.__name__}": "{field.model.__name__}.{field.name}" must be a '
+                f'"{related.__name__}" instance.'
+            )
+
+    def row(self, value: Any) -> Model:
+        """Return the instance, loaded in the scope of the client; raises MissingRow where the client sees none."""
+        return value if isinstance(value, Model) else self._load([value])[value]
+
+    def rows(self, value: Any) -> Any:
+        """Return ``value`` with each reference replaced by its row, at any depth; raises Django's DoesNotExist.
+
+        One statement a model loads all rows.
+        """
+        references = {item for item in instances_in(value) if type(item) is Reference}
+        if not references:
+            return value
+        try:
+            loaded = self._load(references)
+        except MissingRow as error:
+            model = error.args[1]
+            raise model.DoesNotExist(f"{model._meta.object_name} matching query does not exist.") from None
+        return _replaced(value, loaded.__getitem__)
+
+    def identities(self, value: Any) -> Any:
+        """Return ``value`` with each instance and reference replaced by what Django compares it by."""
+        return _replaced(value, self.identity) if holds_instance(value) else value
+
+    def _load(self, references: Iterable[Reference], *, partial: bool = False) -> dict[Reference, Model]:
+        """Return the row of each reference; raises MissingRow where there is none, unless ``partial``."""
+        loaded: dict[Reference, Model] = {}
+        keys: dict[type[Model], dict[Reference, Any]] = {}
+        for reference in references:
+            if reference.model == CONTENT_TYPE and self._is_natural(reference):
+                loaded[reference] = self._content_type(reference)
+            else:
+                keys.setdefault(self.model(reference), {})[reference] = self.key(reference)
+        for model, wanted in keys.items():
+            found = self._fetch(model, list(wanted.values()))
+            for reference, key in wanted.items():
+                if key in found:
+                    loaded[reference] = found[key]
+                elif not partial:
+                    raise MissingRow("No row that this client sees has this key.", model)
+        return loaded
+
+    def _fetch(self, model: type[Model], keys: list[Any]) -> dict[Any, Model]:
+        if self.ev.policy.view(model) is None:
+            return {}
+        found: dict[Any, Model] = {}
+        for start in range(0, len(keys), _BATCH):
+            queryset: QuerySet = self.ev.objects(model).order_by().filter(pk__in=keys[start : start + _BATCH])
+            queryset.query.all_columns = True  # type: ignore[attr-defined]
+            found.update({instance.pk: instance for instance in queryset})
+        return found
+
+    def _is_natural(self, reference: Reference) -> bool:
+        return type(reference.key) is str and "." in reference.key
+
+    def _content_type(self, reference: Reference) -> Model:
+        """Return the content type of a model that this client may know of."""
+        model = self.ev.policy.model(reference.key)
+        manager: Any = apps.get_model(CONTENT_TYPE)._default_manager
+        return manager.get_for_model(model, for_concrete_model=False)  # type: ignore[no-any-return]
+
+    def knows_content_type(self, model: type[Model], key: Any) -> bool:
+        """Return whether ``model`` is ContentType, and ``key`` is that of a model that this client may know of."""
+        if model._meta.label != CONTENT_TYPE or not isinstance(key, int):
+            return False
+        try:
+            natural_key = model._default_manager.get_for_id(key).natural_key()  # type: ignore[attr-defined]
+            self.ev.policy.model(".".join(natural_key))
+        except (model.DoesNotExist, UnknownModel):  # type: ignore[attr-defined]
+            return False
+        return True
+
+
+def _part_of_key(model: type[Model], field: Any) -> int | None:
+    """Return the place of ``field`` in the primary key of ``model``, -1 for the whole key, None for another field.
+
+    The key of a child of multi-table inheritance is the key of each parent that its own primary key leads to.
+    """
+    for position, part in enumerate(getattr(model._meta, "pk_fields", ())):
+        if part is field and len(model._meta.pk_fields) > 1:
+            return position
+    own: Any = model._meta.pk
+    while own is not field:
+        if not own.is_relation or not issubclass(model, own.related_model):
+            return None
+        own = own.target_field
+    return -1
+
+
+def _replaced(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return ``value`` with ``change(item)`` for each instance and reference in it."""
+    if type(value) in ATOMS:
+        return value
+    if is_instance(value):
+        return change(value)
+    if isinstance(value, _SEQUENCES):
+        items = [_replaced(item, change) for item in value]
+        return value._make(items) if hasattr(value, "_make") else _plain(value)(items)
+    if isinstance(value, dict):
+        return {_replaced(key, change): _replaced(item, change) for key, item in value.items()}
+    if isinstance(value, slice):
+        return slice(*[_replaced(item, change) for item in (value.start, value.stop, value.step)])
+    return value
+
+
+def _plain(value: Any) -> Any:
+    return next(kind for kind in _SEQUENCES if isinstance(value, kind))
