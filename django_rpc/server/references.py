@@ -202,6 +202,7 @@ class References:
         if self.ev.policy.view(model) is None:
             return {}
         found: dict[Any, Model] = {}
+        keys = [key for key in keys if type(key) is not int or -(2**63) <= key < 2**63]  # SQLite fails for others
         for start in range(0, len(keys), _BATCH):
             queryset: QuerySet = self.ev.objects(model).order_by().filter(pk__in=keys[start : start + _BATCH])
             queryset.query.all_columns = True  # type: ignore[attr-defined]

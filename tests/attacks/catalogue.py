@@ -268,8 +268,8 @@ CATALOGUE = [
         "an instance as a value: its text by `Value`, functions, `create`, `update`, JSON or an error; its text by "
         "comparison (`note__lte`, `range`, `contains`); code of a row of others, by a forged instance as output, as "
         "element of a map, as argument of a function, in sets; a key of another model by `update`, `getset`, `add`",
-        "an instance on the wire is a model and a primary key; its row is loaded in the scope of the client, or its key "
-        "is used where a foreign key is enough; where a value belongs, an instance is refused",
+        "an instance on the wire is a model and a primary key; its row is loaded in the scope of the client, or its "
+        "key is used where a foreign key is enough; where a value belongs, an instance is refused",
         tuple(
             f"{_REFERENCES}test_{name}"
             for name in (
@@ -279,7 +279,7 @@ CATALOGUE = [
                 *("related_rows_need_the_permission_to_change_them", "a_foreign_key_leads_to_a_row_of_the_client"),
                 *("a_relation_is_compared_with_instances_of_its_model", "a_foreign_key_to_another_field"),
                 *("rows_of_others_by_another_field", "many_references_are_loaded_by_one_statement"),
-                "references_with_equal_hashes",
+                *("references_with_equal_hashes", "parents_children_and_proxies", "one_to_one_many_to_many_and_many"),
             )
         ),
         (

@@ -204,12 +204,13 @@ def through_manager(
     exact = {key: value for key, value in lookup.items() if "__" not in key}
     for values in (exact, *defaults.values()):
         check_writable(exposure, values, _invalid(model))
-    lookup = {**{key: value for key, value in lookup.items() if "__" in key}, **_lookup_keys(ev, model, exact)}
+    keys = _lookup_keys(ev, model, exact)
+    lookup = {**{key: value for key, value in lookup.items() if "__" in key}, **keys}
     given = {key: prepare(ev, model, values) for key, values in defaults.items()}
     if name == "update_or_create":
         ev.policy.require(model, "update")
         _keep_key(model, given.get("defaults", {}))
-    _check_parents(ev, queryset, lookup, {**exact, **given.get("create_defaults", given.get("defaults", {}))})
+    _check_parents(ev, queryset, lookup, {**keys, **given.get("create_defaults", given.get("defaults", {}))})
     # The lookup is the client's own query; what is written, Django writes by the model's own save().
     instance, created = _OR_CREATE[name](ev.complete(queryset), lookup, given)
     confirm(ev, model, [instance.pk])
