@@ -23,3 +23,4 @@ class DjangoRpcConfig(AppConfig):
         from django_rpc.server import autodiscover
 
         autodiscover()
+        from django_rpc.server import checks as server_checks  # noqa: F401 - registers them

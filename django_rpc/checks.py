@@ -17,7 +17,7 @@ from django_rpc.models.compare import Difference, differences
 from django_rpc.models.mirror import exposed_models
 from django_rpc.models.options import options_of
 
-__all__ = ["check_databases", "check_router", "check_services"]
+__all__ = ["check_constraints", "check_databases", "check_router", "check_services"]
 
 ROUTER = "django_rpc.routers.RpcRouter"
 #: How long a check waits for a service, in seconds, where its TIMEOUT is longer.
@@ -65,11 +65,47 @@ def check_router(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
     ]
 
 
+@checks.register(checks.Tags.models)
+def check_constraints(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """E002: the table of a local model would reference the table of a mirror, which does not exist here."""
+    models = [
+        model
+        for model in apps.get_models(include_auto_created=True)
+        if options_of(model) is None and model._meta.managed and not model._meta.proxy
+    ]
+    return [
+        checks.Error(
+            f"{_relation_name(field)} leads to {field.related_model._meta.label}, a mirror: its table is in the "
+            "database of the service, so the local database cannot hold a constraint on it.",
+            hint="Set db_constraint=False.",
+            obj=field,
+            id="django_rpc.E002",
+        )
+        for model in models
+        for field in model._meta.local_fields
+        if field.remote_field and getattr(field, "db_constraint", False) and _is_mirror(field.related_model)
+    ]
+
+
+def _is_mirror(model: Any) -> bool:
+    return not isinstance(model, str) and options_of(model) is not None
+
+
+def _relation_name(field: Any) -> str:
+    """Return ``app.Model.field``; for the table of a many-to-many field, the name of that field."""
+    model = field.model
+    owner = model._meta.auto_created
+    if not owner:
+        return f"{model._meta.label}.{field.name}"
+    (many,) = [many for many in owner._meta.local_many_to_many if many.remote_field.through is model]
+    return f"{owner._meta.label}.{many.name}"
+
+
 @checks.register(checks.Tags.database)
 def check_services(
     app_configs: Any = None, databases: Iterable[str] | None = None, **kwargs: Any
 ) -> list[checks.CheckMessage]:
-    """E010 to E016 and W011 to W015: the mirrors of the named databases beside what the services expose.
+    """E010 to E017 and W011 to W016: the mirrors of the named databases beside what the services expose.
 
     Runs where a service is named: ``manage.py check --database rpc``.
     """

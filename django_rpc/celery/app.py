@@ -7,6 +7,7 @@ is left to a worker process, which does so by itself.
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import partial
 from typing import Any
@@ -32,6 +33,8 @@ from django_rpc.client.errors import ImproperSettings
 from django_rpc.wire.names import PRUNE_TASK_NAME, TASK_NAME
 
 __all__ = ["app", "celery", "make_app"]
+
+logger = logging.getLogger("django_rpc.server")
 
 
 #: The last is for result backends that forget nothing by themselves: beat calls it.
@@ -108,8 +111,7 @@ def _on_redis(config: Config) -> bool:
 if not apps.ready:
     django.setup()
 
-from django_rpc.server import timeouts  # noqa: E402 - needs the app registry
-from django_rpc.server.checks import check_clients, check_packages  # noqa: E402
+from django_rpc.server import checks, timeouts  # noqa: E402 - need the app registry
 
 app = celery = make_app(getattr(settings, "DJANGO_RPC", {}))
 
@@ -124,8 +126,8 @@ def _begin(sender: Any = None, **kwargs: Any) -> None:
     for name, fixed in JSON_ONLY.items():
         if list(app.conf[name]) != list(fixed):
             raise SystemExit(f"{name} is {app.conf[name]!r}: only JSON is spoken by django_rpc. Leave it out.")
-    mistakes = [found for found in (*check_clients(), *check_packages()) if found.level >= ERROR]
-    if mistakes:  # nobody else runs the checks of a worker, and a service that is open by mistake is worse than none
+    mistakes = [message for message in checks.messages() if message.level >= ERROR]
+    if mistakes:  # `celery worker` runs no system checks, and a service that is open by mistake is worse than none
         raise SystemExit("\n".join(map(str, mistakes)))
     timeouts.keep()
     count_in_files()
@@ -133,6 +135,15 @@ def _begin(sender: Any = None, **kwargs: Any) -> None:
     # Children of the pool must not share a connection that the start-up opened.
     connections.close_all()
     signals.worker_process_init.connect(partial(_begin_process, os.getpid()), weak=False)
+
+
+@signals.celeryd_after_setup.connect(weak=False)
+def _log_warnings(instance: Any = None, **kwargs: Any) -> None:
+    """Log the warnings of the system checks, when the worker has set up its logging."""
+    if instance is None or instance.app is not app:
+        return
+    for message in checks.messages():
+        logger.warning("%s", message)
 
 
 def unpack_nothing() -> None:

@@ -11,13 +11,15 @@ from typing import Any
 
 import msgspec
 
-from django_rpc.graph.vocabulary import FIELDS, check_identifier, check_model
+from django_rpc.graph.values import ATOMS
+from django_rpc.graph.vocabulary import FIELDS, check_identifier, check_model, check_path
 
 __all__ = [
     "CALLED_DEFAULTS",
     "DELETE_RULES",
     "FIELD_TYPES",
     "RELATIONS",
+    "CheckSchema",
     "ComputedSchema",
     "ConstraintSchema",
     "FieldSchema",
@@ -96,6 +98,19 @@ class ConstraintSchema(_Part, frozen=True):
     fields: list[str]
 
 
+class CheckSchema(_Part, frozen=True):
+    """A check constraint.
+
+    ``condition`` is ``[connector, negated, children]`` of Django's ``Q``. A child is another condition, or
+    ``[lookup, "value", value]``, or ``[lookup, "field", name]`` where the lookup compares with another field.
+    ``message`` is the text of the validation error, where the constraint has one.
+    """
+
+    name: str
+    condition: list[Any]
+    message: str | None = None
+
+
 class ModelSchema(_Part, frozen=True):
     """One model, as far as this client may see it.
 
@@ -115,6 +130,7 @@ class ModelSchema(_Part, frozen=True):
     get_latest_by: list[str] = []
     unique_together: list[list[str]] = []
     constraints: list[ConstraintSchema] = []
+    checks: list[CheckSchema] = []
     parents: list[str] = []
     proxy_of: str | None = None
     composite_key: list[str] = []
@@ -159,14 +175,15 @@ def models_of(data: Any) -> dict[str, ModelSchema]:
 
 
 def _model(data: Mapping[str, Any]) -> ModelSchema:
-    model = msgspec.convert({**data, "fields": []}, ModelSchema)
+    model = msgspec.convert({**data, "fields": [], "checks": []}, ModelSchema)
     fields = [msgspec.convert(_plain(item), FieldSchema) for item in data.get("fields", ())]
     # A default is any value, which convert() would look into.
     kept = [
         msgspec.structs.replace(field, default=item["default"]) if "default" in item else field
         for field, item in zip(fields, data.get("fields", ()), strict=True)
     ]
-    model = msgspec.structs.replace(model, fields=kept)
+    checks = [CheckSchema(**{"message": None, **item}) for item in data.get("checks", ())]
+    model = msgspec.structs.replace(model, fields=kept, checks=checks)
     _check(model)
     return model
 
@@ -191,3 +208,26 @@ def _check(model: ModelSchema) -> None:
             raise ValueError(f"{model.model}.{field.name} has the unknown type {field.type!r}.")
         if field.on_delete is not None and field.on_delete not in DELETE_RULES:
             raise ValueError(f"{model.model}.{field.name} has the unknown rule {field.on_delete!r}.")
+    for check in model.checks:
+        _check_condition(check.condition, f"{model.model} has a check constraint {check.name!r}")
+
+
+def _check_condition(condition: Any, subject: str) -> None:
+    """Raise ValueError unless ``condition`` has the form that `CheckSchema` describes."""
+    match condition:
+        case ["AND" | "OR" | "XOR", bool(), list() as children] if children:
+            for child in children:
+                match child:
+                    case [str() as lookup, "value", value] if _is_plain(value):
+                        check_path(lookup)
+                    case [str() as lookup, "field", str() as name]:
+                        check_path(lookup)
+                        check_path(name)
+                    case _:
+                        _check_condition(child, subject)
+        case _:
+            raise ValueError(f"{subject} with a condition of an unknown form.")
+
+
+def _is_plain(value: Any) -> bool:
+    return all(map(_is_plain, value)) if isinstance(value, list | tuple) else type(value) in ATOMS

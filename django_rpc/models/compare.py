@@ -50,7 +50,8 @@ class ServedModel:
     fields: Mapping[str, FieldSchema]
     computed: Mapping[str, str | None]
     composite_key: tuple[str, ...]
-    writable: bool
+    operations: frozenset[str]
+    proxy_of: str | None = None
 
     @classmethod
     def of(cls, described: Mapping[str, ModelSchema], label: str) -> ServedModel | None:
@@ -75,8 +76,13 @@ class ServedModel:
             fields={**columns, **fields},
             computed={item.name: item.type for model in _lineage(described, found) for item in model.computed},
             composite_key=tuple(found.composite_key),
-            writable=bool({"create", "update"} & set(found.operations)),
+            operations=frozenset(found.operations),
+            proxy_of=found.proxy_of,
         )
+
+    @property
+    def writable(self) -> bool:
+        return bool({"create", "update"} & self.operations)
 
     @property
     def names(self) -> list[str]:
@@ -135,12 +141,28 @@ class _Comparison:
         self.described = described
 
     def run(self) -> Iterator[Difference]:
-        # What a parent or the original of a proxy declares is found there.
-        if not self.opts.proxy:
+        # The fields of a parent, or of the model that a proxy is for, are compared there.
+        if self.opts.proxy:
+            yield from self._proxy()
+        else:
             for field in (*self.opts.local_fields, *self.opts.local_many_to_many, *self.opts.private_fields):
                 if field.model is self.model and not self._is_link(field) and not _is_unresolved(field):
                     yield from self._field(field)
         yield from self._named_fields()
+
+    def _proxy(self) -> Iterator[Difference]:
+        """A proxy with a name of its own in ``class Rpc`` has all fields of the mirror that it is a proxy of."""
+        concrete = options_of(self.opts.concrete_model)
+        assert concrete is not None
+        if self.served.label.lower() == concrete.label.lower():
+            return
+        if (self.served.proxy_of or "").lower() != concrete.label.lower():
+            message = (
+                f"{self.opts.label} is a proxy of {self.opts.concrete_model._meta.label}, a mirror of {concrete.label}"
+                f"; the service exposes {self.served.label} not as a proxy of {concrete.label} with the same fields."
+            )
+            hint = "Derive the mirror from RpcModel and declare its fields, or leave `name` out of its class Rpc."
+            yield Difference("E017", self.model, message, hint)
 
     def _is_link(self, field: Any) -> bool:
         remote = field.remote_field
@@ -289,6 +311,17 @@ class _Comparison:
         if readonly and editable and self.served.writable:
             message = f"can be edited, and {self.served.label} does not let this client set it."
             yield self._difference("W015", field, message, "Declare it with editable=False.")
+        if readonly and "create" in self.served.operations and _fills_itself(field):
+            message = f"has a value before it is saved, and {self.served.label} does not let this client set it: "
+            message += "the service may refuse create()."
+            hint = "Remove default, auto_now and auto_now_add: the service fills the field."
+            yield self._difference("W016", field, message, hint)
+
+
+def _fills_itself(field: Any) -> bool:
+    """Return whether an instance has a value of ``field`` that nobody has set."""
+    automatic = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+    return automatic or (getattr(field, "concrete", False) and field.has_default())
 
 
 def _output(field: Any) -> Any:

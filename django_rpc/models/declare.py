@@ -14,9 +14,10 @@ import django
 import msgspec
 from django.apps import apps
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
-from django_rpc.graph.schema import FieldSchema, ModelSchema
+from django_rpc.graph.schema import CheckSchema, FieldSchema, ModelSchema
 
 __all__ = [
     "CONTENT_TYPE",
@@ -155,7 +156,7 @@ def _column(described: FieldSchema) -> Call:
             call.kwargs[name] = getattr(described, name)
     call.kwargs.update(_common(described))
     for name in ("auto_now", "auto_now_add"):
-        if getattr(described, name):
+        if getattr(described, name) and not described.readonly:
             call.kwargs[name] = True
     return call
 
@@ -206,21 +207,24 @@ def _verbose(described: FieldSchema) -> list[Any]:
 
 def _common(described: FieldSchema) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    automatic = described.auto_now or described.auto_now_add
     if described.choices is not None:
         found["choices"] = [_choice(value, label) for value, label in described.choices]
-    if described.default is not msgspec.UNSET:
-        found["default"] = described.default
-    elif described.called_default in _DEFAULTS:
-        found["default"] = _DEFAULTS[described.called_default]
-    elif described.filled and HAS_DB_DEFAULT:
-        # Left out of what is sent, so that the service fills it.
+    has_default = described.default is not msgspec.UNSET or described.called_default in _DEFAULTS
+    if has_default and not described.readonly:
+        found["default"] = (
+            described.default if described.default is not msgspec.UNSET else _DEFAULTS[described.called_default]
+        )
+    elif (described.filled or has_default or (described.readonly and automatic)) and HAS_DB_DEFAULT:
+        # The client does not send the field, so that the service fills it.
         found["db_default"] = Code("models.Value(None)", models.Value(None))
     for name in ("null", "blank", "unique", "primary_key"):
         if getattr(described, name):
             found[name] = True
-    automatic = described.auto_now or described.auto_now_add
     editable = described.editable and not described.readonly
-    if editable == (described.type == "BinaryField") and not automatic:  # where it is not what the class has by itself
+    if editable == (described.type == "BinaryField") and (
+        described.readonly or not automatic
+    ):  # where it is not what the class has by itself
         found["editable"] = editable
     if described.help_text:
         found["help_text"] = described.help_text
@@ -247,11 +251,36 @@ def meta_options(model: ModelSchema) -> dict[str, Any]:
         found["get_latest_by"] = model.get_latest_by[0] if len(model.get_latest_by) == 1 else tuple(model.get_latest_by)
     if model.unique_together:
         found["unique_together"] = tuple(map(tuple, model.unique_together))
-    if model.constraints:
-        found["constraints"] = tuple(
-            [Call("UniqueConstraint", [], {"fields": item.fields, "name": item.name}) for item in model.constraints]
-        )
+    constraints = [
+        Call("UniqueConstraint", [], {"fields": item.fields, "name": item.name}) for item in model.constraints
+    ]
+    constraints += [_check_constraint(check) for check in model.checks]
+    if constraints:
+        found["constraints"] = tuple(constraints)
     return found
+
+
+def _check_constraint(check: CheckSchema) -> Call:
+    options = {"condition" if django.VERSION >= (5, 1) else "check": _condition(check.condition), "name": check.name}
+    if check.message is not None:
+        options["violation_error_message"] = check.message
+    return Call("CheckConstraint", [], options)
+
+
+def _condition(condition: list[Any]) -> Call:
+    """Return the ``Q`` of a condition, in the form that ``Q.deconstruct()`` has."""
+    connector, negated, children = condition
+    options: dict[str, Any] = {} if connector == Q.default else {"_connector": connector}
+    if negated:
+        options["_negated"] = True
+    return Call("Q", [_child(child) for child in children], options)
+
+
+def _child(child: list[Any]) -> Any:
+    if isinstance(child[0], str) and child[1] in ("value", "field"):
+        lookup, kind, value = child
+        return lookup, Call("F", [value]) if kind == "field" else value
+    return _condition(child)
 
 
 def class_names(described: dict[str, ModelSchema]) -> dict[str, str]:

@@ -29,7 +29,7 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
     This client's ``pre_delete`` is sent at once, and its ``post_delete`` when the answer has come.
     """
     origin = type(instance)
-    options = options_of(origin._meta.concrete_model)
+    options = options_of(origin)
     assert options is not None
     local = LocalPart(origin)
     local.collect([instance], instance)

@@ -66,7 +66,7 @@ def begin_save(
     """
     origin = type(instance)
     model = origin._meta.concrete_model
-    options = options_of(model)
+    options = options_of(origin)  # a proxy may be a model of its own at the service
     assert options is not None
     sent = {"sender": origin, "raw": raw, "using": using, "update_fields": names}
     if not origin._meta.auto_created:

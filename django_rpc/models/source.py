@@ -111,6 +111,7 @@ class _Writer:
         return [line for text in lines for line in _comment(text, 4)]
 
     def _option(self, name: str, value: Any) -> Iterator[str]:
+        self._import_for(value)
         yield from _assignment(name, value, 8)
 
     def _field(self, name: str, call: Call) -> Iterator[str]:
@@ -122,12 +123,20 @@ class _Writer:
     def _references(self) -> dict[str, str]:
         return {**self.names, "contenttypes.ContentType": "contenttypes.ContentType"}
 
-    def _import_for(self, call: Call) -> None:
-        if call.is_generic:
-            self.imports.add(f"from django.contrib.contenttypes.fields import {call.name}")
-        for value in (*call.args, *call.kwargs.values()):
-            if isinstance(value, Code) and value.imports:
+    def _import_for(self, value: Any) -> None:
+        """Add the imports that the text of ``value`` needs, at any depth."""
+        if isinstance(value, Call):
+            if value.is_generic:
+                self.imports.add(f"from django.contrib.contenttypes.fields import {value.name}")
+            for item in (*value.args, *value.kwargs.values()):
+                self._import_for(item)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                self._import_for(item)
+        elif isinstance(value, Code):
+            if value.imports:
                 self.imports.add(value.imports)
+        else:
             module = type(value).__module__
             if module in ("datetime", "decimal", "uuid"):
                 self.imports.add(f"import {module}" if module != "decimal" else "from decimal import Decimal")

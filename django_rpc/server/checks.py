@@ -18,7 +18,7 @@ from django_rpc.server.conf import NAME, settings
 from django_rpc.server.ledger import APP, installed
 from django_rpc.server.sites import site
 
-__all__ = ["check_clients", "check_django", "check_ledger", "check_packages"]
+__all__ = ["CHECKS", "check_clients", "check_django", "check_ledger", "check_packages", "messages"]
 
 
 @checks.register(checks.Tags.security)
@@ -28,9 +28,8 @@ def check_clients(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
     W020: everybody may call.  W024: a client may ship code.  E020 to E022: a mistake in a setting, no KEY, a cache that
     does not remember.
     """
-    is_open = list(site) or site.functions or not settings.STRICT or settings.CLIENTS
-    if not getattr(django_settings, NAME, None) or not is_open:
-        return []  # a client, or nothing is exposed
+    if not _is_service():
+        return []
     try:
         clients, service_key, _ = settings.clients, settings.service_key, settings.observers
     except ImproperlyConfigured as error:
@@ -98,7 +97,7 @@ SAFE_DJANGO = {(4, 2): 28, (5, 2): 11, (6, 0): 2}
 def check_django(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """W023: a release of Django with known holes where clients name what is queried."""
     series, patch = django.VERSION[:2], django.VERSION[2]
-    if series > max(SAFE_DJANGO) or patch >= SAFE_DJANGO.get(series, patch + 1):
+    if not _is_service() or series > max(SAFE_DJANGO) or patch >= SAFE_DJANGO.get(series, patch + 1):
         return []
     safe = ", ".join(f"{major}.{minor}.{lowest}" for (major, minor), lowest in SAFE_DJANGO.items())
     return [
@@ -131,7 +130,7 @@ def check_packages(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckM
 @checks.register(checks.Tags.models)
 def check_ledger(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """W021: clients may write, and there is no ledger that holds that it is done once."""
-    if installed() or not (_can_write() or not settings.STRICT):
+    if not _is_service() or installed() or not (_can_write() or not settings.STRICT):
         return []
     return [
         checks.Warning(
@@ -147,3 +146,18 @@ def _can_write() -> bool:
     if any(not function.reads_only for function in site.functions.values()):
         return True
     return any(set(rpc.operations) - {"read"} or rpc.methods for rpc in site._registry.values())
+
+
+def _is_service() -> bool:
+    """Return False in a project that is a client alone, or that exposes nothing."""
+    exposes = list(site) or site.functions or not settings.STRICT or settings.CLIENTS
+    return bool(getattr(django_settings, NAME, None) and exposes)
+
+
+#: The checks that a worker runs when it starts; ``manage.py check`` runs them, too.
+CHECKS = (check_clients, check_django, check_ledger, check_packages)
+
+
+def messages() -> list[checks.CheckMessage]:
+    """Return the messages of all checks of a service, without those in SILENCED_SYSTEM_CHECKS."""
+    return [message for check in CHECKS for message in check() if not message.is_silenced()]

@@ -181,7 +181,8 @@ def _relation(policy: Policy, exposure: Exposure, field: Any) -> dict[str, Any] 
         return None
     else:
         to = related._meta.label
-    inherited = field.model._meta.concrete_model is not exposure.model._meta.concrete_model
+    # The other end of a relation leads back to the model that declares it: not to a child, and not to a proxy.
+    inherited = field.model is not exposure.model
     said = {
         "type": _relation_type(field),
         "to": to,

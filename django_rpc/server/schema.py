@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import django
 import msgspec
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Model, UniqueConstraint
+from django.db.models import CheckConstraint, Model, Q, UniqueConstraint
+from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import F, OrderBy
 from django.utils.text import camel_case_to_spaces
 
-from django_rpc.graph.schema import ConstraintSchema, FieldSchema, ModelSchema, as_data
+from django_rpc.graph.schema import CheckSchema, ConstraintSchema, FieldSchema, ModelSchema, as_data
+from django_rpc.graph.values import ATOMS
 from django_rpc.server.describe_fields import computed_schema, field_schema, is_described
 from django_rpc.server.options import OPERATIONS
 from django_rpc.server.policy import Policy, UnknownModel, Use
@@ -104,6 +107,7 @@ class _ModelDescriber:
             get_latest_by=self._ordering(latest or ()),
             unique_together=[list(names) for names in opts.unique_together if self._sees_all(names)],
             constraints=self._constraints(),
+            checks=self._checks(),
             parents=[parent._meta.label for parent in self.parents],
             proxy_of=None if self.proxied is None else self.proxied._meta.label,
             composite_key=self._composite_key(),
@@ -189,6 +193,49 @@ class _ModelDescriber:
             and item.deferrable is None
             and self._sees_all(item.fields)
         ]
+
+    def _checks(self) -> list[CheckSchema]:
+        described = []
+        for constraint in self.opts.constraints:
+            if not isinstance(constraint, CheckConstraint):
+                continue
+            condition = self._condition(_condition_of(constraint))
+            if condition is not None:
+                usual = constraint.violation_error_message == constraint.default_violation_error_message
+                message = None if usual else str(constraint.violation_error_message)
+                described.append(CheckSchema(name=constraint.name, condition=condition, message=message))
+        return described
+
+    def _condition(self, condition: Any) -> list[Any] | None:
+        """Return ``condition`` as `CheckSchema` describes it.
+
+        None where it has an expression that the description cannot hold, or a field that the client does not see.
+        """
+        if not isinstance(condition, Q) or not condition.children:
+            return None
+        children = [self._child(child) for child in condition.children]
+        return None if None in children else [condition.connector, condition.negated, children]
+
+    def _child(self, child: Any) -> list[Any] | None:
+        if not isinstance(child, tuple):
+            return self._condition(child)
+        lookup, value = child
+        if not self._is_visible(lookup):
+            return None
+        if type(value) is F:
+            return [lookup, "field", value.name] if self._is_visible(value.name) else None
+        if isinstance(value, list | tuple | set | frozenset):
+            values = list(value)
+            return [lookup, "value", values] if all(type(item) in ATOMS for item in values) else None
+        return [lookup, "value", value] if type(value) in ATOMS else None
+
+    def _is_visible(self, path: str) -> bool:
+        return self._sees_all([path.partition(LOOKUP_SEP)[0]])
+
+
+def _condition_of(constraint: Any) -> Any:
+    """Return the condition of a check constraint, which Django before 5.1 names ``check``."""
+    return constraint.condition if django.VERSION >= (5, 1) else constraint.check
 
 
 def _usual_name(object_name: str) -> str:

@@ -32,6 +32,14 @@ def mirror_of(label, _fields=None, **attrs):
     return type(RpcModel)(name, (RpcModel,), {"__module__": __name__, "__qualname__": name, **attrs})
 
 
+def proxy_of(mirror, name=None):
+    """A proxy of ``mirror``; with ``name``, of that model of the service."""
+    attrs = {"Meta": type("Meta", (), {"app_label": "my_app", "apps": Apps(), "proxy": True})}
+    if name is not None:
+        attrs["Rpc"] = type("Rpc", (), {"name": name})
+    return type(RpcModel)("Proxy", (mirror,), {"__module__": __name__, "__qualname__": "Proxy", **attrs})
+
+
 @pytest.fixture
 def found(monkeypatch):
     """``found(mirror, ...)``: what the check says of these mirrors."""
@@ -73,6 +81,11 @@ CASES = {
         lambda: mirror_of("shop.Customer", order_count=models.IntegerField()),
         "Declare it with editable=False.",
     ),
+    "W016": (
+        lambda: mirror_of("shop.Customer", order_count=models.IntegerField(default=0, editable=False)),
+        "Remove default, auto_now and auto_now_add",
+    ),
+    "E017": (lambda: proxy_of(mirror_of("shop.Order"), "Customer"), "Derive the mirror from RpcModel"),
 }  # fmt: skip
 
 
@@ -124,6 +137,40 @@ def test_the_examples_mirrors_fit():
 )
 def test_types_and_sizes(found, label, fields, id):
     assert [message.id for message in found(mirror_of(label, **fields))] == [f"django_rpc.{one}" for one in id.split()]
+
+
+def test_proxies_that_the_service_has_or_need_not_know(found):
+    place = mirror_of("zoo.Place", name=models.CharField(max_length=50))
+    assert found(proxy_of(place)) == []
+    assert found(proxy_of(place, "OpenPlace")) == []
+
+
+def local_model(**fields):
+    attrs = {"Meta": type("Meta", (), {"app_label": "my_app", "apps": Apps()})}
+    return type(models.Model)(
+        "Local", (models.Model,), {"__module__": __name__, "__qualname__": "Local", **attrs, **fields}
+    )
+
+
+@pytest.mark.parametrize(
+    "make", [lambda to, **o: models.ForeignKey(to, models.CASCADE, related_name="+", **o),
+             lambda to, **o: models.OneToOneField(to, models.CASCADE, related_name="+", **o),
+             lambda to, **o: models.ManyToManyField(to, related_name="+", **o)],
+    ids=["ForeignKey", "OneToOneField", "ManyToManyField"],
+)  # fmt: skip
+def test_constraints_on_the_table_of_a_mirror(make, monkeypatch):
+    mirror = mirror_of("shop.Order")
+    wrong = local_model(order=make(mirror))
+    right = local_model(order=make(mirror, db_constraint=False))
+    unmanaged = mirror_of("shop.Line", order=make(mirror))
+
+    def check(model):
+        through = [many.remote_field.through for many in model._meta.local_many_to_many]
+        monkeypatch.setattr(checks.apps, "get_models", lambda include_auto_created=False: [model, *through])
+        return [(message.id, message.msg.partition(" leads")[0]) for message in checks.check_constraints()]
+
+    assert check(wrong) == [("django_rpc.E002", "my_app.Local.order")]
+    assert check(right) == check(unmanaged) == []
 
 
 def test_names_without_a_near_one_are_listed(found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 
@@ -99,3 +100,73 @@ def test_a_lookup_names_the_missing_package(without_regex, ask, shop_data, looku
 def test_no_package_is_missing(settings_of_server):
     settings_of_server(CLIENTS={"anonymous": {}})
     assert check_packages() == []
+
+
+def test_a_worker_logs_the_warnings_when_it_starts(checked, settings, caplog):
+    class Instance:
+        app = worker.app
+
+    checked()
+    worker._log_warnings(sender="worker@here", instance=Instance)
+    assert [record.getMessage().partition(")")[0] for record in caplog.records] == ["?: (django_rpc.W020"]
+    caplog.clear()
+    settings.SILENCED_SYSTEM_CHECKS = ["django_rpc.W020"]
+    worker._log_warnings(sender="worker@here", instance=Instance)
+    assert caplog.records == []
+
+
+SERVICE = """
+
+from django.conf import settings
+
+settings.configure(
+    SECRET_KEY="x",
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django_rpc"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    SILENCED_SYSTEM_CHECKS=SILENCED,
+    DJANGO_RPC=OPTIONS,
+)
+import django
+
+django.setup()
+from django.contrib.auth.models import Group
+
+from django_rpc.server import ModelRpc, site
+
+
+@site.register(Group)
+class GroupRpc(ModelRpc):
+    fields = ["id", "name"]
+    operations = {"read", "create"}
+
+
+from django.core.management import call_command
+
+call_command("check")
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "silenced", "expected"),
+    [
+        ({"BROKER_URL": "memory://"}, [], ["W020", "W021"]),
+        ({"BROKER_URL": "memory://"}, ["django_rpc.W020"], ["W021"]),
+        ({"BROKER_URL": "memory://", "SERVICE": "stock", "CLIENTS": {"shop": {"keys": SECRET}}}, [], ["E022", "W021"]),
+        ({}, [], []),
+    ],
+)
+def test_manage_check_of_a_service(run_python, options, silenced, expected):
+    code = SERVICE.replace("OPTIONS", repr(options)).replace("SILENCED,", f"{silenced!r},")
+    done = run_python(code, check=False)
+    assert re.findall(r"\(django_rpc\.(\w+)\)", done.stderr) == expected, done.stderr
+    assert done.returncode == ("E022" in expected)
+
+
+def test_a_client_project_loads_no_checks_of_a_service(run_python):
+    done = run_python(
+        "from django.conf import settings\n"
+        "settings.configure(INSTALLED_APPS=['django_rpc'], DATABASES={})\n"
+        "import django; django.setup()\n"
+        "from django.core.management import call_command; call_command('check')"
+    )
+    assert "django_rpc." not in done.stderr

@@ -1,8 +1,12 @@
-"""``manage.py rpc_inspect rpc > models.py``: mirrors of what a service exposes, as ``inspectdb`` writes models."""
+"""``manage.py rpc_inspect rpc --output models.py``: write mirrors of the models that a service exposes."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -24,6 +28,13 @@ class Command(BaseCommand):
         )
 
         parser.add_argument("--timeout", type=float, default=5.0, help="Seconds for the message (default: 5).")
+        parser.add_argument(
+            "--output",
+            type=Path,
+            metavar="FILE",
+            help="Write to FILE, which is replaced when the text is complete. Prefer it to a redirection: a shell "
+            "empties the file before this command runs, and the project may need the models in it to start.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         alias = options["database"]
@@ -40,4 +51,35 @@ class Command(BaseCommand):
             raise CommandError("\n".join(missing))
         if not described:
             raise CommandError(f"The service {alias!r} exposes no model to this client.")
-        self.stdout.write(models_source(described, alias), ending="")
+        source = models_source(described, alias)
+        if options["output"] is None:
+            self.stdout.write(source, ending="")
+            return
+        try:
+            _replace(options["output"], source)
+        except OSError as error:
+            raise CommandError(f"{options['output']} could not be written: {error}") from error
+        self.stderr.write(f"{len(described)} mirrors were written to {options['output']}.")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Replace the content of the file ``path`` in one step, so that no reader sees a part of it."""
+    target = path.resolve()  # a link stays a link
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.chmod(target.stat().st_mode if target.exists() else 0o666 & ~_umask())
+        temporary.replace(target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def _umask() -> int:
+    """Return the umask of the process, which can be read only by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
