@@ -110,7 +110,7 @@ def check_django(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
     ]
 
 
-@checks.register(checks.Tags.database)
+@checks.register(checks.Tags.compatibility)
 def check_packages(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """E025: the service has SQLite, and not the package that searches by regular expressions there."""
     is_service = getattr(django_settings, NAME, None) and (list(site) or not settings.STRICT)
