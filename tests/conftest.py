@@ -124,3 +124,26 @@ def messages():
         return CaptureQueriesContext(connections["rpc"])
 
     return capture
+
+
+@pytest.fixture
+def database_alias():
+    """``database_alias(alias, settings)``: one more database of this process, for the time of one test.
+
+    Django keeps the connection of an alias when its settings are removed, and a later test with other settings for the
+    same alias would get it.  Therefore both are removed.
+    """
+    from django.db import connections
+
+    aliases = []
+
+    def add(alias, settings):
+        assert alias not in connections.settings
+        aliases.append(alias)
+        connections.settings[alias] = settings
+        return alias
+
+    yield add
+    for alias in aliases:
+        connections[alias].close()
+        del connections[alias], connections.settings[alias]

@@ -231,21 +231,18 @@ def use_service(django_db_blocker):
     def use(service, **more):
         from django.db import connections
 
-        before = connections.settings["rpc"]
-        connections.settings["rpc"] = {
-            **before,
-            "CELERY": {},
-            "TEST": {"REAL_SERVICE": True},
-            **service.settings,
-            **more,
-        }
+        # Connections of all threads hold this dict. With another dict, they would stay at this service after the test.
+        settings = connections.settings["rpc"]
+        before = dict(settings)
+        settings.update({"CELERY": {}, "TEST": {"REAL_SERVICE": True}, **service.settings, **more})
         _forget_connection(connections)
         try:
             with django_db_blocker.unblock():
                 yield service
         finally:
             _forget_connection(connections)
-            connections.settings["rpc"] = before
+            settings.clear()
+            settings.update(before)
 
     return use
 

@@ -238,20 +238,17 @@ async def _await(value):
 
 
 @pytest.fixture
-def aliases(services, django_db_blocker):
+def aliases(services, database_alias, django_db_blocker):
     """The services as databases of this process: a, b and c are crm, sales and stock; nobody serves archive."""
     from django.db import connections
 
-    common = {**connections.settings["rpc"], "CELERY": {}}
+    common = {**connections.settings["rpc"], "CELERY": {}, "TEST": {"REAL_SERVICE": True}}
     known = {alias: services[name].live.settings for alias, name in zip(("crm", "sales", "stock"), "abc", strict=True)}
     known["archive"] = {**known["stock"], "BROKER_URL": "redis://archive.example.org/"}
     for alias, settings in known.items():
-        connections.settings[alias] = {**common, **settings}
+        database_alias(alias, {**common, **settings})
     with django_db_blocker.unblock():
         yield
-    for alias in known:
-        connections[alias].close()
-        del connections[alias], connections.settings[alias]
 
 
 def test_the_page_says_what_is_so(aliases, tmp_path, monkeypatch):

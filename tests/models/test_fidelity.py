@@ -62,10 +62,10 @@ def test_the_default_alias_is_nobodys_choice_and_any_other_is_a_mistake(remote, 
         taken.validate_unique()
 
 
-def test_another_local_database_has_no_mirrors(remote, monkeypatch):
+def test_another_local_database_has_no_mirrors(remote, database_alias):
     from django.db import connections
 
-    monkeypatch.setitem(connections.settings, "archive", connections.settings["default"])
+    database_alias("archive", connections.settings["default"])
     with pytest.raises(NotSupportedError, match="its rows are at 'rpc'"):
         remote.Customer.objects.using("archive")
 

@@ -16,12 +16,10 @@ pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
 
 @pytest.fixture
-def sent(monkeypatch):
+def sent(database_alias):
     """The aliases that messages were sent to; ``copy`` is another service with the shop's models."""
     aliases = []
-    monkeypatch.setitem(connections.settings, "copy", dict(connections.settings["rpc"]))
-    if hasattr(connections._connections, "copy"):
-        del connections["copy"]
+    database_alias("copy", dict(connections.settings["rpc"]))
     listeners = []
     for alias in ("rpc", "copy"):
         listener = lambda record, alias=alias: aliases.append(alias)  # noqa: E731
@@ -31,7 +29,7 @@ def sent(monkeypatch):
     yield aliases
     for known, listener in listeners:
         known.remove(listener)
-    del connections["copy"]
+    connections["copy"].connection = None
 
 
 def test_a_query_moves_with_all_that_is_nested_in_it(remote, shop_data, sent):
