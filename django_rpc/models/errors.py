@@ -24,8 +24,6 @@ _PLAIN: dict[str, type[Exception]] = {
     "SuspiciousOperation": exceptions.SuspiciousOperation,
     "EmptyResultSet": exceptions.EmptyResultSet,
     "BadRequestError": exceptions.BadRequest,
-    "IntegrityError": IntegrityError,
-    "DataError": utils.DataError,
     "OperationalError": utils.OperationalError,
     "ProgrammingError": utils.ProgrammingError,
     "InternalError": utils.InternalError,
@@ -107,6 +105,20 @@ def _entry(data: list[Any]) -> exceptions.ValidationError:
     return exceptions.ValidationError(message, code, params)
 
 
+def _constraint(cls: type[Exception]) -> Callable[[Any, ErrorReport], Exception]:
+    """Return a builder of ``cls`` with ``constraint_kind`` ("" where unknown) and the names of its ``fields``."""
+
+    def builder(results: Any, report: ErrorReport) -> Exception:
+        error: Any = cls(report.message)
+        data = report.data if isinstance(report.data, dict) else {}
+        kind, names = data.get("kind", ""), data.get("fields", ())
+        error.constraint_kind = kind if isinstance(kind, str) else ""
+        error.fields = tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+        return error  # type: ignore[no-any-return]
+
+    return builder
+
+
 def _protected(cls: type[Exception]) -> Callable[[Any, ErrorReport], Exception]:
     def builder(results: Any, report: ErrorReport) -> Exception:
         instances = thaw(report.data, results)
@@ -119,6 +131,8 @@ _SPECIAL: dict[str, Callable[[Any, ErrorReport], Exception]] = {
     "DoesNotExist": _of_model("DoesNotExist", exceptions.ObjectDoesNotExist),
     "MultipleObjectsReturned": _of_model("MultipleObjectsReturned", exceptions.MultipleObjectsReturned),
     "ValidationError": _validation,
+    "IntegrityError": _constraint(IntegrityError),
+    "DataError": _constraint(utils.DataError),
     "ProtectedError": _protected(ProtectedError),
     "RestrictedError": _protected(RestrictedError),
 }

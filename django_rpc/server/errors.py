@@ -16,6 +16,7 @@ from django.db import models, transaction, utils
 
 from django_rpc.server.allowance import EXCEEDED
 from django_rpc.server.conf import settings
+from django_rpc.server.constraints import find_constraint
 from django_rpc.server.error_texts import WITHHELD, checked_text
 from django_rpc.server.functions import UnknownFunction
 from django_rpc.server.ledger import LedgerError
@@ -78,6 +79,8 @@ _DATABASE_TEXTS = {
 }
 
 
+#: Texts for values that a database refuses, by kind.
+_VALUE_TEXTS = {"length": "it is too long.", "range": "it is out of range."}
 #: Texts in place of those that are withheld; other codes have the name of the class alone.
 _GENERAL_TEXTS = {
     **_DATABASE_TEXTS,
@@ -107,12 +110,13 @@ def report(
     model = _model(error, code)
     if model is not None and policy is not None and policy.exposure(model) is None:
         return ErrorReport(code=code, message="A row that the service needs is not there.", node=node)
+    broken = _broken(error, policy) if isinstance(error, utils.IntegrityError | utils.DataError) else None
     return ErrorReport(
         code=code,
-        message=_message(error, code, policy),
+        message=_message(error, code, policy) if broken is None else _text_of(*broken),
         model=None if model is None else model._meta.label,
         remote_name=remote_name,
-        data=_data(error, records),
+        data=_data(error, records) if broken is None else {"kind": broken[0], "fields": broken[1]},
         node=node,
         traceback="".join(traceback.format_exception(error)) if settings.SHOW_TRACEBACK else None,
     )
@@ -141,6 +145,27 @@ def _model(error: BaseException, code: str) -> type[models.Model] | None:
         ):
             return model
     return None
+
+
+def _broken(error: utils.Error, policy: Policy | None) -> tuple[str, list[str]] | None:
+    """Return the kind of the constraint that does not hold, and its fields if the client may see all of them."""
+    if settings.SHOW_TRACEBACK or getattr(error, "safe_message", False) is True:
+        return None
+    kind, model, names = find_constraint(error, policy.touched() if policy is not None else ())
+    if not kind:
+        return None
+    exposure = policy.exposure(model) if policy is not None and model is not None else None
+    visible = exposure is not None and all(
+        name in exposure.names or name in exposure.writable or name in exposure.filterable for name in names
+    )
+    return kind, names if visible else []
+
+
+def _text_of(kind: str, names: list[str]) -> str:
+    fields = ", ".join(map(repr, names))
+    if kind in _VALUE_TEXTS:
+        return f"The database refused a value{f' of {fields}' if names else ''}: {_VALUE_TEXTS[kind]}"
+    return f"The database refused the write: the {kind} constraint of {fields or 'a table'} does not hold."
 
 
 def _message(error: BaseException, code: str, policy: Policy | None) -> str:

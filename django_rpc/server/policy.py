@@ -282,6 +282,10 @@ class Policy:
         paths = [name.lstrip("-").split("__") for name in names]
         return names if all(self.blocked(path, model._meta, use=Use.ANY) is None for path in paths) else ()
 
+    def touched(self) -> list[type[Model]]:
+        """Return the models that the request has used and that the client may know."""
+        return [model for model, exposure in self._exposures.items() if exposure is not None]
+
     def names_field(self, name: str) -> bool:
         """Whether a model that the request has touched has a field of this name for the client."""
         found = [exposure for exposure in self._exposures.values() if exposure is not None]

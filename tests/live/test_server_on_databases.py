@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 QUERIES = [f"tests/server/test_{name}.py" for name in ("row_scope", "evaluate", "operations", "limits")]
+CONSTRAINTS = ["tests/server/test_constraints.py"]
 ATTACKS = ["tests/attacks", "--ignore=tests/attacks/test_fuzz.py", "--ignore=tests/attacks/test_probes.py"]
 PROBES = ["tests/attacks/test_fuzz.py", "tests/attacks/test_probes.py"]
 
@@ -24,6 +25,8 @@ PROBES = ["tests/attacks/test_fuzz.py", "tests/attacks/test_probes.py"]
     [
         ("postgresql_url", QUERIES),
         ("mariadb_url", [*QUERIES, "tests/attacks/test_write_scope.py"]),
+        ("postgresql_url", CONSTRAINTS),
+        ("mariadb_url", CONSTRAINTS),
         ("postgresql_url", ATTACKS),
         ("postgresql_url", PROBES),
     ],

@@ -8,10 +8,14 @@ from decimal import Decimal
 
 import pytest
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db import IntegrityError
 from django.utils import translation
 from django.utils.translation import gettext_lazy
 
 from django_rpc.demo.server.shop.models import Customer
+from django_rpc.models.errors import build
+from django_rpc.models.instances import MirrorResults
+from django_rpc.wire.messages import ErrorReport
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
@@ -123,11 +127,30 @@ def test_validation_error_of_the_services_full_clean(remote, monkeypatch):
     ],
 )
 def test_malformed_validation_data_is_replaced_by_the_message(data):
-    from django_rpc.models.errors import build
-    from django_rpc.models.instances import MirrorResults
-    from django_rpc.wire.messages import ErrorReport
-
     report = ErrorReport(code="ValidationError", message="wrong", data=data)
     error = build(MirrorResults("rpc"), report, None)
     assert type(error) is ValidationError
     assert error.messages == ["wrong"]
+
+
+def test_integrity_error_names_the_constraint(remote, shop_data):
+    taken = Customer.objects.get(pk=1).email
+    for write in (
+        lambda: remote.Customer.objects.create(**{**_VALUES, "email": taken}),
+        lambda: remote.Customer(**{**_VALUES, "email": taken}).save(),
+        lambda: remote.Customer.objects.filter(pk=2).update(email=taken),
+        lambda: remote.Customer.objects.delayed().create(**{**_VALUES, "email": taken}).compute(),
+    ):
+        with pytest.raises(IntegrityError) as caught:
+            write()
+        assert (caught.value.constraint_kind, caught.value.fields) == ("unique", ("email",))
+        assert "'email'" in str(caught.value)
+        assert taken not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [None, 5, [], {"kind": 5, "fields": 5}, {"fields": [5, None]}, {"kind": None}])
+def test_malformed_data_of_a_constraint(data):
+    report = ErrorReport(code="IntegrityError", message="wrong", data=data)
+    error = build(MirrorResults("rpc"), report, None)
+    assert type(error) is IntegrityError
+    assert (str(error), error.constraint_kind, error.fields) == ("wrong", "", ())
