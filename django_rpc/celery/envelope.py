@@ -99,6 +99,8 @@ class _NoKeywords(msgspec.Struct, forbid_unknown_fields=True):
 
 _read_call = msgspec.json.Decoder(tuple[tuple[str], _Keywords, _Signatures | None]).decode
 _read_no_arguments = msgspec.json.Decoder(tuple[tuple[()], _NoKeywords, _Signatures | None]).decode
+#: A text with half of a surrogate pair has no UTF-8 form.
+_CONVERT_ERRORS = (msgspec.ValidationError, UnicodeEncodeError)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -122,7 +124,7 @@ def read_delivery(raw: Any, queue: str, *, fanout: bool) -> dict[str, Any]:
     """
     try:
         delivery = msgspec.convert(raw, _Delivery)
-    except msgspec.ValidationError as error:
+    except _CONVERT_ERRORS as error:
         raise Malformed(f"its delivery is malformed: {error}") from None
     properties = msgspec.structs.asdict(delivery.properties)
     info = msgspec.structs.asdict(delivery.properties.delivery_info)
@@ -152,8 +154,10 @@ def read_task(headers: Any, properties: Any, body: Any, content_type: Any) -> Ta
     try:
         known = msgspec.convert(headers, _Headers)
         task_properties = msgspec.convert(properties or {}, _TaskProperties)
-    except msgspec.ValidationError as error:
+    except _CONVERT_ERRORS as error:
         raise Malformed(f"its headers are malformed: {error}") from None
+    if not all(_is_unicode(value) for value in msgspec.structs.astuple(known) if isinstance(value, str)):
+        raise Malformed("its headers are malformed: a text is not Unicode")
     clean = TaskHeaders({"lang": "py", **extra_headers(headers), **msgspec.structs.asdict(known)})
     clean.update(expires=_moment(known.expires), argsrepr="(<request>,)", kwargsrepr="{}")
     return Task(clean, msgspec.structs.asdict(task_properties), _read_body(known.task, body))
@@ -183,6 +187,14 @@ def _read_body(task: str, body: Any) -> bytes:
     return _encode((arguments, keywords, _NO_SIGNATURES))
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def extra_headers(headers: Mapping[Any, Any]) -> dict[str, str]:
     """Return the headers that mean nothing to Celery, such as the trace that a message belongs to: short texts alone.
 
@@ -195,6 +207,6 @@ def extra_headers(headers: Mapping[Any, Any]) -> dict[str, str]:
             break
         if not isinstance(name, str) or not isinstance(text, str) or len(text) > _EXTRA_LENGTH:
             continue
-        if _EXTRA_NAME.fullmatch(name) and name not in _RESERVED and not hasattr(Context, name):
+        if _EXTRA_NAME.fullmatch(name) and name not in _RESERVED and not hasattr(Context, name) and _is_unicode(text):
             extra[name] = text
     return extra

@@ -15,9 +15,10 @@ from django.db.models.expressions import Col, Ref
 from django.db.models.fields.related import RelatedField
 from django.db.models.lookups import Exact, In, IsNull
 from django.db.models.sql.compiler import SQLCompiler
-from django.db.models.sql.constants import MULTI
+from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.models.sql.datastructures import BaseTable, Join
 
+from django_rpc.server.growth import GROWING, check_growth
 from django_rpc.server.ordering import may_order_by
 from django_rpc.server.policy import ClientFieldError
 from django_rpc.server.selections import Selection, is_nested, key_of, selections_of
@@ -67,6 +68,8 @@ class AuditedCompiler:
 
     def compile(self, node: Any) -> Any:
         self.query.policy.budget.count_parts(1)
+        if type(node) in GROWING:
+            check_growth(node, self.query.policy.budget.limits)
         check = _CHECKS.get(type(node), _UNKNOWN)
         if check is _UNKNOWN:
             check = _CHECKS.setdefault(type(node), _check_for(type(node)))
@@ -85,17 +88,25 @@ class AuditedCompiler:
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         query = self.query
         self._all_columns = getattr(query, "all_columns", False) and not query.combinator
-        if (args[0] if args else kwargs.get("result_type", MULTI)) != MULTI or not isinstance(self, SQLCompiler):
-            return super().execute_sql(*args, **kwargs)
         budget, high = query.policy.budget, query.high_mark
+        kind = args[0] if args else kwargs.get("result_type", MULTI)
+        if kind != MULTI or not isinstance(self, SQLCompiler):
+            result = super().execute_sql(*args, **kwargs)
+            if kind == SINGLE and type(result) is tuple:
+                budget.count_text([result])
+            return result
         # One more than may be read shows that there are more; a driver would read them all before we could count.
         most = query.low_mark + budget.limits.rows + 1
         query.high_mark = most if high is None else min(high, most)
         try:
-            chunks = super().execute_sql(*args, **kwargs)
+            if kwargs.get("chunked_fetch"):
+                return _counted_later(super().execute_sql(*args, **kwargs), budget)
+            cursor = super().execute_sql(CURSOR)
         finally:
             query.high_mark = high
-        return _counted(chunks, budget)
+        if cursor is None:  # a query without rows
+            return iter([])
+        return _read(cursor, self.col_count if self.has_extra_select else None, budget)
 
     def get_from_clause(self) -> Any:
         query, most = self.query, self.query.policy.budget.limits.joins
@@ -245,12 +256,20 @@ class AuditedCompiler:
         return f"({sql}) {getattr(self, _QUOTE)(alias)}", params
 
 
-def _counted(chunks: Any, budget: Any) -> Any:
-    """The chunks of rows, which are noted in the budget."""
-    if not isinstance(chunks, list):
-        return _counted_later(chunks, budget)
-    for chunk in chunks:
-        budget.count_rows(chunk)
+def _read(cursor: Any, columns: int | None, budget: Any) -> list[Any]:
+    """Return all rows of a cursor in chunks.
+
+    Each chunk is counted before the next is fetched, and is no larger than what is left of the limits allows.
+    """
+    chunks = []
+    size = 1
+    try:
+        while chunk := cursor.fetchmany(size):
+            budget.count_rows(chunk)
+            chunks.append(chunk if columns is None else [row[:columns] for row in chunk])
+            size = budget.next_chunk(min(2 * size, GET_ITERATOR_CHUNK_SIZE))
+    finally:
+        cursor.close()
     return chunks
 
 

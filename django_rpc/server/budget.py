@@ -25,14 +25,19 @@ _BOUNDARIES = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 #: How many parts of SQL are written before the clock is looked at.
 _PARTS = 5_000
 _TEXT = frozenset({str, bytes})
-_MAY_BE_TEXT = _TEXT | {type(None)}
+#: Types of cells with a size; a list is an array of PostgreSQL.
+_SIZED = frozenset({str, bytes, bytearray, memoryview, list})
 
 
-def _characters(cells: list[Any]) -> int:
-    """The length of all texts in a column."""
-    if _TEXT.issuperset(map(type, cells)):  # most columns, at C speed
+def _characters(cells: Sequence[Any]) -> int:
+    """Return the length of all texts in a column, and of those in its arrays."""
+    kinds = set(map(type, cells))  # at C speed, as all of this
+    if kinds <= _TEXT:
         return sum(map(len, cells))
-    return sum([len(cell) for cell in cells if type(cell) in _TEXT])
+    if kinds.isdisjoint(_SIZED):
+        return 0
+    sized = [cell for cell in cells if type(cell) in _SIZED]
+    return sum(map(len, sized)) + sum([_characters(cell) for cell in sized if type(cell) is list])
 
 
 class Budget:
@@ -85,11 +90,21 @@ class Budget:
         if self.rows > self.limits.rows:
             self._break("rows")
         if rows and type(rows[0]) is tuple:
-            for place, value in enumerate(rows[0]):
-                if type(value) in _MAY_BE_TEXT:
-                    self.text += _characters([row[place] for row in rows])
-            if self.text > self.limits.response_bytes:
-                self._break("response_bytes")
+            self.count_text(rows)
+
+    def count_text(self, rows: Sequence[Any]) -> None:
+        """Note the texts of rows that were read; raises ResponseTooLarge."""
+        for column in zip(*rows, strict=True):
+            self.text += _characters(column)
+        if self.text > self.limits.response_bytes:
+            self._break("response_bytes")
+
+    def next_chunk(self, rows: int) -> int:
+        """Return how many rows to read next, at most ``rows``: as many as fit, by the average of those read so far."""
+        if not self.text:
+            return rows
+        average = max(self.text // max(self.rows, 1), 1)
+        return max(min(rows, (self.limits.response_bytes - self.text) // average + 1), 1)
 
     def count_parts(self, number: int) -> None:
         """Note parts of SQL that are written, each as often as it stands there; raises TooManyNodes."""

@@ -352,6 +352,8 @@ CATALOGUE = [
                     "one_description_many_times",
                 ),
                 *("texts_of_the_database_that_are_read", "texts_that_the_database_makes"),
+                *("rows_are_read_in_chunks_that_fit", "one_row_is_counted", "texts_within_the_limit_grow"),
+                *("functions_that_grow_texts_of_literals", "texts_that_the_database_makes_by_numbers_of_its_own"),
             )
         ),
         (
@@ -360,6 +362,7 @@ CATALOGUE = [
             ("once", f"{_GROWTH}test_one_description_many_times"),
             ("outputs", f"{_GROWTH}test_one_output_many_times"),
             ("read", f"{_GROWTH}test_texts_of_the_database_that_are_read"),
+            ("growth", f"{_GROWTH}test_functions_that_grow_texts_of_literals[repeat-annotate]"),
         ),
     ),
     Attack(

@@ -315,6 +315,7 @@ DEFENCES: dict[str, Defence] = {
     "parked": Defence(
         "parked values are counted", _without("django_rpc.celery.reply._is_within", instead=lambda members, most: True)
     ),
+    "growth": Defence("texts made of literals are estimated", _without(f"{_SERVER}.audit.check_growth")),
     "schema": Defence("headers of a message are built anew", _schema),
     "commands": Defence(
         "remote control has few commands",

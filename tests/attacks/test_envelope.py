@@ -31,7 +31,7 @@ WRONG = {
     "id": [5, None, [], "x" * 129, "a b", "", "x\n"],
     "task": [5, None, [], "x y", ""],
     "expires": [5, "tomorrow", [], "9999-99-99", "0001-01-01T00:00:00+14:00"],
-    "root_id": [5, [], "x" * 256],
+    "root_id": [5, [], "x" * 256, "\ud800"],
     "ignore_result": [5, "x"],
 }
 BODIES = ["", "5", "[]", "[[],{},{}]", '[["x"],{"a":1},{}]', '[["x"],{},{"chord":{}}]', "[[5],{},{}]", "[" * 5000, "{"]
@@ -84,7 +84,7 @@ def test_an_expired_message_starts_nothing():
 
 
 def test_texts_that_mean_nothing_to_celery_go_along():
-    more = {"traceparent": "00-1", "baggage": "x" * 9000, "x y": "1", "n": 5}
+    more = {"traceparent": "00-1", "baggage": "x" * 9000, "x y": "1", "n": 5, "tracestate": "\ud800"}
     request, _ = received(envelope(**more))
     assert {name: request.request_dict.get(name) for name in more} == {**dict.fromkeys(more), "traceparent": "00-1"}
 

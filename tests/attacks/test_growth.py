@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 import tracemalloc
 
@@ -236,7 +237,22 @@ def test_texts_that_the_database_makes(send, name, args, settings_of_server):
         ["item", 2, 0],
     ]
     answered = send(nodes)
-    assert answered.code in ("OperationalError", "DataError", "DeadlineExceeded"), answered.text[:200]
+    assert answered.code == "ResponseTooLarge", answered.text[:200]
+
+
+@pytest.mark.parametrize("name", ["Repeat", "LPad", "RPad"])
+def test_texts_that_the_database_makes_by_numbers_of_its_own(send, name, settings_of_server):
+    settings_of_server(LIMITS={"seconds": 3}, CLIENTS={"anonymous": {}})
+    number = expr("Power", expr("Value", 10), 9)
+    nodes = [
+        CUSTOMERS,
+        method(0, "annotate", number=number),
+        method(1, "annotate", x=expr("Length", expr(name, "name", expr("F", "number")))),
+        method(2, "values_list", "x"),
+        ["item", 3, 0],
+    ]
+    answered = send(nodes)
+    assert answered.code in ("OperationalError", "DataError", "DeadlineExceeded", "ValueError"), answered.text[:200]
     assert answered.seconds < 8
 
 
@@ -304,3 +320,64 @@ def test_the_budget_of_a_chain_is_in_proportion_to_it(send):
     nodes = [CUSTOMERS, *[method(at, "filter", id__gt=0) for at in range(200)]]
     assert send([*nodes, method(200, "count")]).output == 40
     assert time.monotonic() - begun < 20
+
+
+# Texts that the database makes
+
+
+REPEATED = expr("Repeat", expr("Value", "x"), 9_999_999)
+
+
+def test_rows_are_read_in_chunks_that_fit(send, settings_of_server):
+    """Each row is 10 MB: a chunk of 100 rows would be 1 GB before it is counted."""
+    settings_of_server(LIMITS={"response_bytes": 30_000_000}, CLIENTS={"anonymous": {}})
+    joined = datetime.date(2026, 1, 1)
+    Customer.objects.bulk_create([Customer(name=f"c{n}", email=f"c{n}@example.com", joined=joined) for n in range(203)])
+    for last in (["rows", 2, ["id", "x"]], method(2, "values_list", "x"), method(2, "values")):
+        tracemalloc.start()
+        nodes = [CUSTOMERS, method(0, "annotate", x=REPEATED), method(1, "order_by", "id")]
+        answered = send([*nodes, last])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert answered.code == "ResponseTooLarge", answered.text[:300]
+        assert peak < 150_000_000
+
+
+def test_one_row_is_counted(send, settings_of_server):
+    settings_of_server(LIMITS={"response_bytes": 1_000_000}, CLIENTS={"anonymous": {}})
+    longest = expr("Max", expr("Repeat", "name", 100_000))
+    answered = send([CUSTOMERS, method(0, "aggregate", x=longest), ["fold", "len", 1]])
+    assert answered.code == "ResponseTooLarge"
+
+
+X = expr("Value", "x")
+GROWN = {
+    "repeat": expr("Repeat", X, 10**9),
+    "repeat in repeat": expr("Repeat", expr("Repeat", X, 10**5), 10**5),
+    "lpad": expr("LPad", X, 10**9, X),
+    "rpad": expr("RPad", "name", 10**9, X),
+    "replace": expr("Replace", expr("Repeat", X, 10**6), X, expr("Value", "y" * 1000)),
+    "replace in replace": expr("Replace", expr("Replace", expr("Value", "x" * 10**4), X, expr("Value", "x" * 10**3)),
+                               X, expr("Value", "x" * 10**3)),
+    "below others": expr("Lower", expr("Repeat", expr("Upper", expr("Repeat", X, 10**5)), 10**5)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["annotate", "filter", "order_by", "aggregate"])
+@pytest.mark.parametrize("kind", GROWN)
+def test_functions_that_grow_texts_of_literals(send, kind, way):
+    queries = {
+        "annotate": [method(0, "annotate", x=GROWN[kind]), method(1, "values_list", "x")],
+        "filter": [method(0, "annotate", x=GROWN[kind]), method(1, "filter", x="y"), method(2, "count")],
+        "order_by": [method(0, "order_by", GROWN[kind]), method(1, "values_list", "id")],
+        "aggregate": [method(0, "aggregate", x=expr("Max", GROWN[kind]))],
+    }
+    answered = send([CUSTOMERS, *queries[way]])
+    assert answered.code == "ResponseTooLarge", answered.text[:300]
+    assert answered.data_statements == []
+
+
+def test_texts_within_the_limit_grow(send):
+    padded = expr("LPad", expr("Repeat", "name", 3), 40, expr("Value", "."))
+    answered = send([CUSTOMERS, method(0, "annotate", x=padded), method(1, "values_list", "x", flat=True)])
+    assert answered.error is None, answered.text
