@@ -248,6 +248,7 @@ CATALOGUE = [
         "texts are rebuilt from templates, or are of exceptions that are marked as public",
         (
             f"{_TEXTS}test_text_of_an_exception_is_withheld",
+            f"{_LEAKS}test_an_instance_in_any_place_is_no_text",
             f"{_TEXTS}test_validation_params_that_are_objects_are_not_texts",
             f"{_LEAKS}test_errors_hold_nothing_of_the_service",
             f"{_LEAKS}test_an_error_of_a_file_holds_no_path",

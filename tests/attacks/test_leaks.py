@@ -252,3 +252,54 @@ def test_a_reply_goes_to_the_list_of_its_request_alone(key):
     assert lists.of("t-1", key) is None
     assert lists.of("t 1\r\nFLUSHALL", "django_rpc:reply:t 1\r\nFLUSHALL") is None
     assert lists.of("t-1", "django_rpc:reply:t-1") is not None
+
+
+_ROW = {"$instance": ["shop.Customer", {"id": 1}]}
+_PLACES = {
+    "filter": method(0, "filter", credit=_ROW),
+    "filter by a text": method(0, "filter", name=_ROW),
+    "exclude": method(0, "exclude", joined=_ROW),
+    "get": method(0, "get", active=_ROW),
+    "in": method(0, "filter", id__in=[_ROW]),
+    "range": method(0, "filter", credit__range=[_ROW, 5]),
+    "contains": method(0, "filter", name__contains=_ROW),
+    "order_by": method(0, "order_by", _ROW),
+    "annotate": method(0, "annotate", x=_ROW),
+    "aggregate": method(0, "aggregate", x=_ROW),
+    "alias": method(0, "alias", x=_ROW),
+    "in_bulk": method(0, "in_bulk", [_ROW]),
+    "values": method(0, "values", _ROW),
+    "distinct": method(0, "distinct", _ROW),
+    "dates": method(0, "dates", _ROW, "year"),
+    "update": method(0, "update", credit=_ROW),
+    "create": method(0, "create", name="x", email="x@example.org", city="x", joined=_ROW),
+    "slice": ["item", 0, _ROW],
+    **{
+        f"Value as {field}": method(0, "annotate", x=expr("Value", _ROW, output_field=expr(field)))
+        for field in (
+            "DecimalField",
+            "UUIDField",
+            "BooleanField",
+            "CharField",
+            "IntegerField",
+            "DateField",
+            "JSONField",
+        )
+    },
+    "Concat": method(0, "annotate", x=expr("Concat", "name", expr("Value", _ROW))),
+    "Sum": method(0, "aggregate", x=expr("Sum", _ROW)),
+    "F": method(0, "annotate", x=expr("F", _ROW)),
+    "lookup": method(0, "filter", expr("lookup:exact", expr("F", "credit"), _ROW)),
+}
+
+
+@pytest.mark.parametrize("node", _PLACES.values(), ids=_PLACES)
+def test_an_instance_in_any_place_is_no_text(send, node):
+    """Neither its class nor its model converts it to text in an error."""
+    secret = Customer.objects.get(pk=1).name
+    for nodes in ([CUSTOMERS, node], [CUSTOMERS, node, method(1, "count")], [CUSTOMERS, node, method(1, "explain")]):
+        answered = send(nodes)
+        error = answered.text.partition('"error":')[2]
+        assert secret not in error, error
+        assert "<Customer" not in error, error
+        assert "Customer object" not in error, error
