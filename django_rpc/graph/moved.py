@@ -35,5 +35,5 @@ def moved(node: Node, start: str, end: str, *, pinned: bool = False) -> Node:
             if other is not one:
                 replaced[one] = other
         elif one.service == start and not one.pinned:
-            replaced[one] = Source(one.model, end, one.mirror, pinned, where=one.where, order=one.order)
+            replaced[one] = Source(one.model, end, one.mirror, pinned, one.base, where=one.where, order=one.order)
     return replaced.get(node, node)

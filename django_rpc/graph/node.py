@@ -175,13 +175,15 @@ class Source(Node, frozen=True, eq=False):
     automatic through model of a many-to-many field.  ``service`` is the client's name for the server:
     its alias in DATABASES.  It stays at the client, as does ``mirror``: the client's own class for the model,
     which nobody here looks into.  ``pinned``: the user chose the service for this query, so it does not follow
-    one that it is nested in to another (`moved`).
+    one that it is nested in to another (`moved`).  ``base``: the rows of the model's base manager, which Django uses
+    for related rows, in place of those of its default manager.
     """
 
     model: str
     service: str
     mirror: Any = None
     pinned: bool = False
+    base: bool = False
 
     def __post_init__(self) -> None:
         vocabulary.check_model(self.model)

@@ -86,7 +86,7 @@ def shape_of(node: Node) -> Shape:
         below = below.parent  # type: ignore[attr-defined]
     steps.reverse()
     leaves: list[Leaf] = []
-    parts: list[Any] = [below.model if isinstance(below, Source) else None]
+    parts: list[Any] = [(below.model, below.base) if isinstance(below, Source) else None]
     for position, step in enumerate(steps):
         parts.append(_step(step, position, leaves))
     return Shape(tuple(parts), below, tuple(steps), leaves)

@@ -14,7 +14,7 @@ from django.db.models.fields.related_descriptors import ManyToManyDescriptor, Re
 from django_rpc.backend.configure import configure_databases
 from django_rpc.models.cascades import cascade_from_local
 from django_rpc.models.deleting import delete_instance
-from django_rpc.models.manager import RpcManager, record_managers
+from django_rpc.models.manager import RpcBaseManager, RpcManager, record_managers
 from django_rpc.models.options import RpcOptions, chosen_database, register
 from django_rpc.models.own_fields import note_own_fields
 from django_rpc.models.performing import perform
@@ -125,7 +125,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
     """
 
     objects: ClassVar[RpcManager]
-    _rpc_base = RpcManager()
+    _rpc_base = RpcBaseManager()
     _rpc: RpcOptions | None = None
 
     class Meta:
@@ -169,7 +169,7 @@ def _record_through_model(sender: Any, **kwargs: Any) -> None:
     if owner and isinstance(owner, RpcModelBase):
         record_managers(sender)
         # What Django's collector of related objects asks, which the admin shows before it deletes.
-        sender.add_to_class("_rpc_base", RpcManager())
+        sender.add_to_class("_rpc_base", RpcBaseManager())
         sender._meta.base_manager_name = "_rpc_base"
         sender._meta._expire_cache()
 

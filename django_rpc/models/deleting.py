@@ -36,7 +36,7 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
     heard = Heard(origin, lambda: [instance], using, instance, keep_parents)
     heard.before()
     key = freeze(stored_value(origin._meta.pk, instance.pk, connections[using]))
-    rows = Source(options.label, using)
+    rows = Source(options.label, using, base=True)
     found = Method(rows, "get", (), {"pk": key}, where=callsite())
     kwargs = {"keep_parents": True} if keep_parents else {}
     node = Method(found, "delete", (), kwargs, where=callsite())

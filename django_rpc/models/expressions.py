@@ -232,7 +232,7 @@ def _(value: models.Model) -> Reference | Node:
         )
     if isinstance(value.pk, Pending):  # the row is there when the block's message is evaluated
         alias = value._state.db or options.database
-        return Method(Source(options.label, alias), "get", (), {"pk": freeze(value.pk)}, where=callsite())
+        return Method(Source(options.label, alias, base=True), "get", (), {"pk": freeze(value.pk)}, where=callsite())
     connection = connections[options.database]
     parts = getattr(value._meta, "pk_fields", None) or [value._meta.pk]  # since Django 5.2
     key = tuple([freeze(stored_value(part, getattr(value, part.attname), connection)) for part in parts])

@@ -8,12 +8,13 @@ from typing import Any
 
 from django.db import models
 
+from django_rpc.graph.node import Source
 from django_rpc.models.expressions import Placeholder
 from django_rpc.models.instances import loaded_names
 from django_rpc.models.options import options_of
 from django_rpc.models.queryset import RpcQuerySet, rpc_queryset_class
 
-__all__ = ["RpcManager", "record_managers", "rpc_manager_class"]
+__all__ = ["RpcBaseManager", "RpcManager", "record_managers", "rpc_manager_class"]
 
 
 class RpcManager(models.Manager.from_queryset(RpcQuerySet)):  # type: ignore[misc]
@@ -25,6 +26,16 @@ class RpcManager(models.Manager.from_queryset(RpcQuerySet)):  # type: ignore[mis
         options = options_of(self.model)
         if options is not None and options.fields is not None:
             limit_fields(queryset, loaded_names(self.model))
+        return queryset
+
+
+class RpcBaseManager(RpcManager):
+    """The base manager of mirrors, by which Django loads related rows and ``refresh_from_db()`` its row."""
+
+    def get_queryset(self) -> RpcQuerySet:
+        queryset = super().get_queryset()
+        node = queryset.query.node
+        queryset.query.node = Source(node.model, node.service, node.mirror, node.pinned, True, where=node.where)
         return queryset
 
 

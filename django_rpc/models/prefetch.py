@@ -111,7 +111,9 @@ class _Plan:
         if key not in level.rows.columns or options_of(related_model) is None:
             return None
         if queryset is None:
-            queryset = related_model._default_manager.all()
+            # As Django: one row by the base manager, several by the default one.
+            manager = related_model._default_manager if to_many else related_model._base_manager
+            queryset = manager.all()
             if not _is_plannable(queryset):
                 return None
         asked = queryset._chain() if queryset._db else queryset.using(level.nearest(queryset.model))

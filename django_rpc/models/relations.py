@@ -155,7 +155,7 @@ def recorded_relation(base: Any, accessor: str) -> Any:
 def _row_of(instance: Any, alias: str) -> Method:
     options = options_of(type(instance))
     assert options is not None
-    return Method(Source(options.label, alias), "get", (), {"pk": freeze(instance.pk)}, where=callsite())
+    return Method(Source(options.label, alias, base=True), "get", (), {"pk": freeze(instance.pk)}, where=callsite())
 
 
 def _target_values(manager: Any, objs: tuple[Any, ...]) -> set[Any]:

@@ -77,6 +77,7 @@ class Exposure:
         named = (*self.fields, self.opts.pk)
         self.choices = tuple(sorted({name for f in named for name in (f.name, getattr(f, "attname", f.name))}))
         self.static_permission = type(rpc).has_permission is ModelRpc.has_permission
+        self.has_own_rows = type(rpc).get_queryset is not ModelRpc.get_queryset
         self.plain_rows = (
             type(rpc).get_queryset is ModelRpc.get_queryset
             and type(model._default_manager).get_queryset is BaseManager.get_queryset

@@ -17,6 +17,7 @@ from django.core.exceptions import FieldDoesNotExist, FieldError, PermissionDeni
 from django.db.models import Model, QuerySet
 
 from django_rpc.server.budget import Budget
+from django_rpc.server.conf import settings
 from django_rpc.server.error_texts import public_error
 from django_rpc.server.exposure import Exposure
 from django_rpc.server.functions import ServerFunction, UnknownFunction
@@ -370,10 +371,22 @@ class Policy:
         return rows
 
     def _own_rows(self, exposure: Exposure) -> QuerySet | None:
-        if exposure.plain_rows:
+        if exposure.plain_rows or (not settings.STRICT and not exposure.has_own_rows):
             return None
         given = exposure.rpc.get_queryset(self.request)
         return given if narrows(given) else None
+
+    def default_rows(self, model: type[Model]) -> QuerySet | None:
+        """The rows of the default manager, where this is no scope; None where it holds all rows.
+
+        Clients of a service with ``STRICT=False`` are trusted: as in Django, a query starts with the default manager,
+        and related rows, ``save()`` and ``delete()`` do without it.
+        """
+        exposure = self.exposure(model)
+        if settings.STRICT or exposure is None or exposure.plain_rows or exposure.has_own_rows:
+            return None
+        rows = model._default_manager.get_queryset()
+        return rows if narrows(rows) else None
 
     def shows(self, instance: Any) -> bool:
         """Whether an instance that the server's own code came up with is a row that this client may see."""

@@ -52,6 +52,7 @@ class _Form(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=
 
 class SourceForm(_Form, frozen=True, tag="source"):
     model: str
+    base: bool = False
 
 
 class MethodForm(_Form, frozen=True, tag="method"):
@@ -221,7 +222,7 @@ def _write_insert(pack: Packer, node: Insert) -> Any:
 
 #: Each kind of node to its array.
 WRITERS: dict[type[Node], Callable[[Packer, Any], Any]] = {
-    Source: lambda pack, n: ("source", n.model),
+    Source: lambda pack, n: ("source", n.model, True) if n.base else ("source", n.model),
     Method: lambda pack, n: (
         "method",
         pack.reference(n.parent),
@@ -345,7 +346,7 @@ def _read_cond(unpack: Unpacker, form: CondForm) -> Cond:
 
 #: Each form to its node.
 READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
-    SourceForm: lambda unpack, form: Source(model=form.model, service=_HERE),
+    SourceForm: lambda unpack, form: Source(model=form.model, service=_HERE, base=form.base),
     MethodForm: _read_method,
     CallForm: _read_call,
     AttrForm: lambda unpack, form: Attr(parent=unpack.node(form.parent), name=form.name),

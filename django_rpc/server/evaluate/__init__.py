@@ -57,7 +57,7 @@ class EvaluationError(Exception):
 
 
 VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
-    Source: lambda ev, node: ev.objects(ev.policy.model(node.model)),
+    Source: lambda ev, node: ev.source(node),
     Method: methods.visit,
     Call: calls.visit,
     Attr: values.attribute,

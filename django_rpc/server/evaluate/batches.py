@@ -210,7 +210,8 @@ class _Builder:
         return asked.ask(engine, queryset, tuple(names), last, self.keys, leaf=self.leaf)
 
     def _base(self) -> Any:
-        return self.ev.objects(self.model)
+        anchor = self.shape.anchor
+        return self.ev.source(anchor) if isinstance(anchor, Source) else self.ev.default_objects(self.model)
 
     def _named(self, queryset: Any, key: Key, number: int) -> tuple[Any, str]:
         if key.column is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import router
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.node import Item, Node
+from django_rpc.graph.node import Item, Node, Source
 from django_rpc.graph.values import Expr
 from django_rpc.server.evaluate.sizes import Sizes
 from django_rpc.server.expressions import Resolver
@@ -82,6 +82,17 @@ class Evaluator:
             # A replica may not have yet what this transaction has written.
             queryset._db = router.db_for_write(model)
         return queryset
+
+    def default_objects(self, model: type[Model]) -> QuerySet:
+        """The rows with which a query of the client starts: those of the model's default manager."""
+        rows = self.policy.default_rows(model)
+        queryset = self.objects(model)
+        return queryset if rows is None else queryset.filter(pk__in=rows.order_by().values("pk"))
+
+    def source(self, node: Source) -> QuerySet:
+        """The rows of a source."""
+        model = self.policy.model(node.model)
+        return self.objects(model) if node.base else self.default_objects(model)
 
     def noted(self, frame: Any) -> Any:
         """A frame of values that was made; a profile counts them."""

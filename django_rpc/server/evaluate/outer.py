@@ -142,7 +142,7 @@ class _Outer:
 
         ev = self.ev
         if isinstance(anchor, Source):
-            queryset = ev.objects(ev.policy.model(anchor.model))
+            queryset = ev.source(anchor)
         else:
             relation = self.groups[0].relation
             own = isinstance(anchor, Attr) and anchor.parent is self.frame.param
@@ -150,7 +150,11 @@ class _Outer:
                 raise NoKey("it stands on something else than a relation of the element")
             key = key_of_relation(ev, relation)
             steps = steps[1:] if steps and is_all(steps[0]) else steps
-            queryset = ev.objects(relation.model)._next_is_sticky().filter(**{key.path: _reference(key.attname, level)})
+            queryset = (
+                ev.default_objects(relation.model)
+                ._next_is_sticky()
+                .filter(**{key.path: _reference(key.attname, level)})
+            )
         for step in steps:
             if not isinstance(step, Method):
                 raise NoKey("a slice")

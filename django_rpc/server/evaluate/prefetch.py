@@ -52,7 +52,8 @@ def _levels(ev: Evaluator, model: type[Model], lookup: Prefetch, known: dict[str
             continue
         parent = model
         try:
-            model = relation_named(ev.policy, model, name).related_model
+            field = relation_named(ev.policy, model, name)
+            model = field.related_model
             ev.policy.require(model, "read")
         except (FieldDoesNotExist, LookupError):
             raise AttributeError(
@@ -62,7 +63,12 @@ def _levels(ev: Evaluator, model: type[Model], lookup: Prefetch, known: dict[str
         own = lookup.queryset if is_last else None
         if is_last and lookup.to_attr:
             check_free(parent, [lookup.to_attr])
-        prefetched = own if own is not None else ev.objects(model)
+        if own is not None:
+            prefetched = own
+        else:
+            # As Django: the rows of a foreign key by the base manager, those of a reverse relation by the default one.
+            is_forward = field.many_to_one or field.one_to_one
+            prefetched = ev.objects(model) if is_forward else ev.default_objects(model)
         level = Prefetch(path, queryset=_complete(ev, prefetched), to_attr=lookup.to_attr if is_last else None)
         known[level.prefetch_to] = model
         levels.append(level)

@@ -50,7 +50,7 @@ class Relation:
 
     def queryset(self, ev: Evaluator) -> QuerySet:
         """The related rows that the client may see, to be refined by it."""
-        return self.manager._apply_rel_filters(ev.objects(self.model))
+        return self.manager._apply_rel_filters(ev.default_objects(self.model))
 
     def require(self, ev: Evaluator) -> None:
         """Raise PermissionDenied unless the client may change which rows are related."""
