@@ -1,4 +1,4 @@
-"""Attributes of a `Delayed` that are methods: those of a query, and those whose name may be that of a user's field."""
+"""Methods of a `Delayed`: those of a query, and those with names that a user's field may have too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def may_be_field(function: _F) -> _F:
-    """Decorate a method of `Delayed` whose name may be that of a user's field.
+    """Decorate a method of `Delayed`: a user's field may have its name.
 
     Called, it is the method.  Not called, it is the attribute of that name: ``order.plan.price``.
     A query has no attributes, so there it is the method alone.
