@@ -1,6 +1,6 @@
 """Celery's remote control of a worker, reduced to commands that read its state or revoke a request.
 
-Each program with access to the broker can send a command.  Celery's own list has commands that end the worker, its
+Each program with access to the broker can send a command.  Celery's list has commands that end the worker, its
 processes or its queues; those are left to the operator of the worker.
 """
 

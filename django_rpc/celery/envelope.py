@@ -2,7 +2,7 @@
 
 A message has three parts.  The delivery is what the broker's transport adds (`read_delivery`, for Redis, where a list
 item is JSON of any origin).  The headers are Celery's task protocol, and the body is the call
-(`read_task`).  Each part is built anew from the values that the schema allows, so nothing else of a message reaches
+(`read_task`).  Each part is rebuilt from the values that the schema allows, so nothing else of a message reaches
 Celery: no stamps, signatures, time limits, retries or start times.
 """
 
@@ -30,7 +30,7 @@ _Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,255}\Z")]
 _Int = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
 _EXTRA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _EXTRA_LENGTH, _EXTRA_COUNT = 8192, 64
-#: Names of headers that mean something to Celery, kombu or this worker.  Those that Celery needs are built anew.
+#: Names of headers that mean something to Celery, kombu or this worker.  Those that Celery needs are rebuilt.
 _RESERVED = frozenset(
     {"task", "lang", "argsrepr", "kwargsrepr", "compression", "redelivered", "clock", "sentinel"}
     | {"django_rpc_finish", "properties", "timelimit", "expires", "id"}
@@ -119,8 +119,8 @@ class Task(msgspec.Struct, frozen=True):
 def read_delivery(raw: Any, queue: str, *, fanout: bool) -> dict[str, Any]:
     """Return an item of a Redis list or channel as kombu reads it; raises Malformed.
 
-    The delivery tag is a new one: two messages with one tag would be acknowledged together.  A message of a task queue
-    goes back to that queue; the exchange that it names is ignored.
+    The delivery tag is new: two messages with the same tag would be acknowledged together.  A message of a task queue
+    returns to that queue; the exchange that it names is ignored.
     """
     try:
         delivery = msgspec.convert(raw, _Delivery)
@@ -141,7 +141,7 @@ def read_delivery(raw: Any, queue: str, *, fanout: bool) -> dict[str, Any]:
 
 
 def read_task(headers: Any, properties: Any, body: Any, content_type: Any) -> Task:
-    """Return the parts of a task message, built anew; raises Malformed.
+    """Return the parts of a task message, rebuilt; raises Malformed.
 
     >>> body = b'[["{}"],{"reply_to":null},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
     >>> read_task({"task": TASK_NAME, "id": "7f", "stamped_headers": 5}, {}, body, "application/json").headers["id"]

@@ -16,7 +16,7 @@ _LONGEST = 300
 
 
 def reject(reason: str) -> None:
-    """Log that a message was rejected, and notify the observers; the one for metrics counts it."""
+    """Log that a message was rejected, and notify the observers, which count it."""
     from django_rpc.server import tell  # needs the app registry, which is not there at Celery's import
 
     shown = saferepr(reason, _LONGEST)[1:-1]

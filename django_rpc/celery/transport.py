@@ -109,7 +109,7 @@ def _restoring(qos: Any) -> Any:
 
 
 class _Frames:
-    """A connection of py-amqp that reads a frame with a malformed header table, or malformed names, as one without."""
+    """A connection of py-amqp that reads a frame with a malformed header table, or malformed names, without them."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, frame_handler=_tolerant_handler, **options)
