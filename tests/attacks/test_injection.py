@@ -136,7 +136,8 @@ ATTACKS = {
                 {"db_type": "x"},
                 expr("RawField"),
                 expr("CharField", "x"),
-                expr("CharField", db_collation="x"),
+                expr("CharField", db_collation='x" --'),
+                expr("IntegerField", db_collation="x"),
             ),
             *(expr("DecimalField", max_digits="9) --"), expr("CharField", max_length=[1]), expr("ForeignKey"), ref(0)),
         )
