@@ -145,6 +145,7 @@ def _hang_up(target):
     target.publisher = None
 
 
+@pytest.mark.timeout(180 + MESSAGES // 5)
 def test_malformed_messages_are_counted_and_the_processes_serve_on(target):
     rejected_before, others_before = target.counted()
     if target.url.startswith("redis"):
