@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, router
@@ -19,7 +20,9 @@ from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULT
 from django.db.utils import NotSupportedError
 
 from django_rpc.backend import plain
+from django_rpc.client.errors import BadResponse
 from django_rpc.graph.node import Rows
+from django_rpc.graph.values import ATOMS, RowSet
 
 __all__ = [
     "SQLAggregateCompiler",
@@ -29,6 +32,9 @@ __all__ = [
     "SQLUpdateCompiler",
     "column_names",
 ]
+
+#: Types of the values of rows.
+_PLAIN = ATOMS | {list, tuple, dict}
 
 
 class _LocalModels:
@@ -193,7 +199,11 @@ def recorded_node(query: Any, using: str) -> Any:
 
 
 def select_columns(answer: Any, columns: tuple[str, ...]) -> Sequence[Any]:
-    """The rows of a RowSet in the order of ``columns``."""
+    """Return the rows of a RowSet in the order of ``columns``; raises BadResponse for anything but plain data."""
+    if type(answer) is not RowSet or not set(columns) <= set(answer.columns):
+        raise BadResponse(f"The answer of the service has no rows with the columns {', '.join(columns)}.")
+    for kind in set(map(type, chain.from_iterable(answer.rows))) - _PLAIN:
+        raise BadResponse(f"The answer of the service has a {kind.__name__} among the values of its rows.")
     if answer.columns == columns:
         return answer.rows
     positions = [answer.columns.index(name) for name in columns]

@@ -12,10 +12,12 @@ from django.db.models import Model
 from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor, ReverseOneToOneDescriptor
 from django.db.models.utils import create_namedtuple_class
 
+from django_rpc.client.errors import BadResponse
 from django_rpc.graph.node import Node, Save, Source
 from django_rpc.graph.values import Record, Table
 from django_rpc.models.options import mirror_for, options_of, through_named
 from django_rpc.models.own_fields import loader
+from django_rpc.models.received import annotated_names, check_free_name, check_related
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = [
@@ -32,20 +34,26 @@ __all__ = [
 class MirrorResults:
     """What a session of one database alias makes of results (`django_rpc.client.session.Results`)."""
 
-    def __init__(self, alias: str, mirrors: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, alias: str, mirrors: Mapping[str, Any] | None = None, annotated: frozenset[str] = frozenset()
+    ) -> None:
         self.alias = alias
+        #: Names of annotations of the request.
+        self.annotated = annotated
         self.mirrors = mirrors or {}
 
     def of(self, nodes: Iterable[Node]) -> MirrorResults:
         """Where a model has several mirrors, those that the request was written with, and that these relate to."""
+        nodes = list(nodes)
+        annotated = annotated_names(nodes)
         written = {node.model.lower(): node.mirror for node in nodes if type(node) is Source and node.mirror}
         mirrors = dict(written)
         for mirror in written.values():
             for related in related_mirrors(mirror):
                 mirrors.setdefault(options_of(related).label.lower(), related)  # type: ignore[union-attr]
-        if all(mirror_for(self.alias, label) is mirror for label, mirror in mirrors.items()):
+        if not annotated and all(mirror_for(self.alias, label) is mirror for label, mirror in mirrors.items()):
             return self
-        return MirrorResults(self.alias, mirrors)
+        return MirrorResults(self.alias, mirrors, annotated)
 
     def mirror(self, label: str) -> Any:
         """The mirror of the service's model ``label``, or None."""
@@ -132,13 +140,12 @@ def _instance(results: MirrorResults, model: Any, fields: tuple[str, ...], value
     for name, place in others:
         value = values[place]
         if isinstance(value, Record):
-            _cache(model, instance, name, results.record(value))
+            value = results.record(value)
         elif isinstance(value, Table):
-            _cache(model, instance, name, results.table(value))
+            value = results.table(value)
         elif isinstance(value, list) and value and all(isinstance(item, Record) for item in value):
-            _cache(model, instance, name, [results.record(item) for item in value])
-        else:
-            _cache(model, instance, name, value)
+            value = [results.record(item) for item in value]
+        _cache(model, instance, name, value, results.annotated)
     return instance
 
 
@@ -154,7 +161,7 @@ def _reading(
     return names, [(loader(field, alias), places[field.attname]) for field in own], others
 
 
-def _cache(model: Any, instance: Any, name: str, value: Any) -> None:
+def _cache(model: Any, instance: Any, name: str, value: Any, annotated: frozenset[str]) -> None:
     """Set the related rows, or None, where Django looks for them before it asks the database.
 
     The rows know their parent, as those that Django prefetches or joins do.
@@ -162,6 +169,7 @@ def _cache(model: Any, instance: Any, name: str, value: Any) -> None:
     descriptor = getattr(model, name, None)
     if isinstance(value, list) and hasattr(descriptor, "related_manager_cls"):
         manager = getattr(instance, name)
+        check_related(model, name, manager.model, value)
         queryset = manager.get_queryset()
         queryset._result_cache = value
         queryset._prefetch_done = True
@@ -169,18 +177,24 @@ def _cache(model: Any, instance: Any, name: str, value: Any) -> None:
         cache[_prefetch_key(manager, descriptor)] = queryset
         if descriptor.rel.one_to_many:  # of a foreign key
             _set_parent(descriptor.rel.field, instance, value)
+    elif hasattr(descriptor, "related_manager_cls"):
+        raise BadResponse(f"The answer of the service has no list of rows for {model.__name__}.{name}.")
     elif isinstance(descriptor, ReverseOneToOneDescriptor):
+        check_related(model, name, descriptor.related.related_model, () if value is None else (value,))
         descriptor.related.set_cached_value(instance, value)
         _set_parent(descriptor.related.field, instance, [value])
     elif isinstance(descriptor, ForwardManyToOneDescriptor):
         field = descriptor.field
+        check_related(model, name, field.related_model, () if value is None else (value,))
         field.set_cached_value(instance, value)
         if isinstance(value, Model) and not field.remote_field.multiple:
             field.remote_field.set_cached_value(value, instance)
     elif hasattr(getattr(descriptor, "field", descriptor), "set_cached_value"):  # a generic foreign key
+        check_related(model, name, Model, () if value is None else (value,))
         getattr(descriptor, "field", descriptor).set_cached_value(instance, value)
     else:
-        setattr(instance, name, value)
+        check_free_name(model, name, annotated)
+        instance.__dict__[name] = value
         if isinstance(value, list) and value and isinstance(value[0], Model):
             _set_parents(instance, value)
 

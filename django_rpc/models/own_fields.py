@@ -21,6 +21,7 @@ from django.db.models.fields import Field
 
 from django_rpc.models.content_types import is_content_type, local_key, sent_key
 from django_rpc.models.options import leads_away, options_of
+from django_rpc.models.received import reader
 
 __all__ = [
     "has_own_fields",
@@ -108,7 +109,7 @@ def loaded_value(field: Field, value: Any, alias: str) -> Any:
 def loader(field: Field, alias: str) -> Callable[[Any], Any]:
     """What makes `loaded_value` of the values of ``field``: instances come by the thousand, with ten fields each."""
     if is_content_type(field):
-        return lambda value: local_key(value, alias)
+        return reader(field, lambda value: local_key(value, alias))
     is_own = _overrides(type(field), "from_db_value")
     if isinstance(field, JSONField):
         if field.decoder is None and not is_own:
@@ -118,8 +119,7 @@ def loader(field: Field, alias: str) -> Callable[[Any], Any]:
         )
     if is_own:
         return lambda value: field.from_db_value(value, field, connections[alias])
-    to_python: Callable[[Any], Any] = field.to_python
-    return to_python
+    return reader(field, field.to_python)
 
 
 def prepared_lookups(query: Any, condition: Q) -> Q:

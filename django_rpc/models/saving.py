@@ -19,6 +19,7 @@ from django_rpc.models.instances import keep_expression
 from django_rpc.models.options import options_of
 from django_rpc.models.own_fields import loaded_value
 from django_rpc.models.performing import Before, key_names
+from django_rpc.models.received import changed_values
 
 __all__ = ["begin_save", "forced_inserts", "new_instance"]
 
@@ -146,7 +147,7 @@ class _Saving:
 
     def finish(self, answer: Any) -> Any:
         """Set what the service filled in."""
-        _, changed = answer
+        changed = changed_values(self.instance, answer)
         instance = self.instance
         if self.pending is not None:
             key = self.fields.get(self.key)  # a composite key is no field: its parts are given

@@ -290,6 +290,24 @@ CATALOGUE = [
         ),
     ),
     Attack(
+        "an answer of a hostile service that replaces `__dict__`, `_state`, `save` or another attribute of an "
+        "instance, that has an instance of another model for a foreign key, or values of other types than its fields",
+        "an answer may set fields of the mirror and names that its class does not use; related rows are of the model "
+        "of the relation; all else is `BadResponse`",
+        tuple(
+            f"tests/models/test_hostile_answers.py::test_{name}"
+            for name in (
+                *("names_of_the_class_are_not_replaced", "names_in_a_related_row_are_checked"),
+                *("an_instance_of_another_model_is_no_related_row", "a_field_holds_values_of_its_type"),
+                *("the_answer_to_a_save_sets_fields_alone", "rows_hold_plain_data"),
+            )
+        ),
+        (
+            ("answers", "tests/models/test_hostile_answers.py::test_names_of_the_class_are_not_replaced[save]"),
+            ("answers", "tests/models/test_hostile_answers.py::test_an_instance_of_another_model_is_no_related_row"),
+        ),
+    ),
+    Attack(
         "the column of a through model under the name of a field, so that it takes the place of the field's value",
         "such a column is a foreign key of the relation's table, under an alias that no field can have",
         (f"{_REFERENCES}test_a_column_of_a_through_model_takes_the_place_of_nothing",),

@@ -276,6 +276,10 @@ DEFENCES: dict[str, Defence] = {
         ),
     ),
     "through": Defence("columns of through models take the place of nothing", _through),
+    "answers": Defence(
+        "an answer sets fields, unused names and related rows",
+        _without("django_rpc.models.instances.check_free_name", "django_rpc.models.instances.check_related"),
+    ),
     "assigned": Defence(
         "a foreign key is set to an instance of its model",
         _without(f"{_SERVER}.references.References.check_model"),

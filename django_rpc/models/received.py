@@ -1,0 +1,84 @@
+"""Checks of values in an answer.
+
+A service is not trusted with the client's objects.  It may set the values of a mirror's fields, rows in the place of
+related rows, and further values under names that the class of the mirror does not use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from inspect import getattr_static, isfunction
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import Field, JSONField, Model
+
+from django_rpc.client.errors import BadResponse
+from django_rpc.graph.node import Method, Node
+from django_rpc.graph.values import ATOMS, Record
+from django_rpc.models.options import options_of
+
+__all__ = ["annotated_names", "changed_values", "check_free_name", "check_related", "reader"]
+
+_ABSENT: Any = object()
+
+
+def annotated_names(nodes: Iterable[Node]) -> frozenset[str]:
+    """Return the names that ``nodes`` annotate: Django lets them replace methods that the user wrote."""
+    return frozenset(
+        [name for node in nodes if type(node) is Method and node.name == "annotate" for name in node.kwargs]
+    )
+
+
+def check_free_name(model: type[Model], name: str, annotated: frozenset[str]) -> None:
+    """Raise BadResponse unless a value may become the attribute ``name`` of an instance of ``model``."""
+    if name.isidentifier() and not name.startswith("_"):
+        current = getattr_static(model, name, _ABSENT)
+        if current is _ABSENT:
+            return
+        if name in annotated and isfunction(current) and getattr_static(Model, name, _ABSENT) is _ABSENT:
+            return
+    raise BadResponse(
+        f"The answer of the service has a value for {name!r}, which is no field of {model.__name__} that can be set."
+    )
+
+
+def check_related(model: type[Model], name: str, related: Any, values: Iterable[Any]) -> None:
+    """Raise BadResponse unless each of ``values`` is an instance of ``related``, or of another mirror of its model."""
+    for value in values:
+        if isinstance(value, related):
+            continue
+        if isinstance(value, Model) and value._meta.concrete_model is related._meta.concrete_model:
+            continue  # a proxy
+        options, expected = options_of(type(value)) if isinstance(value, Model) else None, options_of(related)
+        if options is None or expected is None or options.label.lower() != expected.label.lower():
+            kind = value.model if isinstance(value, Record) else type(value).__name__
+            raise BadResponse(
+                f"The answer of the service has an instance of {kind} for {model.__name__}.{name}, "
+                f"which leads to {related.__name__}."
+            )
+
+
+def changed_values(instance: Model, answer: Any) -> dict[str, Any]:
+    """Return the values by attribute in the answer to a save; only those of fields are used."""
+    if type(answer) is tuple and len(answer) == 2 and type(answer[0]) is bool and type(answer[1]) is dict:
+        return answer[1]
+    raise BadResponse(f"The answer of the service to the save of a {type(instance).__name__} cannot be read.")
+
+
+def reader(field: Field, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return ``convert`` with BadResponse for a value of a type that ``field`` cannot hold."""
+    any_type = isinstance(field, JSONField) or not type(field).__module__.startswith("django.db.models.fields")
+
+    def read(value: Any) -> Any:
+        if type(value) in ATOMS or any_type:
+            try:
+                return convert(value)
+            except (ValidationError, TypeError, ValueError, ArithmeticError, AttributeError):
+                pass
+        raise BadResponse(
+            f"The answer of the service has a {type(value).__name__} for {field.model.__name__}.{field.name}, "
+            f"which is a {type(field).__name__} and cannot hold it."
+        )
+
+    return read

@@ -1,0 +1,178 @@
+"""Answers of a hostile service: they raise BadResponse, and no object of the client is altered."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db.models import F
+
+from django_rpc.client import session as session_module
+from django_rpc.client.errors import BadResponse
+from django_rpc.client.thaw import thaw
+from django_rpc.demo.client.shop.models import Customer, CustomerCard, Order, Product, Tag
+from django_rpc.graph.node import Method, Source
+from django_rpc.graph.values import Record, RowSet, Table
+from django_rpc.models.instances import MirrorResults
+from django_rpc.wire.codec import decode_request, encode_response
+from django_rpc.wire.messages import Response
+
+#: Names of Python and Django that an instance needs.
+INTERNAL = (
+    "__dict__ __class__ __init__ __eq__ __hash__ __str__ __reduce_ex__ _state _meta _rpc _prefetched_objects_cache _x "
+    "save delete refresh_from_db full_clean pk objects 1x DoesNotExist from_db get_status_display "
+    "products lines customer"
+).split()
+VALUES = ("text", 5, None, [], {"a": 1})
+
+
+class Hostile:
+    """A transport that answers each request with ``outputs``."""
+
+    def __init__(self):
+        self.outputs = ()
+
+    def send(self, data, request_id, options, *, repeatable=False, token=None):
+        self.answer = encode_response(Response(id=decode_request(data).id, outputs=self.outputs))
+        self.here = threading.Event()
+        self.here.set()
+        return self
+
+    def wait(self, timeout):
+        return self.answer
+
+    def ready(self):
+        return True
+
+
+@pytest.fixture
+def hostile(monkeypatch):
+    transport = Hostile()
+    monkeypatch.setattr(session_module, "transport_for", lambda config: transport)
+    return transport
+
+
+def loaded(record):
+    return thaw(record, MirrorResults("rpc"))
+
+
+def order(**values):
+    return Record("shop.Order", ("id", "number", *values), (1, "x", *values.values()))
+
+
+@pytest.mark.parametrize("name", INTERNAL)
+def test_names_of_the_class_are_not_replaced(name):
+    for value in VALUES:
+        if (name == "customer" and value is None) or (name in ("products", "lines") and value == []):
+            continue  # no related row, and no related rows
+        record = order(**{name: value})
+        for answer in (record, Table(record.model, record.fields, [record.values]), [(record, True)]):
+            with pytest.raises(BadResponse, match=r"no field|leads to|no list of rows"):
+                loaded(answer)
+
+
+def test_names_in_a_related_row_are_checked():
+    inner = Record("shop.Customer", ("id", "save"), (1, "x"))
+    with pytest.raises(BadResponse, match="'save'"):
+        loaded(order(customer=inner))
+    with pytest.raises(BadResponse, match="'_state'"):
+        loaded(order(products=Table("shop.Product", ("id", "_state"), [(1, "x")])))
+
+
+def test_an_instance_of_another_model_is_no_related_row():
+    tag = Record("shop.Tag", ("id", "name"), (1, "x"))
+    unknown = Record("nowhere.Nothing", ("id",), (1,))
+    for value in (tag, unknown, [tag], Table("shop.Tag", ("id",), [(1,)])):
+        with pytest.raises(BadResponse):
+            loaded(order(customer=value))
+    for value in (tag, [tag], Table("shop.Tag", ("id",), [(1,)]), Table("nowhere.Nothing", ("id",), [(1,)])):
+        with pytest.raises(BadResponse):
+            loaded(order(products=value))
+        with pytest.raises(BadResponse):
+            loaded(Record("shop.Customer", ("id", "profile"), (1, value)))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("id", ("x", {"a": 1}, [1], b"x")),
+        ("number", ({"a": 1}, [1], (1,))),
+        ("created", ("no date", 5, {"a": 1})),
+        ("total", ("no number", [1], {"a": 1})),
+        ("customer_id", ("x", {"a": 1}, [1])),
+    ],
+)
+def test_a_field_holds_values_of_its_type(name, values):
+    for value in values:
+        with pytest.raises(BadResponse, match=name.removesuffix("_id")):
+            loaded(Record("shop.Order", (name,), (value,)))
+
+
+def test_what_a_service_answers_is_loaded():
+    customer = Record("shop.Customer", ("id", "name"), (7, "Ada"))
+    instance = loaded(order(customer_id=7, customer=customer, rank=3, tags_there=[1, 2]))
+    assert (type(instance), instance.number, instance.rank, instance.tags_there) == (Order, "x", 3, [1, 2])
+    assert (type(instance.customer), instance.customer.name) == (Customer, "Ada")
+    products = Table("shop.Product", ("id", "attributes"), [(1, {"a": [1]})])
+    assert [type(one) for one in loaded(order(products=products)).products.all()] == [Product]
+    assert loaded(order(customer=None)).number == "x"
+
+
+def test_an_annotation_may_replace_a_method_that_the_user_wrote(monkeypatch):
+    monkeypatch.setattr(Order, "rank", lambda self: 1, raising=False)
+    with pytest.raises(BadResponse, match="'rank'"):
+        loaded(order(rank=3))
+    nodes = [Method(Source("shop.Order", "rpc"), "annotate", (), {"rank": F("id"), "save": F("id"), "_state": F("id")})]
+    results = MirrorResults("rpc").of(nodes)
+    assert thaw(order(rank=3), results).rank == 3
+    for name in ("save", "_state", "pk"):
+        with pytest.raises(BadResponse):
+            thaw(order(**{name: 3}), results)
+
+
+def test_the_answer_to_a_save_sets_fields_alone(hostile):
+    tag = Tag(name="x")
+    before = vars(tag).copy()
+    for answer in (
+        5,
+        None,
+        (True,),
+        [True, {}],
+        ("yes", {}),
+        (True, [("id", 1)]),
+        (True, {"id": "x"}),
+        (True, {"name": [1]}),
+    ):
+        hostile.outputs = (answer,)
+        with pytest.raises(BadResponse):
+            tag.save()
+        assert vars(tag) == before
+    hostile.outputs = ((True, {"id": 5, "__dict__": {}, "_state": 5, "save": 5, "extra": 5, "pk": 9}),)
+    tag.save()
+    assert (tag.pk, tag.name, tag._state.adding) == (5, "x", False)
+    assert callable(tag.save)
+    assert not hasattr(tag, "extra")
+
+
+def test_rows_hold_plain_data(hostile):
+    columns = ("id", "name")
+    for answer in (
+        5,
+        [(1, "x")],
+        RowSet(("id",), [(1,)]),
+        RowSet(columns, [(1, Record("shop.Tag", columns, (1, "x")))]),
+        RowSet(columns, [(1, RowSet(columns, []))]),
+        Table("shop.Tag", columns, [(1, "x")]),
+    ):
+        hostile.outputs = (answer,)
+        with pytest.raises(BadResponse):
+            list(Tag.objects.all())
+    hostile.outputs = (RowSet(columns, [(1, "x")]),)
+    assert [tag.name for tag in Tag.objects.all()] == ["x"]
+
+
+def test_computed_fields_are_values(hostile):
+    record = Record("shop.Customer", ("id", "name", "display_name", "order_count"), (1, "Ada", "Ada (x)", 3))
+    hostile.outputs = (record,)
+    card = CustomerCard.objects.delayed().first().compute()
+    assert (card.display_name, card.order_count) == ("Ada (x)", 3)
