@@ -1,0 +1,129 @@
+"""Programs by their seeds, and the comparison of their results on both sides."""
+
+from __future__ import annotations
+
+import random
+import re
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection, transaction
+
+from tests.semantics.known import known_difference
+from tests.semantics.reads import read
+from tests.semantics.sides import LOCAL, WAYS, run, sides, tables
+from tests.semantics.writes import block, mapped, write
+
+__all__ = ["Difference", "Program", "compare", "shrink"]
+
+_KINDS = {"read": read, "write": write, "block": block, "map": mapped}
+#: Shares of the kinds.
+_DRAWN = ("read",) * 6 + ("write",) * 3 + ("block",) + ("map",) * 2
+
+
+@dataclass
+class Program:
+    """The text of a program, and the way in which mirrors run it."""
+
+    seed: int
+    kind: str
+    way: str
+    lines: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, seed: int) -> Program:
+        """Make the program of a seed."""
+        drawn = random.Random(seed)
+        kind = drawn.choice(_DRAWN)
+        way = drawn.choice(WAYS) if kind == "read" else drawn.choice(WAYS[1:]) if kind == "map" else "query"
+        return cls(seed, kind, way, _KINDS[kind](drawn))
+
+    @property
+    def writes(self) -> bool:
+        return self.kind in ("write", "block")
+
+
+@dataclass
+class Difference:
+    """A program with two results."""
+
+    program: Program
+    local: Any
+    remote: Any
+
+    def __str__(self) -> str:
+        text = "\n    ".join(self.program.lines)
+        return (
+            f"seed {self.program.seed} ({self.program.kind}, {self.program.way})\n    {text}\n"
+            f"  local:  {_shortened(self.local, self.remote)}\n  remote: {_shortened(self.remote, self.local)}"
+        )
+
+
+def _shortened(value: Any, other: Any) -> str:
+    text, another = repr(value), repr(other)
+    start = next(
+        (n for n, (a, b) in enumerate(zip(text, another, strict=False)) if a != b), min(len(text), len(another))
+    )
+    begin = max(start - 300, 0)
+    return f"{'...' if begin else ''}{text[begin : start + 300]}{'...' if len(text) > start + 300 else ''}"
+
+
+def outcome(program: Program, models: Any, way: str) -> Any:
+    """Return the results of a program, and the tables where it writes; all of its writes are rolled back."""
+    with transaction.atomic(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        noted = run(program.lines, models, way, alias="rpc")
+        found = (noted, tables() if program.writes else None)
+        transaction.set_rollback(True)
+    connection.queries_log.clear()
+    return found
+
+
+def compare(program: Program) -> Difference | None:
+    """Run a program on both sides; return the difference that is not explained, or None."""
+    local, remote = sides()
+    here, there = outcome(program, local, LOCAL), outcome(program, remote, program.way)
+    if repr(here) == repr(there) or known_difference(program, here, there):
+        return None
+    return Difference(program, here, there)
+
+
+def shrink(difference: Difference) -> Difference:
+    """Return a difference of a smaller program with the same beginning: fewer lines, fewer calls in a chain."""
+    found = difference
+    tried = 0
+    while tried < 60:
+        for lines in _smaller(found.program.lines):
+            tried += 1
+            program = Program(found.program.seed, found.program.kind, found.program.way, lines)
+            smaller = compare(program)
+            if smaller is not None and "SyntaxError" not in repr((smaller.local, smaller.remote)):
+                found = smaller
+                break
+        else:
+            return found
+    return found
+
+
+def _smaller(lines: list[str]) -> list[list[str]]:
+    """Return programs with one line or one call less."""
+    fewer = [
+        lines[:n] + lines[n + 1 :] for n in range(len(lines)) if len(lines) > 1 and not lines[n].startswith("with")
+    ]
+    for n, line in enumerate(lines):
+        for begin, end in _calls(line):
+            fewer.append([*lines[:n], line[:begin] + line[end:], *lines[n + 1 :]])
+    return fewer
+
+
+def _calls(line: str) -> list[tuple[int, int]]:
+    """Return the places of calls of methods, ``.filter(...)``, in a line."""
+    places = []
+    for match in re.finditer(r"\.(?!objects)[a-z_]+\(", line):
+        depth, end = 1, match.end()
+        while depth and end < len(line):
+            depth += {"(": 1, ")": -1}.get(line[end], 0)
+            end += 1
+        places.append((match.start(), end))
+    return places
