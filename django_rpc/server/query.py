@@ -191,6 +191,15 @@ class _Checked:
         finally:
             self.keeps_joins = False
 
+    def exists(self, *args: Any, **kwargs: Any) -> Any:
+        """Group by the visible columns: Django names all columns of the model, hidden ones included."""
+        view = self.policy.view(self.model)
+        if self.group_by is not True or (view is not None and not view.hides):
+            return super().exists(*args, **kwargs)
+        query = self.clone()
+        query.grouped_by = view.attnames if view is not None else (self.model._meta.pk.attname,)
+        return super(_Checked, query).exists(*args, **kwargs)
+
     def chain(self, klass: Any = None) -> Any:
         return super().chain(_CLASSES.get(klass, klass))
 
