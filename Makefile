@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 
-.PHONY: attacks fuzz malformed chaos soak conformance versions help venv demo demo-admin test lint bench clean
+.PHONY: attacks fuzz fuzz-semantics malformed chaos soak conformance versions help venv demo demo-admin test lint bench clean
 
 help:
 	@echo "make venv   a virtual environment in $(VENV) (redone when pyproject.toml changes)"
@@ -17,6 +17,7 @@ help:
 	@echo "make chaos  a load of calls while everything breaks, twice 120 s (SECONDS=20: shorter), and whether the books balance"
 	@echo "make soak   200,000 calls (CALLS=...), and what both ends hold before and after"
 	@echo "make fuzz   broken and hostile messages for SECONDS=600; ATHERIS=1: guided by the code that they reach"
+	@echo "make fuzz-semantics  PROGRAMS=100000 random programs on local models and through mirrors; LIVE=5000 on a real worker"
 	@echo "make malformed  MESSAGES=10000 malformed messages to a worker on Redis and on RabbitMQ"
 	@echo "make attacks  each defence taken out, and its tests required to fail: docs/security.md (WRITE=1)"
 	@echo "make bench  every figure beside its reference"
@@ -67,6 +68,9 @@ bench: $(BENCH_READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.attacks.fuzz --seconds $(or $(SECONDS),600) $(if $(ATHERIS),--atheris)
+
+fuzz-semantics: $(READY)
+	$(BIN)/python -m tests.semantics --programs $(or $(PROGRAMS),10000) --live $(or $(LIVE),0) --seed $(or $(SEED),1)
 
 malformed: $(READY)
 	DJANGO_RPC_TEST_MALFORMED=$(or $(MESSAGES),10000) $(BIN)/python -m pytest -q tests/live/test_malformed_messages.py

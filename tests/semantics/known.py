@@ -13,15 +13,15 @@ Known = tuple[str, Callable[[str, str, str], bool]]
 
 
 def _proxy(program: str, local: str, remote: str) -> bool:
-    return "OpenPlace" in program and "RemotePermissionDenied" in remote
+    return "OpenPlace" in program and bool(re.search("RemotePermissionDenied|NotSupportedError", remote))
 
 
 def _other_key(program: str, local: str, remote: str) -> bool:
-    return "RemotePermissionDenied" in remote and bool(re.search(r"NaturalKey.*_or_create\(pk=", program))
+    return "RemotePermissionDenied" in remote and bool(re.search(r"NaturalKey.*_or_create\((pk|code)=", program))
 
 
 def _two_owners(program: str, local: str, remote: str) -> bool:
-    return bool(re.search(r"\]\.(parts|children|referrals|orders|lines|bookings)\.(get_or_create|create)\(", program))
+    return bool(re.search(r"\]\.\w+\.get_or_create\(.*_id=", program))
 
 
 def _parents_in_maps(program: str, local: str, remote: str) -> bool:
@@ -41,7 +41,7 @@ KNOWN: tuple[Known, ...] = (
     ("A new row has the key that was looked up: the service checks it, and Django replaces it.", _other_key),
     ("A foreign key that is given twice, by the manager and by its column: Django takes the column.", _two_owners),
     ("Rows that a map returns do not cache the element that they belong to.", _parents_in_maps),
-    ("Django makes a named tuple with more values than names where annotate() follows values_list().", _named_and_annotated),
+    ("Django makes a named tuple with more values than names where annotate() is after them.", _named_and_annotated),
 )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import sys
 import time
 from typing import Any
 
@@ -73,10 +72,11 @@ def main() -> int:
     jobs = [(options.seed + n, last, options.jobs, until) for n in range(options.jobs)]
     count, differences = 0, 0
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-        for number, found in pool.imap_unordered(run_seeds, jobs):
+        for number, found in pool.imap_unordered(run_seeds, jobs if options.programs else []):
             count += number
             differences += len(found)
-    report(count, differences, time.monotonic() - started)
+    if count:
+        report(count, differences, time.monotonic() - started)
     if options.live:
         differences += _live(options)
     return 1 if differences else 0

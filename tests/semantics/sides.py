@@ -43,7 +43,7 @@ def namespace(models: Any, way: str, alias: str) -> dict[str, Any]:
     }  # fmt: skip
     if way in (LOCAL, "query"):
         names |= {
-            "query": lambda model: model.objects.all(), "rows": lambda rows: list(rows.all() if isinstance(rows, BaseManager) else rows), "value": lambda value: value,
+            "query": lambda model: model.objects.all(), "rows": _listed, "value": lambda value: value,
             "mapping": lambda rows, function: [_listed(function(row)) for row in _listed(rows)],
             "where": lambda rows, function: [row for row in _listed(rows) if function(row)],
             "fold": fold, "cond": lambda test, then, otherwise: then() if test else otherwise(),
@@ -51,7 +51,7 @@ def namespace(models: Any, way: str, alias: str) -> dict[str, Any]:
     else:
         names |= {
             "query": lambda model: model.objects.delayed(),
-            "rows": lambda delayed: evaluated(delayed, way, alias), "value": lambda delayed: evaluated(delayed, way, alias),
+            **dict.fromkeys(("rows", "value"), lambda delayed: evaluated(delayed, way, alias)),
             "mapping": lambda rows, function: rows.map(function),
             "where": lambda rows, function: rows.filter_by(function),
             "fold": lambda name, values: getattr(values, name)(),
@@ -76,7 +76,7 @@ def _listed(value: Any) -> Any:
 
 
 def fold(name: str, values: list[Any]) -> Any:
-    """Return the fold of a list; minimum and maximum of an empty list are None, as docs/protocol.md says."""
+    """Return the fold of a list; minimum and maximum of an empty list are None, as in docs/protocol.md."""
     if name in ("min", "max"):
         return {"min": min, "max": max}[name](values, default=None)
     return {"sum": sum, "len": len, "any": any, "all": all}[name](values)
@@ -93,19 +93,25 @@ def bulk_update(rows: Any, name: str, value: Callable[[Any], Any]) -> Any:
     return rows.model.objects.bulk_update(kept, [name])
 
 
-def run(lines: list[str], models: Any, way: str, *, alias: str, database: str = "default") -> list[Any]:
-    """Run a program and return the results of its ``note()`` calls."""
+def run(
+    lines: list[str], models: Any, way: str, *, alias: str, database: str = "default", commits: bool = False
+) -> list[Any]:
+    """Run a program and return the results of its ``note()`` calls; ``commits``: each call is a transaction.
+
+    Otherwise one transaction is around all of them.  The check of foreign keys, which is at its end, is then left out.
+    """
     noted: list[Any] = []
 
     def note(function: Callable[[], Any]) -> Any:
         try:
             with transaction.atomic(using=database):
                 value = function()
-                noted.append(plain(value))
-                return value
+                result = plain(value)
         except Exception as error:  # noqa: BLE001 - the error is the result
             noted.append(failure(error))
             return None
+        noted.append(result)
+        return value
 
     @contextlib.contextmanager
     def block() -> Iterator[None]:
@@ -114,8 +120,9 @@ def run(lines: list[str], models: Any, way: str, *, alias: str, database: str = 
 
     names = namespace(models, way, alias) | {"note": note, "block": block}
     try:
-        with transaction.atomic(using=database), mock.patch.object(secrets, "token_hex", _token):
-            exec("\n".join(lines), names)  # noqa: S102 - the text is made by this package
+        around = contextlib.nullcontext() if commits else transaction.atomic(using=database)
+        with around, mock.patch.object(secrets, "token_hex", _token):
+            exec("\n".join(lines), names)
     except Exception as error:  # noqa: BLE001 - a block that failed
         noted.append("failed" if lines[0].startswith("with") else failure(error))
     return noted
@@ -167,12 +174,14 @@ def _label(key: Any) -> Any:
 
 
 def _row(row: Any) -> tuple[str, dict[str, Any]]:
-    values: dict[str, Any] = {"pk": plain(row.pk)}
+    values: dict[str, Any] = {"pk": plain(_converted(row._meta.pk, row.pk))}
     fields = {field.attname: field for field in row._meta.concrete_fields}
     for name, value in sorted(row.__dict__.items()):
         if name not in HIDDEN and not name.startswith("_") and (type(row).__name__, name) != ("OpenPlace", "address"):
             values[name] = plain(_converted(fields.get(name), value))
     for name, related in sorted(row._state.fields_cache.items()):
+        if name.endswith("_ptr"):  # Django reads the parent of an inherited model from the columns of the row itself
+            continue
         values[f"cached {name}"] = None if related is None else (type(related).__name__, related.pk)
     for name, rows in sorted(getattr(row, "_prefetched_objects_cache", {}).items()):
         values[f"prefetched {name}"] = [(type(one).__name__, one.pk) for one in rows]

@@ -11,7 +11,7 @@ from tests.semantics.programs import Program, compare
 from tests.semantics.sides import sides
 
 PROGRAMS = 300
-#: Programs of one test, so that a failure says where it is.
+#: Programs of one test, so that a failure is easy to find.
 PART = 50
 
 

@@ -32,7 +32,7 @@ NEW = {
 }
 #: A field of each model that an update sets, with its kind.
 SET = {
-    "Customer": [("credit", "decimal"), ("name", "text"), ("notes", "text"), ("referred_by_id", "key"), ("active", "bool")],
+    "Customer": [("credit", "decimal"), ("name", "text"), ("referred_by_id", "key"), ("active", "bool")],
     "Profile": [("bio", "text")],
     "Category": [("title", "text"), ("parent_id", "key")],
     "Tag": [("name", "text")],
@@ -94,7 +94,8 @@ def statement(random: Random, number: int, names: list[tuple[str, str]]) -> list
         return [f"note(lambda: M.{model}.objects.{method}({key}, defaults=dict({arguments(random, model)})))"]
     if choice == 5:
         return [
-            f"note(lambda: M.{model}.objects.update_or_create(pk={random.randint(1, 4)}, defaults={{{name!r}: {value}}}))"
+            f"note(lambda: M.{model}.objects.update_or_create(pk={random.randint(1, 4)}, "
+            f"defaults={{{name!r}: {value}}}))"
         ]
     if choice == 6:
         rows = ", ".join(f"M.{model}({arguments(random, model)})" for _ in range(random.randint(1, 3)))
@@ -138,7 +139,8 @@ def related(random: Random, number: int, names: list[tuple[str, str]]) -> list[s
     owner = f"M.{model}.objects.order_by('pk')[{random.randint(0, 2)}].{attribute}"
     rows = ", ".join(f"M.{target}.objects.order_by('pk')[{random.randint(0, 3)}]" for _ in range(2))
     end = random.choice(
-        (f"add({rows})", f"set([{rows}])", f"remove({rows})", "clear()", f"create({arguments(random, target)})", "count()",
+        (f"add({rows})", f"set([{rows}])", f"remove({rows})", "clear()", "count()",
+         f"create({arguments(random, target)})",
          f"add({random.randint(1, 4)})", f"get_or_create({arguments(random, target)})"),
     )  # fmt: skip
     return [f"note(lambda: {owner}.{end})"]
@@ -238,7 +240,7 @@ def _body(random: Random, model: str, depth: int) -> str:
         )  # fmt: skip
         return f"o.{attribute}.{random.choice(ends)}"
     if choice == 6 and many:
-        attribute, lookup, target = random.choice(many)
+        attribute, _, target = random.choice(many)
         back = [name for name, to in relations(target) if to == model]
         if back:
             return (
