@@ -314,7 +314,7 @@ CATALOGUE = [
         (
             (
                 "through",
-                f"{_REFERENCES}test_a_column_of_a_through_model_takes_the_place_of_nothing[column0-id]",
+                f"{_REFERENCES}test_a_column_of_a_through_model_takes_the_place_of_nothing[column1-id]",
             ),
         ),
     ),

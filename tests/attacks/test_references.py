@@ -299,8 +299,8 @@ def test_related_rows_need_the_permission_to_change_them(send, registered):
 
 
 KEYS = {
-    "another model": lambda: ([], named("shop.Category", OTHERS)),
-    "another model that is loaded": lambda: ([["source", "shop.Product"], method(0, "get", pk=OTHERS)], ref(1)),
+    "another model": lambda: ([], named("shop.Category", MINE)),
+    "another model that is loaded": lambda: ([["source", "shop.Product"], method(0, "get", pk=MINE)], ref(1)),
     "a row of others": lambda: ([], named("shop.Customer", OTHERS)),
 }
 
