@@ -36,12 +36,29 @@ def _named_and_annotated(program: str, local: str, remote: str) -> bool:
     return "named=True).annotate(" in program
 
 
+def _combined(program: str, local: str, remote: str) -> bool:
+    failed = re.search(r"raises (DatabaseError|OperationalError)", local)
+    return bool(failed and re.search(r"\.(union|intersection|difference)\(", program))
+
+
+def _no_related_row(program: str, local: str, remote: str) -> bool:
+    expected = re.sub(r"raises \w+\.(\w+)\.RelatedObjectDoesNotExist", "raises DoesNotExist", local)
+    return "mapping(" in program and expected == re.sub(r"raises \w+\.DoesNotExist", "raises DoesNotExist", remote)
+
+
+def _several_errors(program: str, local: str, remote: str) -> bool:
+    return "_wrong" in program and "raises " in local and "FieldError" in remote
+
+
 KNOWN: tuple[Known, ...] = (
     ("Writes of a client have to leave rows among those that it sees; the manager of a proxy hides rows.", _proxy),
     ("A new row has the key that was looked up: the service checks it, and Django replaces it.", _other_key),
     ("A foreign key that is given twice, by the manager and by its column: Django takes the column.", _two_owners),
     ("Rows that a map returns do not cache the element that they belong to.", _parents_in_maps),
-    ("Django makes a named tuple with more values than names where annotate() is after them.", _named_and_annotated),
+    ("Django makes a named tuple with more values than names in annotate() after them.", _named_and_annotated),
+    ("SQLite refuses arms of a union with other columns or orders; a mirror names the columns.", _combined),
+    ("A missing row is DoesNotExist of its model, which is the base class of Django's error.", _no_related_row),
+    ("Of several errors in one query, the wrong name is found first.", _several_errors),
 )  # fmt: skip
 
 

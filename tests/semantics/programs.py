@@ -98,12 +98,18 @@ def shrink(difference: Difference) -> Difference:
             tried += 1
             program = Program(found.program.seed, found.program.kind, found.program.way, lines)
             smaller = compare(program)
-            if smaller is not None and "SyntaxError" not in repr((smaller.local, smaller.remote)):
+            if smaller is not None and _raised(smaller) == _raised(difference):
                 found = smaller
                 break
         else:
             return found
     return found
+
+
+def _raised(difference: Difference) -> tuple[set[str], set[str]]:
+    """Return the errors on both sides: a smaller program with others has another cause."""
+    local, remote = (set(re.findall(r"raises [\w.]+", repr(side))) for side in (difference.local, difference.remote))
+    return local, remote
 
 
 def _smaller(lines: list[str]) -> list[list[str]]:
