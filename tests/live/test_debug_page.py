@@ -64,7 +64,7 @@ def test_the_debug_page_of_a_dead_service_takes_less_than_five_seconds(dead, use
     with use_service(dead), override_settings(DEBUG=True, ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"]):
         client = Client(raise_request_exception=False)
         client.get("/warm")
-        with contextlib.suppress(RpcError):  # imports what calls need, without an outage of "rpc"
+        with contextlib.suppress(RpcError):  # loads the modules of the transport; "rpc" has no outage yet
             Session(dead.settings, alias="warm").compute([echo(1)], timeout=0.05)
         ids = []
         connections["rpc"].session.listeners.append(lambda record: ids.append(record.request_id))
