@@ -17,6 +17,7 @@ from django_rpc.client.config import Config
 from django_rpc.client.errors import NoWorker, ResultBackendUnavailable, RpcError
 from django_rpc.client.lines import Line, open_connection, redis_of
 from django_rpc.client.publish import Publisher
+from django_rpc.client.threads import WAITING
 from django_rpc.client.transport import Options
 from django_rpc.wire.names import without_passwords, worker_key
 
@@ -86,6 +87,7 @@ class _Presence:
         self.queue = queue
         self._publisher = publisher
         self._line: Line | None = None
+        self.is_looking = False  # for an awaited call; the others are postponed, so that one thread is enough
         self.worker = _Absence(self._has_worker)
         self.answers = _Absence(lambda: check_answers(queue))
         #: The result backend of the worker, without its password, where the broker has it.
@@ -169,6 +171,17 @@ class Watch:
         self._next = time.monotonic() + (_AGAIN if without_answers else _CALM)
         if without_answers >= max(self._grace - _MARGIN, _LEAST_ANSWERS):
             raise self._error(ResultBackendUnavailable, self._wrong_result_backend())
+
+    async def look_async(self) -> None:
+        """`look`, without blocking the event loop; postponed while another call of the queue looks."""
+        if self._presence.is_looking:
+            self._next = time.monotonic() + _FRESH / 2
+            return
+        self._presence.is_looking = True
+        try:
+            await WAITING.run(self.look)
+        finally:
+            self._presence.is_looking = False
 
     def _error(self, kind: type[RpcError], text: str) -> RpcError:
         error = kind(text)

@@ -23,7 +23,6 @@ from django_rpc.client.publish import Publisher
 from django_rpc.client.redis_async import inbox
 from django_rpc.client.redis_connections import BROKEN, RedisConnections
 from django_rpc.client.replies import no_answer
-from django_rpc.client.threads import WAITING
 from django_rpc.client.transport import Options, Reply, Waiting
 from django_rpc.wire.handover import Deposit, encode_deposit
 from django_rpc.wire.names import DEPOSIT, ORIGINS, answers_key, given_key, kept_seconds, reply_key, without_passwords
@@ -201,7 +200,7 @@ class _RedisReply:
             if deadline is not None and time.monotonic() >= deadline - _TICK:
                 break
             if not self._watch.seconds():
-                await WAITING.run(self._watch.look)
+                await self._watch.look_async()
         lost = box.lost_since(begun)
         if lost is not None:
             raise unavailable(config, self._request_id, lost) from lost
