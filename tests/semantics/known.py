@@ -13,7 +13,7 @@ Known = tuple[str, Callable[[str, str, str], bool]]
 
 
 def _proxy(program: str, local: str, remote: str) -> bool:
-    return "OpenPlace" in program and bool(re.search("RemotePermissionDenied|NotSupportedError", remote))
+    return "OpenPlace" in program and bool(re.search("PermissionDenied|NotSupported|'failed'", remote))
 
 
 def _other_key(program: str, local: str, remote: str) -> bool:
@@ -50,6 +50,10 @@ def _several_errors(program: str, local: str, remote: str) -> bool:
     return "_wrong" in program and "raises " in local and "FieldError" in remote
 
 
+def _undeclared(program: str, local: str, remote: str) -> bool:
+    return "Booking" in program and "full_clean" in program and "ValidationError" in local
+
+
 KNOWN: tuple[Known, ...] = (
     ("Writes of a client have to leave rows among those that it sees; the manager of a proxy hides rows.", _proxy),
     ("A new row has the key that was looked up: the service checks it, and Django replaces it.", _other_key),
@@ -58,6 +62,7 @@ KNOWN: tuple[Known, ...] = (
     ("Django makes a named tuple with more values than names in annotate() after them.", _named_and_annotated),
     ("SQLite refuses arms of a union with other columns or orders; a mirror names the columns.", _combined),
     ("A missing row is DoesNotExist of its model, which is the base class of Django's error.", _no_related_row),
+    ("The mirror of Booking does not declare the constraint, so full_clean() does not check it.", _undeclared),
     ("Of several errors in one query, the wrong name is found first.", _several_errors),
 )  # fmt: skip
 
