@@ -1,7 +1,7 @@
-"""Checks of the names inside arguments: what each method and expression lets a name be.
+"""Checks of the names inside arguments: each method and expression limits the names that it takes.
 
-Both ends use them: a name in an argument may become an alias in SQL, a path through relations or a keyword of the
-ORM, so it is checked before any of these sees it.  Every check raises ValueError and returns None.
+Client and server use these checks. A name in an argument may become an alias in SQL, a path through relations or a
+keyword of the ORM. So it is checked before the ORM receives it. Every check raises ValueError or returns None.
 
 >>> check_method_arguments("filter", (), {"_connector": "OR"})
 Traceback (most recent call last):
@@ -29,36 +29,36 @@ from django_rpc.graph.vocabulary import (
 
 __all__ = ["CONDITION_CONNECTORS", "THROUGH_PREFIX", "check_condition", "check_expression", "check_method_arguments"]
 
-#: How the alias of a column of a through model starts.  A field has no name with two underscores, so the value of the
-#: column takes the place of no field, and of nothing else that a model may have.
+#: The prefix of the alias of a through model's column. A field name has no two underscores in a row, so the alias
+#: cannot replace a field or another attribute of a model.
 THROUGH_PREFIX = "rpc_through__"
-#: How the children of a condition are joined.
+#: The operators that join the children of a condition.
 CONDITION_CONNECTORS: frozenset[str] = frozenset({"AND", "OR", "XOR"})
 
-#: Methods whose keywords are lookups.
+#: Methods that take lookups as keywords.
 _LOOKUP_METHODS = frozenset({"filter", "exclude", "get", "get_or_create", "update_or_create"})
-#: Methods whose positional arguments are conditions or expressions: anything else would reach the ORM unchecked.
+#: Methods that take conditions or expressions as positional arguments. Other values would reach the ORM unchecked.
 _EXPRESSION_METHODS = frozenset({"filter", "exclude", "get", "filter_reuse", "annotate", "alias", "aggregate"})
 _AGGREGATES = frozenset({"Avg", "Count", "Max", "Min", "StdDev", "Sum", "Variance"})
-#: Methods whose positional strings are names of columns, which ``-`` may precede.
+#: Methods that take names of columns as positional strings; ``-`` may precede a name.
 _ORDER_METHODS = frozenset({"order_by", "add_ordering", "default_ordering", "latest", "earliest"})
-#: Methods whose positional strings are paths.
+#: Methods that take paths as positional strings.
 _PATH_METHODS = frozenset({"values", "values_list", "only", "defer", "distinct", "select_related", "prefetch_related"})
-#: Options of ``explain`` that only change what is printed or measured (CVE-2022-28347: they become SQL).
+#: Options of ``explain`` that change only the output or the measurement (CVE-2022-28347: options become SQL).
 _EXPLAIN_OPTIONS = frozenset(
     "format analyze verbose costs settings buffers wal timing summary generic_plan memory serialize".split()
 )
-#: The service's database says which formats it has.
+#: The form of a format name; the service's database decides which formats exist.
 _WORDS = re.compile(r"[A-Za-z][A-Za-z0-9_ ]{0,62}", re.ASCII)
-#: Dicts of values that stand among a method's own keywords.
+#: Keyword arguments that are dicts of field values.
 _DEFAULTS = frozenset({"defaults", "create_defaults", "through_defaults"})
 
-#: Expressions in which a string is data, or is checked by a rule of its own.
+#: Expressions that take strings as data, or have a check for their strings.
 _STRINGS_ARE_DATA = frozenset(
     "Value KT KeyTransform KeyTextTransform JSONObject RowRange ValueRange CombinedExpression Extract Trunc "
     "Collate".split()
 )
-_COLLATION = re.compile(r"[\w-]{1,63}", re.ASCII)  # as Django has it
+_COLLATION = re.compile(r"[\w-]{1,63}", re.ASCII)  # the pattern of Django
 _EXCLUSIONS = frozenset({"CURRENT ROW", "GROUP", "TIES", "NO OTHERS"})
 
 
@@ -68,7 +68,7 @@ def _check_ordering(name: str) -> None:
 
 
 def _check_strings(values: Any, check: Callable[[str], None]) -> None:
-    """Check each text among the values, and in lists that stand among them."""
+    """Check each string among the values, also inside nested lists and tuples."""
     for value in values:
         if isinstance(value, str):
             check(value)
@@ -82,7 +82,7 @@ def _one_of(value: Any, allowed: frozenset[str], what: str) -> None:
 
 
 def check_method_arguments(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Check the names among the arguments of the vocabulary's method ``name``.
+    """Check the names among the arguments of the method ``name`` of the vocabulary.
 
     >>> check_method_arguments("order_by", ("-customer__name", "?"), {})
     """
@@ -92,7 +92,7 @@ def check_method_arguments(name: str, args: tuple[Any, ...], kwargs: Mapping[str
             _check_through_column(keyword, value)
             continue
         if name == "aggregate":
-            check_result_name(keyword)  # no step after it can take them for paths; the admin's are 0__c, and __c
+            check_result_name(keyword)  # no later step uses it as a path; the Django admin uses names like 0__c and __c
         elif name == "annotate" and keyword == _default_alias(value):
             check_path(keyword)
         else:
@@ -113,7 +113,7 @@ def check_method_arguments(name: str, args: tuple[Any, ...], kwargs: Mapping[str
 
 
 def _default_alias(value: Any) -> str | None:
-    """The name that Django gives to an aggregate without one: the one alias of a column in which ``__`` may stand.
+    """Return the alias that Django gives to an aggregate without an alias; only this alias may contain ``__``.
 
     >>> _default_alias(Expr("Sum", ("lines__price",)))
     'lines__price__sum'
@@ -129,7 +129,7 @@ def _default_alias(value: Any) -> str | None:
 def _check_conditions(args: tuple[Any, ...]) -> None:
     for value in args:
         if isinstance(value, tuple) and len(value) == 2:
-            check_path(value[0])  # Django takes a pair (lookup, value) for a condition
+            check_path(value[0])  # Django treats a pair (lookup, value) as a condition
         elif not isinstance(value, Condition | Expr | Node):
             raise ValueError("A positional argument is a condition or an expression here, and no other value.")
 
@@ -152,7 +152,7 @@ def _check_dates(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
 
 def _check_explain(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     unknown = sorted(str(option) for option in kwargs.keys() - _EXPLAIN_OPTIONS)
-    if unknown:  # in Django's words
+    if unknown:  # the wording of Django
         raise ValueError(
             f"Unknown options: {', '.join(unknown)}. Those of explain() are {', '.join(sorted(_EXPLAIN_OPTIONS))}."
         )
@@ -192,7 +192,7 @@ _SPECIAL: dict[str, Callable[[tuple[Any, ...], Mapping[str, Any]], None]] = {
 
 
 def check_condition(condition: Condition) -> None:
-    """Check the connector and the lookups of one condition; its children have been checked before.
+    """Check the connector and the lookups of a condition. Its children must have been checked before.
 
     >>> check_condition(Condition((("total__gt", 5),), "AND"))
     """
@@ -208,7 +208,7 @@ def check_condition(condition: Condition) -> None:
 
 
 def check_expression(expr: Expr) -> None:
-    """Check the name, the keywords and the strings of one expression; those inside it have been checked before.
+    """Check the name, keywords and strings of an expression. Expressions inside it must have been checked before.
 
     >>> check_expression(Expr("F", ("total",)))
     >>> check_expression(Expr("Func", ("total",), {"template": "1; DROP TABLE x"}))
@@ -245,7 +245,7 @@ def _check_output(expr: Expr) -> None:
 
 
 def _check_own(expr: Expr) -> None:
-    """What its strings are is for the class to say, which the service registered: paths of columns, or data."""
+    """Check an expression that the service registered. Its class decides whether strings are paths or data."""
     check_identifier(expr.name.removeprefix(OWN))
     for keyword in expr.kwargs:
         check_identifier(keyword)
@@ -276,7 +276,7 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, int | None)
 
 
-#: Returns whether a keyword of an output field may have a value; `_is_size` for the others.
+#: Checks of the values of an output field's keywords; `_is_size` checks all other keywords.
 _FIELD_VALUES: dict[str, Callable[[Any], bool]] = {
     "db_collation": lambda value: isinstance(value, str) and _COLLATION.fullmatch(value) is not None,
     "protocol": lambda value: value in ("both", "IPv4", "IPv6", "ipv4", "ipv6"),

@@ -1,6 +1,6 @@
-"""What a local function is given, as nodes can hold it: Delayed, querysets and futures at any depth become nodes.
+"""Capture of the arguments of local functions: Delayed, querysets and futures at any depth become nodes.
 
-Unlike `values.freeze`, which makes what can cross the wire, this leaves every Python object as it is.
+`values.freeze` converts arguments for the wire. `capture` leaves every other Python object unchanged.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from django_rpc.graph.values import ATOMS, freeze
 
 __all__ = ["ForeignCollection", "capture", "computed_by_dask", "is_sent", "value_node", "waited_for"]
 
-#: Iterators over containers, which are read as `dask.delayed` reads them: here, once.
+#: Iterators over containers. They are read immediately and once, as `dask.delayed` does.
 _ITERATORS: dict[type, type] = {type(iter(kind())): kind for kind in (list, tuple, set)}
 _CONTAINERS = frozenset({list, tuple, set, frozenset})
 
 
 def capture(value: Any, runners: list[Any] | None = None) -> Any:
-    """``value`` with nodes in place of what stands on one, in new containers; ``runners`` collects theirs.
+    """Copy ``value`` with a node in place of each Delayed, queryset and future; append their runners to ``runners``.
 
-    A dataclass or a named tuple that holds one becomes the node that will make it.
+    A dataclass or named tuple that holds a node becomes a node that builds it later.
 
     >>> capture([1, {"a": {2}}])
     [1, {'a': {2}}]
 
-    Raises TypeError for a dataclass that cannot be made from its fields, ValueError for one with more than those.
+    Raises TypeError for a dataclass that its fields cannot build, and ValueError for a dataclass with other fields
+    (``init=False``).
     """
     kind = type(value)
     if kind in ATOMS:
@@ -56,7 +57,7 @@ def capture(value: Any, runners: list[Any] | None = None) -> Any:
 
 
 def _node_of(value: Any, runners: list[Any] | None) -> Node:
-    """The node of a Delayed, a queryset or a future; what finishes its value is a step of its own."""
+    """Return the node of a Delayed, a queryset or a future; a ``finish`` function becomes a separate node."""
     from django_rpc.graph.collect import handle
 
     if is_sent(value):
@@ -70,7 +71,7 @@ def _node_of(value: Any, runners: list[Any] | None) -> Node:
 
 
 class ForeignCollection(ABC):  # noqa: B024 - a test of types
-    """A collection of dask's: ``dask.delayed``, a bag, an array; its value is computed by dask, in the client."""
+    """A collection of dask (``dask.delayed``, a bag, an array). dask computes its value in the client."""
 
     @classmethod
     def __subclasshook__(cls, other: type) -> bool:
@@ -79,7 +80,7 @@ class ForeignCollection(ABC):  # noqa: B024 - a test of types
 
 @freeze.register(ForeignCollection)
 def computed_by_dask(collection: Any) -> Node:
-    """The node whose value dask computes from ``collection``."""
+    """Return the node that lets dask compute ``collection``."""
     return Apply(_dask_value, (Held(collection, where=callsite()),), pure=True, where=callsite())
 
 
@@ -89,12 +90,12 @@ def _dask_value(collection: Any) -> Any:
 
 
 def is_sent(value: Any) -> bool:
-    """Whether ``value`` is a future: its graph is under way already, and a write in it must not run twice."""
+    """Return True for a future: its graph has been sent, and a write in the graph must not run twice."""
     return callable(getattr(type(value), "result", None)) and callable(getattr(type(value), "done", None))
 
 
 def waited_for(future: Any) -> Node:
-    """The node whose value is the result of a future: it is waited for, and never asked for again."""
+    """Return the node that waits for the result of a future. The graph of the future is not sent again."""
     return Apply(MethodOf("result"), (Held(future),), pure=True, where=callsite())
 
 
@@ -103,7 +104,7 @@ def _holds_nodes(values: Iterable[Any]) -> bool:
 
 
 def _dataclass(value: Any, runners: list[Any] | None) -> Any:
-    """The dataclass itself, or the node that makes one like it where a field holds nodes."""
+    """Return the dataclass, or a node that builds an equal dataclass if a field holds nodes."""
     kind = type(value)
     fields = [field for field in dataclasses.fields(value) if hasattr(value, field.name)]
     found = {field.name: capture(getattr(value, field.name), runners) for field in fields}
@@ -128,7 +129,7 @@ def _dataclass(value: Any, runners: list[Any] | None) -> Any:
 def value_node(
     value: Any, label: str | None, pure: bool, nout: int | None, traverse: bool, runners: list[Any] | None = None
 ) -> Node:
-    """The node of a value of the client: a `Literal` where it is plain data, so that a service may have it too."""
+    """Return the node of a client value. Plain data becomes a `Literal`, which may also be sent to a service."""
     captured = capture(value, runners) if traverse else value
     if isinstance(captured, Node):
         return captured
@@ -138,7 +139,7 @@ def value_node(
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether ``value`` is made of atoms, nodes and Python's own containers alone: the wire brings it as it is."""
+    """Return True if ``value`` has only atoms, nodes and Python's containers, which the wire preserves."""
     kind = type(value)
     if kind in ATOMS or isinstance(value, Node):
         return True

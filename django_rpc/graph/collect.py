@@ -1,4 +1,4 @@
-"""``compute`` of many things at once: what is to be computed is found in their containers, sent, and put back."""
+"""``compute`` of many values: find the values in their containers, compute them in one plan, and put results back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["compute", "gathered", "handle", "outputs_of"]
 
 
 def handle(value: Any) -> Delayed | None:
-    """The Delayed of something that stands on a node; None for a plain value.
+    """Return the Delayed of an object that has a node; None for a plain value.
 
-    What has a method ``delayed()`` beside ``__rpc_node__`` (a queryset) is asked for it, since it knows the runner
-    and what to make of the answer; otherwise the runner is that of the service which the nodes name.
+    An object with ``__rpc_node__`` and a method ``delayed()`` (a queryset) makes the Delayed itself, because it knows
+    its runner and its ``finish`` function. For other objects, the services in the nodes determine the runner.
     """
     if isinstance(value, Delayed):
         return value
@@ -39,16 +39,16 @@ def handle(value: Any) -> Delayed | None:
 
 
 def compute(args: Sequence[Any], traverse: bool, options: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The values of ``args`` in their shapes, by the messages of one plan.
+    """Compute ``args`` with one plan and return them in their shapes.
 
-    Raises NoRunner where nobody knows a service.
+    Raises NoRunner for a service without a runner.
     """
     found, put_back = gathered(args, traverse)
     return put_back(_asked(found, options) if found else [], options.get("timeout"))
 
 
 def gathered(args: Sequence[Any], traverse: bool = True) -> tuple[list[Delayed], PutBack]:
-    """What is to be computed in ``args``, and what puts its values back in their shapes."""
+    """Return the Delayed inside ``args``, and the `PutBack` that replaces them by their values."""
     walk = _walk if traverse else _look
     found: list[Delayed] = []
     futures: list[Any] = []
@@ -68,7 +68,7 @@ def gathered(args: Sequence[Any], traverse: bool = True) -> tuple[list[Delayed],
 
 
 class PutBack:
-    """Makes ``args`` again with values in the places of what was computed; ``futures`` are those among them."""
+    """Builds a copy of ``args`` with values in place of the Delayed; ``futures`` are the futures in ``args``."""
 
     def __init__(self, args: Sequence[Any], walk: Callable[..., Any], futures: list[Any]) -> None:
         self._args = args
@@ -76,30 +76,30 @@ class PutBack:
         self.futures = futures
 
     def __call__(self, values: Sequence[Any], timeout: float | None) -> tuple[Any, ...]:
-        """The args; futures are waited for, for ``timeout`` seconds each."""
+        """Return the args with their values; wait up to ``timeout`` seconds for each future."""
         following = iter(values)
 
         def put_back(value: Any) -> Any:
             if is_sent(value):
                 return _Value(value.result(timeout))
-            return None if handle(value) is None else _Value(next(following))  # both walks meet them in one order
+            return None if handle(value) is None else _Value(next(following))  # both walks have one order
 
         return tuple([self._walk(arg, put_back) for arg in self._args])
 
 
 def _asked(found: Sequence[Delayed], options: Mapping[str, Any]) -> list[Any]:
-    """The values of the Delayed in their order."""
+    """Compute the Delayed and return their values in the same order."""
     return engine().compute(*outputs_of(found), **options)
 
 
 def outputs_of(found: Iterable[Delayed]) -> tuple[list[Output], list[Runner]]:
-    """The outputs and the runners of several Delayed, as an `Engine` takes them."""
+    """Return the outputs and the runners of several Delayed, in the form that `Engine` takes."""
     runners = [runner for delayed in found for runner in delayed.__rpc_runners__()]
     return [delayed.__rpc_output__() for delayed in found], runners
 
 
 class _Value:
-    """A computed value, told from the None that says "walk on"."""
+    """Wrapper of a computed value, to distinguish it from the None that means "continue into containers"."""
 
     __slots__ = ("value",)
 
@@ -108,7 +108,7 @@ class _Value:
 
 
 def _walk(value: Any, visit: Callable[[Any], Any]) -> Any:
-    """``value`` with what ``visit`` made of the things in its containers; ``visit`` gives None to walk on."""
+    """Copy ``value``, with the results of ``visit`` in it; ``visit`` returns None to continue into a container."""
     kind = type(value)
     if kind in ATOMS:
         return value
@@ -131,6 +131,6 @@ def _walk(value: Any, visit: Callable[[Any], Any]) -> Any:
 
 
 def _look(value: Any, visit: Callable[[Any], Any]) -> Any:
-    """As `_walk`, without looking into containers."""
+    """Apply ``visit`` like `_walk`, without a look into containers."""
     seen = None if type(value) in ATOMS else visit(value)
     return seen.value if type(seen) is _Value else value

@@ -1,4 +1,4 @@
-"""What a node holds, apart from which object it is: its hash, a copy with other inputs, its pickled form."""
+"""The content of a node, independent of object identity: its hash, a copy with other inputs, its pickled form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 __all__ = ["is_one_of_a_kind", "key", "key_text", "substitute"]
 
 _KIND_NAMES = {kind: name for name, kind in ALL_KINDS.items()}
-#: Tells the writes of this process from those of others, wherever their pickles meet.
+#: Distinguishes the writes of this process from writes of other processes, when their pickled nodes meet.
 _process = os.urandom(8)
 
 
@@ -33,7 +33,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def key(node: Node) -> bytes:
-    """The hash of a node's content: equal for equal reads, in every process.
+    """Return the hash of a node's content. Equal reads have equal hashes, in every process.
 
     >>> from django_rpc.graph.node import Method, Source
     >>> one, other = (Method(Source("shop.Order", "rpc"), "filter", (), {"total": 5}) for _ in range(2))
@@ -42,8 +42,8 @@ def key(node: Node) -> bytes:
     >>> key(one) == key(Method(Source("shop.Order", "rpc"), "filter", (), {"total": "5"}))
     False
 
-    A write, a registered call, a local call that is not pure, and whatever is random has a key of its own, which
-    its pickled copies share: they are the same write.  The key is computed when it is first asked for, and kept.
+    A write, a registered call, an impure local call and a random expression each have a unique key. Their pickled
+    copies share it, because they are the same write. The key is computed at the first call and then stored in the node.
     """
     if node.digest is None:
         for one in _without_key(node):
@@ -53,7 +53,7 @@ def key(node: Node) -> bytes:
 
 
 def key_text(node: Node) -> str:
-    """The key as text: the name that the user gave, or that of the step with the hash of the content.
+    """Return the key as text: the label given by the user, or the name of the step and the content's hash.
 
     >>> from django_rpc.graph.node import Literal
     >>> key_text(Literal(3)).rpartition("-")[0], key_text(Held(object(), label="mine"))
@@ -72,7 +72,7 @@ def key_text(node: Node) -> str:
 
 
 def _without_key(node: Node) -> list[Node]:
-    """The nodes at and below ``node`` that have no key yet, inputs first."""
+    """Return the nodes at and below ``node`` that have no key yet, inputs first."""
     if all(one.digest is not None for one in node.inputs()):
         return [node]
     stack, seen = [node], {node}
@@ -85,7 +85,7 @@ def _without_key(node: Node) -> list[Node]:
 
 
 def is_one_of_a_kind(node: Node) -> bool:
-    """Whether evaluating the node twice is not the same as once."""
+    """Return True if two evaluations of the node may differ from one evaluation."""
     if isinstance(node, Apply | Held):
         return not node.pure and node.label is None
     if node.writes or isinstance(node, Call):
@@ -118,11 +118,11 @@ def _digest(node: Node) -> bytes:
     if is_one_of_a_kind(node):
         return _own_digest(node)
     if isinstance(node, Apply | Held):
-        if node.label is not None:  # what has the same name is the same
+        if node.label is not None:  # equal labels mean equal values
             return hashlib.blake2b(b"label:" + node.label.encode(), digest_size=16).digest()
         try:
             return _content_digest(node)
-        except TypeError:  # of an object that cannot be pickled
+        except TypeError:  # an object cannot be pickled
             return _own_digest(node)
     return _content_digest(node)
 
@@ -144,7 +144,7 @@ def _content_digest(node: Node) -> bytes:
 
 
 def _token(value: Any, add: Callable[[bytes], object]) -> None:
-    """Write ``value`` down so that no two values that differ, in type or content, read alike."""
+    """Encode ``value`` so that values with different types or contents have different encodings."""
     kind = type(value)
     if kind is str:
         text = value.encode("utf-8", "surrogatepass")
@@ -161,7 +161,7 @@ def _token(value: Any, add: Callable[[bytes], object]) -> None:
             _token(item, add)
         add(b")")
     elif kind is dict:
-        # In its order: annotations and keys of a JSON object come back in the order in which they were given.
+        # Keep the order: annotations and the keys of a JSON object are returned in the order of the arguments.
         add(b"dict%d(" % len(value))
         for name, item in value.items():
             _token(name, add)
@@ -177,7 +177,7 @@ def _token(value: Any, add: Callable[[bytes], object]) -> None:
         add(kind.__name__.encode())
         for name in value.__struct_fields__:
             _token(getattr(value, name), add)
-    else:  # of the client's own: raises TypeError for what has no content
+    else:  # objects of the client: raises TypeError for an object without comparable content
         text = identity(value)
         add(b"o%d:%s" % (len(text), text))
 
@@ -191,12 +191,12 @@ def _whole(value: Any) -> bytes:
 def _atom(value: Any) -> bytes:
     if type(value) is int:
         return b"int%x" % value  # repr() refuses integers of more than 4300 digits
-    # repr tells 1 from True from 1.0, Decimal("1.0") from Decimal("1.00"), and the two folds of a time.
+    # repr distinguishes 1, True and 1.0; Decimal("1.0") and Decimal("1.00"); and the two folds of a time.
     return f"{type(value).__name__}{value!r}".encode()
 
 
 def substitute(node: Node, replaced: Mapping[Node, Node]) -> Node:
-    """``node`` with other inputs, at the same place in the order; the node itself where none is replaced.
+    """Copy ``node`` with other inputs, at the same place in the order; return ``node`` if no input is replaced.
 
     >>> from django_rpc.graph.node import Method, Source
     >>> orders, clients = Source("shop.Order", "rpc"), Source("shop.Client", "rpc")
@@ -212,14 +212,14 @@ def substitute(node: Node, replaced: Mapping[Node, Node]) -> Node:
     fields = {name: getattr(node, name) for name in own_fields(type(node))}
     direct = {name: value for name, value in fields.items() if isinstance(value, Node)}
     fields |= {name: replaced.get(value, value) for name, value in direct.items()}
-    if len(direct) < len(inputs):  # others stand within arguments
+    if len(direct) < len(inputs):  # other inputs are inside arguments
         fields |= {name: _swap(value, Node, replaced) for name, value in fields.items() if name not in direct}
     digest = node.digest if node.digest is not None and is_one_of_a_kind(node) else None
     return type(node)(**fields, where=node.where, is_query=node.is_query, order=node.order, digest=digest)
 
 
 def _swap(value: Any, leaf: type, replaced: Mapping[Any, Any]) -> Any:
-    """``value`` with the leaves that it holds replaced; the same object where nothing is."""
+    """Replace the leaves inside ``value``. A list, tuple or set without replaced leaves is returned unchanged."""
     kind = type(value)
     if kind in ATOMS:
         return value
@@ -245,18 +245,18 @@ def _same(one: Any, other: Any) -> bool:
 
 
 class _At(msgspec.Struct, frozen=True):
-    """Stands for a node in the pickled list of nodes."""
+    """Reference to a node by its position in the pickled list of nodes."""
 
     index: int
 
 
 def _reduce(node: Node) -> tuple[Callable[..., Node], tuple[Any, ...]]:
-    """The node as a flat list of all that it stands on, since pickle would go as deep as the graph."""
+    """Reduce a node to a flat list of its graph, because pickle would recurse as deep as the graph."""
     nodes = topological([node])
     places = {one: _At(index) for index, one in enumerate(nodes)}
     cells = []
     for one in nodes:
-        # Two copies of a write are one write: that is what its key says, so it travels with it.
+        # Two copies of a write are one write and must have equal keys, so the key is pickled too.
         digest = key(one) if is_one_of_a_kind(one) else None
         values = tuple([_swap(getattr(one, name), Node, places) for name in own_fields(type(one))])
         kind = _KIND_NAMES[type(one)]

@@ -1,7 +1,7 @@
-"""dask's protocol for collections: a Delayed is a graph of one task, which our own planner computes.
+"""dask's protocol for collections: a Delayed is a graph with one task, which our planner computes.
 
-Several Delayed in one ``dask.compute`` are planned together, so they go in the fewest messages; inside a graph of
-dask's, a Delayed is a task like any other.  Nothing here imports dask, unless dask is there already and asks.
+Several Delayed in one ``dask.compute`` share a plan, so they need the fewest messages. Inside another dask graph, a
+Delayed is an ordinary task. This module imports dask only when dask itself calls it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["DaskCollection"]
 
 
 class Computation:
-    """The task of a Delayed: called, it computes it."""
+    """The task of a Delayed; a call computes the Delayed."""
 
     __slots__ = ("delayed",)
 
@@ -35,7 +35,7 @@ class Computation:
 
 
 class Together:
-    """The task of several Delayed: called, it computes them in one plan."""
+    """The task of several Delayed; a call computes them in one plan."""
 
     __slots__ = ("delayeds",)
 
@@ -49,12 +49,12 @@ class Together:
 
 
 def single(values: Any) -> Any:
-    """What ``dask.compute`` returns for the values of our one key."""
+    """Return the value of our only key: the result of ``dask.compute``."""
     return values[0]
 
 
 def rebuild(computed: Mapping[str, Any], key: str, *, rename: Mapping[str, str] | None = None) -> Delayed:
-    """The Delayed that ``dask.persist`` and ``dask.optimize`` give back, from the graph that they made of it."""
+    """Build the Delayed that ``dask.persist`` and ``dask.optimize`` return, from the graph that they computed."""
     from django_rpc.graph.delayed import delayed
 
     found = computed[key]
@@ -68,7 +68,7 @@ def rebuild(computed: Mapping[str, Any], key: str, *, rename: Mapping[str, str] 
 
 
 def optimize(tasks: Any, keys: Any, **options: Any) -> dict[str, Any]:
-    """The graph with one task that computes all of our Delayed in it, in one plan, and one that takes each value."""
+    """Rewrite the graph: one task computes all Delayed in one plan, and one task for each Delayed takes its value."""
     graph = dict(tasks)
     found = {key: work.delayed for key, task in graph.items() if (work := _computation(task)) is not None}
     if len(found) > 1:
@@ -84,7 +84,7 @@ def _computation(task: Any) -> Computation | None:
 
 
 class DaskCollection:
-    """What makes a Delayed a collection of dask's."""
+    """The methods that make a Delayed a dask collection."""
 
     __slots__ = ()
 
@@ -95,18 +95,18 @@ class DaskCollection:
         def compute(self, timeout: float | None = None, priority: bool = False) -> Any: ...
 
     def __dask_graph__(self) -> dict[str, tuple[Computation]]:
-        """The graph as dask takes it: one task, which computes this."""
+        """Return the graph in dask's form: one task, which computes this Delayed."""
         return {self.__dask_tokenize__(): (Computation(self),)}
 
     @may_be_field
     def persist(self, timeout: float | None = None, priority: bool = False) -> Delayed:
-        """Compute the value now, and return a Delayed that holds it; raises what ``compute()`` raises."""
+        """Compute the value now, and return a Delayed that holds it. Raises the errors of ``compute()``."""
         key = self.__dask_tokenize__()
         return rebuild({key: self.compute(timeout=timeout, priority=priority)}, key)
 
     @property
     def dask(self) -> Any:
-        """`__dask_graph__`, by the name under which dask itself reads it; in a lambda of `map`, the field ``dask``."""
+        """The result of `__dask_graph__`, under the name that dask reads. In a lambda of `map`, the field ``dask``."""
         if depends(self.__rpc_node__()):
             return importlib.import_module("django_rpc.graph.delayed").attribute(self, "dask")
         return self.__dask_graph__()
@@ -118,7 +118,7 @@ class DaskCollection:
         return (self.__dask_tokenize__(),)
 
     def __dask_tokenize__(self) -> str:
-        """The key: a name of the value, the same in every process for equal expressions (`content.key_text`)."""
+        """Return the key: a name for the value, equal in every process for equal expressions (`content.key_text`)."""
         return key_text(self.__rpc_node__())
 
     def __dask_postcompute__(self) -> tuple[Callable[..., Any], tuple[()]]:
@@ -133,5 +133,5 @@ class DaskCollection:
 
     @property
     def __dask_scheduler__(self) -> Any:
-        """That of ``dask.delayed``, so that both can be computed together."""
+        """The scheduler of ``dask.delayed``, so that dask computes both kinds of collections together."""
         return importlib.import_module("dask.delayed").DEFAULT_GET

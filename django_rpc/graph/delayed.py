@@ -1,4 +1,4 @@
-"""The user's handle on a node, after ``dask.delayed``: what is done to it is written down, not done.
+"""The user's handle on a node, modelled on ``dask.delayed``: it records operations instead of executing them.
 
 first = delayed(orders).filter(total__gt=5).first()     # three nodes; nothing is sent
 first.customer.name.upper().compute()                   # one message
@@ -34,7 +34,7 @@ __all__ = ["Delayed", "DelayedFunction", "Output", "Runner", "attribute", "compu
 
 
 def _frozen(value: Any) -> Any:
-    """`freeze`, with the two cases first that make up nearly all arguments."""
+    """Call `freeze`, after two fast checks that cover nearly all arguments."""
     kind = type(value)
     if kind in ATOMS:
         return value
@@ -48,9 +48,9 @@ def _short(node: Node) -> str:
 class Delayed(Operators, Refusals, DaskCollection):
     """A value of a service, or of a local function, that has not been computed yet.
 
-    Attributes, items, calls and operators return a new Delayed and send nothing; `compute`, `submit`, `await`
-    send the graph.  ``runner`` sends it (None: the session of the service that the nodes name), and
-    ``finish`` makes the client's value from the server's answer.
+    Attributes, items, calls and operators return a new Delayed and send nothing. `compute`, `submit` and `await` send
+    the graph. ``runner`` sends it; None means the session of the service named in the nodes. ``finish`` converts the
+    server's value to the client's value.
 
     >>> from django_rpc.graph.node import Source
     >>> orders = Delayed(Source("shop.Order", "rpc"))
@@ -59,8 +59,8 @@ class Delayed(Operators, Refusals, DaskCollection):
     >>> orders.count() + 1
     <Delayed (Order.objects.count() + 1)>
 
-    A field may have the name of a method: ``order.plan`` is the field, ``order.plan()`` the method.  A field named
-    ``graph`` is reached by `attribute`.
+    A field may have the name of a method: ``order.plan`` is the field, ``order.plan()`` calls the method. Use
+    `attribute` for a field with the name ``graph``.
     """
 
     __slots__ = ("_finish", "_node", "_runner")
@@ -74,11 +74,12 @@ class Delayed(Operators, Refusals, DaskCollection):
         _set_runner(self, runner)
         _set_finish(self, finish)
 
-    # -- to build on -----------------------------------------------------------------------------------
+    # -- operations that build nodes ---------------------------------------------------------------------
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
-            # Protocol probes (_repr_html_, __array__, ...) must hear no, or every tool takes us for one of its own.
+            # Probes for protocols (_repr_html_, __array__, ...) must fail, or other tools treat a Delayed as their
+            # object.
             raise AttributeError(f"'Delayed' object has no attribute {name!r}")
         node = self._node
         if name in FOLDS and isinstance(node, Map | Where):
@@ -102,14 +103,14 @@ class Delayed(Operators, Refusals, DaskCollection):
 
     @may_be_field
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Delayed:
-        """A method that the server registered by name (``ModelRpc.methods``), called on this value.
+        """Call a method that the server registered by name (``ModelRpc.methods``) on this value.
 
         >>> from django_rpc.graph.node import Source
         >>> Delayed(Source("shop.Order", "rpc")).call("recalculate", 2, rounded=True)
         <Delayed Order.objects.call('recalculate', 2, rounded=True)>
 
-        Raises ValueError for a name that no method can have, TypeError for an argument that cannot be sent, or
-        where this is a value of the client.
+        Raises ValueError for an invalid method name, and TypeError for an argument that cannot be sent or if this is a
+        value of the client.
         """
         if self._node.is_local:
             raise TypeError(f"{_short(self._node)} is a value of the client, where no service registered {name!r}.")
@@ -125,24 +126,25 @@ class Delayed(Operators, Refusals, DaskCollection):
 
     @may_be_field
     def map(self, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
-        """A list of what ``function`` makes of each element of this query or list, next to the data.
+        """Return the list of results of ``function`` for each element of this query or list, computed by the service.
 
-        ``function`` is called once, here, with a placeholder of the element; what it does to it is sent, and done by
-        the service.  It returns a Delayed, a query, plain data or a container of them; `django_rpc.cond` stands in
-        the place of ``if``.  With ``return_exceptions`` an element that fails is its exception in the list.
+        ``function`` is called once, in the client, with a placeholder for the element. The operations on the
+        placeholder are recorded, and the service executes them. The function returns a Delayed, a query, plain data or
+        a container of them. Use `django_rpc.cond` instead of ``if``. With ``return_exceptions``, the list contains the
+        exception of each element that fails.
 
         >>> from django_rpc.graph.node import Source
         >>> Delayed(Source("shop.Order", "rpc")).map(lambda order: (order.number, order.total * 2))
         <Delayed Order.objects.map(lambda row: (row.number, (row.total * 2)))>
 
-        The list has ``sum()``, ``min()``, ``max()`` (None of an empty list), ``any()``, ``all()`` and ``len()``.
-        Raises TypeError for a function that needs to know the value, or whose result cannot be sent.
+        The list has ``sum()``, ``min()``, ``max()`` (None for an empty list), ``any()``, ``all()`` and ``len()``.
+        Raises TypeError for a function that needs the actual value, or returns a result that cannot be sent.
         """
         return recording.map_over(self, function, return_exceptions)
 
     @may_be_field
     def filter_by(self, function: Callable[[Any], Any]) -> Delayed:
-        """The list of those elements of this query or list for which ``function`` is true; see `map`.
+        """Return the list of elements of this query or list for which ``function`` returns a true value; see `map`.
 
         >>> from django_rpc.graph.node import Source
         >>> Delayed(Source("shop.Order", "rpc")).filter_by(lambda order: order.total > 100).len()
@@ -150,20 +152,21 @@ class Delayed(Operators, Refusals, DaskCollection):
         """
         return recording.where(self, function)
 
-    # -- to do something -------------------------------------------------------------------------------
+    # -- operations that compute -------------------------------------------------------------------------
 
     @may_be_field
     def compute(self, timeout: float | None = None, priority: bool = False) -> Any:
-        """The value, asked for in as few messages as its plan has: one, where one service can do everything.
+        """Compute the value with as few messages as possible: one if a single service can evaluate the whole graph.
 
-        ``timeout`` is in seconds, for all of it (None: what the settings say); ``priority`` takes the priority queue.
-        Raises what the server or the local function raised, or an error of the client.
+        ``timeout`` is the limit in seconds for the whole computation; None means the timeout in the settings.
+        ``priority`` uses the priority queue. Raises the error of the server or of the local function, or an error of
+        the client.
         """
         return engine().compute([self.__rpc_output__()], self.__rpc_runners__(), timeout=timeout, priority=priority)[0]
 
     @may_be_field
     def submit(self, timeout: float | None = None, priority: bool = False) -> Any:
-        """A Future of the value: the message is sent, and not waited for."""
+        """Send the message without waiting, and return a Future of the value."""
         return engine().submit([self.__rpc_output__()], self.__rpc_runners__(), timeout=timeout, priority=priority)[0]
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -174,16 +177,16 @@ class Delayed(Operators, Refusals, DaskCollection):
     def profile(self, timeout: float | None = None, priority: bool = False) -> Any:
         """Compute the value, and return a `Profile`: ``result``, and the cost of each node.
 
-        ``print(profile)`` is a table of time, rows and SQL (its text only where the service's SHOW_SQL is on),
-        ``profile.visualize()`` a picture.  Raises what `compute` raises.
+        ``print(profile)`` prints a table of time, rows and SQL. The SQL text needs SHOW_SQL of the service.
+        ``profile.visualize()`` draws a picture. Raises the errors of `compute`.
         """
         return profiler().profile([self.__rpc_output__()], self.__rpc_runners__(), timeout=timeout, priority=priority)
 
     @may_be_field
     def visualize(self, filename: str | None = "django_rpc", format: str | None = None, **options: Any) -> Any:
-        """Draws the graph into a file, as ``dask.visualize`` does; ``plan=True`` draws its plan.
+        """Draw the graph into a file, as ``dask.visualize`` does; ``plan=True`` draws its plan.
 
-        All options are those of `django_rpc.graph.visualize.visualize`.
+        All options are documented in `django_rpc.graph.visualize.visualize`.
         """
         from django_rpc.graph.visualize import visualize
 
@@ -191,7 +194,7 @@ class Delayed(Operators, Refusals, DaskCollection):
 
     @property
     def graph(self) -> networkx.DiGraph:
-        """The nodes below this one as a networkx DiGraph (`dag.to_dag`); in a lambda of `map`, the field ``graph``."""
+        """The nodes below this node as a networkx DiGraph (`dag.to_dag`). In a lambda of `map`, the field ``graph``."""
         if depends(self._node):
             return attribute(self, "graph")
         from django_rpc.graph.dag import to_dag
@@ -200,22 +203,22 @@ class Delayed(Operators, Refusals, DaskCollection):
 
     @may_be_field
     def plan(self) -> Plan:
-        """What would be sent, and where to."""
+        """Return the plan: the messages and their services."""
         from django_rpc.graph.planner import plan
 
         return plan([self._node])
 
     @may_be_field
     def explain(self, ask: bool = True) -> str:
-        """What computing this will cost, in words: services, round trips, nodes, transactions, and the SQL.
+        """Describe the cost of this computation in words: services, round trips, nodes, transactions, and the SQL.
 
-        The services are asked for the SQL, and for what they would refuse; they build it and run nothing, and show it
-        only where their SHOW_SQL is on.  With ``ask=False`` nothing is sent.
+        The services return the SQL, and the operations that they would refuse. They build the SQL and execute nothing.
+        They return it only with SHOW_SQL. With ``ask=False`` nothing is sent.
         """
         return self.plan().explain(ask, self.__rpc_runners__())
 
     def _as_attribute(self, method: types.MethodType) -> Delayed:
-        """The attribute that has the name of ``method``; called, it is the method."""
+        """Return the attribute that has the name of ``method``; a call of it calls the method."""
         return _NamedAttribute(Attr(self._node, method.__name__, where=callsite(2)), method)
 
     # -- protocols -------------------------------------------------------------------------------------
@@ -224,18 +227,18 @@ class Delayed(Operators, Refusals, DaskCollection):
         return self._node
 
     def __rpc_output__(self) -> Output:
-        """The node, and the function that makes the client's value from the server's answer."""
+        """Return the node, and the function that converts the server's value to the client's value."""
         return Output(self._node, self._finish)
 
     def __rpc_runners__(self) -> Iterator[Runner]:
-        """The runners of the services that this was built with."""
+        """Return the runners of the services that this Delayed was built with."""
         return members(self._runner)
 
     def __repr__(self) -> str:
         return f"<Delayed {describe(self._node)}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """What a notebook shows: the graph, drawn; its text where it is large, or nothing can draw it."""
+        """Return the output of a notebook: a drawing of the graph. A large or undrawable graph has only its text."""
         from django_rpc.graph.visualize import notebook_svg
 
         drawn = notebook_svg(self)
@@ -255,7 +258,7 @@ class Delayed(Operators, Refusals, DaskCollection):
 
     def __reduce__(self) -> tuple[Callable[..., Delayed], tuple[Any, ...]]:
         services = [getattr(one, "service", None) for one in self.__rpc_runners__()]
-        # A runner without a service's name has to know itself how it is pickled.
+        # A runner without a service name must support pickle itself.
         named = all(service is not None for service in services)
         return _revive, (
             type(self),
@@ -267,7 +270,7 @@ class Delayed(Operators, Refusals, DaskCollection):
 
 
 class _NamedAttribute(Delayed):
-    """The attribute of a value that has the name of a method of `Delayed`; called, it is that method.
+    """An attribute with the name of a method of `Delayed`; a call of it calls that method.
 
     >>> from django_rpc.graph.node import Method, Source
     >>> order = Delayed(Method(Source("shop.Order", "rpc"), "first"))
@@ -293,7 +296,7 @@ class _NamedAttribute(Delayed):
 
 
 class DelayedFunction(Delayed):
-    """A Python function whose calls are written down: what ``@delayed`` makes of it.
+    """The result of ``@delayed`` for a Python function: its calls are recorded.
 
     >>> @delayed
     ... def double(x):
@@ -327,7 +330,7 @@ class DelayedFunction(Delayed):
         return self._node.value  # type: ignore[attr-defined]
 
 
-#: Assignment is refused by ``__setattr__``, so the constructor goes to the slots themselves.
+#: ``__setattr__`` refuses assignment, so the constructor uses the slot descriptors.
 _set_node = Delayed.__dict__["_node"].__set__
 _set_runner = Delayed.__dict__["_runner"].__set__
 _set_finish = Delayed.__dict__["_finish"].__set__
@@ -354,7 +357,7 @@ def _apply(
     pure: bool = False,
     nout: int | None = None,
 ) -> Delayed:
-    """A call in the client.  ``dask_key_name`` and ``pure`` are dask's own keywords, and not the function's."""
+    """Record a call in the client. ``dask_key_name`` and ``pure`` are keywords of dask, not of the function."""
     label = kwargs.pop("dask_key_name", None)
     pure = bool(kwargs.pop("pure", pure))
     runners: list[Any] = []
@@ -365,7 +368,7 @@ def _apply(
 
 
 def _runner_of(runner: Any, args: Iterable[Any], kwargs: dict[str, Any]) -> Any:
-    """The runner of what is made from a Delayed with ``runner`` and these arguments."""
+    """Return the runner of a new Delayed, made from a Delayed with ``runner`` and these arguments."""
     for values in (args, kwargs.values()):
         for value in values:
             if isinstance(value, Delayed) and value._runner is not None and value._runner is not runner:
@@ -374,7 +377,7 @@ def _runner_of(runner: Any, args: Iterable[Any], kwargs: dict[str, Any]) -> Any:
 
 
 def _operator(name: str, *operands: Any) -> Delayed:
-    """An Operator node; two queries joined by &, | or ^ are a query, and a query has no other operators."""
+    """Return an Operator node. The operators &, | and ^ join two queries; a query has no other operators."""
     args: list[Any] = []
     queries: list[Node] = []
     runner: Any = None
@@ -402,7 +405,7 @@ def _operator(name: str, *operands: Any) -> Delayed:
 
 
 def _operand(value: Any, operands: tuple[Any, ...]) -> Any:
-    """What stands beside a Delayed: any object where the operation is done in the client, and what can be sent."""
+    """Convert the operand next to a Delayed: any object for a local operation, otherwise an argument for the wire."""
     if any(isinstance(one, Delayed) and one._node.is_local for one in operands):
         return capture(value)
     return freeze(value)
@@ -412,14 +415,14 @@ Delayed._operate = staticmethod(_operator)
 
 
 def attribute(value: Any, name: str) -> Delayed:
-    """The attribute ``name`` of a Delayed, also where Delayed has something of that name itself.
+    """Return the attribute ``name`` of a Delayed, even if `Delayed` has a member with that name.
 
     >>> from django_rpc.graph.node import Method, Source
     >>> order = Delayed(Method(Source("shop.Order", "rpc"), "first"))
     >>> attribute(order, "plan")
     <Delayed Order.objects.first().plan>
 
-    Raises ValueError for a name that no field can have.
+    Raises ValueError for an invalid field name.
     """
     return Delayed(Attr(freeze(value), name, where=callsite()), getattr(value, "_runner", None))
 
@@ -435,11 +438,11 @@ def delayed(
     nout: int | None = None,
     traverse: bool = True,
 ) -> Any:
-    """A Delayed of anything, after ``dask.delayed``; as a decorator, a function whose calls are written down.
+    """Make a Delayed of any object, like ``dask.delayed``. As a decorator, make a function that records its calls.
 
-    Of a queryset, a future or a Delayed it is the handle on what that stands on.  A function is called in the
-    client when its value is computed; what is in its arguments, at any depth of lists, tuples, dicts, sets,
-    dataclasses and named tuples, is computed first.  ``traverse=False`` leaves containers as they are.
+    For a queryset, a future or a Delayed, return a Delayed of its node. The client calls a function when its value is
+    computed. Delayed values in its arguments are computed before, at any depth of lists, tuples, dicts, sets,
+    dataclasses and named tuples. ``traverse=False`` leaves containers unchanged.
 
     >>> delayed([1, 2])
     <Delayed [1, 2]>
@@ -450,9 +453,9 @@ def delayed(
     >>> compute(small, large)
     (3, 4)
 
-    ``name`` is the key of the value, ``pure`` says that equal calls give equal results, so that they are made once,
-    ``nout`` says how many results there are, which can then be unpacked.
-    Raises ValueError for another ``nout`` than None or a whole number.
+    ``name`` is the key of the value. ``pure`` declares that equal calls have equal results, so equal calls run once.
+    ``nout`` declares the number of results, so that the caller can unpack them. Raises ValueError if ``nout`` is
+    neither None nor a non-negative integer.
     """
     if not (nout is None or (type(nout) is int and nout >= 0)):
         raise ValueError(f"nout is the number of results, 0 or more, or None; not {nout!r}.")
@@ -473,14 +476,14 @@ def delayed(
 
 
 def compute(*args: Any, traverse: bool = True, timeout: float | None = None, priority: bool = False) -> tuple[Any, ...]:
-    """The values of ``args``, in the fewest messages: Delayed, querysets, futures, and containers of them.
+    """Compute ``args`` with the fewest messages: Delayed, querysets, futures, and containers of them.
 
-    Containers come back in their shape, plain values as they are; with ``traverse=False`` they are not looked into.
+    Containers keep their shape, and plain values are returned unchanged. ``traverse=False`` does not search containers.
 
     >>> compute(1, [2, {"three": 3}])
     (1, [2, {'three': 3}])
 
-    Raises what a single ``compute()`` does.
+    Raises the errors of a single ``compute()``.
     """
     from django_rpc.graph.collect import compute as compute_all
 

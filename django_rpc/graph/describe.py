@@ -1,7 +1,7 @@
-"""Nodes as the text that their user wrote: for errors, logs, pictures and ``repr``.
+"""Text of nodes, as the user wrote them: for errors, logs, pictures and ``repr``.
 
-The text is always short: long values are shortened, large containers are never walked to their end, and the
-middle of a long chain is left out.
+The text is always short. Long values are shortened, large containers are read only in part, and the middle of a long
+chain is left out.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from django_rpc.graph.values import Condition, Expr, Reference
 
 __all__ = ["describe", "step"]
 
-_ITEMS = 4  # of a container are shown
-_STEPS = 24  # of a chain are looked at, at each end
-_DEPTH = 6  # of queries, sums and containers within each other
+_ITEMS = 4  # number of items shown of a container
+_STEPS = 24  # number of steps shown at each end of a chain
+_DEPTH = 6  # maximum nesting of queries, operators and containers
 _MARK = "…"
 
 _INFIX = {
@@ -30,7 +30,7 @@ _INFIX = {
 }
 _PREFIX = {"neg": "-", "pos": "+", "invert": "~", "not_": "not "}
 
-#: What Django does to a query behind the user's back: nobody wrote it, so nobody reads it.
+#: Steps that Django adds to a query internally. The user did not write them, so the text omits them.
 _SILENT = frozenset(
     "sticky clear_ordering default_ordering clear_limits clear_select_clause add_fields through_columns".split()
 )
@@ -38,7 +38,8 @@ _SPELLED = {"filter_reuse": "filter", "add_ordering": "order_by"}
 
 
 def describe(node: Node, limit: int = 200) -> str:
-    """``node`` and what it stands on, as its user would write it, in about ``limit`` characters at most.
+    """Return the text of ``node`` and of the nodes that it needs, as the user would write it, in about ``limit``
+    characters.
 
     >>> from django_rpc.graph.node import Method, Source
     >>> vip = Method(Source("shop.Client", "rpc"), "filter", (), {"tier": "vip"})
@@ -51,7 +52,7 @@ def describe(node: Node, limit: int = 200) -> str:
 
 
 def step(node: Node, limit: int = 60) -> str:
-    """The last step alone: ``.filter(tier='vip')``, without what it stands on.
+    """Return only the last step, for example ``.filter(tier='vip')``.
 
     >>> from django_rpc.graph.node import Attr, Method, Source
     >>> step(Attr(Method(Source("shop.Order", "rpc"), "first"), "number"))
@@ -61,7 +62,7 @@ def step(node: Node, limit: int = 60) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """``text`` with its middle left out where it is longer than ``limit``.
+    """Return ``text``, without its middle if it is longer than ``limit``.
 
     >>> shorten("abcdefghij", 5)
     'ab…ij'
@@ -74,7 +75,7 @@ def shorten(text: str, limit: int) -> str:
 
 
 def _chain(node: Node, limit: int, depth: int) -> str:
-    """A node with the parents that it stands on; the middle is left out where it is too long."""
+    """Describe a node and its chain of parents; leave out the middle of a chain that is too long."""
     if depth == 0:
         return _MARK
     steps: list[Node] = [node]
@@ -83,7 +84,7 @@ def _chain(node: Node, limit: int, depth: int) -> str:
     steps.reverse()
     best = ""
     if len(steps) <= 2 * _STEPS:
-        for deeper in range(1, depth + 1):  # as much of the nested queries as there is room for
+        for deeper in range(1, depth + 1):  # show as much of the nested queries as fits
             whole = "".join([_STEP[type(one)](one, limit, deeper) for one in steps])
             if len(whole) > limit or whole == best:
                 break
@@ -96,7 +97,7 @@ def _chain(node: Node, limit: int, depth: int) -> str:
 
 
 def _fit(steps: list[Node], limit: int, room: int, depth: int) -> str:
-    """As many steps from both ends as ``limit`` has room for, the last one first."""
+    """Describe as many steps from both ends as fit into ``limit``, starting with the last step."""
     head: list[str] = []
     tail: list[str] = []
     left, right = 0, len(steps)
@@ -118,7 +119,7 @@ def _fit(steps: list[Node], limit: int, room: int, depth: int) -> str:
 
 
 def _value(value: Any, limit: int, depth: int) -> str:
-    """Any argument, in about ``limit`` characters."""
+    """Describe any argument, in about ``limit`` characters."""
     if isinstance(value, Node):
         return _chain(value, max(limit * 3 // 4, 24), depth - 1)
     if isinstance(value, str | bytes):
@@ -134,7 +135,7 @@ def _value(value: Any, limit: int, depth: int) -> str:
 
 
 def _many(values: Iterable[Any], count: int, limit: int, depth: int) -> str:
-    """The first few of many values, joined by commas."""
+    """Describe the first few of many values, joined by commas."""
     shown = [_value(value, limit, depth) for value in itertools.islice(values, _ITEMS)]
     if count > _ITEMS:
         shown.append(f"{_MARK} {count} in all")
@@ -175,7 +176,7 @@ def _reference(value: Any, limit: int, depth: int) -> str:
 
 
 def _condition(value: Any, limit: int, depth: int) -> str:
-    """A ``Q`` as it is written: ``~(Q(a=1) | Q(b=2))``."""
+    """Describe a ``Q`` in Django's syntax: ``~(Q(a=1) | Q(b=2))``."""
     joint = {"AND": ", ", "OR": " | ", "XOR": " ^ "}.get(value.connector, ", ")
     shown = [
         _pair(child, limit, depth) if joint == ", " else f"Q({_pair(child, limit, depth)})"
@@ -211,7 +212,7 @@ _WRITERS: tuple[tuple[type, Callable[[Any, int, int], str]], ...] = (
 
 
 def _arguments(args: Iterable[Any], kwargs: Mapping[str, Any], limit: int, depth: int) -> str:
-    """The arguments of a call; a plain ``Q`` at their top reads as the keywords that it was made from."""
+    """Describe the arguments of a call; show a top-level plain ``Q`` as the keywords that it was made from."""
     shown: list[str] = []
     args = tuple(args)
     for value in args[:_ITEMS]:
@@ -228,7 +229,7 @@ def _arguments(args: Iterable[Any], kwargs: Mapping[str, Any], limit: int, depth
 
 
 def _model(label: str) -> str:
-    """``Order`` for ``shop.Order``, ``Order.tags.through`` for ``shop.Order.tags``."""
+    """Return ``Order`` for ``shop.Order``, ``Order.tags.through`` for ``shop.Order.tags``."""
     _, _, rest = label.partition(".")
     return f"{rest}.through" if "." in rest else rest
 
@@ -271,7 +272,7 @@ def _literal(node: kinds.Literal, limit: int, depth: int) -> str:
 
 
 def _rows(node: kinds.Rows, limit: int, depth: int) -> str:
-    return ""  # the user wrote the query alone
+    return ""  # the user wrote only the query
 
 
 def _column(node: kinds.Column, limit: int, depth: int) -> str:
@@ -312,7 +313,7 @@ def _apply(node: kinds.Apply, limit: int, depth: int) -> str:
     if isinstance(node.function, MethodOf):
         return f"{_value(args[0], limit, depth)}.{name}({_arguments(args[1:], node.kwargs, limit, depth)})"
     if isinstance(node.function, Finish):
-        return _value(args[0], limit, depth + 1)  # nobody wrote it
+        return _value(args[0], limit, depth + 1)  # an internal step, which the user did not write
     if isinstance(node.function, Node):
         name = _value(node.function, limit, depth)
     return f"{name}({_arguments(args, node.kwargs, limit, depth)})"

@@ -1,8 +1,8 @@
-"""The kinds of node that work on elements: what a lambda does to one of them is written down once, as a sub-graph.
+"""Node kinds that work on elements: a sub-graph records the operations of a lambda on one element.
 
-``orders.map(lambda o: o.total * 2)`` is a `Map` whose body is the node of ``o.total * 2``; ``o`` is a `Param`.  The
-body's nodes stand in the graph like any others.  What depends on the param has a value for each element; all else
-has one value, as ever, so the body may use what was built outside of it.
+``orders.map(lambda o: o.total * 2)`` is a `Map`; its body is the node of ``o.total * 2``, and ``o`` is a `Param`. The
+nodes of the body are ordinary nodes of the graph. A node that depends on the param has a value for each element. Every
+other node has one value, so the body may use nodes that were built outside of it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from django_rpc.graph.node import KINDS, Node
 
 __all__ = ["FOLDS", "MAX_DEPTH", "Cond", "Fold", "Map", "Param", "Where", "depends", "free_params", "scoped", "total"]
 
-#: What a list can be folded into.
+#: The functions that reduce a list to one value.
 FOLDS = frozenset({"sum", "min", "max", "any", "all", "len"})
-#: Maps within each other, at most: each level multiplies the elements.
+#: Maximum nesting of maps: each level multiplies the number of elements.
 MAX_DEPTH = 8
 
 
 class Param(Node, frozen=True, eq=False):
-    """The element that a `Map` or `Where` is at.
+    """The current element of a `Map` or `Where`.
 
-    ``depth`` is the number of lambdas around the one whose argument it is.  So equal lambdas are equal nodes; the
-    scope that a param belongs to is the innermost one around it that names it.
+    ``depth`` is the number of lambdas around the lambda with this argument. So equal lambdas are equal nodes. The scope
+    of a param is the innermost scope around it with this param.
     """
 
     depth: int = 0
@@ -36,7 +36,10 @@ class Param(Node, frozen=True, eq=False):
 
 
 class _Scope(Node, frozen=True, eq=False):
-    """``parent`` is a query or a list; ``body`` is evaluated with ``param`` as each of its elements."""
+    """Base of `Map` and `Where`.
+
+    ``parent`` is a query or a list. ``body`` is evaluated with ``param`` as each element.
+    """
 
     parent: Node
     param: Node
@@ -48,21 +51,21 @@ class _Scope(Node, frozen=True, eq=False):
 
 
 class Map(_Scope, frozen=True, eq=False):
-    """The list of what ``body`` is for each element.
+    """The list of the values of ``body`` for each element.
 
-    With ``errors`` an element that fails is its error, and the others have their values; without, the first
-    error is that of the whole.
+    With ``errors``, the list contains the error of each element that fails. Without it, the first error is the error of
+    the whole map.
     """
 
     errors: bool = False
 
 
 class Where(_Scope, frozen=True, eq=False):
-    """The list of those elements for which ``body`` is true."""
+    """The list of elements that make ``body`` true."""
 
 
 class Fold(Node, frozen=True, eq=False):
-    """One value of a list: its ``sum``, ``min``, ``max`` (None of an empty list), ``any``, ``all`` or ``len``."""
+    """One value of a list: its ``sum``, ``min``, ``max`` (None for an empty list), ``any``, ``all`` or ``len``."""
 
     name: str
     parent: Node
@@ -73,7 +76,7 @@ class Fold(Node, frozen=True, eq=False):
 
 
 class Cond(Node, frozen=True, eq=False):
-    """``then`` where ``test`` is true, else ``otherwise``; the other one is not evaluated."""
+    """``then`` if ``test`` is true, else ``otherwise``; the other branch is not evaluated."""
 
     test: Node
     then: Node
@@ -87,7 +90,7 @@ _NONE: frozenset[Param] = frozenset()
 
 
 def total(values: Collection[Any]) -> Any:
-    """The sum of numbers, as ``sum()`` of Python, or of durations; raises TypeError for other values, None included.
+    """Add numbers as Python's ``sum()`` does, or durations; raises TypeError for other values and for None.
 
     >>> total([True, 2]), total([]), total([datetime.timedelta(1), datetime.timedelta(2)])
     (3, 0, datetime.timedelta(days=3))
@@ -97,16 +100,16 @@ def total(values: Collection[Any]) -> Any:
 
 
 def scoped(node: Node) -> Param | None:
-    """The param that ``node`` binds in its body; None for other kinds."""
+    """Return the param that ``node`` binds in its body; None for other kinds."""
     return node.param if isinstance(node, _Scope) else None  # type: ignore[return-value]
 
 
 def free_params(
     nodes: Iterable[Node], inputs: Mapping[Node, Iterable[Node]] | None = None
 ) -> dict[Node, frozenset[Param]]:
-    """For each node of a topological list, the params that it depends on and that nothing at or below it binds.
+    """For each node of a topological list, return the params that it depends on and that no node at or below it binds.
 
-    ``inputs`` are those of each node, if somebody has asked for them already.
+    ``inputs`` maps each node to its inputs, if the caller has them already.
 
     >>> from django_rpc.graph.node import Attr, Source
     >>> row = Param()
@@ -134,9 +137,9 @@ def free_params(
 
 
 def depends(node: Node, since: int = 0) -> frozenset[Param]:
-    """The params that ``node`` depends on, outside of the maps that bind them.
+    """Return the params that ``node`` depends on, outside of the maps that bind them.
 
-    What was built before ``since`` (an ``order``) is not looked at: a long graph outside of a lambda costs nothing.
+    Nodes built before ``since`` (an ``order``) are skipped, so a long graph outside of a lambda costs nothing.
 
     >>> from django_rpc.graph.node import Attr
     >>> len(depends(Attr(Param(), "total")))

@@ -1,4 +1,4 @@
-"""Evaluates nodes in the client: what local functions are made of, by the rules of Python."""
+"""Evaluation of nodes in the client, by the rules of Python: local functions and operations on their results."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _Values = Mapping[Node, Any]
 
 
 class _Frame(dict[Node, Any]):
-    """The values of nodes: those of one element of a map, where ``outer`` has the others.
+    """The values of nodes. In a map it has the values of one element, and ``outer`` has the other values.
 
-    A node that has no value yet is evaluated when it is asked for.
+    A node without a value is evaluated at its first lookup.
     """
 
     __slots__ = ("outer",)
@@ -66,7 +66,7 @@ class _Frame(dict[Node, Any]):
 
 
 def _for_each(node: Map | Where, values: _Values) -> list[tuple[Any, Any]]:
-    """Each element with the body's value for it, or the error where the map collects those."""
+    """Return each element with the body's value for it, or with the error if the map collects errors."""
     found = []
     for element in values[node.parent]:
         frame = _Frame({node.param: element}, values)  # type: ignore[arg-type]
@@ -93,7 +93,7 @@ def _refuse(node: Node, values: _Values) -> Any:
     raise TypeError(f"{describe(node)} runs at a service, and never in the client.")
 
 
-#: The value of a node, from those of its inputs.
+#: Function for each node kind: computes the value of a node from the values of its inputs.
 EVALUATORS: dict[type[Node], Callable[[Any, _Values], Any]] = {
     Apply: lambda node, values: _resolved(node.function, values)(
         *[_resolved(value, values) for value in node.args],
@@ -129,12 +129,12 @@ if missing := set(ALL_KINDS.values()) ^ set(EVALUATORS):
 
 
 def evaluate(node: Node, values: _Values) -> Any:
-    """The value of ``node``, given those of its inputs.
+    """Compute the value of ``node`` from the values of its inputs.
 
     >>> evaluate(Operator("add", (1, 2)), {})
     3
 
-    Raises what the user's function raises, with a note that names the node and the line that built it.
+    Raises the error of the user's function, with a note that names the node and the line that built it.
     """
     try:
         return EVALUATORS[type(node)](node, values)
@@ -144,7 +144,7 @@ def evaluate(node: Node, values: _Values) -> Any:
 
 
 def explain(error: BaseException, node: Node) -> None:
-    """Tell an exception which node of the client failed, and where it was written."""
+    """Add a note to an exception: the node of the client that failed, and the line that built it."""
     where = "" if node.where is None else f"\nwritten at {node.where[0]}:{node.where[1]}"
     error.add_note(f"failed in the client: {describe(node)}{where}")
 
@@ -152,11 +152,11 @@ def explain(error: BaseException, node: Node) -> None:
 def run_stage(
     stage: Stage, results: Mapping[int, Any], told: Callable[[Node, float, Any], object] | None = None
 ) -> list[Any]:
-    """The outputs of a stage of the client, from those of the stages before it.  Each node's seconds are ``told``."""
+    """Compute the outputs of a client stage from the results of earlier stages; report node times to ``told``."""
     values = _Frame({node: results[number][place] for node, number, place in stage.given})
     now = _evaluated_once(stage)
     outputs = tuple([stage.nodes[index] for index in stage.outputs])
-    for node in stage.nodes:  # in their order, so that a long chain does not recurse
+    for node in stage.nodes:  # topological order, so that a long chain does not recurse
         if node in now:
             begun = time.perf_counter() if told is not None else 0.0
             try:
@@ -171,7 +171,7 @@ def run_stage(
 
 
 def _evaluated_once(stage: Stage) -> set[Node]:
-    """The nodes that have one value, and are needed for sure: no element of a map, no branch of a condition."""
+    """Return the nodes that are certainly evaluated and have one value: not inside a map or a branch of a condition."""
     own = set(stage.nodes)
     if not any(isinstance(node, Map | Where | Cond) for node in stage.nodes):
         return own
@@ -188,7 +188,7 @@ def _evaluated_once(stage: Stage) -> set[Node]:
 
 
 def _resolved(value: Any, values: _Values) -> Any:
-    """``value`` with the values of the nodes in it; the same object where there are none."""
+    """Replace the nodes in ``value`` by their values. An atom is returned unchanged."""
     kind = type(value)
     if kind in ATOMS:
         return value

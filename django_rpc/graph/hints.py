@@ -1,4 +1,4 @@
-"""What a user meant who wrote what a Delayed does not have: the texts of its errors."""
+"""Error messages for attributes and keys that a Delayed does not have, with suggestions for the user."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = [
     "no_method",
 ]
 
-#: What Django does to the Query behind a queryset; users have public methods and operators for it.
+#: Operations that Django applies to the Query of a queryset; users have public methods and operators for them.
 _INTERNAL = frozenset(
     "and_ or_ xor sticky filter_reuse clear_ordering add_ordering default_ordering clear_limits clear_select_clause "
     "add_fields through_columns".split()
 )
-#: A method of QuerySet that is filter() by one argument, which may be a dict; the step is a filter().
+#: A QuerySet method that equals filter() with one argument, possibly a dict; it is recorded as a filter().
 COMPLEX_FILTER = "complex_filter"
-#: The methods of a query that a user may write.
+#: The query methods that a user may call.
 QUERY_METHODS = frozenset(name for name, spec in vocabulary.METHODS.items() if "query" in spec.on) - _INTERNAL
 QUERY_METHODS |= {COMPLEX_FILTER}
 #: Methods of QuerySet that a Delayed does not have, and the code to write instead.
@@ -44,7 +44,7 @@ VALUE_NAMES = frozenset(name for name, spec in vocabulary.METHODS.items() if spe
 
 
 def check_query_key(node: Node, key: Any) -> None:
-    """What Django refuses about the key of a queryset, refused at the user's own line."""
+    """Refuse invalid keys of a queryset like Django does, but at the user's line."""
     parts = (key.start, key.stop) if isinstance(key, slice) else (key,)
     if isinstance(key, slice) and key.step is not None:
         raise TypeError(f"A query takes no step. Write {describe(node, 80)}[...].compute()[::{key.step}].")
@@ -60,7 +60,7 @@ def check_query_key(node: Node, key: Any) -> None:
 
 
 def no_method(node: Node, name: str, own: Iterable[str]) -> str:
-    """The error for an attribute that a query does not have, with what is near it."""
+    """Return the error message for an attribute that a query does not have, with similar names."""
     public = sorted(QUERY_METHODS | set(own))
     near = difflib.get_close_matches(name, public, n=3)
     text = f"{describe(node, 80)} is a query, which has no {name!r}."
@@ -79,7 +79,7 @@ def no_method(node: Node, name: str, own: Iterable[str]) -> str:
 
 
 def check_value_method(node: Attr) -> None:
-    """Raise AttributeError for a call of an attribute that is no method of the vocabulary."""
+    """Raise AttributeError for a call of an attribute that is not a method of the vocabulary."""
     if node.name in vocabulary.METHODS or node.name == COMPLEX_FILTER:
         return
     near = difflib.get_close_matches(node.name, sorted(vocabulary.METHODS.keys() - _INTERNAL), n=3)

@@ -1,7 +1,7 @@
-"""A query at another service: all that it reads there moves with it.
+"""Retargeting of a query to another service, with all queries that it reads there.
 
-Two services may have the same models, as a copy of a shop's data or its shards have.  A query is written before
-anybody says which of them it is for, and holds others that were written for none.
+Two services may have the same models, for example a copy or the shards of a shop's data. The user may write a query
+before choosing its service. Such a query can contain other queries without a chosen service.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ __all__ = ["moved"]
 
 
 def moved(node: Node, start: str, end: str, *, pinned: bool = False) -> Node:
-    """``node`` with the rows that it reads at the service ``start`` read at ``end``; itself where it reads none there.
+    """Read at ``end`` the rows that ``node`` reads at ``start``; return ``node`` itself if it reads no rows there.
 
-    What was said to be read at ``start`` stays there; ``pinned`` says so of what is moved, which may be nested in
-    a query that moves later.
+    A query that the user pinned to ``start`` stays there. ``pinned`` also pins the moved queries to ``end``. They then
+    stay there when they are nested in a query that is moved later.
 
     >>> from django_rpc.graph.node import Method
     >>> clients, stock = Source("shop.Client", "rpc"), Source("stock.Item", "stock")

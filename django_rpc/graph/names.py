@@ -1,4 +1,4 @@
-"""Methods of a `Delayed`: those of a query, and those with names that a user's field may have too."""
+"""Methods of a `Delayed`: query methods, and methods with names that a user's field may have too."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def may_be_field(function: _F) -> _F:
-    """Decorate a method of `Delayed`: a user's field may have its name.
+    """Decorate a method of `Delayed`: a user's field may have the same name.
 
-    Called, it is the method.  Not called, it is the attribute of that name: ``order.plan.price``.
-    A query has no attributes, so there it is the method alone.
+    A call is a call of the method. Without a call, it is the attribute with that name: ``order.plan.price``. A query
+    has no attributes, so there it is always the method.
     """
     method: Any = _FieldOrMethod(function)
     return cast(_F, method)
@@ -39,7 +39,7 @@ class _FieldOrMethod:
 
 
 def as_step(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-    """A method and its arguments as they are recorded: ``complex_filter(dict or Q)`` is a ``filter()``."""
+    """Return a method and its arguments in their recorded form: ``complex_filter(dict or Q)`` becomes ``filter()``."""
     if name != COMPLEX_FILTER:
         return name, args, kwargs
     condition = _filter_obj(*args, **kwargs)
@@ -51,7 +51,7 @@ def _filter_obj(filter_obj: Any) -> Any:
 
 
 class QueryMethod:
-    """A method of a query that has not been called yet: ``d.filter``.  ``call`` takes its arguments."""
+    """A method of a query before its call: ``d.filter``. ``call`` takes its arguments."""
 
     __slots__ = ("_call", "_name", "_node")
 
