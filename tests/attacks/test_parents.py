@@ -230,23 +230,28 @@ def test_keys_that_are_different(send, family):
             assert state(family) == before, nodes
 
 
-def test_a_key_is_no_expression(send, family):
-    """The database would evaluate it for the check, and again for the write."""
+def test_a_key_given_by_an_expression_takes_no_row(send, family):
+    """The database would evaluate the key of a child for the check, and again for the write."""
     theirs = family.Root.objects.create(owner=THEIRS)
     child = family.Child.objects.create(name="c")
     before = state(family)
-    for value in (expr("Value", theirs.pk), expr("Value", child.pk), expr("Floor", expr("Random"))):
-        for nodes in (
-            [["source", "zoo.AtkChild"], method(0, "create", id=value)],
-            [["source", "zoo.AtkRoot"], method(0, "create", id=value)],
-            [["source", "zoo.AtkRoot"], method(0, "get_or_create", id=value)],
-            [["source", "zoo.AtkRoot"], method(0, "get_or_create", name="x", defaults={"id": value})],
-            [["save", "zoo.AtkRoot", {"id": value, "name": "x"}, False, {}]],
-            [["save", "zoo.AtkChild", {"atkroot_ptr_id": value, "name": "x"}, False, {}]],
-            [["insert", "zoo.AtkRoot", ["id"], ["expr"], [[value]], {}]],
-        ):
-            assert send(nodes).error is not None, nodes
-            assert state(family) == before, nodes
+    value = expr("Value", theirs.pk)
+    messages = [
+        [["source", "zoo.AtkRoot"], method(0, "create", id=value)],
+        [["source", "zoo.AtkRoot"], method(0, "get_or_create", id=value)],
+        [["source", "zoo.AtkRoot"], method(0, "get_or_create", name="x", defaults={"id": value})],
+        [["save", "zoo.AtkRoot", {"id": value, "name": "x"}, False, {}]],
+        [["insert", "zoo.AtkRoot", ["id"], ["expr"], [[value]], {}]],
+    ]
+    for key in (value, expr("Value", child.pk), expr("Floor", expr("Random"))):
+        messages += [
+            [["source", "zoo.AtkChild"], method(0, "create", id=key)],
+            [["source", "zoo.AtkChild"], method(0, "get_or_create", atkroot_ptr=key)],
+            [["save", "zoo.AtkChild", {"atkroot_ptr_id": key, "name": "x"}, False, {}]],
+        ]
+    for nodes in messages:
+        assert send(nodes).error is not None, nodes
+        assert state(family) == before, nodes
 
 
 def test_a_parent_row_of_the_client_becomes_a_child(send, family):
@@ -328,3 +333,23 @@ def test_rows_are_those_whose_every_parent_is_seen(send, family):
     names = send([["source", "zoo.AtkBoth"], method(0, "values_list", "name", flat=True), ref(1)][:2]).output
     assert names == ["seen"]
     assert seen.pk != seen.oid
+
+
+@pytest.mark.parametrize("key", [expr("F", "id"), expr("Max", "id"), expr("Coalesce", expr("F", "owner"), 7)])
+def test_a_key_reads_no_row(send, family, key):
+    family.Root.objects.create(owner=THEIRS)
+    before = state(family)
+    for nodes in (
+        [["source", "zoo.AtkRoot"], method(0, "create", id=key)],
+        [["source", "zoo.AtkRoot"], method(0, "get_or_create", id=key)],
+        [["source", "zoo.AtkRoot"], method(0, "get_or_create", name="x", defaults={"id": key})],
+        [["save", "zoo.AtkRoot", {"id": key, "name": "x"}, False, {}]],
+        [["insert", "zoo.AtkRoot", ["id"], ["expr"], [[key]], {}]],
+        [
+            ["source", "zoo.AtkRoot"],
+            method(0, "values", "id"),
+            method(0, "create", id=expr("Subquery", ref(1))),
+        ],
+    ):
+        assert send(nodes).error is not None, nodes
+        assert state(family) == before, nodes

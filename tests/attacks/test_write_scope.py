@@ -78,9 +78,10 @@ def test_a_key_that_the_database_evaluates_again(send, registered):
     """An expression would be one row where it is inserted, and another where the row is checked."""
     registered(Tag, OwnTagRpc)
     Tag.objects.create(name="own")
-    value = expr("Value", 900)
-    for rows in ([[value, "theirs"]], [[expr("Floor", expr("Random")), "theirs"]]):
-        assert send([insert("shop.Tag", ["id", "name"], rows)]).code == "ValueError"
+    for key in (expr("Value", 900), expr("Floor", expr("Random"))):
+        assert send([insert("shop.Tag", ["id", "name"], [[key, "theirs"]])]).code == "PermissionDenied"
+    for key in (expr("F", "id"), expr("Coalesce", expr("F", "id"), 900), expr("Max", "id")):
+        assert send([insert("shop.Tag", ["id", "name"], [[key, "theirs"]])]).code == "ValueError"
     assert not Tag.objects.filter(name="theirs").exists()
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from decimal import Decimal
 
 import django
 import pytest
 from django.db import transaction
-from django.db.models import F, Value
+from django.db.models import F, UUIDField, Value
 from django.db.models.functions import Lower, Upper
 
 from django_rpc import delayed
@@ -132,3 +133,19 @@ def test_in_a_graph(shop_data, local, remote):
     assert made[0].price.compute() == price + 2
     made = remote.Product.objects.delayed().create(**NEW, price=Value(Decimal(4)) + 1)
     assert delayed(str)(made.price).compute() in ("5", "5.00")
+
+
+def test_a_key_that_the_database_makes_of_an_expression(local, remote):
+    """The databases of the tests do not return such a key: the instance keeps the expression, as in Django."""
+    for m in (local, remote):
+        keys = [uuid.uuid4() for _ in range(4)]
+        values = [Value(key, UUIDField()) for key in keys]
+        created = m.UuidKey.objects.create(id=values[0], name="a")
+        saved = m.UuidKey(id=values[1], name="b")
+        saved.save()
+        (inserted,) = m.UuidKey.objects.bulk_create([m.UuidKey(id=values[2], name="c")])
+        assert m.UuidKey.objects.get_or_create(id=values[3], defaults={"name": "d"})[1] is True
+        if django.VERSION < (6, 0):
+            assert [created.pk, saved.pk, inserted.pk] == values[:3]
+        names = [m.UuidKey.objects.get(pk=key).name for key in keys]
+        assert names == ["a", "b", "c", "d"]

@@ -230,7 +230,7 @@ def _changed(
 ) -> dict[str, Any]:
     key = exposure.opts.pk.attname
     asked = _asked(ev, exposure) | unknown
-    changed = {key: getattr(instance, key)}
+    changed = {} if hasattr(instance.pk, "resolve_expression") else {key: getattr(instance, key)}
     for attname, field in exposure.by_attname.items():
         if attname not in sent and attname not in asked and not field.primary_key:  # as a parent's key is
             continue

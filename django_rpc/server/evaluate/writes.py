@@ -15,7 +15,8 @@ import django
 from django.apps import apps
 from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError, PermissionDenied, ValidationError
 from django.db import connections, router
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, Subquery
+from django.db.models.expressions import BaseExpression, Col
 
 from django_rpc.server.evaluate import generic, parents
 from django_rpc.server.evaluate.evaluator import Evaluator
@@ -103,14 +104,22 @@ def check_expression(ev: Evaluator, model: type[Model], value: Any) -> None:
 
 
 def check_key(field: Any, value: Any) -> None:
-    """Raise ValueError for a key that is an expression.
+    """Raise ValueError for a key that is an expression which reads rows.
 
-    The database would evaluate it once for the check of the row and again for the write.
+    An expression without columns and queries, as ``Now()``, can only make the key of a new row, and the key that the
+    database returns is checked.  The keys of a model with parents are never expressions: see `parents.key_values`.
     """
-    if field.primary_key and hasattr(value, "resolve_expression"):
+    if field.primary_key and hasattr(value, "resolve_expression") and _reads_rows(value):
         raise ValueError(
-            f"{field.model._meta.label}.{field.name} is a key: it is set to a value, not to an expression."
+            f"{field.model._meta.label}.{field.name} is a key: it is set to a value, or to an expression that reads "
+            "no rows."
         )
+
+
+def _reads_rows(value: Any) -> bool:
+    if not isinstance(value, BaseExpression) or isinstance(value, Subquery | Col):
+        return True
+    return any(_reads_rows(source) for source in value.get_source_expressions() if source is not None)
 
 
 def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any], *, check: bool = True) -> dict[str, Any]:
