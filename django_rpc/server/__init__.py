@@ -1,4 +1,4 @@
-"""The service's side: what is exposed, who may do what, and the evaluation of a client's graph.
+"""The service's side of django_rpc: exposed models, permissions, and the evaluation of a client's graph.
 
 >>> from django_rpc.server import ModelRpc, site
 """
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Late: an rpc.py imports this package while the apps are still being loaded.
+    # Imported late: the module rpc.py of an app imports this package before all apps are loaded.
     if name in ("handle", "seal", "serve", "tell"):
         from django_rpc.server import handler
 

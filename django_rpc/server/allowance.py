@@ -1,4 +1,4 @@
-"""How much a request may cost, and the errors for one that costs more: one class for each limit, which names it."""
+"""Limits of the cost of one request, and the error of each limit, one class per limit."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Allowance(Limits):
-    """What one request of a client may hold (`Limits`) and cost; ``requests`` counts those of a minute.
+    """Limits of the size (`Limits`) and of the cost of one request; ``requests`` is the limit for one minute.
 
     >>> Allowance(rows=10).rows
     10
     """
 
-    #: Unbounded results: rows that the queries of a request read, all in all.
+    #: Unbounded results: rows that all queries of a request read together.
     rows: int = 1_000_000
-    #: Unbounded results: the answer, as it crosses the wire.
+    #: Unbounded results: the encoded reply.
     response_bytes: int = 256 * 1024 * 1024
-    #: Memory of the result backend: values of a request that wait there for other services.
+    #: Memory of the result backend: values of one request that wait there for other services.
     handed_bytes: int = 16 * 1024 * 1024
-    #: Memory of the result backend: values of all requests of a client that wait there, by number and size.
+    #: Memory of the result backend: number and size of the values that wait there, for all requests of a client.
     parked_messages: int = 1_000
     parked_bytes: int = 256 * 1024 * 1024
-    #: Amplification: SQL statements of a request.
+    #: Amplification: SQL statements of one request.
     statements: int = 10_000
-    #: Amplification: queries within one query, each as often as it stands there.
+    #: Amplification: subqueries within one query; a subquery that is used twice counts twice.
     subqueries: int = 500
     #: Expensive queries: tables that one query joins.
     joins: int = 30
-    #: Expensive queries: from the first to the last statement of a request; the database stops one that takes longer.
+    #: Expensive queries: time from the first to the last statement of a request; the database stops longer statements.
     seconds: float = 120.0
-    #: Floods: requests a minute.
+    #: Floods: requests in one minute.
     requests: int = 100_000
-    #: Rows of the ledger: requests an hour that are withdrawn before the service knows them.
+    #: Rows of the ledger: requests in one hour that the client withdraws before the service has received them.
     withdrawals: int = 1_000
 
     @property
     def of_response(self) -> Limits:
-        """What the codec may write for an answer."""
+        """Limits for the codec when it encodes a reply."""
         return dataclasses.replace(RESPONSE_LIMITS, message_bytes=self.response_bytes)
 
 
@@ -73,7 +73,7 @@ class LimitExceeded(Exception):
     advice: ClassVar[str] = ""
 
     def __init__(self, allowed: float, details: str = "", limit: str = "") -> None:
-        """``limit``: the name of the limit, where that is not the one of the class."""
+        """``limit`` is the name of the limit, if it differs from the name in the class."""
         super().__init__(
             f"{details or self.__doc__} At most {allowed:,} are allowed (limit {limit or self.limit!r}). {self.advice}"
         )
@@ -114,14 +114,14 @@ class TooManyRequests(LimitExceeded):
     advice = "Send several calls as one, or wait."
 
 
-#: The error of each limit that is counted while a request is answered.
+#: The error of each limit that is counted during the evaluation of a request.
 EXCEEDED: dict[str, type[LimitExceeded]] = {
     kind.limit: kind for kind in (TooManyRows, ResponseTooLarge, TooManyStatements, DeadlineExceeded, TooManyRequests)
 }
 
 
 def read_limits(given: Any, where: str, base: Allowance = DEFAULT) -> Allowance:
-    """``given`` on top of ``base``; raises ImproperlyConfigured for an unknown limit or a wrong value."""
+    """Return ``base`` with the limits of ``given``; raises ImproperlyConfigured for an unknown limit or wrong value."""
     known = {field.name: type(getattr(DEFAULT, field.name)) for field in dataclasses.fields(Allowance)}
     if not isinstance(given, Mapping):
         raise ImproperlyConfigured(f"{where} has to be a dict of limits, not {type(given).__name__}.")

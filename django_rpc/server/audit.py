@@ -1,8 +1,8 @@
-"""SQL compilers that refuse every column and table that the client may not see, and narrow tables to its rows.
+"""SQL compilers that refuse columns and tables that are hidden from the client, and limit tables to visible rows.
 
-Every column of a SELECT, an UPDATE's condition and values passes ``compile(Col)``, and a table enters a query only in
-``compile(BaseTable)`` or ``compile(Join)``.  So this is one check, for whatever way a name came in.  It runs while the
-query is compiled: before any SQL is sent.
+Each column in a SELECT, in the condition of an UPDATE and in its values is compiled by ``compile(Col)``.  A table
+enters a query only by ``compile(BaseTable)`` or ``compile(Join)``.  So this single check covers every name in every
+part of a query.  It runs when the query is compiled, before any SQL is sent.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _QUOTE = "quote_name" if hasattr(SQLCompiler, "quote_name") else "quote_name_unl
 
 
 class TrustedCol(Col):
-    """A column that the server selects for its own code; what a client gets of it is decided later."""
+    """Column that the server selects for its code; `Results` decides later if the client receives the value."""
 
 
 @functools.cache
 def audited(compiler_class: type) -> type:
-    """The subclass of a backend's compiler that checks what it compiles."""
+    """Return the subclass of a backend's compiler that checks all parts of a query."""
     return type(f"Audited{compiler_class.__name__}", (AuditedCompiler, compiler_class), {})
 
 
 class _Every:
-    """Holds every alias."""
+    """Container that contains each alias."""
 
     def __contains__(self, alias: object) -> bool:
         return True
@@ -52,18 +52,18 @@ _EVERY = _Every()
 
 
 class AuditedCompiler:
-    """Mixed into the compilers of every backend.
+    """Mixin for the compilers of all backends.
 
-    ``scoped`` becomes True when a table was narrowed to the rows that the client may see.
+    ``scoped`` becomes True if a table was limited to the rows that the client may see.
     """
 
     scoped = False
     _all_columns = False
     _selection: Selection | None = None
     _join_columns: frozenset[tuple[str, str]] = frozenset()
-    #: Aliases of the tables whose columns may be read where they stand by themselves: in what is answered.
+    #: Aliases of tables.  A readable column of these may be selected directly, but not used inside an expression.
     _alone: Any = _NONE
-    #: The column that a comparison is about to compare with a value.
+    #: The column that the comparison in progress compares with a value.
     _compared: tuple[str, str] | None = None
 
     def compile(self, node: Any) -> Any:
@@ -77,13 +77,13 @@ class AuditedCompiler:
             replaced = check(self, node)
             if replaced is not None:
                 return replaced
-        alone, self._alone = self._alone, _NONE  # what is within an expression does not stand by itself
+        alone, self._alone = self._alone, _NONE  # a column inside an expression is not selected directly
         try:
             return super().compile(node)
         finally:
             self._alone = alone
 
-    # What is selected without being asked for
+    # Default columns and rows
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         query = self.query
@@ -95,7 +95,7 @@ class AuditedCompiler:
             if kind == SINGLE and type(result) is tuple:
                 budget.count_text([result])
             return result
-        # One more than may be read shows that there are more; a driver would read them all before we could count.
+        # One row more than the limit shows that there are more rows.  A driver would fetch all rows before the count.
         most = query.low_mark + budget.limits.rows + 1
         query.high_mark = most if high is None else min(high, most)
         try:
@@ -134,10 +134,13 @@ class AuditedCompiler:
         return super().get_related_selections(select, *args, **kwargs)
 
     def get_qualify_sql(self) -> Any:
-        """A condition on a window wraps the query in another: what that selects is what the executed one does."""
+        """Return the SQL of a query with a condition on a window function.
+
+        Django wraps the query in a second query.  The inner query has to select the same columns as the executed query.
+        """
         if is_nested(self.query):
             return super().get_qualify_sql()
-        self.query.within_qualify = self._all_columns  # goes with the clone that is wrapped
+        self.query.within_qualify = self._all_columns  # the clone that Django wraps copies this attribute
         try:
             return super().get_qualify_sql()
         finally:
@@ -146,9 +149,9 @@ class AuditedCompiler:
     def find_ordering_name(self, name: Any, opts: Any, alias: Any = None, *args: Any, **kwargs: Any) -> Any:
         if alias is None:
             items = super().find_ordering_name(name, opts, alias, *args, **kwargs)
-            # Expressions of a related model's Meta.ordering are not resolved yet; their names lead from this model.
+            # Expressions in a related model's Meta.ordering are not resolved yet; their names start at this model.
             return [item for item in items if may_order_by(self.query.policy, opts, item[0])]
-        try:  # a related model's Meta.ordering: hidden fields do not order, as they do not for the model itself
+        try:  # hidden fields in a related model's Meta.ordering are skipped, as they are for the model itself
             return super().find_ordering_name(name, opts, alias, *args, **kwargs)
         except ClientFieldError:
             return []
@@ -174,7 +177,7 @@ class AuditedCompiler:
                 return select, klass_info, annotations
             selection = kept[key] = Selection(select, klass_info, annotations, columns, {})
         elif not self._all_columns and not self._may_select(selection):
-            return super().get_select()  # which refuses it, or leaves out what is hidden
+            return super().get_select()  # this call refuses or skips the hidden columns
         self._selection = selection
         return list(selection.select), selection.klass_info, selection.annotations
 
@@ -183,7 +186,7 @@ class AuditedCompiler:
         return allowed is not None and allowed.readable >= selection.columns
 
     def get_group_by(self, select: Any, order_by: Any) -> Any:
-        """Where the key is grouped by, each group is one row: its other columns group nothing."""
+        """Return the GROUP BY clause; next to the primary key, other columns of its table do not change the groups."""
         given = self.query.group_by if isinstance(self.query.group_by, tuple) else ()
         columns = [column for column in (*given, *(item[0] for item in select)) if isinstance(column, Col)]
         self._alone = frozenset([column.alias for column in columns if column.target.primary_key])
@@ -222,7 +225,7 @@ class AuditedCompiler:
         return kept
 
     def collapse_group_by(self, expressions: Any, having: Any) -> Any:
-        # The database does not know the key of a subquery that stands for a table.
+        # A narrowed table is a subquery in the SQL, and the database does not know that its key is unique.
         if self.query.policy.rows(self.query.model) is not None or self._has_narrowed_join():
             return expressions
         return super().collapse_group_by(expressions, having)
@@ -238,7 +241,7 @@ class AuditedCompiler:
     # Rows
 
     def narrowed(self, model: Any, table: str, alias: str) -> tuple[str, tuple[Any, ...]] | None:
-        """``(SELECT ...) alias`` where the client may not see all rows of a table; the server's own SQL."""
+        """Return ``(SELECT ...) alias`` as trusted SQL if the client may see only some rows of a table, else None."""
         found = self.query.policy.rows_of_table(model, table)
         if found is None:
             return None
@@ -259,7 +262,7 @@ class AuditedCompiler:
 def _read(cursor: Any, columns: int | None, budget: Any) -> list[Any]:
     """Return all rows of a cursor in chunks.
 
-    Each chunk is counted before the next is fetched, and is no larger than what is left of the limits allows.
+    Each chunk is counted before the next chunk is fetched.  The remaining rows and bytes limit the size of a chunk.
     """
     chunks = []
     size = 1
@@ -280,7 +283,7 @@ def _counted_later(chunks: Any, budget: Any) -> Any:
 
 
 def _own_columns(model: Any, select: list[Any]) -> frozenset[str] | None:
-    """The columns of a selection; None if not all are columns of the model's own table."""
+    """Return the columns of a selection; None if one of them is not a column of the model's table."""
     table = model._meta.db_table
     columns = set()
     for expression, _, _ in select:
@@ -298,7 +301,7 @@ def _trust(column: Col) -> TrustedCol:
     return TrustedCol(column.alias, column.target, column.output_field)
 
 
-# The checks: each returns None, or what is compiled in the node's place.
+# The checks.  Each returns None, or the SQL that replaces the SQL of the node.
 
 
 def _check_column(compiler: Any, column: Col) -> None:
@@ -320,13 +323,16 @@ def _check_column(compiler: Any, column: Col) -> None:
 
 
 def _check_reference(compiler: Any, reference: Ref) -> None:
-    """An order or a group may name what is selected, and does not compile it once more."""
+    """Check a column that ORDER BY or GROUP BY uses by reference to the selection: Django does not compile it again."""
     if isinstance(reference.source, Col):
         _check_column(compiler, reference.source)
 
 
 def _check_comparison(compiler: Any, lookup: Any) -> Any:
-    """What may not be read may be compared with a value: the first column that the lookup compiles, its left side."""
+    """Allow the comparison of an unreadable column with a value.
+
+    Only the left side of the lookup is allowed.  Django compiles it first.
+    """
     column = lookup.lhs
     if not isinstance(column, Col):
         return None
@@ -373,13 +379,13 @@ def _check_join(compiler: Any, join: Join) -> Any:
 
 
 def _declaring(join: Join) -> Any:
-    """The field that a join follows, forwards or backwards."""
+    """Return the declared field of the relation that a join follows, in either direction."""
     field = join.join_field
     return field if isinstance(field, RelatedField) else getattr(field, "field", field)
 
 
 def _declared_columns(join: Join) -> list[tuple[Any, str, str]]:
-    """The columns that hold a relation, at the side that declares it: whoever sees these may follow it."""
+    """Return the columns of a relation on the declaring side; a client that sees these may follow the relation."""
     field = _declaring(join)
     return [(own.model, own.column, field.name) for own, _ in field.related_fields]
 
@@ -392,14 +398,14 @@ def _on_columns(join: Join) -> frozenset[tuple[str, str]]:
 
 
 def _joined_model(join: Join) -> Any:
-    """The model whose table a join brings in; generic relations know it under the other name."""
+    """Return the model of the joined table; for a generic relation, Django names the two models the other way round."""
     field = join.join_field
     related = field.related_model
     return related if related._meta.db_table == join.table_name else field.model
 
 
 def _refusal(policy: Any, model: Any, name: str) -> Exception:
-    """What a client gets for a column that it found a way to, past the check of names."""
+    """Return the error for a hidden column in a compiled query, which the check of names did not refuse."""
     if model is None or policy.view(model) is None:
         return ClientFieldError("The query uses a model or a field that this service does not have.")
     return policy.refusal(model, name)

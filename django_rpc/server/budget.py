@@ -1,7 +1,7 @@
-"""What a request costs while it is answered: statements, rows and seconds, refused beyond the client's allowance.
+"""Cost of a request during its evaluation: statements, rows and seconds, checked against the client's limits.
 
-Statements are counted where Django executes them, whoever makes them.  The first that breaks a limit ends the request,
-also where the project's own code catches the error: nothing is written by a request that went on after it.
+A wrapper around Django's execution counts every statement, also those of the project's code.  The first exceeded limit
+ends the request.  If the project's code catches that error and continues, the request still fails and writes nothing.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from django_rpc.wire.errors import TooManyNodes
 
 __all__ = ["Budget"]
 
-#: Statements of Django's own that begin and end a part of a transaction.
+#: First words of Django's statements that begin and end a savepoint.
 _BOUNDARIES = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 
-#: How many parts of SQL are written before the clock is looked at.
+#: Number of SQL parts that may be compiled before the deadline is checked again.
 _PARTS = 5_000
 _TEXT = frozenset({str, bytes})
-#: Types of cells with a size; a list is an array of PostgreSQL.
+#: Types of cells with a length; a list is an array of PostgreSQL.
 _SIZED = frozenset({str, bytes, bytearray, memoryview, list})
 
 
 def _characters(cells: Sequence[Any]) -> int:
-    """Return the length of all texts in a column, and of those in its arrays."""
-    kinds = set(map(type, cells))  # at C speed, as all of this
+    """Return the total length of all texts in a column, including those in arrays."""
+    kinds = set(map(type, cells))  # map() and sum() run at C speed
     if kinds <= _TEXT:
         return sum(map(len, cells))
     if kinds.isdisjoint(_SIZED):
@@ -41,9 +41,9 @@ def _characters(cells: Sequence[Any]) -> int:
 
 
 class Budget:
-    """The cost of one request; a context manager while that is evaluated.
+    """Cost of one request, and a context manager for its evaluation.
 
-    ``broken`` is the first limit that it broke, as an error.
+    ``broken`` is the error of the first limit that the request exceeded.
     """
 
     __slots__ = (
@@ -69,23 +69,23 @@ class Budget:
         self._look = _PARTS
         self.text = 0
         self.broken: LimitExceeded | None = None
-        #: Counts the rows that are written, where somebody wants to know.
+        #: Counts the written rows; None if no observer needs the numbers.
         self.written: Written | None = None
-        #: By the clock of ``time.perf_counter``; where somebody has begun before, that is set.
+        #: Start of the evaluation by ``time.perf_counter``; a caller that started earlier sets its time here.
         self.started = time.perf_counter()
         self._deadline = time.monotonic() + limits.seconds
         self._watched: list[Any] = []
         self._timeouts = Timeouts(self._deadline)
 
     def check(self) -> None:
-        """Raise what the request has broken, its deadline too."""
+        """Raise the error of an exceeded limit; checks the deadline, too."""
         if self.broken is not None:
             raise self.broken
         if time.monotonic() >= self._deadline:
             self._break("seconds")
 
     def count_rows(self, rows: Sequence[Any]) -> None:
-        """Note rows that were read; raises TooManyRows, or ResponseTooLarge for their texts."""
+        """Count rows that were read; raises TooManyRows, or ResponseTooLarge for their texts."""
         self.rows += len(rows)
         if self.rows > self.limits.rows:
             self._break("rows")
@@ -93,28 +93,31 @@ class Budget:
             self.count_text(rows)
 
     def count_text(self, rows: Sequence[Any]) -> None:
-        """Note the texts of rows that were read; raises ResponseTooLarge."""
+        """Count the texts of rows that were read; raises ResponseTooLarge."""
         for column in zip(*rows, strict=True):
             self.text += _characters(column)
         if self.text > self.limits.response_bytes:
             self._break("response_bytes")
 
     def next_chunk(self, rows: int) -> int:
-        """Return how many rows to read next, at most ``rows``: as many as fit, by the average of those read so far."""
+        """Return the number of rows to read next, at most ``rows``.
+
+        Rows of the average size so far have to fit into the remaining bytes.
+        """
         if not self.text:
             return rows
         average = max(self.text // max(self.rows, 1), 1)
         return max(min(rows, (self.limits.response_bytes - self.text) // average + 1), 1)
 
     def count_parts(self, number: int) -> None:
-        """Note parts of SQL that are written, each as often as it stands there; raises TooManyNodes."""
+        """Count parts of compiled SQL; a part that is used twice counts twice.  Raises TooManyNodes."""
         self.parts += number
         if self.parts > self.limits.steps:
             raise TooManyNodes(
                 f"Written out, the queries of the request have more than {self.limits.steps:,} parts (limit 'steps'). "
                 "Give a name to a value once, and use it less often."
             )
-        if self.parts >= self._look:  # SQL is written for seconds before any of it is run
+        if self.parts >= self._look:  # compiling SQL can take seconds before the first statement runs
             self._look = self.parts + _PARTS
             self.check()
 
@@ -124,7 +127,7 @@ class Budget:
         raise self.broken
 
     def __enter__(self) -> Budget:
-        """Count what is executed on the databases of this thread, and let them stop what takes too long."""
+        """Count statements on the databases of this thread, and make the databases stop statements at the deadline."""
         self._watched = [one for one in connections.all() if hasattr(one, "execute_wrappers")]
         for connection in self._watched:
             connection.execute_wrappers.append(self._execute)
@@ -136,7 +139,7 @@ class Budget:
         self._timeouts.release()
 
     def _execute(self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        if sql.startswith(_BOUNDARIES):  # what undoes a request that broke a limit must not be refused itself
+        if sql.startswith(_BOUNDARIES):  # the rollback of a request that exceeded a limit must not be refused
             return self._noted(execute(sql, params, many, context), sql, context)
         self.statements += 1
         if self.statements > self.limits.statements:
@@ -158,8 +161,8 @@ class Budget:
         return result
 
     def broken_by(self, error: BaseException) -> BaseException:
-        """The limit that is behind ``error``, as an error; ``error`` itself where none is."""
-        # SQLite says that it was interrupted when rows are read, long after it was asked.
+        """Return the error of the exceeded limit that caused ``error``; ``error`` itself if no limit was exceeded."""
+        # SQLite reports the interruption when rows are read, long after the call that requested it.
         stopped = isinstance(error, DatabaseError) and (time.monotonic() >= self._deadline or is_timeout(error))
         if stopped and self.broken is None:
             self.broken = EXCEEDED["seconds"](self.limits.seconds)

@@ -1,4 +1,4 @@
-"""System checks of a service: who can call it, and whether what its settings promise holds."""
+"""System checks of a service: its clients, and the packages and tables that its settings need."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["CHECKS", "check_clients", "check_django", "check_ledger", "check_pac
 
 @checks.register(checks.Tags.security)
 def check_clients(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Who may call, and what follows from it.
+    """Check the settings for clients.
 
-    W020: everybody may call.  W024: a client may ship code.  E020 to E022: a mistake in a setting, no KEY, a cache that
-    does not remember.
+    W020: no client needs a key.  W024: a client may send code.  E020 to E022: a mistake in a setting, a missing KEY, a
+    cache that does not keep values for all processes.
     """
     if not _is_service():
         return []
@@ -89,13 +89,13 @@ def _check_cache() -> list[checks.CheckMessage]:
     ]
 
 
-#: The lowest release of each series without a known way from a name to SQL (CVE-2026-1287, CVE-2026-1312).
+#: The lowest release of each series without a known SQL injection by names in queries (CVE-2026-1287, CVE-2026-1312).
 SAFE_DJANGO = {(4, 2): 28, (5, 2): 11, (6, 0): 2}
 
 
 @checks.register(checks.Tags.security)
 def check_django(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """W023: a release of Django with known holes where clients name what is queried."""
+    """W023: this release of Django has known SQL injections where clients choose the names in queries."""
     series, patch = django.VERSION[:2], django.VERSION[2]
     if not _is_service() or series > max(SAFE_DJANGO) or patch >= SAFE_DJANGO.get(series, patch + 1):
         return []
@@ -112,7 +112,7 @@ def check_django(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
 
 @checks.register(checks.Tags.compatibility)
 def check_packages(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """E025: the service has SQLite, and not the package that searches by regular expressions there."""
+    """E025: a database is SQLite, and the package for its searches by regular expression is not installed."""
     is_service = getattr(django_settings, NAME, None) and (list(site) or not settings.STRICT)
     aliases = [alias for alias in connections if connections[alias].vendor == "sqlite"]
     if not is_service or not aliases or regexes.is_installed():
@@ -129,7 +129,7 @@ def check_packages(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckM
 
 @checks.register(checks.Tags.models)
 def check_ledger(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """W021: clients may write, and there is no ledger that holds that it is done once."""
+    """W021: clients may write, and there is no ledger that prevents a repeated write."""
     if not _is_service() or installed() or not (_can_write() or not settings.STRICT):
         return []
     return [
@@ -149,7 +149,7 @@ def _can_write() -> bool:
 
 
 def _is_service() -> bool:
-    """Return False in a project that is a client alone, or that exposes nothing."""
+    """Return False in a project that is only a client, or that exposes nothing."""
     exposes = list(site) or site.functions or not settings.STRICT or settings.CLIENTS
     return bool(getattr(django_settings, NAME, None) and exposes)
 

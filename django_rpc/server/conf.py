@@ -4,7 +4,7 @@
 >>> settings.STRICT
 True
 
-They are live: a test that overrides ``DJANGO_RPC`` sees the change, and so does a setting that names a mistake.
+The settings are live: if a test overrides ``DJANGO_RPC``, the next access reads and checks the new value.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ __all__ = ["DEFAULTS", "Settings", "settings"]
 
 NAME = "DJANGO_RPC"
 
-#: Every setting that the server knows, with its default, whose type is the setting's type.
+#: Each setting of the server with its default.  The type of the default is the type of the setting.
 DEFAULTS: dict[str, Any] = {
-    # A model that is not registered does not exist.  False opens all models to all clients: for trusted networks.
+    # Only registered models exist for clients.  False opens all models to all clients, for trusted networks.
     "STRICT": True,
-    # Give the SQL that ran to a client that asks for it (``Request.trace``, ``explain()``).
+    # Send the executed SQL to a client that requests it (``Request.trace``, ``explain()``).
     "SHOW_SQL": False,
-    # Give the traceback and the full message of an error to clients.
+    # Send the traceback and the full message of an error to clients.
     "SHOW_TRACEBACK": False,
     # Fields of ``server.allowance.Allowance`` that differ from their defaults.
     "LIMITS": {},
-    # Who may call, by name: {"shop": {"keys": {...}, "user": "rpc-shop"}}; none: everybody, as "anonymous".
+    # Clients by name: {"shop": {"keys": {...}, "user": "rpc-shop"}}.  Without clients, everybody is "anonymous".
     "CLIENTS": {},
-    # The name of this service, for which clients sign; its private Ed25519 key, for answers to clients with such keys.
+    # Name of this service in signed requests, and its private Ed25519 key for replies to clients with such keys.
     "SERVICE": "",
     "KEY": "",
     "KEY_ID": "default",
-    # The entry of CACHES in which used tokens are remembered.
+    # The entry of CACHES that stores used tokens.
     "CACHE": "default",
-    # How long the ledger knows a request that wrote; longer than any message can be under way.
+    # Days until the ledger forgets a request that wrote; longer than any message can be on its way.
     "LEDGER_DAYS": 7,
-    # The longest time, in seconds, for which values wait in the result backend for another service.
+    # The longest time, in seconds, that forwarded values wait in the result backend for another service.
     "HAND_OVER_SECONDS": MOST_KEPT,
-    # Who is told of each message, by dotted paths (django_rpc.telemetry.hooks).
+    # Observers of each message, as dotted paths (django_rpc.telemetry.hooks).
     "OBSERVERS": list(OF_SERVER),
-    # The names of both ends, as in DATABASES of a client.
+    # Names of the broker, the result backend and the queues, with the values that clients have in DATABASES.
     "BROKER_URL": "",
     "RESULT_BACKEND": "",
     "DEFAULT_QUEUE_NAME": "django_rpc",
@@ -90,14 +90,14 @@ class Settings:
 
     @property
     def limits(self) -> Allowance:
-        """``LIMITS`` on top of the defaults: what a request may cost, of a client without limits of its own."""
+        """Limits of a request of a client that sets no other limits: the defaults with the values of ``LIMITS``."""
         if "limits" not in self._cache:
             self._cache["limits"] = read_limits(self.LIMITS, f"{NAME}['LIMITS']")
         return self._cache["limits"]
 
     @property
     def clients(self) -> dict[str, Client]:
-        """``CLIENTS`` by name; only ``anonymous`` where there are none."""
+        """Clients by name, from ``CLIENTS``; only ``anonymous`` if the setting is empty."""
         if "clients" not in self._cache:
             clients = read_clients(self.CLIENTS, self.limits)
             if not self.SERVICE and set(clients) != {ANONYMOUS}:
@@ -110,14 +110,14 @@ class Settings:
 
     @property
     def service_key(self) -> Key | None:
-        """``KEY``, read; None where there is none."""
+        """Parsed private key from ``KEY``; None if the setting is empty."""
         if "service_key" not in self._cache:
             self._cache["service_key"] = read_service_key(self.KEY, self.KEY_ID)
         return self._cache["service_key"]
 
     @property
     def observers(self) -> tuple[Observer, ...]:
-        """Those that ``OBSERVERS`` names."""
+        """Loaded observers from ``OBSERVERS``."""
         try:
             return self._cache["observers"]
         except KeyError:

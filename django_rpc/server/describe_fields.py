@@ -1,4 +1,4 @@
-"""One field of an exposed model, as a client is told of it."""
+"""Description of one field of an exposed model for a client."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["computed_schema", "field_schema", "is_described"]
 
 CONTENT_TYPE = "contenttypes.ContentType"
 _CALLED = {dict: "dict", list: "list", timezone.now: "now", datetime.date.today: "today", uuid.uuid4: "uuid4"}
-#: What a foreign key to an automatic key holds.
+#: Types of the values in a foreign key to an automatic primary key.
 _KEY_TYPES = {"AutoField": "IntegerField", "BigAutoField": "BigIntegerField", "SmallAutoField": "SmallIntegerField"}
 _ANNOTATED = {
     bool: "BooleanField",
@@ -45,7 +45,7 @@ _ANNOTATED = {
 
 
 def is_described(policy: Policy, exposure: Exposure, field: Any) -> bool:
-    """Whether a mirror could declare ``field``: a many-to-many or generic relation needs its other end."""
+    """Return True if a mirror can declare ``field``; for a many-to-many or generic relation it needs the other end."""
     if field.many_to_many or (field.one_to_many and not field.auto_created):
         related = field.related_model
         return related is not None and field.name in exposure.usable and policy.view(related) is not None
@@ -55,7 +55,7 @@ def is_described(policy: Policy, exposure: Exposure, field: Any) -> bool:
 
 
 def field_schema(policy: Policy, exposure: Exposure, field: Any) -> FieldSchema:
-    """The description of ``field``, which is exposed."""
+    """Return the description of an exposed field."""
     kind = type(field).__name__
     if kind == "GenericForeignKey":
         return FieldSchema(
@@ -73,14 +73,14 @@ def field_schema(policy: Policy, exposure: Exposure, field: Any) -> FieldSchema:
     said = _common(exposure, field)
     if field.is_relation:
         relation = _relation(policy, exposure, field)
-        if relation is None:  # its other end is hidden: what the column holds is what is left
+        if relation is None:  # the other end is hidden: only the column with its value is described
             return FieldSchema(**{**said, **_sizes(_target(field)), "name": field.attname, "type": _key_type(field)})
         return FieldSchema(**said, **relation)
     return FieldSchema(**said, **_sizes(field), type=_type(field))
 
 
 def _common(exposure: Exposure, field: Any) -> dict[str, Any]:
-    """The options that every field has."""
+    """Return the options that all kinds of fields have."""
     name = field.name
     usual = "ID" if isinstance(field, AutoField) and name == "id" else name.replace("_", " ")
     output = field.output_field if getattr(field, "generated", False) else field
@@ -123,7 +123,7 @@ def _default(field: Any) -> dict[str, Any]:
 
 
 def _choices(field: Any) -> list[Any] | None:
-    """Pairs of value and label, or of a group's label and its pairs; None where they are no plain data."""
+    """Return pairs of value and label, or of a group's label and its pairs; None if they are not plain data."""
     if not field.choices or not isinstance(field.choices, list | tuple):
         return None
     try:
@@ -144,12 +144,12 @@ def _sizes(field: Any) -> dict[str, Any]:
 
 
 def _type(field: Any) -> str | None:
-    """The nearest of Django's own classes that the field is of; None for a kind of its own."""
+    """Return the name of the nearest class of Django in the bases of the field; None if no such class describes it."""
     if getattr(field, "generated", False):
         field = field.output_field
     for cls in type(field).__mro__:
         if cls.__name__ in FIELD_TYPES and cls.__module__.startswith("django.db.models"):
-            # A class that stores another type than its base does says so.
+            # A class that stores another type than its base class overrides get_internal_type().
             internal = field.get_internal_type()
             return cls.__name__ if internal in FIELD_TYPES else None
         if cls is Field:
@@ -173,15 +173,15 @@ def _key_type(field: Any) -> str | None:
 
 
 def _relation(policy: Policy, exposure: Exposure, field: Any) -> dict[str, Any] | None:
-    """What is said of a relation beside its other options; None where the client does not see its other end."""
+    """Return the options that only relations have; None if the other end is hidden from the client."""
     related, remote = field.related_model, field.remote_field
     if related._meta.label == CONTENT_TYPE and apps.is_installed("django.contrib.contenttypes"):
-        to = CONTENT_TYPE  # not a model of the service's, but Django's own, which each end has
+        to = CONTENT_TYPE  # a model of Django, which exists at both ends
     elif policy.view(related) is None or field.name not in exposure.usable:
         return None
     else:
         to = related._meta.label
-    # The other end of a relation leads back to the model that declares it: not to a child, and not to a proxy.
+    # The reverse side of a relation leads to the model that declares it, and not to a child model or a proxy.
     inherited = field.model is not exposure.model
     said = {
         "type": _relation_type(field),
@@ -232,7 +232,7 @@ def _many_to_many(policy: Policy, field: Any) -> dict[str, Any]:
 
 
 def computed_schema(exposure: Exposure, name: str) -> ComputedSchema:
-    """A computed field, with the type that its function's annotation says."""
+    """Return the description of a computed field, with the type in the return annotation of its function."""
     return ComputedSchema(name=name, type=_annotated(exposure, name))
 
 

@@ -1,8 +1,8 @@
-"""What went wrong, as a report that a client may read.
+"""Reports of errors for clients.
 
-A code of the closed list stands for each class that a client can catch by its own name; all others are ``"Remote"``
-with the name of the class.  Messages that could hold SQL, values, paths or hidden names are replaced, unless the
-server's setting SHOW_TRACEBACK says otherwise: the log has them in full.
+Each class that a client can catch by name has a code in a closed list.  All other classes have the code ``"Remote"``,
+with the name of the class.  A message that may contain SQL, values, paths or hidden names is replaced, unless the
+server's setting SHOW_TRACEBACK is True.  The log has all messages in full.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["CODES", "log_level", "report"]
 
-#: Classes by their code, the first that fits; exact classes of Django and Python that a client knows as well.
+#: Codes of the exact classes of Django and Python that clients know, too.  The first class that matches is used.
 CODES: dict[str, type[BaseException]] = {
     **{kind.__name__: kind for kind in EXCEEDED.values()},
     "UnknownModel": UnknownModel,
@@ -67,7 +67,7 @@ CODES: dict[str, type[BaseException]] = {
     "AssertionError": AssertionError,
 }
 
-#: Subclasses that are the class itself to a client.
+#: Codes that also apply to subclasses of their class.
 _FAMILIES = ("DoesNotExist", "MultipleObjectsReturned", "FieldError", "PermissionDenied")
 
 _DATABASE_TEXTS = {
@@ -81,7 +81,7 @@ _DATABASE_TEXTS = {
 
 #: Texts for values that a database refuses, by kind.
 _VALUE_TEXTS = {"length": "it is too long.", "range": "it is out of range."}
-#: Texts in place of those that are withheld; other codes have the name of the class alone.
+#: Texts that replace withheld texts; for other codes, only the name of the class is sent.
 _GENERAL_TEXTS = {
     **_DATABASE_TEXTS,
     "FieldError": "The query names a field, lookup or expression that cannot be used here.",
@@ -94,10 +94,10 @@ _GENERAL_TEXTS = {
 def report(
     error: BaseException, node: int | None = None, records: Any = None, policy: Policy | None = None
 ) -> ErrorReport:
-    """The report of ``error``.
+    """Return the report of ``error``.
 
-    ``records`` makes the records of the instances that an error carries; ``policy`` says which names of models and
-    fields the client knows: all, where there is none.
+    ``records`` makes the records of the instances in the error.  ``policy`` decides which names of models and fields
+    may be in the text.  Without a policy, all names may be.
     """
     error = error_behind(error)
     if isinstance(error, WireError):
@@ -132,7 +132,7 @@ def _code(error: BaseException) -> tuple[str, str | None]:
 
 
 def _model(error: BaseException, code: str) -> type[models.Model] | None:
-    """``Order`` for ``Order.DoesNotExist``."""
+    """Return the model of the error: ``Order`` for ``Order.DoesNotExist``."""
     if code not in ("DoesNotExist", "MultipleObjectsReturned"):
         return None
     from django.apps import apps
@@ -148,7 +148,7 @@ def _model(error: BaseException, code: str) -> type[models.Model] | None:
 
 
 def _broken(error: utils.Error, policy: Policy | None) -> tuple[str, list[str]] | None:
-    """Return the kind of the constraint that does not hold, and its fields if the client may see all of them."""
+    """Return the kind of the violated constraint, and its fields if the client may see all of them."""
     if settings.SHOW_TRACEBACK or getattr(error, "safe_message", False) is True:
         return None
     kind, model, names = find_constraint(error, policy.touched() if policy is not None else ())
@@ -184,7 +184,7 @@ def _message(error: BaseException, code: str, policy: Policy | None) -> str:
 
 
 def log_level(made: ErrorReport) -> int:
-    """Return the level at which the log has an error: of a text that was withheld, the log has the only copy."""
+    """Return the level for the log; a withheld text gets a higher level, since only the log contains it."""
     if made.code == "Remote":
         return logging.ERROR
     return logging.WARNING if made.message.endswith(WITHHELD) else logging.INFO

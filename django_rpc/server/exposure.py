@@ -1,4 +1,4 @@
-"""What a ``ModelRpc`` exposes, worked out once: names, columns, and what is wrong with the declaration."""
+"""Fields, columns and operations that a ``ModelRpc`` exposes, computed once, with the checks of its declaration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Exposure"]
 
 
 class Lists(NamedTuple):
-    """What a ``ModelRpc`` says of fields: tuples of names, ``"__all__"`` or None, as `ModelRpc` has them."""
+    """Lists of fields of a ``ModelRpc``: tuples of names, ``"__all__"`` or None, as in `ModelRpc`."""
 
     fields: Any
     filterable_fields: Any
@@ -26,21 +26,25 @@ class Lists(NamedTuple):
     readonly_fields: Any
 
 
-#: Sets of fields that are kept of one model: as many kinds of clients a service tells apart.
+#: Number of cached exposures of a model; each different combination of lists of fields has its exposure.
 _MOST = 200
 
 
 class Exposure:
-    """One registered model, in the form that the policy asks questions of.
+    """One registered model in the form that the policy uses.
 
-    ``names``: every name by which a client may read a field (``customer``, ``customer_id``, ``pk``).
-    ``filterable``: every name that a query may filter by.  ``usable``: of these, what may be read as well: it may
-    stand anywhere in a query, and a relation may be followed.
-    ``attnames``: of the readable concrete fields, in the model's order: what an instance brings back.
-    ``readable``, ``used``, ``compared``: table -> columns, in the model's own table, its parents' and automatic
-    through tables: what may be selected, what may stand anywhere, what may be compared only.
-    ``computed``: name -> function of an instance.  ``writable``: names of the fields that may be set.
-    Raises ImproperlyConfigured for a declaration with a mistake.
+    - ``names``: all names of the readable fields (``customer``, ``customer_id``, ``pk``).
+    - ``filterable``: all names that a query may filter by.
+    - ``usable``: those of ``filterable`` that are readable.  They may be used anywhere in a query, and relations among
+      them may be followed.
+    - ``attnames``: attribute names of the readable concrete fields in the model's order, sent for an instance.
+    - ``readable``, ``used``, ``compared``: columns by table.  The tables are those of the model, its parents and its
+      automatic through models.  A query may select the columns in ``readable``, may use those in ``used`` anywhere, and
+      may only compare those in ``compared`` with values.
+    - ``computed``: functions of an instance by name.
+    - ``writable``: names of the fields that clients may set.
+
+    Raises ImproperlyConfigured for a mistake in the declaration.
     """
 
     def __init__(self, model: type[Model], rpc: ModelRpc, lists: Lists | None = None) -> None:
@@ -57,7 +61,7 @@ class Exposure:
         self.restricts = self.names != self.usable
         self.attnames = tuple(f.attname for f in self.opts.concrete_fields if f.attname in self.names)
         self.by_attname = {f.attname: f for f in self.opts.concrete_fields if f.attname in self.names}
-        #: Names of exposed columns in the model's own table, which a query reaches without a join.
+        #: Exposed columns in the model's table by name; a query reaches these without a join.
         self.local = {
             name: field
             for field in self.opts.local_concrete_fields
@@ -69,7 +73,7 @@ class Exposure:
         self.used = self._columns(self.usable)
         self.compared = self._columns(self.filterable - self.names)
         self.writable = self._writable()
-        #: What the values of a save may be named by.
+        #: Fields that the values of a save may name, by attribute name.
         self.settable = {
             f.attname: f for f in self.opts.concrete_fields if f.attname in self.names or f.attname in self.writable
         }
@@ -88,7 +92,7 @@ class Exposure:
         self._variants: dict[Lists, Exposure] = {}
 
     def for_request(self, request: RpcRequest) -> Exposure:
-        """What is exposed to the client of ``request``: this, unless the ModelRpc says it for each client."""
+        """Return the exposure for the client of ``request``: this object, unless the ModelRpc distinguishes clients."""
         if not self._by_client:
             return self
         lists = self._lists(lambda name: getattr(self.rpc, f"get_{name}")(request))
@@ -138,13 +142,13 @@ class Exposure:
             except FieldDoesNotExist:
                 computed[name] = self._computed(name)
                 continue
-            # A reverse relation is visible where its forward field is, which its own model says.
+            # A reverse relation is visible if its forward field is, and the model of that field declares it.
             if not (field.auto_created and not field.concrete):
                 fields[field.name] = field
         return tuple(fields.values()), computed
 
     def _fields_of(self, attribute: str) -> tuple[Any, ...]:
-        """The model's own fields of a list; those that may be read where it is None."""
+        """Return the model's fields in a list of names; the readable fields if the list is None."""
         given = getattr(self.lists, attribute)
         if given is None:
             return self.fields
@@ -208,7 +212,7 @@ class Exposure:
         return {table: frozenset(names) for table, names in columns.items()}
 
     def tables(self) -> set[str]:
-        """Every table into which the model reaches, whatever of it a client may see."""
+        """Return all tables of the model, also those that are hidden from all clients."""
         through = [f.remote_field.through._meta.db_table for f in self.opts.many_to_many if _joins(f)]
         return {self.opts.db_table, *(f.model._meta.db_table for f in self.opts.concrete_fields), *through}
 
@@ -263,12 +267,12 @@ def _operations(model: type[Model], rpc: ModelRpc) -> frozenset[str]:
 
 
 def _joins(field: Any) -> bool:
-    """Whether a many-to-many field joins by a table between."""
+    """Return True if ``field`` is a many-to-many field with a through table."""
     return bool(field.many_to_many and getattr(field, "remote_field", None) and hasattr(field.remote_field, "through"))
 
 
 def _add_through(columns: dict[str, set[str]], field: Any) -> None:
-    """The columns by which a many-to-many field joins; all columns where its table is automatic."""
+    """Add the columns by which a many-to-many field joins; all columns of an automatic through table."""
     through = field.remote_field.through._meta
     target = columns.setdefault(through.db_table, set())
     if through.auto_created:
@@ -279,7 +283,7 @@ def _add_through(columns: dict[str, set[str]], field: Any) -> None:
 
 
 def own_methods(manager: Any) -> list[str]:
-    """Names of the public methods that the project itself wrote for a manager or its queryset."""
+    """Return the names of the public methods that the project defines on a manager or its queryset."""
     from django.db.models import Manager, QuerySet
 
     names: set[str] = set()

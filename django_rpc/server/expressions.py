@@ -1,7 +1,7 @@
-"""The client's expressions, conditions and instances to Django's objects, by closed tables.
+"""Conversion of a client's expressions, conditions and references to Django's objects, by closed tables.
 
-A name finds its class in `CLASSES` or `FIELDS`, which are made here from modules that we name; a message can add
-nothing to them.  A constructor gets only the keywords that the vocabulary allows.
+Each name of a class is looked up in `CLASSES` or `FIELDS`.  These tables are built here from a fixed list of modules,
+and a message cannot add to them.  A constructor gets only the keywords that the vocabulary allows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["CLASSES", "FIELDS", "NEWER", "RESOLVERS", "Resolver"]
 #: Expressions that older releases of Django do not have.
 NEWER = frozenset({"JSONArray", "NegatedExpression"})
 
-#: Django's own, as every field has them; a field's special ones (years, integers) have the same names.
+#: Django's general lookups.  The lookups of special fields (years, integers) have the same names.
 _LOOKUP_CLASSES = {
     name: cls
     for name, cls in models.Field.class_lookups.items()
@@ -47,9 +47,10 @@ def _find(name: str) -> Any:
 
 
 def _without_items(cls: type[models.F]) -> type[models.F]:
-    """``cls`` without items (``F("name")[0]``), by which Python would list it without an end; equal to ``cls`` itself.
+    """Return a subclass of ``cls`` without items; it is equal to ``cls``.
 
-    Not by ``__iter__ = None``: Django takes what has that attribute for something to iterate over.
+    ``F("name")[0]`` is a valid slice in Django.  So ``list(F("name"))`` would not end.  ``__iter__ = None`` is no
+    solution, because Django iterates over each object with that attribute.
     """
 
     def equal(self: models.F, other: object) -> bool:
@@ -62,10 +63,10 @@ def _without_items(cls: type[models.F]) -> type[models.F]:
     return made
 
 
-#: Every expression of the vocabulary that this Django has.
+#: Expressions of the vocabulary that this release of Django has.
 CLASSES: dict[str, Any] = {name: cls for name in EXPRESSIONS if (cls := _find(name)) is not None}
 CLASSES.update({name: _without_items(CLASSES[name]) for name in ("F", "OuterRef")})
-#: Every field that can be an output field.
+#: Fields that may be output fields.
 FIELDS: dict[str, type[models.Field]] = {name: getattr(models, name) for name in FIELD_NAMES}
 
 
@@ -87,11 +88,13 @@ def _keywords(cls: Any) -> frozenset[str] | None:
 
 
 class Resolver:
-    """Turns an argument into what Django's method is called with.
+    """Converts an argument to the value that Django's method is called with.
 
-    ``values``: the value of each node that an argument may refer to.  ``special``: functions for expressions that need
-    the policy, by name.  ``own``: the classes that the service registered, by theirs.  A `Reference` stays one: who
-    uses the argument resolves it, where it takes instances at all.
+    - ``values``: the value of each node that an argument may refer to.
+    - ``special``: functions by name, for expressions that need the policy.
+    - ``own``: classes that the service registered, by name.
+
+    A `Reference` is returned as it is.  The method that receives the argument resolves it, if it accepts instances.
     """
 
     __slots__ = ("own", "special", "values")
@@ -184,13 +187,13 @@ def _arguments(resolve: Resolver, value: Expr) -> tuple[list[Any], dict[str, Any
 
 
 def _refuse_instances(name: str, args: Any, kwargs: dict[str, Any]) -> None:
-    """Raise TypeError for an instance among the arguments of an expression: SQL has no value for it, but its text."""
+    """Raise TypeError for an instance in the arguments of an expression: SQL would contain the text of the instance."""
     if holds_instance((*args, *kwargs.values())):
         raise TypeError(f"{name.removeprefix(OWN)} takes values and expressions, and no instance of a model.")
 
 
 def _check_references(value: Expr, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Check a name that came by a reference as the decoder checks one that stands in the message itself."""
+    """Check a name that is the value of another node with the same rules as a name in the message."""
     if any(type(part) is str for part in (*args, *kwargs.values())):
         given = tuple([_named(part, found) for part, found in zip(value.args, args, strict=True)])
         check_expression(
@@ -207,7 +210,7 @@ def _construct(cls: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     if known is not None and not kwargs.keys() <= known:
         if "expression" in kwargs and "expression" not in known:
             args = [kwargs.pop("expression"), *args]
-        # A function would take what it does not know as a variable of its SQL template.
+        # A function of Django uses an unknown keyword as a variable of its SQL template.
         for keyword in kwargs.keys() - known:
             if kwargs[keyword] is not None:
                 raise TypeError(f"{cls.__name__} takes no keyword {keyword!r} in this service's release of Django.")
@@ -298,7 +301,7 @@ def _slice(resolve: Resolver, value: slice) -> slice:
     return slice(resolve(value.start), resolve(value.stop), resolve(value.step))
 
 
-#: How each type of argument is turned, beside the atoms, which are themselves.
+#: Converters of arguments by type; atoms are not converted.
 RESOLVERS: dict[type, Callable[[Resolver, Any], Any]] = {
     **dict.fromkeys(KINDS.values(), _node),
     Expr: _expression,

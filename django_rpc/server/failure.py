@@ -1,4 +1,4 @@
-"""A value that could not be had, among others that could."""
+"""Failure of one value, in a reply with other values that succeeded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger("django_rpc.server")
 
 
 class Failure:
-    """In place of a value that could not be had: the error, and the index of the node at which it came."""
+    """Placeholder for a value that could not be computed: the error, and the index of the node that raised it."""
 
     __slots__ = ("error", "position")
 
@@ -23,7 +23,7 @@ class Failure:
         self.position = position
 
     def report(self) -> ErrorReport:
-        """What the client is told in place of the value."""
+        """Return the report for the client that replaces the value; log the error if its text was withheld."""
         policy = CURRENT.get(None)
         made = report(self.error, self.position, policy=policy)
         if policy is not None:

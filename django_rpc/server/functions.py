@@ -18,7 +18,7 @@ __all__ = ["ServerFunction", "UnknownFunction", "checked_name", "server_function
 
 @public_error
 class UnknownFunction(LookupError):
-    """The function is not there, or not for this client, who is told which are."""
+    """The function does not exist, or is hidden from this client; the text lists the functions that it may call."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         super().__init__(f"This service has no function {name!r}. There are: {', '.join(sorted(known)) or 'none'}.")
@@ -26,11 +26,11 @@ class UnknownFunction(LookupError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerFunction:
-    """What is registered under ``name``.
+    """A function that is registered under ``name``.
 
-    ``permission`` says of a request whether its client may call it (None: every client may).  ``reads_only``: it
-    changes nothing.  Otherwise a call runs in a transaction on each of ``databases``.  ``with_request``: its first
-    argument is the `RpcRequest`.
+    - ``permission`` returns for a request if its client may call the function; None allows every client.
+    - ``reads_only``: the function changes nothing.  Otherwise a call runs in a transaction on each of ``databases``.
+    - ``with_request``: the first argument is the `RpcRequest`.
     """
 
     name: str
@@ -41,12 +41,15 @@ class ServerFunction:
     databases: tuple[str, ...] = (DEFAULT_DB_ALIAS,)
 
     def is_open_to(self, request: RpcRequest) -> bool:
-        """Whether the client of ``request`` may call it."""
+        """Return True if the client of ``request`` may call the function."""
         return self.permission is None or bool(self.permission(request))
 
 
 def checked_name(registered: Any, name: str | None) -> str:
-    """The name that clients know ``registered`` by: ``name``, or its own. ImproperlyConfigured for a wrong one."""
+    """Return the name of ``registered`` for clients: ``name``, or its ``__name__``.
+
+    Raises ImproperlyConfigured for a name that is not an identifier.
+    """
     name = str(getattr(registered, "__name__", "")) if name is None else name
     try:
         check_identifier(name)
@@ -57,7 +60,7 @@ def checked_name(registered: Any, name: str | None) -> str:
 
 
 def server_function(call: Any, name: str | None, databases: Any, **options: Any) -> ServerFunction:
-    """What ``@site.function`` registers; raises ImproperlyConfigured for a declaration with a mistake."""
+    """Return the function that ``@site.function`` registers; raises ImproperlyConfigured for a wrong declaration."""
     if not callable(call):
         raise ImproperlyConfigured(f"@site.function decorates a function; {call!r} is none. A name goes by name='...'.")
     name = checked_name(call, name)

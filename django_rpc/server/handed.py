@@ -1,4 +1,4 @@
-"""What other services handed over to a request: whose it is, and that it is data, before anything of it is used."""
+"""Values that other services forward to a request: check of their origin and content, before any of them is used."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from django_rpc.wire.messages import Origin
 
 __all__ = ["Box", "Handed"]
 
-#: Returns the values that were handed over to one message, by the ids of the requests that it names.
+#: Returns the values that were forwarded to one message, by the ids of the requests in its argument.
 Box = Callable[[Sequence[str]], Mapping[str, bytes]]
 
 
 class Handed:
-    """The values that stand in for those of other requests, for `wire.codec.decode_request`.
+    """Forwarded values that replace the results of other requests, for `wire.codec.decode_request`.
 
-    ``box`` is opened only for a request that names such requests, so by then it is known who sent it.  ``data`` are the
-    values as they came, which tell two requests apart as their own bytes do.
+    The codec calls this object only for a message that names other requests.  At that time the sender is authenticated.
+    ``data`` are the bytes of the forwarded values.  When the ledger compares two requests, these bytes are part of the
+    content, as the message is.
     """
 
     def __init__(self, message: bytes, message_id: str, limits: Limits, box: Box | None) -> None:
@@ -35,10 +36,13 @@ class Handed:
         self.data = b""
 
     def __call__(self, origins: Sequence[Origin]) -> list[list[Any]]:
-        """Raises HandOverFailed for what is missing or not authentic, and another WireError for what is no data."""
+        """Return the values of each origin.
+
+        Raises HandOverFailed for values that are missing or not authentic, and another WireError for invalid data.
+        """
         found = self._box([origin.id for origin in origins]) if self._box is not None else {}
         parts = [_authentic(origin, found.get(origin.id)) for origin in origins]
-        # Together they are what a client would have sent, which has a limit.
+        # The message and the forwarded values together have the limit of a message.
         check_size(b"".join([self._message, *parts]), self._limits)
         values = [
             [as_argument(value) for value in decode_handed(part, self._message_id, self._limits, naive_zone())]
@@ -49,15 +53,15 @@ class Handed:
 
 
 def _authentic(origin: Origin, given: bytes | None) -> bytes:
-    """The values of ``origin`` as its service wrote them."""
+    """Return the values of ``origin`` after the check of their signature."""
     if given is None:
         raise HandOverFailed(
             f"The values of request {origin.id} were not handed over, or have expired. Do all services use one "
             "Redis as RESULT_BACKEND?"
         )
     if given[:1] == b"{" and not origin.keys:
-        return given  # of a service that signs for nobody: its answers to a client are believed as they are, too
-    from django_rpc.wire import signing  # only where there are keys
+        return given  # from a service without keys for this client, whose unsigned replies the client accepts too
+    from django_rpc.wire import signing  # imported only if there are keys
 
     token, data = signing.parted(given)
     if not origin.keys:
@@ -83,7 +87,7 @@ def _authentic(origin: Origin, given: bytes | None) -> bytes:
 
 
 def as_argument(value: Any) -> Any:
-    """Return a value as a client would send it on: an instance as a reference to it."""
+    """Return a value as a client would send it: an instance becomes a reference to it."""
     kind = type(value)
     if kind is Record:
         return Reference(value.model, _key(value))
@@ -95,7 +99,7 @@ def as_argument(value: Any) -> Any:
 
 
 def _key(record: Record) -> Any:
-    """Return the primary key in a record; None where it has none, or where this service has no such model."""
+    """Return the primary key in a record; None if the record has no key, or this service does not have the model."""
     try:
         options = apps.get_model(record.model)._meta
     except (LookupError, ValueError):

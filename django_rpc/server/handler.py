@@ -1,4 +1,4 @@
-"""``handle``: the bytes of a request to the bytes of its answer.  What the Celery task calls, and all that it needs."""
+"""``handle`` returns the encoded reply to an encoded request; the Celery task calls it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = ["answer", "handle", "seal", "serve", "tell"]
 
 logger = logging.getLogger("django_rpc.server")
 
-#: Instances that an error carries are told apart by a person, who reads no more than this.
+#: Number of instances in an error report; a person reads them, and reads no more than this.
 MAX_RECORDS = 100
 _NOBODY = Client(ANONYMOUS)
 _UNKNOWN_ID = "unknown"
@@ -52,10 +52,10 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def handle(message: bytes, token: str | None = None, request_id: str = "", headers: Mapping[str, Any] = _NONE) -> bytes:
-    """The answer to ``message``; never raises for anything that a client can send.
+    """Return the encoded reply to ``message``; never raises for a message of a client.
 
-    ``token`` says who made it (wire/signing.py); ``request_id`` is the id on the envelope that brought it, and
-    ``headers`` is what else stands there, for observers.
+    ``token`` proves who made the message (wire/signing.py).  ``request_id`` and ``headers`` are the id and the headers
+    of the broker's message; the headers are for observers.
     """
     sending = serve(message, token, request_id, headers=headers)
     sending.finish()
@@ -70,10 +70,10 @@ def serve(
     headers: Mapping[str, Any] = _NONE,
     box: Box | None = None,
 ) -> Sending:
-    """`handle` in two steps.
+    """Evaluate a request as `handle` does, and return the reply before it is sent.
 
-    ``again``: the broker says that another worker, or this one, had the message before.  ``box`` has what other
-    services handed over to it.
+    ``again`` is True if the broker reports that a worker received the message before.  ``box`` returns the values that
+    other services forwarded to this message.
     """
     try:
         caller = authenticate(message, token, request_id)
@@ -94,11 +94,11 @@ def serve(
 
 
 def _sending(made: bytes, request: Request | None, caller: Caller) -> Sending:
-    """An answer that was made, as it goes to the client and to others; each part of it is sealed."""
+    """Return the sealed reply for the client, and the sealed values for other services."""
     if request is None or not request.then:
         return Sending(caller.seal(made), caller.finish)
     parts, allowed = part(made, request.then, request.back), caller.client.limits.handed_bytes
-    if sum(len(values) for _, values in parts.handed) > allowed:  # one output may go to many
+    if sum(len(values) for _, values in parts.handed) > allowed:  # one output may be sent to many services
         too_large = HandOverFailed(
             f"The values for other services have more than {allowed:,} bytes (limit 'handed_bytes'). Hand over fewer "
             "rows or fields."
@@ -110,7 +110,7 @@ def _sending(made: bytes, request: Request | None, caller: Caller) -> Sending:
 
 
 def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "") -> bytes:
-    """An ``answer`` that was made elsewhere, signed as `handle` would; as it is where the token is not good."""
+    """Return a reply that another function made, signed as in `handle`; unchanged if the token is not valid."""
     try:
         return identify(message, token, request_id).seal(answer)
     except Refused:
@@ -140,7 +140,7 @@ def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observ
 def _answered(
     request: Request, client: Client, entry: ledger.Entry | None, observed: Observed, budget: Budget
 ) -> bytes:
-    """Return the bytes of the answer to a decoded request."""
+    """Return the encoded reply to a decoded request."""
     response: Response | bytes
     try:
         response = answer(request, client, entry, observed, budget)
@@ -156,13 +156,13 @@ def _answered(
     except (TypeError, ResponseTooLarge) as error:
         logger.warning("An answer could not be sent: %s", error, extra=_extra(request))
         told = report(error)
-        if entry is None:  # what writes has been checked before its transaction ended
+        if entry is None:  # for a request that writes, this was checked before the end of its transaction
             observed.failed(told)
         return encode_response(Response(id=request.id, error=told))
 
 
 def _is_of_token(request: Request, caller: Caller) -> bool:
-    """Whether a signed request is the one that its token names."""
+    """Return True if a signed request has the id that its token names."""
     if caller.claims is None or caller.claims.request_id == request.id:
         return True
     logger.warning("A request was refused: its token has the id of another one", extra=_extra(request))
@@ -170,7 +170,7 @@ def _is_of_token(request: Request, caller: Caller) -> bool:
 
 
 def _addressed(request_id: str) -> str:
-    """The id for an answer: as the envelope has it, where it is one."""
+    """Return the id for a reply: the id of the broker's message if it has the form of an id."""
     return request_of(request_id) if _REQUEST_ID.fullmatch(request_id) else _UNKNOWN_ID
 
 
@@ -181,10 +181,10 @@ def answer(
     observed: Observed | None = None,
     budget: Budget | None = None,
 ) -> Response | bytes:
-    """The answer to a decoded request of ``client``; never raises for anything that a client can ask for.
+    """Return the reply to a decoded request of ``client``; never raises for a request that a client can send.
 
-    ``entry`` is that of a request that writes; ``budget`` counts from when its message was read.  Bytes are an answer
-    as the ledger keeps it.
+    ``entry`` is the ledger entry of a request that writes.  ``budget`` has counted since the message was decoded.  The
+    return value is encoded if it is the reply that the ledger stores.
     """
     started = time.monotonic()
     if request.expires is not None and request.expires < time.time():
@@ -234,16 +234,16 @@ def _who(request: Request, client: Client) -> RpcRequest:
 
 
 def _prepare_user(policy: Policy, client: Client) -> None:
-    """Read the permissions of the client's user at once, and not at the first model that wants to know.
+    """Load the permissions of the client's user at the start, and not at the first model that checks them.
 
-    Otherwise a denied model would run queries that an unknown one does not.
+    Otherwise a forbidden model would run queries, which an unknown model does not, and a client could notice.
     """
     if client.user is not None and policy.site.asks_users:
         policy.request.user.get_all_permissions()
 
 
 def _late(request: Request, entry: ledger.Entry | None, client: str) -> Response | bytes:
-    """The answer to a request that came after its time-out: it is not done now."""
+    """Return the reply to a request that arrived after its timeout; the request is not executed."""
     logger.warning("The request came too late", extra=_extra(request))
     kept = entry.earlier(client) if entry is not None else None
     late = ErrorReport(code="RequestExpired", message="The request reached the service after its time-out.")
@@ -251,7 +251,7 @@ def _late(request: Request, entry: ledger.Entry | None, client: str) -> Response
 
 
 def _refused(response: Response, entry: ledger.Entry | None, cause: BaseException | None) -> Response | bytes:
-    """An answer that says no: noted in the ledger, or what the ledger says instead."""
+    """Store a refusal in the ledger and return it; the ledger may return another reply instead."""
     if entry is None:
         return response
     return entry.refuse(response, cause) or response
@@ -266,7 +266,7 @@ def _reported(error: EvaluationError, policy: Policy, request: Request) -> Error
 
 
 def _records(policy: Policy, request: Request) -> Any:
-    """Makes records of those instances that the client may see."""
+    """Return a function that makes the records of those instances that the client may see."""
 
     def records(instances: Any) -> list[Any]:
         token = CURRENT.set(policy)
@@ -282,13 +282,13 @@ def _records(policy: Policy, request: Request) -> Any:
 
 
 def _extra(request: Request) -> dict[str, Any]:
-    """What a log record says of the caller: its own claims, made harmless for a log."""
+    """Return fields of a log record about the caller, from its unverified claims, sanitized for a log."""
     return {"rpc_request": harmless(request.id), **claims(request.client)}
 
 
 @contextlib.contextmanager
 def _traced(trace: list[TraceEntry] | None, meter: Meter | None) -> Any:
-    """Note each SQL statement that runs, on every database, with its time; with a meter, the node that it is of."""
+    """Record each SQL statement on all databases with its time; with a meter, also the node that caused it."""
 
     def wrapper(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
         begun = time.perf_counter()

@@ -1,12 +1,12 @@
-"""The ledger: a request that writes is done once, however often its message is delivered.
+"""The ledger: a request that writes is executed once, even if its message is delivered several times.
 
-    first statement -> the entry is made, in the same transaction -> writes -> keep the answer -> commit
-                         or is there: Duplicate -> roll back, give the answer that the ledger has
-    error           -> refuse: the refusal is kept in the same way, so that no later delivery is done
+    first statement -> insert the entry, in the same transaction -> writes -> keep the reply -> commit
+                         entry exists: Duplicate -> roll back, return the reply in the ledger
+    error           -> refuse: the refusal is stored in the same way, so a later delivery is not executed
 
-The entry is inserted first: a second delivery waits for the first at the database's own unique index, and goes on
-when that has been committed (it finds the answer) or rolled back (it is the first then).  docs/reliability.md says
-what holds where.
+The entry is inserted before the writes.  A second delivery waits for the first at the database's unique index, until
+the first transaction ends.  After a commit, the second delivery finds the reply.  After a rollback, it is executed.
+docs/reliability.md lists the guarantees and their conditions.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ __all__ = [
 
 logger = logging.getLogger("django_rpc.server")
 
-#: What a service adds to INSTALLED_APPS.
+#: Entry that a service adds to INSTALLED_APPS.
 APP = "django_rpc.server"
-#: Between attempts to note a refusal; None: no further one.
+#: Seconds before each new attempt to store a refusal; None ends the attempts.
 _PAUSES = (0.0, 0.01, 0.05, 0.2, None)
 _MODEL = "django_rpc_server.LedgerEntry"
 
 
 @public_error
 class LedgerError(Exception):
-    """What the ledger itself has to say to a client; ``code`` is its code on the wire."""
+    """Error that the ledger reports to a client; ``code`` is its code on the wire."""
 
     code: ClassVar[str] = "OutcomeUnknown"
 
@@ -69,7 +69,7 @@ class LedgerError(Exception):
 
 
 class NoLedger(LedgerError):
-    """The service keeps no ledger, and the request asks for one."""
+    """The request requires a ledger, and the service has none."""
 
     code = "NoLedger"
 
@@ -81,21 +81,21 @@ class RequestConflict(LedgerError):
 
 
 class PartlyDone(LedgerError):
-    """Some of the databases have the writes, others have not."""
+    """Some of the databases have the writes of the request, others do not."""
 
     code = "PartlyDone"
 
 
 class OutcomeUnknown(LedgerError):
-    """The database could not say what became of the request."""
+    """The database did not report if the request was executed."""
 
 
 class Duplicate(Exception):
-    """The ledger has an entry of this request: what the transaction has done so far is to be rolled back."""
+    """The ledger has an entry of this request already: the current transaction must be rolled back."""
 
 
 class Found(NamedTuple):
-    """What the ledger says of a request: the state, which may be "partly", and the first answer."""
+    """Outcome of a request in the ledger: the state, which may be "partly", and the first reply."""
 
     state: str
     answer: bytes
@@ -104,12 +104,12 @@ class Found(NamedTuple):
 
 
 def installed() -> bool:
-    """Whether the table of the ledger belongs to this project."""
+    """Return True if the app of the ledger is installed."""
     return apps.is_installed(APP)
 
 
 def kept_in(aliases: Iterable[str] | None = None) -> list[str]:
-    """Those of the databases (of all of them) that have a ledger, in the order in which entries are made."""
+    """Return those of the databases (by default, of all) that have a ledger, in the order of their entries."""
     if not installed():
         return []
     known = sorted(connections if aliases is None else aliases)
@@ -121,10 +121,10 @@ def kept_in(aliases: Iterable[str] | None = None) -> list[str]:
 
 
 def entry_for(message: bytes, request: Request, *, again: bool = False, handed: bytes = b"") -> Entry | None:
-    """The entry of a request that writes; None for one that only reads, which is simply done again.
+    """Return the entry of a request that writes; None for a request that only reads, which may run again.
 
-    ``again``: a worker may have begun the message before; where no ledger says what became of that, it is not done.
-    ``handed`` are the values that it works on and other services handed over, which do not stand in it.
+    ``again`` is True if another worker may have started the message.  Without a ledger that knows the outcome, such a
+    request is not executed.  ``handed`` are the forwarded values of other services, which are not in the message.
     """
     if request.asking != "explain" and any(node.writes for node in request.nodes):
         return Entry(message, request, again, handed)
@@ -132,7 +132,7 @@ def entry_for(message: bytes, request: Request, *, again: bool = False, handed: 
 
 
 def sendable(response: Response, limits: Allowance) -> bytes:
-    """The bytes of an answer; raises TypeError, which says why, for a value that cannot cross, or ResponseTooLarge."""
+    """Return the encoded reply; raises TypeError for a value that cannot be encoded, or ResponseTooLarge."""
     try:
         return encode_response(response, limits.of_response, naive_zone())
     except MessageTooLarge as error:
@@ -142,9 +142,9 @@ def sendable(response: Response, limits: Allowance) -> bytes:
 
 
 class Entry:
-    """One delivery of a request that writes, and its page in the ledger.
+    """One delivery of a request that writes, and its entry in the ledger.
 
-    ``answer`` is what was kept, where the request was done now.
+    ``answer`` is the stored reply, if this delivery executed the request.
     """
 
     def __init__(self, message: bytes, request: Request, again: bool = False, handed: bytes = b"") -> None:
@@ -161,10 +161,10 @@ class Entry:
         self._databases: list[str] = []
 
     def place(self, databases: list[str], client: str) -> None:
-        """Say where the request writes, and for whom; before its transactions begin.
+        """Set the databases to which the request writes, and its client; called before the transactions begin.
 
-        Where a database has no ledger, raises NoLedger for a request that insists on it (`Request.once`), and
-        OutcomeUnknown for one that came before.
+        If one of the databases has no ledger, raises NoLedger for a request that requires it (`Request.once`), and
+        OutcomeUnknown for a request that was delivered before.
         """
         self._client = client
         self._databases = kept_in(databases)
@@ -183,10 +183,10 @@ class Entry:
 
     @contextlib.contextmanager
     def guarding(self) -> Iterator[None]:
-        """Within the transactions: the entry is made before the first statement that runs in one of them.
+        """Make the entry before the first statement inside the transactions.
 
-        So a request that is refused by its words alone runs no SQL.  Code of the service's own may do other things
-        than SQL: the entry is made before that (`make`).
+        So a request that is refused by its arguments alone runs no SQL.  Code of the service may have other effects
+        than SQL, so `make` is called before such code.
         """
         with ExitStack() as stack:
             for alias in self._databases:
@@ -201,7 +201,7 @@ class Entry:
         return execute(sql, params, many, context)
 
     def _holds(self, sql: str, alias: str) -> bool:
-        """Keep a savepoint back until a statement follows: the entry has to stand outside of it, and may not come."""
+        """Hold back a savepoint until a statement follows: the entry must be outside of the savepoint."""
         name = (alias, sql.rpartition(" ")[2])
         if sql.startswith("SAVEPOINT "):
             self._held[name] = sql
@@ -212,10 +212,10 @@ class Entry:
         return True
 
     def make(self) -> None:
-        """Make the entry, where that has not been done; raises Duplicate where it is there already."""
+        """Insert the entry if it is not inserted yet; raises Duplicate if the ledger has it already."""
         if self._claimed:
             return
-        self._claimed = True  # first: the entry is made by statements as well
+        self._claimed = True  # set before the inserts, since they run through `_before`, too
         try:
             for alias in self._databases:
                 self._insert(alias, "open", b"")
@@ -227,9 +227,9 @@ class Entry:
                 cursor.execute(sql)
 
     def keep(self, outputs: tuple[Any, ...], limits: Allowance) -> None:
-        """Note the answer, in the transaction of the writes.
+        """Store the reply in the transaction of the writes.
 
-        Raises TypeError or ResponseTooLarge where it cannot be sent, and Duplicate where there is an entry already.
+        Raises TypeError or ResponseTooLarge if it cannot be sent, and Duplicate if there is an entry already.
         """
         self.check()
         self.answer = sendable(Response(id=self.request.id, outputs=outputs), limits)
@@ -238,20 +238,21 @@ class Entry:
             entry.update(state="done", answer=self.answer)
 
     def check(self) -> None:
-        """Raise Duplicate where there is an entry, whatever became of that error in the service's own code."""
+        """Raise Duplicate if the ledger had an entry, also if the service's code caught the first Duplicate."""
         if self.duplicate:
             raise Duplicate(self.request.id)
 
     def refuse(self, response: Response, error: BaseException | None) -> bytes | None:
-        """Note that the request was refused and rolled back, so that no later delivery of it is done.
+        """Record that the request was refused and rolled back, so that no later delivery is executed.
 
-        None where that is so, also where it was refused by its words alone, since every delivery will be.  Otherwise
-        the answer to give instead: another delivery was faster, or whether a later one will be done cannot be said.
+        Returns None after that, and for a request that was refused by its arguments alone, since each delivery will be.
+        Otherwise returns the reply to send instead: another delivery was faster, or the outcome of a later delivery is
+        unknown.
         """
         if not self._claimed and not isinstance(error, DatabaseError | InterfaceError):
             return None
         if any(connections[alias].needs_rollback for alias in self._databases):
-            return None  # within a transaction of the caller's (eagerly) of which nothing will be committed
+            return None  # inside a transaction of the caller (eager mode) that will be rolled back
         try:
             for alias in self._databases:
                 self._insert_alone(alias, "refused", encode_response(response, naive_zone=naive_zone()))
@@ -262,7 +263,7 @@ class Entry:
         return None
 
     def earlier(self, client: str) -> bytes | None:
-        """The answer to a message that comes too late: the ledger's, if an earlier delivery was in time."""
+        """Return the ledger's reply to a message that arrived too late; None if no earlier delivery was in time."""
         self._client, self._databases = client, kept_in()
         self._digest = self._digest_of_message()
         try:
@@ -272,7 +273,7 @@ class Entry:
         return None if found is None else self._answer_of(found)
 
     def first(self) -> bytes:
-        """The answer that the ledger has for this request."""
+        """Return the reply that the ledger stores for this request."""
         try:
             found = look_up(self._client, self.request.id, self._databases)
         except (DatabaseError, InterfaceError) as error:
@@ -302,8 +303,10 @@ class Entry:
         return _key(self._client, self.request.id)
 
     def _insert_alone(self, alias: str, state: str, answer: bytes) -> None:
-        """In a transaction that does nothing else, so that it can be tried again: MariaDB ends one of several
-        deliveries that wait for the same key with a deadlock."""
+        """Insert the entry in a transaction without other statements, so that it can be repeated.
+
+        MariaDB ends one of several deliveries that wait for the same key with a deadlock.
+        """
         for pause in _PAUSES:
             try:
                 with transaction.atomic(using=alias):
@@ -337,7 +340,7 @@ class Entry:
 
 
 def look_up(client: str, request_id: str, databases: Iterable[str] | None = None) -> Found | None:
-    """What became of a request of ``client``; None where there is no trace of it, by default in any database."""
+    """Return the outcome of a request of ``client``; None without an entry in the databases (by default, in any)."""
     model = apps.get_model(_MODEL)
     entries: dict[str, LedgerEntry] = {}
     for alias in kept_in() if databases is None else databases:
@@ -350,7 +353,7 @@ def look_up(client: str, request_id: str, databases: Iterable[str] | None = None
     shown = next(iter((done or entries).values()))
     state = shown.state
     if done and not done.keys() >= set(shown.databases.split(",")):
-        state = "partly"  # a process died, or a database did, between two commits
+        state = "partly"  # a process or a database failed between two commits
     return Found(state, bytes(shown.answer), shown.digest, shown.at)
 
 
@@ -361,7 +364,7 @@ def became_of(client: str, request_id: str, *, settle: bool, limits: Allowance) 
             f"The service keeps no ledger of what it has done: add {APP!r} to its INSTALLED_APPS and migrate."
         )
     found = look_up(client, request_id)
-    if settle and found is None:  # a request that is under way has no entry that others see: `withdraw` waits for it
+    if settle and found is None:  # the entry of a running request is not visible yet: `withdraw` waits for it
         rates.count(client, limits, "withdrawals")
         withdraw(client, request_id)
         found = look_up(client, request_id)
@@ -371,7 +374,7 @@ def became_of(client: str, request_id: str, *, settle: bool, limits: Allowance) 
 
 
 def withdraw(client: str, request_id: str) -> None:
-    """See to it that a request is not done any more, if it has not been; waits for one that is under way."""
+    """Make sure that a request will not be executed, if it was not yet; waits for a request that is running."""
     report = ErrorReport(code="Withdrawn", message="The request was withdrawn before it was done.")
     answer = encode_response(Response(id=request_id, error=report))
     databases = kept_in()
@@ -381,7 +384,7 @@ def withdraw(client: str, request_id: str) -> None:
                 stack.enter_context(transaction.atomic(using=alias))
                 _insert(alias, client, request_id, "", databases, "withdrawn", answer)
     except Duplicate:
-        return  # it has its answer already, or had been withdrawn
+        return  # the request has its reply already, or was withdrawn before
 
 
 def _partly() -> PartlyDone:
@@ -418,4 +421,4 @@ def _has_table(alias: str) -> bool:
     try:
         return apps.get_model(_MODEL)._meta.db_table in connections[alias].introspection.table_names()
     except DatabaseError:
-        return True  # the database itself is away: its tables are not what is missing
+        return True  # the database cannot be reached, so the missing table is not the reason

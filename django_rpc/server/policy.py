@@ -1,8 +1,8 @@
-"""Who may see and do what, in one request.
+"""Permissions of the client of one request: the models, fields, rows and operations that it may use.
 
-Names are answered for before Django resolves them (`Policy.blocked`), and the columns and tables of the compiled
-query once more when it is compiled (``audit.py``), which is the ground truth: the first makes the error of a hidden
-name equal to that of an unknown one, the second needs no list of the ways by which a name can come in.
+Names are checked twice.  `Policy.blocked` checks each name before Django resolves it, so a hidden name gets the same
+error as an unknown name.  When the query is compiled, the columns and tables of its SQL are checked (``audit.py``).
+The second check decides, because no name can enter a query without it.
 """
 
 from __future__ import annotations
@@ -30,19 +30,23 @@ __all__ = ["CURRENT", "ClientFieldError", "Policy", "UnknownModel", "Use", "rela
 
 
 class Use(enum.Enum):
-    """What a name is for.  Which columns of a query may do what they do, the audit of the compiled query knows."""
+    """Purpose of a name in a query; the value is the attribute of `Exposure` with the names that are allowed for it.
+
+    The audit of the compiled query checks the use of each column again.
+    """
 
     READ = "names"
     #: In a condition, an order, an expression.
     FILTER = "filterable"
-    #: Both: to lead further, to order by, to tell rows apart.
+    #: In any way: to follow a relation, to order, to group, to compare.
     ANY = "usable"
 
 
 class Blocked(NamedTuple):
-    """A name of a path that a client may not use: its position, the model's options there.
+    """A name in a path that a client may not use: its position, and the options of the model at that position.
 
-    ``relation``: where it is a relation that leads no further, the options of its model, and its name.
+    ``relation`` is set if the name before it is a relation that the client may read but not follow.  It holds the
+    options of the model with that relation, and the name of the relation.
     """
 
     position: int
@@ -51,12 +55,12 @@ class Blocked(NamedTuple):
 
 
 _NO_COLUMNS: frozenset[str] = frozenset()
-#: The operations that change a row in the tables of the parents too.
+#: Operations that also change a row in the tables of the parent models.
 WRITES = OPERATIONS - {"read"}
 
 
 class Columns(NamedTuple):
-    """Of one table: the columns that a client's query may select, use in any way, and only compare with values."""
+    """Columns of one table: those that a query may select, may use anywhere, and may only compare with values."""
 
     readable: frozenset[str] = _NO_COLUMNS
     used: frozenset[str] = _NO_COLUMNS
@@ -65,12 +69,12 @@ class Columns(NamedTuple):
 
 @public_error
 class ClientFieldError(FieldError):
-    """A FieldError whose text names nothing that its client may not see."""
+    """FieldError with a text that names no model or field that is hidden from the client."""
 
 
 @public_error
 class UnknownModel(LookupError):
-    """The model is not there, or not for this client."""
+    """The model does not exist, or is hidden from this client."""
 
     def __init__(self, label: str) -> None:
         super().__init__(f"This service has no model {label!r}.")
@@ -81,12 +85,12 @@ CURRENT: ContextVar[Policy] = ContextVar("django_rpc_policy")
 
 
 def unknown_keyword(name: str, choices: Iterable[str]) -> ClientFieldError:
-    """Django's error for a name that no field has, listing only ``choices``."""
+    """Return Django's error for the name of no field; the error lists only ``choices``."""
     return ClientFieldError(f"Cannot resolve keyword '{name}' into field. Choices are: {', '.join(sorted(choices))}")
 
 
 class Policy:
-    """The answers for one request; each is worked out at most once."""
+    """Permissions in one request; each result is computed once and then cached."""
 
     __slots__ = (
         "_columns",
@@ -107,26 +111,26 @@ class Policy:
         self.site = site
         #: Resolves the instances that the client names; set by the evaluator of the request.
         self.references: Any = None
-        #: What the request costs.
+        #: Statements, rows and seconds that the request uses.
         self.budget = Budget() if budget is None else budget
         self.request = request
-        #: Codes of single values that could not be had, of a request that is answered.
+        #: Error codes of single values that could not be computed, in a request that succeeds.
         self.failures: list[str] = []
-        #: Names and values in the request, which errors may repeat.
+        #: Names and values that the client sent; the text of an error may repeat these.
         self.sent = Sent()
         self._exposures: dict[type[Model], Exposure | None] = {}
         self._views: dict[type[Model], Exposure | None] = {}
         self._columns: dict[str, Columns | None] = {}
         self._rows: dict[type[Model], QuerySet | None] = {}
-        #: (model, connection alias) -> SQL of the rows that the client may see, for the compilers.
-        #: id -> (expression, how many it holds), for `query.parts_of`.
+        #: id -> (expression, number of its parts), for `query.parts_of`.
         self.parts: dict[int, tuple[Any, int]] = {}
+        #: (model, connection alias) -> SQL of the rows that the client may see, for the compilers.
         self.scope_sql: dict[tuple[type[Model], str], tuple[str, tuple[Any, ...]]] = {}
 
     # Models
 
     def model(self, label: str) -> type[Model]:
-        """The model that a client calls ``label``; raises UnknownModel."""
+        """Return the model with the label that the client sent; raises UnknownModel."""
         parts = label.split(".")
         try:
             model = apps.get_model(parts[0], parts[1])
@@ -142,7 +146,7 @@ class Policy:
         return model
 
     def exposure(self, model: type[Model]) -> Exposure | None:
-        """What is exposed of ``model`` to this client, whether or not it may read it."""
+        """Return the exposure of ``model`` for this client, also if the client may not read the model."""
         try:
             return self._exposures[model]
         except KeyError:
@@ -156,7 +160,7 @@ class Policy:
         return found
 
     def _through(self, model: type[Model]) -> Exposure | None:
-        """An automatic through table is exposed where its many-to-many field is."""
+        """Return the exposure of an automatic through table, if its many-to-many field is exposed."""
         field = through_field(model)
         owner = self.exposure(field.model) if field is not None else None
         if owner is None or field.name not in owner.usable:
@@ -164,7 +168,7 @@ class Policy:
         return Exposure(model, OpenModelRpc(model))
 
     def view(self, model: type[Model]) -> Exposure | None:
-        """What this client may read of ``model``; None where it may read nothing."""
+        """Return the exposure of ``model`` if this client may read the model, else None."""
         try:
             return self._views[model]
         except KeyError:
@@ -174,7 +178,7 @@ class Policy:
             return view
 
     def can(self, model: type[Model], operation: str) -> bool:
-        """Whether this client may do ``operation`` with ``model`` at all."""
+        """Return True if this client has the permission for ``operation`` on ``model``."""
         if model._meta.auto_created:
             field = through_field(model)
             owner = self.exposure(field.model)
@@ -189,13 +193,13 @@ class Policy:
         return operation not in WRITES or all(self.can(one, operation) for one in self._written_with(model))
 
     def _written_with(self, model: type[Model]) -> list[type[Model]]:
-        """The exposed parents of ``model``: by multi-table inheritance, a write of a row writes theirs."""
+        """Return the exposed parents of ``model``; with multi-table inheritance, a write also writes their rows."""
         concrete = model._meta.concrete_model
         parents = [parent for parent in model._meta.get_parent_list() if parent._meta.concrete_model is not concrete]
         return [parent for parent in parents if self.exposure(parent) is not None]
 
     def require(self, model: type[Model], operation: str) -> Exposure:
-        """The exposure of ``model``; raises PermissionDenied unless this client may do ``operation``."""
+        """Return the exposure of ``model``; raises PermissionDenied if this client may not do ``operation``."""
         exposure = self.exposure(model)
         if exposure is None:
             raise UnknownModel(model._meta.label)
@@ -207,7 +211,10 @@ class Policy:
         return exposure
 
     def function(self, name: str) -> ServerFunction:
-        """The function that a client calls ``name``; raises UnknownFunction, also where it may not call it."""
+        """Return the function with the name that the client sent.
+
+        Raises UnknownFunction, with the same text if the function exists but the client may not call it.
+        """
         found = self.site.functions.get(name)
         if found is None or not found.is_open_to(self.request):
             known = [one.name for one in self.site.functions.values() if one.is_open_to(self.request)]
@@ -217,10 +224,10 @@ class Policy:
     # Names
 
     def sees(self, model: type[Model], field: Any, name: str, use: Use = Use.ANY) -> bool:
-        """Whether a query of this client may ``use`` ``field`` of ``model`` under ``name``."""
+        """Return True if a query of this client may ``use`` the field ``field`` of ``model`` under ``name``."""
         view = self.view(model)
         if view is None:
-            # The key of a related model is the value of the foreign key, which is visible where we come from.
+            # The primary key of a related model equals the value of the foreign key, which the client sees already.
             return field is model._meta.pk
         if name in getattr(view, use.value):
             return True
@@ -230,7 +237,7 @@ class Policy:
         return False
 
     def choices(self, model: type[Model]) -> list[str]:
-        """The names that an error may list as fields of ``model``."""
+        """Return the names that an error may list as fields of ``model``."""
         view = self.view(model)
         if view is None:
             return ["pk"]
@@ -242,11 +249,11 @@ class Policy:
         return [*view.choices, *relations]
 
     def blocked(self, names: Sequence[str], opts: Any, query: Any = None, use: Use = Use.FILTER) -> Blocked | None:
-        """The first of ``names``, a path from ``opts``, that is hidden or unknown; None where there is none.
+        """Return the first hidden or unknown name of ``names``, a path from ``opts``; None if all names are allowed.
 
-        Names after a field that is no relation are transforms and lookups, about which we say nothing.
+        Names after a field that is not a relation are transforms and lookups.  They are not checked here.
         """
-        if len(names) == 1:  # nearly all of them
+        if len(names) == 1:  # the usual case
             view = self.view(opts.model)
             if view is not None and names[0] in getattr(view, use.value):
                 return None
@@ -272,12 +279,12 @@ class Policy:
         return None
 
     def knows(self, model: type[Model], name: str) -> bool:
-        """Whether the client may do something with the field of this name."""
+        """Return True if the client may use the field of this name for any purpose."""
         view = self.view(model)
         return view is not None and (name in view.names or name in view.filterable or name in view.computed)
 
     def latest_by(self, model: type[Model]) -> tuple[str, ...]:
-        """``Meta.get_latest_by`` as names; as if there were none where it names what this client may not order by."""
+        """Return the names in ``Meta.get_latest_by``; an empty tuple if the client may not order by one of them."""
         given = model._meta.get_latest_by or ()
         names = (given,) if isinstance(given, str) else tuple(given)
         paths = [name.lstrip("-").split("__") for name in names]
@@ -288,12 +295,15 @@ class Policy:
         return [model for model, exposure in self._exposures.items() if exposure is not None]
 
     def names_field(self, name: str) -> bool:
-        """Whether a model that the request has touched has a field of this name for the client."""
+        """Return True if a model that the request has used has a field of this name for the client."""
         found = [exposure for exposure in self._exposures.values() if exposure is not None]
         return any(name in one.names or name in one.writable or name in one.filterable for one in found)
 
     def refusal(self, model: type[Model], name: str, choices: Iterable[str] = ()) -> ClientFieldError:
-        """The error for a name that is blocked: that of an unknown one, unless the client may do something with it."""
+        """Return the error for a blocked name.
+
+        It equals the error for an unknown name, unless the client may use the field for another purpose.
+        """
         view = self.view(model)
         if view is not None and name in view.computed:
             return ClientFieldError(f"'{name}' is computed by the service: it can be read, and not be used in a query.")
@@ -304,7 +314,7 @@ class Policy:
         return unknown_keyword(name, [*self.choices(model), *choices])
 
     def _through_alias(self, query: Any, relation: Any, opts: Any) -> Any:
-        """Where a FilteredRelation leads; its path was checked when it was added."""
+        """Return the options of the model at the end of a FilteredRelation; its path was checked when it was added."""
         names = relation.relation_name.split("__")
         before = query._filtered_relations.get(names[0])
         if before is not None and before is not relation:
@@ -318,7 +328,7 @@ class Policy:
         return opts
 
     def check_path(self, model: type[Model], path: str, use: Use = Use.ANY) -> Any:
-        """The field at the end of ``path``; raises Django's FieldDoesNotExist for a name that is not visible."""
+        """Return the field at the end of ``path``; raises Django's FieldDoesNotExist for a hidden or unknown name."""
         opts, field = model._meta, None
         names = path.split("__")
         for position, name in enumerate(names):
@@ -334,7 +344,7 @@ class Policy:
     # Columns and rows
 
     def columns(self, table: str) -> Columns | None:
-        """The columns of ``table`` that a query of this client may touch; None: not even the table."""
+        """Return the columns of ``table`` that a query of this client may use; None if it may not use the table."""
         try:
             return self._columns[table]
         except KeyError:
@@ -342,7 +352,7 @@ class Policy:
         views = [self.view(exposure.model) for exposure in self.site.tables.get(table, ())]
         views = [view for view in views if view is not None and table in view.readable]
         found = None
-        for view in views:  # nearly always one
+        for view in views:  # nearly always a single view
             used, compared = view.used.get(table, _NO_COLUMNS), view.compared.get(table, _NO_COLUMNS)
             own = Columns(view.readable[table], used, compared)
             found = own if found is None else Columns(*map(frozenset.union, found, own))
@@ -350,7 +360,7 @@ class Policy:
         return found
 
     def rows(self, model: type[Model]) -> QuerySet | None:
-        """The rows of ``model`` that exist for this client; None where all do.  It is the server's own query."""
+        """Return the rows of ``model`` that are visible to this client, as a trusted query; None if all rows are."""
         try:
             return self._rows[model]
         except KeyError:
@@ -362,7 +372,7 @@ class Policy:
         elif exposure is not None:
             rows = self._own_rows(exposure)
             for parent in model._meta.get_parent_list():
-                # A row of a child is a row of its parents too, and is seen where these are.
+                # A row of a child model is also a row of each parent model, and is visible only if these rows are.
                 of_parent = self.rows(parent)
                 if of_parent is not None:
                     base = rows if rows is not None else model._base_manager.all()
@@ -377,10 +387,10 @@ class Policy:
         return given if narrows(given) else None
 
     def default_rows(self, model: type[Model]) -> QuerySet | None:
-        """The rows of the default manager, where this is no scope; None where it holds all rows.
+        """Return the rows of the default manager if they are not the scope of the client; None if these are all rows.
 
-        Clients of a service with ``STRICT=False`` are trusted: as in Django, a query starts with the default manager,
-        and related rows, ``save()`` and ``delete()`` do without it.
+        Clients of a service with ``STRICT=False`` are trusted.  As in Django, a query then starts with the default
+        manager, while related rows, ``save()`` and ``delete()`` do not use it.
         """
         exposure = self.exposure(model)
         if settings.STRICT or exposure is None or exposure.plain_rows or exposure.has_own_rows:
@@ -389,7 +399,7 @@ class Policy:
         return rows if narrows(rows) else None
 
     def shows(self, instance: Any) -> bool:
-        """Whether an instance that the server's own code came up with is a row that this client may see."""
+        """Return True if the client may see the row of ``instance``, which code of the service returned."""
         if self.view(type(instance)) is None:
             return False
         rows = self.rows(type(instance))
@@ -405,7 +415,10 @@ class Policy:
         return model._base_manager.filter(**conditions) if conditions else None
 
     def rows_of_table(self, model: type[Model], table: str) -> tuple[type[Model], QuerySet] | None:
-        """The narrowed rows for a table that ``model`` brings into a query: (the model that narrows, its rows)."""
+        """Return the model that restricts the rows of a table in a query of ``model``, with its visible rows.
+
+        None if the client may see all rows of the table.
+        """
         candidates = [model] if self.exposure(model) is not None else []
         if not candidates or model._meta.db_table != table:
             candidates = [e.model for e in self.site.tables.get(table, ()) if e.model._meta.db_table == table]
@@ -417,7 +430,7 @@ class Policy:
 
 
 def relation_named(policy: Policy, model: type[Model], name: str) -> Any:
-    """The relation that instances of ``model`` have under ``name``; FieldDoesNotExist unless the client sees it."""
+    """Return the relation of ``model`` with the accessor ``name``; FieldDoesNotExist if the client does not see it."""
     opts = model._meta
     for field in opts.related_objects:
         if field.get_accessor_name() == name:
@@ -433,7 +446,7 @@ def relation_named(policy: Policy, model: type[Model], name: str) -> Any:
 
 
 def through_field(model: type[Model]) -> Any:
-    """The many-to-many field that made an automatic through model."""
+    """Return the many-to-many field of an automatic through model."""
     for field in model._meta.auto_created._meta.local_many_to_many:
         if field.remote_field.through is model:
             return field
@@ -441,7 +454,7 @@ def through_field(model: type[Model]) -> Any:
 
 
 def narrows(queryset: QuerySet) -> bool:
-    """Whether a queryset may hold fewer rows than its table."""
+    """Return True if a queryset may hold fewer rows than its table."""
     query = queryset.query
     return bool(
         query.where

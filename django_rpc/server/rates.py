@@ -1,10 +1,10 @@
-"""Requests a minute, and withdrawals an hour, of each client: counted in Django's cache for all processes together.
+"""Rate limits of each client: requests in a minute and withdrawals in an hour, counted in Django's cache.
 
-The window slides: a part of the minute before counts, as large as the part of it that lies within 60 seconds.  An hour
-does the same.
+All processes of the service share the numbers in the cache.  The window slides: the count of the previous minute is
+weighted with the part of it that lies within the last 60 seconds.  The limit for an hour works in the same way.
 
-A process counts for itself, and tells the cache after each thousandth part of the limit: a limit of 100,000 asks it
-once for 100 requests, one of 1,000 or less each time.
+A process counts in memory, and adds its count to the cache after each thousandth part of the limit.  With a limit of
+100,000 it calls the cache once for 100 requests; with a limit of 1,000 or less, once for each request.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ __all__ = ["count", "forget"]
 
 logger = logging.getLogger("django_rpc.server")
 
-#: Seconds for which each limit counts.
+#: Length of the window of each limit, in seconds.
 WINDOWS = {"requests": 60, "withdrawals": 3600}
 _PARTS = 1_000
 
 
 class _Counter:
-    """Requests of one client: ``untold`` of this process; ``total`` of all in this window, ``before`` in the last."""
+    """Counts of one client: ``untold`` only in this process, ``total`` and ``before`` in this and the last window."""
 
     __slots__ = ("before", "total", "untold", "window")
 
@@ -37,7 +37,7 @@ class _Counter:
         self.total = 0
 
     def exceeds(self, limit: int, elapsed: float) -> bool:
-        """Return whether there are more than ``limit``, where ``elapsed`` is the part of this window that is over."""
+        """Return True if the count is over ``limit``; ``elapsed`` is the part of this window that has passed."""
         return self.total + self.before * (1 - elapsed) > limit
 
 
@@ -46,14 +46,14 @@ _lock = threading.Lock()
 
 
 def forget() -> None:
-    """Begin anew, for tests."""
+    """Reset all counts, for tests."""
     _counters.clear()
 
 
 def count(client: str, allowed: Allowance, limit: str = "requests") -> None:
-    """Note a request of ``client``, or another use that ``limit`` names; raises TooManyRequests.
+    """Count a request of ``client``, or another use of ``limit``; raises TooManyRequests.
 
-    A cache that fails stops nobody here: it is a limit for clients that are let in already.
+    If the cache fails, no client is refused: this is a limit for clients that are authenticated already.
     """
     most, seconds = getattr(allowed, limit), WINDOWS[limit]
     window, elapsed = divmod(time.time() / seconds, 1)
@@ -82,7 +82,7 @@ def _key(client: str, limit: str, window: float) -> str:
 
 
 def _tell(key: str, number: int, seconds: int) -> int:
-    """Add to the number in the cache; returns it, 0 where the cache fails."""
+    """Add to the number in the cache and return the new number; 0 if the cache fails."""
     try:
         cache = replays.cache()
         if not number:
@@ -90,6 +90,6 @@ def _tell(key: str, number: int, seconds: int) -> int:
         if cache.add(key, number, 3 * seconds):
             return number
         return int(cache.incr(key, number))
-    except Exception:  # whatever a cache raises
+    except Exception:  # each cache backend raises errors of its libraries
         logger.exception("The requests of a client could not be counted")
         return 0
