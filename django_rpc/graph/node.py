@@ -1,12 +1,12 @@
-"""The nodes of the expression graph: what a client asks for, step by step, before anything is sent.
+"""The nodes of the expression graph: the operations that a client records before anything is sent.
 
-A node is immutable and points to the nodes it is made from, never the other way, so adding one to a
-graph of any size costs the same, and a graph cannot hold a cycle.  The kinds are few and closed, in two
-tables: those of ``KINDS`` cross the wire, and the codec, the server's visitor and the policy each have one
-entry for each; those of ``LOCAL_KINDS`` run in the client, and only `evaluate` has one for them.  Everything
-that works on any node (its text, its hash, its place in a plan) has one entry for each of both.
+A node is immutable and refers only to the nodes that it is made from. So an addition costs the same for a graph of any
+size, and a graph cannot contain a cycle. The kinds are few and fixed, in two tables. The kinds in ``KINDS`` cross the
+wire; the codec, the server's visitor and the policy each have one entry for each of them. The kinds in ``LOCAL_KINDS``
+run in the client, and only `evaluate` has entries for them. Code that works on any node (its text, its hash, its place
+in a plan) has one entry for each kind of both tables.
 
-A node checks itself when it is built, so that a mistake shows at the user's own line.
+A node validates itself when it is built, so that a mistake is reported at the user's line.
 """
 
 from __future__ import annotations
@@ -56,29 +56,29 @@ __all__ = [
 
 
 class Effect(enum.Enum):
-    """What evaluating a node does to the server's data.
+    """The effect of a node's evaluation on the server's data.
 
-    Equal reads may be merged into one; writes never are, and keep the order in which they were built.
+    Equal reads may be merged. Writes are never merged, and keep the order in which they were built.
     """
 
     READ = "read"
     WRITE = "write"
 
 
-#: Frames of these packages are never "the user's line".
+#: Frames of these packages are never the user's line.
 _OWN_PACKAGES = ("django_rpc.", "django.", "asgiref.")
 _USER_PACKAGES = ("django_rpc.demo.",)
 
 
-#: Whether a module's frames are ours, by its name.
+#: Cache of `is_own_module`, by module name.
 _own_modules: dict[str, bool] = {}
 
-#: One tuple a line of source, whatever the number of nodes that it builds.
+#: One shared tuple for each source line, for all nodes that the line builds.
 _sites: dict[tuple[str, int], tuple[str, int]] = {}
 
 
 def is_own_module(module: str) -> bool:
-    """Whether what is written in a module of this name is ours, Django's or asgiref's, and not the user's."""
+    """Return True for a module of django_rpc, Django or asgiref; False for a module of the user."""
     own = _own_modules.get(module)
     if own is None:
         name = module + "."
@@ -87,9 +87,9 @@ def is_own_module(module: str) -> bool:
 
 
 def callsite(skip: int = 0) -> tuple[str, int]:
-    """The file and line of the innermost frame that belongs to neither us nor Django.
+    """Return the file and line of the innermost frame outside of django_rpc, Django and asgiref.
 
-    ``skip`` is how many frames above the caller are known to be ours.
+    ``skip`` is the number of frames above the caller that are known to belong to django_rpc.
     """
     frame = sys._getframe(skip + 1)
     while True:
@@ -104,22 +104,22 @@ def callsite(skip: int = 0) -> tuple[str, int]:
     return _sites.setdefault(site, site)
 
 
-#: Counts the nodes of this process as they are built.
+#: Counter of the nodes that this process has built.
 _built = itertools.count(1)
 
-#: Fields of a node that stay where it was built: they do not cross the wire.
+#: Fields of a node that stay in the process that built it; they do not cross the wire.
 LOCAL_FIELDS = frozenset({"where", "is_query", "is_local", "order", "digest", "below", "mirror"})
 
 
 class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """One step.  Subclasses declare their own fields, which are what crosses the wire.
+    """Base of the node kinds: one operation. The fields of a subclass cross the wire.
 
-    ``where`` is the user's file and line.  ``is_query`` is True when the server evaluates this node to a
-    queryset, which SQL can nest; it is set once, from the node's inputs, since a property that asks the
-    parent would recurse as deep as the graph.  ``is_local`` is True, and set in the same way, where methods are
-    called in the client, on whatever Python object the value is there.  ``order`` grows with each node that this
-    process builds, so sorting by it puts inputs first and keeps the user's own order of reads and writes.
-    ``digest`` is the content's hash, once somebody asked for it (``content.key``); ``below`` are the inputs, likewise.
+    ``where`` is the user's file and line. ``is_query`` is True if the server evaluates this node to a queryset, which
+    SQL can nest. It is set once, from the inputs of the node, because a property that reads the parent would recurse as
+    deep as the graph. ``is_local`` is set in the same way. It is True if the value is a Python object of the client, so
+    that its methods are called in the client. ``order`` increases with each node that this process builds. Sorting by
+    it puts inputs first and keeps the user's order of reads and writes. ``digest`` caches the hash of the content
+    (``content.key``), and ``below`` caches the inputs.
     """
 
     effect: ClassVar[Effect] = Effect.READ
@@ -132,8 +132,8 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     below: tuple[Node, ...] | None = None
 
     def inputs(self) -> tuple[Node, ...]:
-        """The nodes that this one is made from, in the order of its fields."""
-        if self.below is not None:  # every phase of the planner asks
+        """Return the nodes that this node is made from, in the order of its fields."""
+        if self.below is not None:  # every phase of the planner needs the inputs
             return self.below
         found: list[Node] = []
         for name in own_fields(type(self)):
@@ -147,7 +147,7 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return below
 
     def __repr__(self) -> str:
-        from django_rpc.graph.describe import describe  # which knows the kinds
+        from django_rpc.graph.describe import describe  # imports all kinds
 
         return f"<{type(self).__name__} {describe(self)}>"
 
@@ -164,19 +164,19 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 @functools.cache
 def own_fields(kind: type[Node]) -> tuple[str, ...]:
-    """The names of the fields that ``kind`` declares itself, in their order: what crosses the wire."""
+    """Return the names of the fields that ``kind`` declares and that cross the wire, in their order."""
     return tuple(name for name in kind.__struct_fields__ if name not in LOCAL_FIELDS)
 
 
 class Source(Node, frozen=True, eq=False):
     """All rows of a server's model that this client may see.
 
-    ``model`` is ``"app_label.ModelName"`` at the server, or ``"app_label.ModelName.field"`` for the
-    automatic through model of a many-to-many field.  ``service`` is the client's name for the server:
-    its alias in DATABASES.  It stays at the client, as does ``mirror``: the client's own class for the model,
-    which nobody here looks into.  ``pinned``: the user chose the service for this query, so it does not follow
-    one that it is nested in to another (`moved`).  ``base``: the rows of the model's base manager, which Django uses
-    for related rows, in place of those of its default manager.
+    ``model`` is ``"app_label.ModelName"`` at the server, or ``"app_label.ModelName.field"`` for the automatic through
+    model of a many-to-many field. ``service`` is the client's name for the server: its alias in DATABASES. It stays at
+    the client, like ``mirror``, which is the client's class for the model and is not used by the graph. ``pinned``
+    means that the user chose the service for this query. A pinned query does not move to another service with an outer
+    query (`moved`). ``base`` means the rows of the model's base manager, which Django uses for related rows, instead of
+    the default manager.
     """
 
     model: str
@@ -191,7 +191,7 @@ class Source(Node, frozen=True, eq=False):
 
 
 class Method(Node, frozen=True, eq=False):
-    """A method of the closed vocabulary (``vocabulary.METHODS``), called on the value of ``parent``."""
+    """A call of a method of the closed vocabulary (``vocabulary.METHODS``) on the value of ``parent``."""
 
     parent: Node
     name: str
@@ -209,7 +209,7 @@ class Method(Node, frozen=True, eq=False):
 
 
 class Call(Node, frozen=True, eq=False):
-    """A method that the server registered by name (``ModelRpc.methods``); it may write."""
+    """A call of a method that the server registered by name (``ModelRpc.methods``); it may write."""
 
     effect: ClassVar[Effect] = Effect.WRITE
 
@@ -248,7 +248,7 @@ class Item(Node, frozen=True, eq=False):
 
 
 class Operator(Node, frozen=True, eq=False):
-    """A Python operator by the name that module ``operator`` gives it, on one or two values."""
+    """A Python operator on one or two values, by its name in the module ``operator``."""
 
     name: str
     args: tuple[Any, ...]
@@ -285,7 +285,7 @@ class Rows(Node, frozen=True, eq=False):
 
 
 class Column(Node, frozen=True, eq=False):
-    """The distinct values, without None, of one column of a ``Rows`` node: what a prefetch filters by."""
+    """The distinct values, without None, of one column of a ``Rows`` node; a prefetch filters by them."""
 
     parent: Rows
     name: str
@@ -297,9 +297,8 @@ class Column(Node, frozen=True, eq=False):
 class Save(Node, frozen=True, eq=False):
     """``instance.save()`` at the server; the value is a dict of the fields that the save changed.
 
-    ``values`` maps attribute names (``customer_id`` for a foreign key) to prepared values.  ``adding`` is the
-    instance's ``_state.adding``; the other options are those of ``Model.save``, where the models in ``force_insert``
-    are labels.
+    ``values`` maps attribute names (``customer_id`` for a foreign key) to prepared values. ``adding`` is the instance's
+    ``_state.adding``. The other options are the options of ``Model.save``; ``force_insert`` contains models as labels.
     """
 
     effect: ClassVar[Effect] = Effect.WRITE
@@ -346,9 +345,9 @@ class Insert(Node, frozen=True, eq=False):
 
 
 class Schema(Node, frozen=True, eq=False):
-    """What the service exposes to this client of ``models`` and of those that they lead to; of all without any.
+    """The models that the service exposes to this client: ``models`` and the models that they lead to, or all models.
 
-    The value is plain data: `schema.as_data`.  A model that this client does not see is not in it.
+    The value is plain data: `schema.as_data`. Models that this client may not see are left out.
     """
 
     service: str
@@ -360,11 +359,11 @@ class Schema(Node, frozen=True, eq=False):
 
 
 class Outcome(Node, frozen=True, eq=False):
-    """What became of an earlier request of this client, by its id.
+    """The outcome of an earlier request of this client, by its id.
 
-    With ``settle``, one that has not been done will not be done any more.  The value is a dict: ``state`` is "done",
-    "refused", "withdrawn", "partly" or "unknown"; where there is a trace of it, ``at`` is when, and ``answer`` the text
-    of the response.
+    With ``settle``, a request that has not run will not run later. The value is a dict. ``state`` is "done", "refused",
+    "withdrawn", "partly" or "unknown". If the service has a trace of the request, ``at`` is its time, and ``answer`` is
+    the text of the response.
     """
 
     service: str
@@ -376,21 +375,21 @@ class Outcome(Node, frozen=True, eq=False):
 
 
 class About(Node, frozen=True, eq=False):
-    """The service itself: its versions, its clock, as whom it knows this client.
+    """The service itself: its versions, its clock, and its name for this client.
 
     The value is a dict: ``versions`` as in `wire.versions`, ``service`` and ``client`` by the service's settings,
-    ``functions`` that this client may call; ``at``, the service's time (seconds since the epoch) when it has worked
-    for ``seconds`` on the request.
+    ``functions`` that this client may call. ``at`` is the service's time (seconds since the epoch) after ``seconds`` of
+    work on the request.
     """
 
     service: str
 
 
 class Held(Node, frozen=True, eq=False):
-    """A Python object of the client that is no plain data; what it holds in containers may be nodes.
+    """A Python object of the client that is not plain data; its containers may hold nodes.
 
-    ``label`` is the key that the user gave it.  Without one, a ``pure`` object has the key of its content, and
-    another a key of its own.  ``nout`` is its length, where the user said it.
+    ``label`` is the key given by the user. Without a label, the key of a ``pure`` object is the key of its content, and
+    an impure object has a unique key. ``nout`` is its length, if the user declared it.
     """
 
     value: Any
@@ -405,8 +404,8 @@ class Held(Node, frozen=True, eq=False):
 class Apply(Node, frozen=True, eq=False):
     """A call of a Python function in the client: ``function(*args, **kwargs)``.
 
-    ``function`` may be a node itself.  The other fields are those of `Held`, where ``pure`` says that equal
-    arguments give equal results; so equal pure calls are one.
+    ``function`` may be a node. The other fields have the same meaning as in `Held`. ``pure`` declares that equal
+    arguments have equal results, so equal pure calls run once.
     """
 
     function: Any
@@ -420,7 +419,7 @@ class Apply(Node, frozen=True, eq=False):
         force_setattr(self, "is_local", True)
 
 
-#: Every kind, by its name on the wire.  Codec, server visitor and policy are checked against this.
+#: Every kind that crosses the wire, by its name there. Codec, server visitor and policy are checked against this table.
 KINDS: dict[str, type[Node]] = {
     "source": Source,
     "method": Method,
@@ -438,18 +437,18 @@ KINDS: dict[str, type[Node]] = {
     "about": About,
 }
 
-#: The kinds that never cross the wire, since they run in the client.
+#: The kinds that never cross the wire, because they run in the client.
 LOCAL_KINDS: dict[str, type[Node]] = {
     "held": Held,
     "apply": Apply,
 }
 
-#: Both, also the kinds that other modules of this room add.
+#: Both tables, including the kinds that other modules of this package add.
 ALL_KINDS: Mapping[str, type[Node]] = ChainMap(KINDS, LOCAL_KINDS)
 
 
 def nodes_in(value: Any) -> Iterator[Node]:
-    """The nodes inside one argument value, at any depth of containers, conditions and expressions."""
+    """Return the nodes inside an argument value, at any depth of containers, conditions and expressions."""
     found: list[Node] = []
     _find(value, found)
     return iter(found)

@@ -1,4 +1,4 @@
-"""Lambdas, written down: each is called once, with a placeholder, and what it does to it becomes a sub-graph.
+"""Recording of lambdas: each lambda is called once with a placeholder, and its operations become a sub-graph.
 
 >>> from django_rpc.graph.delayed import Delayed
 >>> from django_rpc.graph.node import Source
@@ -24,45 +24,46 @@ if TYPE_CHECKING:
 
 __all__ = ["check_closed", "cond", "fold", "is_open", "is_recorded", "map_over", "where"]
 
-#: The params of the lambdas that are being called, the outermost first.
+#: The params of the lambdas that are currently called, the outermost first.
 _open: ContextVar[tuple[Param, ...]] = ContextVar("django_rpc_open", default=())
 
 
 def is_open() -> bool:
-    """Whether a lambda is being called now."""
+    """Return True during the call of a lambda."""
     return bool(_open.get())
 
 
 def is_recorded(node: Node) -> bool:
-    """Whether ``node`` depends on the placeholder of a lambda that is being called now, so that nothing can be sent.
+    """Return True if ``node`` depends on the placeholder of a lambda that is currently called, so that it cannot be
+    sent.
 
-    Free where no lambda is being called.
+    The check costs nothing outside of a lambda.
     """
     opened = _open.get()
     return bool(opened) and bool(depends(node, opened[0].order))
 
 
 def map_over(parent: Delayed, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
-    """`Delayed.map`."""
+    """Implement `Delayed.map`."""
     param, body, runner = _record("map", parent, function)
     return _made(runner, Map(parent._node, param, body, return_exceptions, where=callsite(1)))
 
 
 def where(parent: Delayed, function: Callable[[Any], Any]) -> Delayed:
-    """`Delayed.filter_by`."""
+    """Implement `Delayed.filter_by`."""
     param, body, runner = _record("filter_by", parent, function)
     return _made(runner, Where(parent._node, param, body, where=callsite(1)))
 
 
 def fold(name: str, parent: Delayed) -> Delayed:
-    """``d.map(...).sum()`` and the like."""
+    """Implement ``d.map(...).sum()`` and the other folds."""
     return _made(parent._runner, Fold(name, parent._node, where=callsite(1)))
 
 
 def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
-    """``then if test else otherwise``, decided at the service; what is not chosen is not evaluated.
+    """Choose ``then if test else otherwise`` at the service; the other branch is not evaluated.
 
-    In a lambda of ``map`` it stands in the place of ``if``, ``and``, ``or`` and ``not``:
+    In a lambda of ``map``, use it instead of ``if``, ``and``, ``or`` and ``not``:
 
     >>> from django_rpc.graph.delayed import Delayed
     >>> from django_rpc.graph.node import Source
@@ -70,21 +71,21 @@ def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
     >>> orders.map(lambda order: cond(order.total > 100, "large", "small"))
     <Delayed Order.objects.map(lambda row: cond((row.total > 100), 'large', 'small'))>
 
-    A branch that writes does so when ``cond`` is evaluated, and only where it is chosen.
-    Raises TypeError for what cannot be sent to a service.
+    A write in a branch runs when ``cond`` is evaluated, and only if its branch is chosen. Raises TypeError for a value
+    that cannot be sent to a service.
     """
     given = (test, then, otherwise)
     return _made(joined(None, _runners_in(given)), Cond(*[as_body(one) for one in given], where=callsite()))
 
 
 def as_body(value: Any) -> Node:
-    """The one node of ``value``: its own, or a `Literal` that holds the nodes of a container."""
+    """Return a single node for ``value``: its node, or a `Literal` that holds the nodes of a container."""
     frozen = freeze(value)
     return frozen if isinstance(frozen, Node) else Literal(frozen, where=callsite(1))
 
 
 def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple[Param, Node, Any]:
-    """The placeholder, the node of what ``function`` made of it, and the runner of both."""
+    """Return the placeholder, the node of the result of ``function``, and the runner of both."""
     from django_rpc.graph.delayed import Delayed
 
     if not callable(function):
@@ -105,7 +106,7 @@ def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple
 
 
 def _check_writes(param: Param, body: Node) -> None:
-    """Refuse a write in a lambda that has nothing to do with its element: it would be done once, or for each?"""
+    """Refuse a write in a lambda that is independent of the element: it is unclear whether it runs once or for each."""
     for node in _built_since(param, body):
         if node.writes and param not in depends(node, param.order):
             raise TypeError(
@@ -126,7 +127,7 @@ def _built_since(param: Param, body: Node) -> Iterator[Node]:
 
 
 def _runners_in(value: Any) -> Iterator[Any]:
-    """The runners of the Delayed in ``value``, at any depth of containers."""
+    """Return the runners of the Delayed in ``value``, at any depth of containers."""
     if isinstance(value, list | tuple | set | frozenset):
         for item in value:
             yield from _runners_in(item)
@@ -143,7 +144,7 @@ def _made(runner: Any, node: Node) -> Delayed:
 
 
 def check_closed(nodes: Iterable[Node]) -> None:
-    """Raise TypeError for an output that depends on the placeholder of a lambda which has ended, or has not yet."""
+    """Raise TypeError for an output that depends on the placeholder of a lambda outside of this lambda."""
     for node in nodes:
         if depends(node):
             raise TypeError(

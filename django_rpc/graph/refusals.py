@@ -1,4 +1,4 @@
-"""What a value that is not there yet cannot do, and what to write instead."""
+"""Python operations that need a computed value: each raises TypeError with the code to write instead."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _short(node: Node) -> str:
 class Refusals:
     """Assignment, truth, length, iteration and conversion of a handle: each raises TypeError.
 
-    The length is known, and iteration allowed, where the user said the number of results (``nout``).
+    Length and iteration are allowed if the user declared the number of results (``nout``).
     """
 
     __slots__ = ()
@@ -109,4 +109,4 @@ class Refusals:
         raise TypeError("A Delayed is no context manager.")
 
     def __exit__(self, *args: object) -> None:
-        """Only here so that ``with`` gets as far as the error above."""
+        """Exists only so that ``with`` reaches the error of ``__enter__``."""

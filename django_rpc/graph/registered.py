@@ -1,6 +1,6 @@
-"""Functions that a service registered by name: the kind of node that calls one there, and the user's handle on it.
+"""Functions that a service registered by name: the kind of node that calls them, and the user's handle.
 
-The service writes ``@site.function``; a client calls it as it would call a function of its own:
+The service declares ``@site.function``, and a client calls it like a local function:
 
 >>> quote = function("quote")
 >>> quote(["A-1", "B-2"], discount=5) * 2
@@ -23,10 +23,10 @@ __all__ = ["CalledThere", "Function", "ServiceCall", "ServiceFunction", "functio
 
 
 class ServiceCall(Node, frozen=True, eq=False):
-    """A call of a Python function at a service: ``name(*args, **kwargs)``; the base of the kinds that say which.
+    """A call of a Python function at a service: ``name(*args, **kwargs)``; base of the kinds that define the function.
 
-    ``reads_only`` is the client's word that it changes nothing, so that equal calls are made once and no transaction
-    is opened.
+    With ``reads_only``, the client declares that the call changes nothing. Then equal calls run once, and no
+    transaction is opened.
     """
 
     service: str
@@ -46,7 +46,7 @@ class ServiceCall(Node, frozen=True, eq=False):
 class Function(ServiceCall, frozen=True, eq=False):
     """A call of a function that the service registered under ``name``.
 
-    The service refuses ``reads_only`` for a function that it did not register so.
+    The service refuses ``reads_only`` for a function that it did not register as read-only.
     """
 
 
@@ -54,7 +54,7 @@ KINDS["function"] = Function
 
 
 class CalledThere(ABC):
-    """The user's handle on a function that a service calls: its calls are written down."""
+    """The user's handle on a function that a service calls; it records calls."""
 
     __slots__ = ("reads_only", "service")
 
@@ -64,13 +64,13 @@ class CalledThere(ABC):
 
     @abstractmethod
     def _written(self, args: tuple[Any, ...], kwargs: dict[str, Any], where: tuple[str, int]) -> ServiceCall:
-        """The node of a call with these arguments."""
+        """Return the node of a call with these arguments."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Delayed:
-        """The Delayed of a call.
+        """Return the Delayed of a call.
 
-        Delayed, querysets and futures may stand among the arguments: the service gets them as querysets, instances
-        and values.  Raises TypeError for an argument that cannot be sent.
+        The arguments may contain Delayed, querysets and futures: the service receives them as querysets, instances and
+        values. Raises TypeError for an argument that cannot be sent.
         """
         from django_rpc.graph.delayed import Delayed
         from django_rpc.graph.runner import ServiceRunner, joined
@@ -79,12 +79,12 @@ class CalledThere(ABC):
         named = {name: freeze(value) for name, value in kwargs.items()}
         runners = [value._runner for value in (*args, *kwargs.values()) if isinstance(value, Delayed)]
         node = self._written(given, named, callsite())
-        # A runner that an argument brought is better than a name: it is there.
+        # Runners from the arguments have priority over the service name, because they exist already.
         return Delayed(node, joined(joined(None, runners), (ServiceRunner(self.service),)))
 
 
 class ServiceFunction(CalledThere):
-    """A function of a service by its name; its calls are written down, and done by the service."""
+    """A function of a service by its name; its calls are recorded and then run by the service."""
 
     __slots__ = ("name",)
 
@@ -101,13 +101,13 @@ class ServiceFunction(CalledThere):
 
 
 def function(name: str, using: str = "rpc", *, reads_only: bool = False) -> ServiceFunction:
-    """The function that the service ``using`` (its alias in DATABASES) registered as ``name``.
+    """Return the function that the service ``using`` (its alias in DATABASES) registered as ``name``.
 
     >>> function("quote", using="warehouse")
     <function quote of 'warehouse'>
 
-    A call may write, so it keeps its place among the writes and runs in their transaction.  ``reads_only=True`` says
-    that it does not, for a function that the service registered so: then equal calls are made once.
-    Raises ValueError for a name that no function can have.  Whether the service has it shows when it is called.
+    A call may write, so it keeps its place among the writes and runs in their transaction. ``reads_only=True`` declares
+    that it does not write, for a function that the service registered as read-only. Then equal calls run once. Raises
+    ValueError for an invalid function name. A function that the service does not have fails only when it is called.
     """
     return ServiceFunction(name, using, reads_only)

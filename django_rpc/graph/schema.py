@@ -1,7 +1,7 @@
-"""What a service exposes of its models, as plain data: the value of a `Schema` node.
+"""The models that a service exposes, as plain data: the value of a `Schema` node.
 
-The structs below are the form in this process; `as_data` and `models_of` turn them into dicts that cross the
-wire, and back.  Keys whose value is the default are left out; a reader passes over keys that it does not know.
+This process uses the structs below. `as_data` and `models_of` convert them to the dicts that cross the wire, and back.
+Keys with default values are left out, and a reader ignores keys that it does not know.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ __all__ = [
 ]
 
 RELATIONS = frozenset("ForeignKey OneToOneField ManyToManyField GenericForeignKey GenericRelation".split())
-#: Every type that a described field may have, by Django's class name; null is a type of the service's own.
+#: Every type that a described field may have, as Django's class name; null is a type that only the service knows.
 FIELD_TYPES = frozenset({*FIELDS, *RELATIONS, "FileField", "FilePathField", "ImageField"})
 DELETE_RULES = frozenset("CASCADE PROTECT RESTRICT SET_NULL SET_DEFAULT SET DO_NOTHING".split())
-#: Functions that give a default, by what they give.
+#: Functions that compute a default, named after their result.
 CALLED_DEFAULTS = frozenset("dict list now today uuid4".split())
 
 
@@ -43,10 +43,10 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FieldSchema(_Part, frozen=True):
     """One field.
 
-    ``null`` to ``editable`` and the sizes are Django's options.  ``default`` is plain data; ``called_default`` names
-    the function that makes one, and ``filled`` says that the service fills the field by a rule of its own.
-    ``readonly`` is a field that this client may not set, ``filterable`` is False for one that its queries may not
-    use.  ``to`` is the label of the related model.
+    The attributes from ``null`` to ``editable`` and the sizes are Django's options. ``default`` is plain data.
+    ``called_default`` names the function that computes the default. ``filled`` means that the service fills the field
+    by another rule. ``readonly`` means that this client may not set the field. ``filterable`` is False if queries of
+    this client may not use the field. ``to`` is the label of the related model.
     """
 
     name: str
@@ -85,7 +85,7 @@ class FieldSchema(_Part, frozen=True):
 
 
 class ComputedSchema(_Part, frozen=True):
-    """A value that the service computes of each instance; its type is known where the function says it."""
+    """A value that the service computes for each instance; its type is known if the function is annotated with it."""
 
     name: str
     type: str | None = None
@@ -101,9 +101,9 @@ class ConstraintSchema(_Part, frozen=True):
 class CheckSchema(_Part, frozen=True):
     """A check constraint.
 
-    ``condition`` is ``[connector, negated, children]`` of Django's ``Q``. A child is another condition, or
-    ``[lookup, "value", value]``, or ``[lookup, "field", name]`` where the lookup compares with another field.
-    ``message`` is the text of the validation error, where the constraint has one.
+    ``condition`` is ``[connector, negated, children]`` of Django's ``Q``. A child is another condition, or ``[lookup,
+    "value", value]``, or ``[lookup, "field", name]`` for a comparison with another field. ``message`` is the text of
+    the validation error, if the constraint has a text.
     """
 
     name: str
@@ -112,11 +112,11 @@ class CheckSchema(_Part, frozen=True):
 
 
 class ModelSchema(_Part, frozen=True):
-    """One model, as far as this client may see it.
+    """One model, with the parts that this client may see.
 
-    ``parents`` are models of the answer whose fields it inherits (multi-table inheritance) and does not repeat;
-    ``proxy_of`` is the one that it is a proxy of.  ``composite_key`` are the fields that are its key together, where
-    no field alone is.  ``content_type`` is the key of its row in ContentType.
+    ``parents`` are models of the same answer; this model inherits their fields (multi-table inheritance) and does not
+    repeat them. ``proxy_of`` is the model that this model is a proxy of. ``composite_key`` are the fields of a
+    composite primary key. ``content_type`` is the primary key of its row in ContentType.
     """
 
     model: str
@@ -138,7 +138,7 @@ class ModelSchema(_Part, frozen=True):
 
 
 def as_data(models: Iterable[ModelSchema]) -> dict[str, Any]:
-    """The value of a `Schema` node.
+    """Return the value of a `Schema` node.
 
     >>> as_data([ModelSchema(model="shop.Tag", fields=[FieldSchema(name="id", type="AutoField", primary_key=True)])])
     {'models': [{'model': 'shop.Tag', 'fields': [{'name': 'id', 'type': 'AutoField', 'primary_key': True}]}]}
@@ -147,7 +147,8 @@ def as_data(models: Iterable[ModelSchema]) -> dict[str, Any]:
 
 
 def _dict(part: _Part) -> dict[str, Any]:
-    """A struct without its defaults.  Values stay what they are: msgspec's own would make texts of decimals."""
+    """Convert a struct to a dict without defaults. Values are unchanged; msgspec's conversion would make strings of
+    decimals."""
     found = {}
     for field in msgspec.structs.fields(type(part)):
         value = getattr(part, field.name)
@@ -161,7 +162,7 @@ def _dict(part: _Part) -> dict[str, Any]:
 
 
 def models_of(data: Any) -> dict[str, ModelSchema]:
-    """The models of a `Schema` node's value by their labels; raises ValueError for what is not of this form.
+    """Return the models in a `Schema` node's value by their labels; raises ValueError for data of another form.
 
     >>> found = models_of({"models": [{"model": "shop.Tag", "new_key": 1}]})
     >>> found["shop.Tag"].operations
@@ -177,7 +178,7 @@ def models_of(data: Any) -> dict[str, ModelSchema]:
 def _model(data: Mapping[str, Any]) -> ModelSchema:
     model = msgspec.convert({**data, "fields": [], "checks": []}, ModelSchema)
     fields = [msgspec.convert(_plain(item), FieldSchema) for item in data.get("fields", ())]
-    # A default is any value, which convert() would look into.
+    # A default is any value, and convert() would validate its content.
     kept = [
         msgspec.structs.replace(field, default=item["default"]) if "default" in item else field
         for field, item in zip(fields, data.get("fields", ()), strict=True)
@@ -193,7 +194,7 @@ def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(model: ModelSchema) -> None:
-    """Names become names of a program: raise ValueError for one that is none."""
+    """Raise ValueError for an invalid name, because code generation uses the names in a program."""
     for label in (model.model, *model.parents, *([model.proxy_of] if model.proxy_of else [])):
         check_model(label)
     for name in (*model.methods, *model.composite_key, *(item.name for item in model.computed)):

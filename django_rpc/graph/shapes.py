@@ -1,8 +1,8 @@
-"""The shape of a read: what is left of it without its values.
+"""The shape of a read: a read without its values.
 
-Reads of one shape differ in their values alone, so that one statement can answer all of them, if the values stand
-where SQL can tell the rows of one from those of the other.  The server evaluates by this, and ``plan.explain()`` says
-by it what will be asked one by one.
+Reads of one shape differ only in their values. One statement can answer all of them if each value is in a position
+where SQL can distinguish the rows of different values. The server evaluates by shape, and ``plan.explain()`` uses
+shapes to report the reads that need a statement each.
 
 >>> from django_rpc.graph.node import Method, Source
 >>> one, other = (Method(Source("shop.Order", "rpc"), "get", (), {"pk": pk}) for pk in (1, 2))
@@ -24,22 +24,22 @@ from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 
 __all__ = ["NESTED", "TERMINALS", "Leaf", "Shape", "differing", "is_asked", "is_step", "mixed", "obstacle", "shape_of"]
 
-#: The methods that ask a query for something, of which many can be asked at once.
+#: The methods that read from a query; many calls of them can share one statement.
 TERMINALS = frozenset("get first last earliest latest count exists aggregate".split())
-#: Those of them that can be a subquery in a statement about the elements.
+#: Terminal methods that can be a subquery in a statement about the elements.
 NESTED = frozenset("first last count exists aggregate".split())
-#: Steps with which the rows of one value cannot be told from those of another afterwards, or not simply.
+#: Steps that make it impossible, or not simple, to distinguish the rows of different values afterwards.
 _OPAQUE = frozenset("union intersection difference and_ or_ xor none dates datetimes select_for_update".split())
 _AGGREGATES = frozenset("Avg Count Max Min StdDev Sum Variance".split())
 #: Methods that return a query.
 _QUERIES = frozenset({name for name, spec in vocabulary.METHODS.items() if spec.returns_query})
-#: Methods whose keywords are lookups of which the rows can be told apart by a column.
+#: Methods with lookups as keywords, which allow to distinguish their rows by a column.
 _TELLING = frozenset({"filter", "get", "filter_reuse"})
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One value of a shape.  ``lookup`` is set where the step narrows the rows to ``lookup=value``."""
+    """One value of a shape. ``lookup`` is set if the step narrows the rows to ``lookup=value``."""
 
     value: Any
     step: int
@@ -48,7 +48,7 @@ class Leaf:
 
 @dataclass(slots=True)
 class Shape:
-    """``steps`` are the nodes from the first step of the query to the one that asks; they stand on ``anchor``."""
+    """``steps`` are the nodes from the first step of the query to the step that reads; ``anchor`` is their input."""
 
     key: Hashable
     anchor: Node
@@ -57,7 +57,7 @@ class Shape:
 
 
 def is_step(node: Node) -> bool:
-    """Whether ``node`` is a query, or a step that makes one of whatever it stands on; nothing is read for it."""
+    """Return True if ``node`` is a query, or a step that makes a query of any value. Nothing is read for it."""
     kind = type(node)
     while kind is Item and isinstance(node.key, slice):  # type: ignore[attr-defined]
         node = node.parent  # type: ignore[attr-defined]
@@ -68,14 +68,14 @@ def is_step(node: Node) -> bool:
 
 
 def is_asked(node: Node) -> bool:
-    """Whether ``node`` asks a query for something: its rows, one of them, a count.  Many can be asked at once."""
+    """Return True if ``node`` reads from a query: rows, a single row, a count. Many reads can share one statement."""
     if isinstance(node, Method):
         return node.name in TERMINALS
     return isinstance(node, Rows) or (isinstance(node, Item) and not is_step(node) and is_step(node.parent))
 
 
 def shape_of(node: Node) -> Shape:
-    """The shape of a read: of a terminal method, of rows, of a relation of an instance, or of a query itself."""
+    """Return the shape of a read: of a terminal method, of rows, of a relation of an instance, or of a query itself."""
     steps: list[Node] = []
     below: Node = node
     if not is_step(node):
@@ -116,7 +116,7 @@ def _and_pairs(value: Any) -> Condition | None:
 def _value(
     value: Any, step: int, leaves: list[Leaf], telling: Condition | None = None, lookup: str | None = None
 ) -> Hashable:
-    """The shape of one argument; its values are added to ``leaves``."""
+    """Return the shape of one argument; add its values to ``leaves``."""
     kind = type(value)
     if kind in ATOMS or kind is Reference or kind in (set, frozenset):
         leaves.append(Leaf(value, step, lookup))
@@ -153,7 +153,7 @@ def _child(child: Any, step: int, leaves: list[Leaf], telling: bool) -> Hashable
 
 
 def differing(shapes: Sequence[Shape]) -> list[int]:
-    """The positions among the leaves at which shapes of one key do not all have the same value."""
+    """Return the positions among the leaves where shapes with equal keys have different values."""
     first = shapes[0].leaves
     return [
         position
@@ -169,14 +169,14 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _groups(node: Node) -> bool:
-    """Whether the step annotates with an aggregate, as far as this end can see."""
+    """Return True if the step annotates with an aggregate, as far as this process can detect it."""
     if not isinstance(node, Method) or node.name not in ("annotate", "alias"):
         return False
     return any(type(value) is Expr and value.name in _AGGREGATES for value in (*node.args, *node.kwargs.values()))
 
 
 def mixed(shape: Shape) -> str | None:
-    """The step that puts rows together, where what is asked afterwards would need them one by one; None for none."""
+    """Return the step that combines rows although a later step needs separate rows; None if there is no such step."""
     last = shape.steps[-1]
     whole = not is_asked(last) and not any(isinstance(step, Item) for step in shape.steps)
     names = {step.name for step in shape.steps if isinstance(step, Method)}
@@ -190,9 +190,9 @@ def mixed(shape: Shape) -> str | None:
 
 
 def obstacle(shape: Shape, positions: Sequence[int]) -> str | None:
-    """Why reads of this shape, which differ at these leaves, are asked one by one; None where one statement can do.
+    """Return the reason why reads of this shape, with differences at these leaves, need a statement each; or None.
 
-    The server may have reasons of its own: a lookup through a relation to many, a column that is no key.
+    The server may have other reasons, for example a lookup through a to-many relation, or a column that is not a key.
     """
     for node in shape.steps:
         if isinstance(node, Method) and node.name in _OPAQUE:

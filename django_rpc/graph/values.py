@@ -1,9 +1,8 @@
-"""The values that nodes carry as arguments and bring back as results.
+"""The values that nodes have as arguments and as results.
 
-Besides Python's own (None, bool, int, float, str, bytes, Decimal, date, time, datetime, timedelta, UUID,
-ZoneInfo, timezone, list, tuple, set, frozenset, dict, slice) these are the language-neutral forms of what Django
-users write: ``Q`` is a `Condition`, ``F``, ``Count`` and the like are an `Expr`, a model instance given as
-an argument is a `Reference`.
+They are Python values (None, bool, int, float, str, bytes, Decimal, date, time, datetime, timedelta, UUID, ZoneInfo,
+timezone, list, tuple, set, frozenset, dict, slice) and language-neutral forms of Django's objects. ``Q`` is a
+`Condition`. ``F``, ``Count`` and similar classes are an `Expr`. A model instance in an argument is a `Reference`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import msgspec
 
 __all__ = ["ATOMS", "Condition", "Expr", "Handed", "NamedRow", "Record", "Reference", "RowSet", "Table", "freeze"]
 
-#: Types that mean the same at both ends and hold nothing else.
+#: Types that have the same meaning at both ends and contain no other values.
 ATOMS: frozenset[type] = frozenset(
     {
         type(None),
@@ -43,7 +42,7 @@ ATOMS: frozenset[type] = frozenset(
 class Expr(msgspec.Struct, frozen=True):
     """A query expression by its name in ``vocabulary.EXPRESSIONS``: ``Expr("Count", ("orders",), {"distinct": True})``.
 
-    A model field given as ``output_field`` is one too: ``Expr("DecimalField", (), {"max_digits": 9})``.
+    A model field as ``output_field`` is an `Expr` too: ``Expr("DecimalField", (), {"max_digits": 9})``.
     """
 
     name: str
@@ -60,10 +59,10 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A model instance given as an argument: the label of the model and the primary key, and no other value.
+    """A model instance as an argument: the label of the model and the primary key, and no other value.
 
-    ``key`` is a tuple where the primary key is composite.  For a content type it is the label of the model that the
-    content type stands for, since each project has other primary keys of content types.
+    ``key`` is a tuple if the primary key is composite. For a content type, it is the label of the model, because the
+    primary keys of content types differ between projects.
     """
 
     model: str
@@ -71,9 +70,9 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class Handed(msgspec.Struct, frozen=True):
-    """Stands for a value that another service hands over: ``place`` among what comes from the request ``origin``.
+    """Placeholder for a value from another service: number ``place`` among the values of the request ``origin``.
 
-    Both are numbers: ``origin`` counts the requests that values come from (`wire.messages.Request.given`).
+    ``origin`` is an index into the requests that values are received from (`wire.messages.Request.given`).
     """
 
     origin: int
@@ -86,8 +85,8 @@ class Handed(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True):
     """A model instance in a result.
 
-    ``fields`` are attribute names (``customer_id``), names of annotations, and names of relations that were
-    loaded with it, whose value is a `Record`, a `Table` or None.
+    ``fields`` are attribute names (``customer_id``), names of annotations, and names of relations that were loaded with
+    the instance. The value of a relation is a `Record`, a `Table` or None.
     """
 
     model: str
@@ -96,7 +95,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """Many instances of one model in a result: one `Record` a row, under one header."""
+    """Many instances of one model in a result: a tuple of values for each row, under one header."""
 
     model: str
     fields: tuple[str, ...]
@@ -119,10 +118,10 @@ class NamedRow(msgspec.Struct, frozen=True):
 
 @functools.singledispatch
 def freeze(value: Any) -> Any:
-    """The form of ``value`` that a node can hold; raises TypeError for what cannot cross the wire.
+    """Return the form of ``value`` that a node can hold; raises TypeError for a value that cannot cross the wire.
 
-    Rooms above register their own types (Django's Q, F, querysets, instances): ``@freeze.register``.
-    One-shot iterators are read here once, so that nothing is lost to a second reader.
+    Higher packages register their types (Django's Q, F, querysets, instances) with ``@freeze.register``. An iterator
+    that can be read only once is read here, so that a second reader loses nothing.
     """
     if type(value) in ATOMS:
         return value

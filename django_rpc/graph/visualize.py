@@ -1,4 +1,4 @@
-"""Pictures of graphs: what is computed, from what, where; and what failed."""
+"""Pictures of graphs: the values, their inputs and services, and the node that failed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from django_rpc.graph.render import render
 
 __all__ = ["Picture", "draw", "notebook_svg", "to_dot", "visualize", "visualize_error"]
 
-_NODES = 5_000  # a larger graph is not drawn unasked
-_SECONDS = 5.0  # a notebook waits for a picture that nobody asked for
+_NODES = 5_000  # a larger graph is not drawn automatically
+_SECONDS = 5.0  # time limit of a picture that the user did not request
 
 
 class Picture:
-    """A drawn graph: ``data`` in its ``format``, and the ``path`` it was written to.  Notebooks show it."""
+    """A drawn graph: ``data`` in its ``format``, and the ``path`` of its file. Notebooks display it."""
 
     def __init__(self, data: bytes, format: str, path: Path | None) -> None:
         self.data = data
@@ -49,17 +49,17 @@ def visualize(
     plan: bool = False,
     **options: Any,
 ) -> Any:
-    """Draws what ``outputs`` need, into ``filename`` (None: no file), as PNG, SVG, PDF, JPEG or dot text.
+    """Draw the graph of ``outputs`` into ``filename`` (None: no file), as PNG, SVG, PDF, JPEG or dot text.
 
-    The format is that of the argument, or the filename's suffix, or PNG.  ``optimize_graph`` draws the graph after
-    the rewrites.  ``plan`` draws the stages that would run: each a frame in the colour of its service, with thick
-    edges for what goes between the client and services, and dashed ones for what services hand to each other.  The
-    other options are those of `to_dot` and `plan_to_dot`.
-    Returns a `Picture`, or in IPython its own object.
+    The format is the argument ``format``, or the suffix of ``filename``, or PNG. ``optimize_graph`` draws the graph
+    after the rewrites. ``plan`` draws the stages of the plan. Each stage is a frame in the color of its service. Thick
+    edges are messages between the client and services, and dashed edges are values that services send to each other.
+    The other options are the options of `to_dot` and `plan_to_dot`. Returns a `Picture`, or in IPython its display
+    object.
 
         visualize([order, total], filename="order.svg", plan=True)
 
-    Raises MissingExtra where Graphviz is missing, ValueError for an unknown format.
+    Raises MissingExtra if Graphviz is missing, and ValueError for an unknown format.
     """
     if plan:
         outputs = list(outputs)
@@ -72,7 +72,7 @@ def visualize(
 
 
 def draw(dot: str, filename: str | None, format: str | None, default: str = "png") -> Any:
-    """A picture of dot text, as `visualize` returns it."""
+    """Return the picture of dot text, in the form that `visualize` returns."""
     path = None if filename is None else Path(filename)
     if format is None:
         format = path.suffix[1:].lower() if path is not None and path.suffix else default
@@ -88,17 +88,18 @@ def draw(dot: str, filename: str | None, format: str | None, default: str = "png
 def visualize_error(
     error: BaseException, filename: str | None = None, format: str | None = None, **options: Any
 ) -> Any:
-    """Draws the graph that failed with ``error``: the failing node in red, with the line of your program that built it.
+    """Draw the graph that failed with ``error``; the failing node is red and shows the line of your program that built
+    it.
 
-    What is drawn is what was under way: the message to the service, or what the client did.  ``filename`` and
-    ``format`` are those of `visualize`; without either it is an SVG.
+    The picture shows the graph of the failed message, or of the failed operation in the client. ``filename`` and
+    ``format`` are the options of `visualize`. Without both options, the picture is an SVG.
 
         try:
             order.compute()
         except Exception as error:
             visualize_error(error, "failed.png")
 
-    Raises ValueError for an error that did not come of a graph.
+    Raises ValueError for an error that has no graph.
     """
     graph: FailedGraph | None = getattr(error, "rpc_graph", None)
     if graph is None:
@@ -112,18 +113,18 @@ def visualize_error(
 
 
 def notebook_svg(output: Any) -> str | None:
-    """The graph of ``output`` for a notebook that shows it; None for one that is too large, or cannot be drawn."""
+    """Draw the graph of ``output`` for a notebook; return None for a graph that is too large or cannot be drawn."""
     node = output.__rpc_node__()
     if len(topological([node])) > _NODES:
         return None
     try:
         return render(to_dot([node]), "svg", seconds=_SECONDS).decode()
-    except (MissingExtra, ValueError):  # its text is shown in any case
+    except (MissingExtra, ValueError):  # the notebook shows its text in any case
         return None
 
 
 def _display(data: bytes, format: str) -> Any:
-    """IPython's object for a picture, inside IPython; None elsewhere."""
+    """Return IPython's display object for a picture; None outside of IPython."""
     if "IPython" not in sys.modules or format not in ("png", "jpeg", "svg"):
         return None
     ipython = importlib.import_module("IPython")

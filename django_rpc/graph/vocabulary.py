@@ -1,6 +1,6 @@
-"""Every name that may cross the wire as an operation, and the checks that each name passes.
+"""Every name that may cross the wire as an operation, and the checks of each name.
 
-Nothing outside these tables is ever looked up at the server, so a message cannot name a Python object.
+The server looks up no names outside of these tables, so a message cannot name a Python object.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class MethodSpec:
-    """What is known of a method before it runs.
+    """Properties of a method that are known before it runs.
 
-    ``on`` says what it is called on: a ``"query"``, a model ``"instance"``, a ``"relation"`` (the manager of a
-    many-to-many or reverse foreign key of an instance), or any other ``"value"``.
+    ``on`` are the kinds of values that have the method: a ``"query"``, a model ``"instance"``, a ``"relation"`` (the
+    manager of a many-to-many or reverse foreign key of an instance), or any other ``"value"``.
     """
 
     on: frozenset[str]
@@ -67,9 +67,9 @@ METHODS: dict[str, MethodSpec] = {
         "defer select_related prefetch_related union intersection difference select_for_update",
         returns_query=True,
     ),
-    # Two querysets joined by & and |.
+    # Operators between two querysets.
     **_methods("query", "and_ or_ xor", returns_query=True),
-    # What Django itself does to the ``Query`` behind a queryset, without a public method for it.
+    # Operations of Django on the ``Query`` of a queryset, which have no public method.
     **_methods(
         "query",
         "sticky filter_reuse clear_ordering add_ordering default_ordering clear_limits clear_select_clause add_fields "
@@ -192,10 +192,10 @@ LOOKUPS: frozenset[str] = frozenset(
 )
 EXPRESSIONS.update({f"lookup:{name}": frozenset({"lhs", "rhs"}) for name in sorted(LOOKUPS)})
 
-#: What stands before the name of an expression that a service registered: ``Expr("own:Median", ("total",))``.
+#: Prefix of the name of an expression that a service registered: ``Expr("own:Median", ("total",))``.
 OWN = "own:"
 
-#: Connectors of ``CombinedExpression``, as Django spells them.
+#: Connectors of ``CombinedExpression``, in Django's spelling.
 CONNECTORS: frozenset[str] = frozenset({"+", "-", "*", "/", "^", "%%", "&", "|", "<<", ">>", "#"})
 
 #: Kinds of ``Extract`` and ``Trunc``.
@@ -219,10 +219,10 @@ FIELDS: dict[str, frozenset[str]] = {
 }
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
-_MODEL = re.compile(r"[^\W\d]\w{0,99}(\.[^\W\d]\w{0,99}){1,2}")  # of any alphabet, as Python's classes
+_MODEL = re.compile(r"[^\W\d]\w{0,99}(\.[^\W\d]\w{0,99}){1,2}")  # letters of any alphabet, as in Python's class names
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _PATH = re.compile(r"[A-Za-z0-9_]{1,255}")
-#: Paths that start with Django's own field ``_order``, or with the name that Django gives a hidden relation.
+#: Paths that start with Django's field ``_order``, or with Django's name for a hidden relation.
 _UNDERSCORED = re.compile(r"_order(__[A-Za-z0-9_]{1,200})?|_?[A-Za-z0-9][A-Za-z0-9_]{0,199}_\+(__[A-Za-z0-9_]{1,200})?")
 
 
@@ -232,9 +232,9 @@ def _is_identifier(name: str) -> bool:
 
 
 def check_identifier(name: object) -> None:
-    """``name`` may become an alias, an attribute or a method: letters, digits and ``_``, at most 63, no ``__``.
+    """Check a name of an alias, attribute or method: letters, digits and ``_``, at most 63 characters, no ``__``.
 
-    The one name with a leading underscore is that of Django's own field, ``_order`` (``order_with_respect_to``).
+    Only ``_order``, a field of Django (``order_with_respect_to``), may start with an underscore.
     """
     if not isinstance(name, str) or not (_is_identifier(name) or name == "_order"):
         raise ValueError(
@@ -243,10 +243,10 @@ def check_identifier(name: object) -> None:
 
 
 def check_path(path: object) -> None:
-    """``path`` may be a lookup path: names joined by ``__``.
+    """Check a lookup path: names joined by ``__``.
 
-    None starts with an underscore, but for Django's own: ``_order``, and a hidden relation (``tags_rel_+``,
-    ``_shop_order_tags_+``), by which its managers filter.
+    Only two of Django's names may start with an underscore: ``_order``, and a hidden relation (``tags_rel_+``,
+    ``_shop_order_tags_+``), which Django's managers use in filters.
     """
     if isinstance(path, str):
         if path[:1] != "_" and _PATH.fullmatch(path):
@@ -257,19 +257,19 @@ def check_path(path: object) -> None:
 
 
 def check_result_name(name: object) -> None:
-    """``name`` may be that of a value of ``aggregate()``: a key of the answer's dict, and no attribute of anything."""
+    """Check the name of a value of ``aggregate()``: it becomes a key of the result, and never an attribute."""
     if not isinstance(name, str) or not _PATH.fullmatch(name):
         raise ValueError(f"{name!r} is not a valid name: use letters, digits and underscores, at most 255.")
 
 
 def check_request_id(request_id: object) -> None:
-    """``request_id`` may be the id of a request."""
+    """Check the id of a request."""
     if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
         raise ValueError(f"{request_id!r} cannot be a request's id: use letters, digits and . _ : - , at most 128.")
 
 
 def check_model(label: object) -> None:
-    """``label`` is ``app.Model``, or ``app.Model.field`` for an automatic through model."""
+    """Check a model label: ``app.Model``, or ``app.Model.field`` for an automatic through model."""
     if not isinstance(label, str) or not _MODEL.fullmatch(label):
         raise ValueError(f"{label!r} does not name a model: write 'app_label.ModelName'.")
 

@@ -1,4 +1,4 @@
-"""The keys of a query's rows, mapped out one by one to be looked up again, are that query: SQL nests it."""
+"""Nested queries: a lookup in a list of primary keys, made by ``map``, becomes a lookup in the query itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOOKUPS = frozenset({"filter", "exclude", "get"})
 
 
 def nest_queries(draft: Draft) -> Draft:
-    """The draft with ``query.values("pk")`` for ``query.map(lambda row: row.pk)`` where that is looked up.
+    """Replace ``query.map(lambda row: row.pk)`` by ``query.values("pk")`` in lookups.
 
     >>> from django_rpc.graph.dag import topological
     >>> from django_rpc.graph.delayed import Delayed
@@ -30,8 +30,8 @@ def nest_queries(draft: Draft) -> Draft:
     >>> [describe(node) for node in nest_queries(Draft(topological([count]), (count,))).outputs]
     ["Order.objects.filter(client__in=Client.objects.filter(tier='vip').values('pk')).count()"]
 
-    A query given as an argument is nested as it is, by the server.  A list stays one where SQL has no word for it: of
-    a slice (not every database nests those), of names that the server may compute, of an element that fails.
+    The server nests a query argument in SQL. A list is not replaced if SQL cannot express it: a slice (not every
+    database nests slices), names that the server may compute, and a map that collects errors of elements.
     """
     return replace(draft, _nested)
 
