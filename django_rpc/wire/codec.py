@@ -1,4 +1,4 @@
-"""The two messages to bytes and back; ``docs/protocol.md`` is the contract.
+"""Encoding and decoding of the two messages; ``docs/protocol.md`` is the specification.
 
 >>> from django_rpc.graph.node import Source
 >>> text = encode_request(Request(id="r1", nodes=(Source(model="shop.Order", service="rpc"),), outputs=(0,)))
@@ -7,7 +7,7 @@ b'{"v":1,"id":"r1","nodes":[["source","shop.Order"]],"outputs":[0]}'
 >>> decode_request(text).nodes[0].model
 'shop.Order'
 
-JSON is the only format so far.  `_Format` is the seam for another: everything else works on plain trees.
+JSON is the only format so far. Another format would be a second `_Format`; all other code works on plain trees.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ from django_rpc.wire.zones import UTC, read_zone
 __all__ = ["decode_request", "decode_response", "encode_request", "encode_response", "request_content"]
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-#: What msgspec raises for bytes that are no text, no JSON, or not of the form.
+#: Errors of msgspec for bytes that are not text, not JSON, or not of the expected form.
 _PARSER_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError)
-#: What making a value raises: ArithmeticError for ``Decimal("1e99999999999999999999")``.
+#: Errors of the construction of a value: ArithmeticError for ``Decimal("1e99999999999999999999")``.
 _VALUE_ERRORS = (ValueError, TypeError, ArithmeticError)
 
 
-#: The form of a language code in Django; a service compares it with those that it has.
+#: The form of a language code in Django; a service compares it with its languages.
 _Language = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,4}(@[A-Za-z0-9]{1,20})?)?\Z")]
 
 
@@ -86,7 +86,7 @@ class _RequestForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class _ContentForm(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request asks for, as it was written: what two deliveries of one request have in common."""
+    """The content of a request, as undecoded text: it is equal in all deliveries of one request."""
 
     nodes: msgspec.Raw
     outputs: msgspec.Raw
@@ -129,7 +129,7 @@ class _TableOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """How plain trees become bytes, and bytes typed trees."""
+    """Functions that encode plain trees to bytes, and decode bytes to typed trees."""
 
     encode: Callable[[Any], bytes]
     request: Callable[[bytes], _RequestForm]
@@ -154,11 +154,12 @@ _JSON = _Format(
 def encode_request(
     request: Request, limits: Limits = REQUEST_LIMITS, naive_zone: datetime.tzinfo | None = None
 ) -> bytes:
-    """The bytes of a request, whose nodes are in topological order.
+    """Encode a request; its nodes must be in topological order.
 
-    ``naive_zone`` is the zone of naive datetimes at an end that has no others (``USE_TZ = False``): they are sent as
-    moments, and moments that come back become naive (`decode_response`).
-    Raises BadValue for what cannot cross the wire, MessageTooLarge and MessageTooDeep for what no server would read.
+    ``naive_zone`` is the zone of naive datetimes at an end that has only naive datetimes (``USE_TZ = False``). They are
+    sent as aware datetimes, and aware datetimes in the answer become naive (`decode_response`). Raises BadValue for a
+    value that cannot cross the wire, and MessageTooLarge or MessageTooDeep for a message that every server would
+    refuse.
     """
     if not _ID.fullmatch(request.id):
         raise BadValue(f"{request.id!r} cannot be a request's id: use letters, digits and . _ : - , at most 128.")
@@ -226,7 +227,7 @@ def _lone_surrogate(error: UnicodeEncodeError) -> BadValue:
     )
 
 
-#: From the requests whose values are handed over, and the id of the one that they go to, to their values.
+#: Returns the values of the requests that other services answered for this request.
 Fetch = Callable[[tuple[Origin, ...]], Sequence[Sequence[Any]]]
 
 
@@ -239,8 +240,8 @@ def decode_request(
 ) -> Request:
     """Return the request in ``data``; raises a WireError, and no other error, for any bytes.
 
-    ``fetch`` returns the values that other services handed over, and may raise other errors.  So may ``check``, which
-    is called every few values, to end a request whose time is over.
+    ``fetch`` returns the values that other services sent for this request, and may raise other errors. ``check`` is
+    called every few values. It may raise other errors too, to end a request after its deadline.
     """
     check_size(data, limits)
     check_depth(data, limits)
@@ -312,7 +313,7 @@ def _request(
 
 
 def _check_links(form: _RequestForm) -> None:
-    """That what goes on to other services, and what comes back, are outputs that there are."""
+    """Raise BadValue for a 'then' or 'back' that names an output which does not exist."""
     if form.back is not None and not form.then:
         raise BadValue("'back' says which outputs come back where others go on: it needs 'then'.")
     for places in (form.back or (), *(one.outputs for one in form.then)):
@@ -321,9 +322,9 @@ def _check_links(form: _RequestForm) -> None:
 
 
 def request_content(data: bytes) -> bytes:
-    """What a request asks for, without who asks and when: equal for two sendings of one request.
+    """Return the content of a request, without its sender and time: equal for two deliveries of one request.
 
-    ``data`` is a message that `decode_request` has read.
+    ``data`` is a message that `decode_request` has accepted.
 
     >>> request_content(b'{"v":1,"id":"r1","expires":5,"nodes":[["source","shop.Order"]],"outputs":[0]}')
     b'[["source","shop.Order"]][0]{}'
@@ -370,7 +371,7 @@ class _Head(msgspec.Struct):
 
 
 def _first_bad(forms: list[msgspec.Raw], error: Exception) -> tuple[int | None, Exception]:
-    """The first node that is not of its form, and why; the parser does not always say which one it refused."""
+    """Return the position of the first malformed node, and the reason; the parser does not always report the node."""
     for position, form in enumerate(forms):
         try:
             msgspec.json.decode(form, type=AnyForm)
@@ -380,7 +381,7 @@ def _first_bad(forms: list[msgspec.Raw], error: Exception) -> tuple[int | None, 
 
 
 def _kind(form: msgspec.Raw) -> Any:
-    """What stands where a node names its kind; None where nothing does."""
+    """Return the value in the position of a node's kind; None if there is no value."""
     try:
         parts = msgspec.json.decode(form, type=list[msgspec.Raw])
         return msgspec.json.decode(parts[0]) if parts else None
@@ -389,7 +390,7 @@ def _kind(form: msgspec.Raw) -> Any:
 
 
 def _diagnose(data: bytes, error: Exception) -> WireError:
-    """Say as exactly as possible why the typed parser refused ``data``."""
+    """Return an error that explains as exactly as possible why the typed parser refused ``data``."""
     try:
         head = msgspec.json.decode(data, type=_Head)
     except (*_PARSER_ERRORS, RecursionError):
@@ -419,7 +420,7 @@ def _diagnose(data: bytes, error: Exception) -> WireError:
 def encode_response(
     response: Response, limits: Limits = RESPONSE_LIMITS, naive_zone: datetime.tzinfo | None = None
 ) -> bytes:
-    """The bytes of a response.  Raises BadValue for an output that cannot cross the wire."""
+    """Encode a response. Raises BadValue for an output that cannot cross the wire."""
     pack = Packer(limits=limits, naive_zone=naive_zone)
     message: dict[str, Any] = {"v": PROTOCOL_VERSION, "id": response.id}
     try:
@@ -448,7 +449,7 @@ def encode_response(
 
 
 def _outputs(packed: list[Any], limits: Limits) -> list[Any]:
-    """Outputs to be encoded; several are so at once, one by one: the same large one many times is more than fits."""
+    """Encode several outputs separately, so that the limit applies before repeated large outputs use up the memory."""
     if len(packed) < 2:
         return packed
     left, written = limits.message_bytes, []
@@ -463,7 +464,7 @@ def _outputs(packed: list[Any], limits: Limits) -> list[Any]:
 def decode_response(
     data: bytes, limits: Limits = RESPONSE_LIMITS, naive_zone: datetime.tzinfo | None = None
 ) -> Response:
-    """The response that ``data`` holds; raises a WireError, and nothing else, whatever the bytes are."""
+    """Return the response in ``data``; raises a WireError, and no other error, for any bytes."""
     check_size(data, limits)
     unpack = Unpacker(limits=limits, naive_zone=naive_zone)
     try:
@@ -490,7 +491,7 @@ def decode_response(
 
 
 def _output(raw: msgspec.Raw, unpack: Unpacker, limits: Limits) -> Any:
-    """One output.  Rows, when written as we write them, are parsed once, by the decoder of their types."""
+    """Decode one output. Rows in our encoding are parsed once, by the decoder of their types."""
     start = bytes(memoryview(raw)[:9])
     if start.startswith(b'{"$rows":'):
         rows = _JSON.rows(raw).body

@@ -1,7 +1,7 @@
-"""What one service hands to another: its answer in parts, and the message that waits for them.
+"""Values that one service sends to another: the parts of its answer, and the message that waits for them.
 
-A service answers once, with all outputs; the bytes of these are then divided, so that an answer that a ledger kept is
-handed over as well.
+A service encodes one answer with all outputs, and then divides the bytes of the answer. So it can also divide an answer
+that was stored in a ledger.
 
 >>> answer = b'{"v":1,"id":"a1","outputs":[[1,2],3]}'
 >>> parts = part(answer, (HandOver("b1", "stock", 1, (0,)),), (1,))
@@ -35,16 +35,16 @@ _HeaderText = Annotated[str, msgspec.Meta(max_length=8192)]
 
 
 class Parts(NamedTuple):
-    """``back`` is what the client gets, None where it gets nothing; ``handed`` is what goes to other messages."""
+    """``back`` is the answer for the client, or None for no answer; ``handed`` are the values for other messages."""
 
     back: bytes | None
     handed: tuple[tuple[HandOver, bytes], ...] = ()
 
 
 class Deposit(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A message that waits: the request's text, what signs it, and from when on nobody waits for it.
+    """A waiting message: the text of the request, its token, and the time after which the client no longer waits.
 
-    ``headers`` stand beside it when it is sent, such as the trace that it belongs to.
+    ``headers`` are sent with it, for example the headers of its trace.
     """
 
     text: str
@@ -54,7 +54,7 @@ class Deposit(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A response whose values are left as they are."""
+    """A response with undecoded values."""
 
     v: int
     id: str
@@ -75,8 +75,8 @@ _write = msgspec.json.Encoder().encode
 
 
 def part(answer: bytes, then: Iterable[HandOver], back: tuple[int, ...] | None) -> Parts:
-    """The parts of an answer of our own.  One with an error goes to the client, and nothing is handed over; so does
-    the error of an output that should be."""
+    """Divide an answer of this service. An answer with an error is sent to the client, and no values to other messages.
+    An error among the outputs for another message has the same effect."""
     form = _read(answer)
     if form.error is not msgspec.UNSET:
         return Parts(answer)
@@ -94,9 +94,9 @@ def part(answer: bytes, then: Iterable[HandOver], back: tuple[int, ...] | None) 
 
 
 def handed_content(data: bytes) -> bytes:
-    """The values in what was handed over, without the message they are for: equal for two sendings of one request.
+    """Return the values that a service sent, without the id of their message: equal for two deliveries of one request.
 
-    ``data`` is what `decode_handed` has read.
+    ``data`` must have been accepted by `decode_handed`.
 
     >>> handed_content(b'{"v":1,"id":"b1","outputs":[[1,2],3]}')
     b'[[1,2],3]'
@@ -105,9 +105,9 @@ def handed_content(data: bytes) -> bytes:
 
 
 def decode_handed(data: bytes, message_id: str, limits: Limits, naive_zone: datetime.tzinfo | None = None) -> list[Any]:
-    """The values in what was handed over to the message: plain data, and nothing that would be done.
+    """Return the values that a service sent to the message: plain data, and nothing that would be executed.
 
-    Raises a WireError, and nothing else, whatever the bytes are.  Rows become lists, instances stay `Record`.
+    Raises a WireError, and no other error, for any bytes. Rows become lists, and instances stay `Record`.
     """
     check_depth(data, limits)
     response = decode_response(data, limits, naive_zone)
@@ -144,7 +144,7 @@ def encode_deposit(deposit: Deposit) -> bytes:
 
 
 def decode_deposit(data: bytes) -> Deposit:
-    """Raises HandOverFailed for bytes that are no deposit."""
+    """Decode a deposit; raises HandOverFailed for malformed bytes."""
     try:
         return _read_deposit(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

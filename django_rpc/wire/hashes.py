@@ -1,7 +1,7 @@
-"""Guard against values with equal hashes: a set or dict of n of them takes n² comparisons.
+"""Guard against values with equal hashes: a set or dict of n such values takes n² comparisons.
 
-The hashes of numbers, UUIDs and tuples are not randomized in Python, so a message can hold any number of them with one
-hash.  Texts, bytes and dates are randomized for each process.
+Python does not randomize the hashes of numbers, UUIDs and tuples, so a message can contain any number of them with one
+hash. The hashes of strings, bytes and dates are randomized for each process.
 """
 
 from __future__ import annotations

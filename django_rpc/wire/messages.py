@@ -1,4 +1,4 @@
-"""The two messages of the protocol, as what they hold after decoding."""
+"""The two messages of the protocol, in their decoded form."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ __all__ = [
 ]
 
 PROTOCOL_VERSION = 1
-#: The language of a request that names none.
+#: The language of a request without a language.
 DEFAULT_LANGUAGE = "en-us"
 
 
-#: A claim goes into every line of the log: a decoder refuses a longer one.
+#: A claim is written to every line of the log, so a decoder refuses a longer claim.
 _Claim = Annotated[str, msgspec.Meta(max_length=255)]
 
 
-#: What a request asks for beside, or in place of, its values.
+#: Information that a request wants in addition to its values, or instead of them.
 Asking = Literal["", "profile", "explain"]
 
 
 class ClientInfo(msgspec.Struct, frozen=True):
-    """Who calls, by its own claim: for logs, never for a decision."""
+    """The caller, according to the client: for logs, never for a decision."""
 
     host: _Claim = ""
     process: int = 0
@@ -43,17 +43,17 @@ class ClientInfo(msgspec.Struct, frozen=True):
     called_at: float = 0.0  # seconds since the epoch
 
 
-#: Requests that values come from or go to: each is a look-up, or a copy of what may be large.
+#: Maximum number of requests that values are received from or sent to. Each needs a lookup or a copy of large data.
 _MAX_LINKS = 1_000
 _Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}\Z")]
 _Index = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A request whose values are handed to this one by the service that worked them out: its ``id``.
+    """Another request, by its ``id``: the service that evaluates it sends its values to this request.
 
-    Where it was signed, also what they are checked by: the ``hash`` of its bytes, the names of its ``client`` and
-    ``service``, and the public ``keys`` of that service by their ids.
+    If the other request is signed, the other fields verify its values: the ``hash`` of its bytes, the names of its
+    ``client`` and ``service``, and the public ``keys`` of that service by their ids.
     """
 
     id: _Id
@@ -64,7 +64,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 
 
 class HandOver(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """To which message values go: its id and queue, how many requests it ``waits`` for, the places of the outputs."""
+    """Values for another message: its id and queue, the number of requests that it ``waits`` for, the places of
+    outputs."""
 
     to: _Id
     queue: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -77,27 +78,27 @@ HandOvers = Annotated[tuple[HandOver, ...], msgspec.Meta(max_length=_MAX_LINKS)]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What one message asks for.
+    """The content of a request message.
 
-    ``nodes`` are in topological order: each node's inputs stand before it.  ``outputs`` are indices into it.
-    ``shapes`` says, for a model's name at the server, which fields its instances bring back; a model that is
-    not in it brings all that the client may read.
+    ``nodes`` are in topological order: the inputs of a node precede it. ``outputs`` are indices into ``nodes``.
+    ``shapes`` maps a model's name at the server to the fields that its instances return. Instances of other models
+    return all fields that the client may read.
     """
 
     id: str
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
     client: ClientInfo = ClientInfo()
-    expires: float | None = None  # seconds since the epoch; later than that, nobody waits for the answer
+    expires: float | None = None  # seconds since the epoch; after it, the client no longer waits for the answer
     shapes: dict[str, tuple[str, ...]] = {}
-    trace: bool = False  # ask for the SQL that ran; the server's SHOW_SQL decides
-    asking: Asking = ""  # what else is asked for than the values
-    once: bool = False  # refuse it rather than do it where no ledger holds that it is done once
-    given: tuple[Origin, ...] = ()  # whose values stand in for each `Given` among the nodes
-    then: tuple[HandOver, ...] = ()  # where outputs go, rather than to the client
-    back: tuple[int, ...] | None = None  # with ``then``: the outputs that the client gets; None: not even an answer
-    zone: str = ""  # the active time zone of the client, as `wire.zones` writes it; "": UTC
-    default_zone: str = ""  # the zone of naive datetimes; "": the active one
+    trace: bool = False  # return the SQL of the request; the server's SHOW_SQL decides
+    asking: Asking = ""  # information wanted in addition to the values
+    once: bool = False  # refuse the request if no ledger ensures that it runs only once
+    given: tuple[Origin, ...] = ()  # requests with values for each `Handed` among the nodes
+    then: tuple[HandOver, ...] = ()  # other messages that receive outputs
+    back: tuple[int, ...] | None = None  # with ``then``: the outputs for the client; None: the client gets no answer
+    zone: str = ""  # the client's active time zone, in the form of `wire.zones`; "": UTC
+    default_zone: str = ""  # the zone of naive datetimes; "": the active zone
     language: str = ""  # the active language of the client; "": en-us
 
 
@@ -110,9 +111,9 @@ class TraceEntry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class NodeCost(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What one node cost: how many values it had, the time at work on it, the rows in its values, its statements.
+    """The cost of one node: the number of its values, seconds of work, rows in its values, SQL statements.
 
-    What several nodes were read by together is told of the first of them.
+    The cost of several nodes that share a statement is reported for the first of them.
     """
 
     node: int
@@ -123,11 +124,11 @@ class NodeCost(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 
 class ErrorReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a request failed; among the outputs or in a list, why this value could not be had.
+    """The reason why a request failed; among the outputs or in a list, the reason why one value is missing.
 
-    ``code`` is a name of the closed list in docs/protocol.md (``"DoesNotExist"``, ``"FieldError"``, ``"Remote"``, ...);
-    ``remote_name`` is the server's class for codes that the list does not have.  ``data`` is a value that the code
-    defines (the dict of a ValidationError, the protected records of a ProtectedError).  ``node`` is an index into the
+    ``code`` is a name of the closed list in docs/protocol.md (``"DoesNotExist"``, ``"FieldError"``, ``"Remote"``, ...).
+    ``remote_name`` is the server's error class if the list has no code for it. ``data`` is a value that the code
+    defines (the dict of a ValidationError, the protected records of a ProtectedError). ``node`` is an index into the
     request.
     """
 

@@ -1,4 +1,4 @@
-"""The names by which a client and a server find each other on the broker and on the reply path."""
+"""Names that a client and a server share, on the broker and in the result backend."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ __all__ = [
     "worker_key",
 ]
 
-#: The one Celery task of the protocol.
+#: The only Celery task of the protocol.
 TASK_NAME = "django_rpc.call"
-#: What Celery beat calls at the service, to prune its ledger.
+#: The task that Celery beat calls at the service, to prune its ledger.
 PRUNE_TASK_NAME = "django_rpc.prune"
-#: Keys of reply lists begin with this; the request's id follows.
+#: Prefix of the keys of reply lists, before the id of the request.
 REPLY_PREFIX = "django_rpc:reply:"
 
-#: Names of the reply queues of clients whose RESULT_BACKEND is ``rpc://`` begin with this.
+#: Prefix of the names of reply queues, for clients with the RESULT_BACKEND ``rpc://``.
 MAILBOX_PREFIX = "django_rpc.reply."
 
-#: Keys of what is handed over to a message begin with this; the message's id follows.
+#: Prefix of the keys of values for a message, before the id of the message.
 GIVEN_PREFIX = "django_rpc:given:"
-#: The field, among those of the requests that hand over, that holds the message itself until it is published: no
-#: request can have this for its id.
+#: The field of this hash that contains the message itself, until it is published. The other fields are request ids, and
+#: a request id cannot have this form.
 DEPOSIT = "$message"
-#: The field that holds the ids of the requests that the message waits for, until it is published.
+#: The field with the ids of the requests that the message waits for, until it is published.
 ORIGINS = "$origins"
-#: How long, in seconds, a message and its values are kept, at least; and at most where no setting allows more.
+#: Minimum time to keep a message and its values, in seconds, and the maximum time without another setting.
 _LEAST_KEPT, MOST_KEPT = 600, 3_600
 
 _SENDING = "::"
@@ -53,7 +53,7 @@ _CELERY_CERT_REQS = re.compile(r"(?<=ssl_cert_reqs=)CERT_(\w+)")
 
 
 def reply_key(request_id: str) -> str:
-    """The Redis list on which the answer to a request comes back.
+    """Return the key of the Redis list that receives the answer to a request.
 
     >>> reply_key("7f")
     'django_rpc:reply:7f'
@@ -62,7 +62,7 @@ def reply_key(request_id: str) -> str:
 
 
 def worker_key(queue: str) -> str:
-    """The key, on a broker that is Redis, that exists while a worker consumes the queue.
+    """Return the key, on a Redis broker, that exists while a worker consumes the queue.
 
     >>> worker_key("django_rpc")
     'django_rpc:worker:django_rpc'
@@ -71,7 +71,7 @@ def worker_key(queue: str) -> str:
 
 
 def answers_key(queue: str) -> str:
-    """The key, in the Redis of a worker's RESULT_BACKEND, that exists while the worker consumes the queue.
+    """Return the key, in the Redis of a worker's RESULT_BACKEND, that exists while the worker consumes the queue.
 
     >>> answers_key("django_rpc")
     'django_rpc:answers:django_rpc'
@@ -80,7 +80,7 @@ def answers_key(queue: str) -> str:
 
 
 def given_key(message_id: str) -> str:
-    """The Redis hash in which a message that waits for other services, and their values, meet.
+    """Return the key of the Redis hash for a message that waits for other services, and for their values.
 
     >>> given_key("7f")
     'django_rpc:given:7f'
@@ -107,7 +107,7 @@ def kept_seconds(seconds: float | None, most: int = MOST_KEPT) -> int:
 
 
 def task_keywords(reply_to: str | None, token: str | None) -> dict[str, Any]:
-    """The keywords of the task: a message without a token is as it was before there were any.
+    """Return the keyword arguments of the task. An unsigned message has no ``token``, as before tokens existed.
 
     >>> task_keywords(None, None)
     {'reply_to': None}
@@ -116,7 +116,7 @@ def task_keywords(reply_to: str | None, token: str | None) -> dict[str, Any]:
 
 
 def sending_of(request_id: str, number: str) -> str:
-    """The id of one message of several that bring the same request: each has a way back of its own.
+    """Return the id of one message among several messages for the same request. Each message has its reply list.
 
     >>> sending_of("order-4711", "a1")
     'order-4711::a1'
@@ -125,7 +125,7 @@ def sending_of(request_id: str, number: str) -> str:
 
 
 def request_of(message_id: str) -> str:
-    """The id of the request that a message brings.
+    """Return the id of the request in a message.
 
     >>> request_of("order-4711::a1"), request_of("7f")
     ('order-4711', '7f')
@@ -134,7 +134,7 @@ def request_of(message_id: str) -> str:
 
 
 def is_redis(url: str | None) -> bool:
-    """Whether a RESULT_BACKEND is a Redis server, so that answers come back on reply lists.
+    """Return True if a RESULT_BACKEND is a Redis server, so that answers arrive on reply lists.
 
     >>> is_redis("redis://localhost/"), is_redis("rpc://"), is_redis(None)
     (True, False, False)
@@ -143,7 +143,7 @@ def is_redis(url: str | None) -> bool:
 
 
 def redis_url(url: str) -> str:
-    """A result backend's URL as the package redis reads it; Celery spells one option in its own way.
+    """Convert the URL of a result backend to the form of the package redis; Celery spells one option differently.
 
     >>> redis_url("rediss://host/0?ssl_cert_reqs=CERT_NONE")
     'rediss://host/0?ssl_cert_reqs=none'
@@ -157,7 +157,7 @@ _PASSWORD = re.compile(r"(//[^/@:;]*):[^/@;]*@")
 def without_passwords(url: str | None) -> str:
     """Return the URL of a broker or a result backend with each password masked, for errors and logs.
 
-    A URL of several hosts keeps all of them, which kombu's own ``maybe_sanitize_url`` refuses.
+    A URL of several hosts keeps all of them; kombu's ``maybe_sanitize_url`` refuses such a URL.
 
     >>> without_passwords("amqp://guest:secret@localhost//")
     'amqp://guest:**@localhost//'

@@ -1,7 +1,7 @@
-"""One form per kind of node: an array that starts with the kind's name.
+"""The wire form of each kind of node: an array that starts with the kind's name.
 
-`WRITERS` makes the array; the structs below are what the parser checks it against; `READERS` make the node of them.
-A kind of ``graph.node.KINDS`` without all three fails when this module is imported.
+`WRITERS` makes the array. The parser validates it with the structs below, and `READERS` makes the node. The import of
+this module fails if a kind of ``graph.node.KINDS`` lacks one of the three.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from django_rpc.wire.values import Packer
 
 __all__ = ["READERS", "WRITERS", "AnyForm"]
 
-#: The service is the client's own name for the server; it does not cross.
+#: The name of the service is used only in the client; it does not cross the wire.
 _HERE = ""
 _ON_CONFLICT = (None, "ignore", "update")
 
@@ -169,7 +169,7 @@ class FunctionForm(_Form, frozen=True, tag="function"):
 class ShippedForm(_Form, frozen=True, tag="shipped"):
     name: str
     python: Annotated[str, msgspec.Meta(pattern=r"^3\.[0-9]{1,3}$")]
-    code: bytes  # in base64; nothing of it is looked at here
+    code: bytes  # in base64; not interpreted here
     args: list[Any]
     kwargs: dict[str, Any]
     reads_only: bool
@@ -181,7 +181,7 @@ class OutcomeForm(_Form, frozen=True, tag="outcome"):
 
 
 class AboutForm(_Form, frozen=True, tag="about"):
-    """It has nothing to say but its kind."""
+    """A form without fields."""
 
 
 AnyForm = (
@@ -220,7 +220,7 @@ def _write_insert(pack: Packer, node: Insert) -> Any:
     return "insert", node.model, node.fields, types, rows, options
 
 
-#: Each kind of node to its array.
+#: Converts each kind of node to its array.
 WRITERS: dict[type[Node], Callable[[Packer, Any], Any]] = {
     Source: lambda pack, n: ("source", n.model, True) if n.base else ("source", n.model),
     Method: lambda pack, n: (
@@ -265,7 +265,7 @@ def _read_method(unpack: Unpacker, form: MethodForm) -> Method:
 
 def _read_call(unpack: Unpacker, form: CallForm) -> Call:
     for keyword in form.kwargs:
-        check_path(keyword)  # a method of the server's own may take lookups
+        check_path(keyword)  # a registered method may take lookups
     args, kwargs = tuple([unpack(value) for value in form.args]), unpack.mapping(form.kwargs)
     return Call(parent=unpack.node(form.parent), name=form.name, args=args, kwargs=kwargs)
 
@@ -344,7 +344,7 @@ def _read_cond(unpack: Unpacker, form: CondForm) -> Cond:
     return Cond(test=test, then=then, otherwise=otherwise)
 
 
-#: Each form to its node.
+#: Converts each form to its node.
 READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
     SourceForm: lambda unpack, form: Source(model=form.model, service=_HERE, base=form.base),
     MethodForm: _read_method,

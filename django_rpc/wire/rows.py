@@ -1,7 +1,7 @@
-"""Rows under a header: a wire type per column, so that the values need no tags and one typed decoder reads them all.
+"""Rows under a header: each column has a wire type, so values need no tags and one typed decoder reads all of them.
 
-A column whose values are of one Python type (None aside) travels by the name of that type; any other column is
-``"any"``: its values are tagged like arguments.  Types are looked at, never guessed from text.
+A column with values of one Python type (apart from None) is sent with the name of that type. Any other column is
+``"any"``, and its values have tags like arguments. Types are determined from the values, never guessed from text.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ COLUMN_TYPES: dict[str, Any] = {
 }
 _NAMES: dict[type, str] = {kind: name for name, kind in COLUMN_TYPES.items() if kind is not Any}
 
-#: Integers outside it are tagged: most languages have no larger ones.
+#: Integers outside of this range are tagged, because most languages have no larger integers.
 INT64 = (-(2**63), 2**63 - 1)
 _ZONE = operator.attrgetter("tzinfo")
 _FOLD = operator.attrgetter("fold")
 _EXACT_ZONES = {None, datetime.UTC}
-#: ArithmeticError: ``Decimal("1e99999999999999999999")``.
+#: ArithmeticError is raised for ``Decimal("1e99999999999999999999")``.
 _READ_ERRORS = (msgspec.MsgspecError, ValueError, ArithmeticError)
 
 
@@ -64,7 +64,7 @@ def _naive_or_utc(column: Sequence[Any]) -> bool:
     return set(map(_ZONE, column)) <= _EXACT_ZONES and not any(map(_FOLD, column))
 
 
-#: What a column's values must pass for the plain text of their type to be exact.
+#: Check for each type: returns True if the plain text of the column's values is exact.
 _EXACT: dict[type, Callable[[Sequence[Any]], bool]] = {
     int: _ints,
     float: _finite,
@@ -74,7 +74,7 @@ _EXACT: dict[type, Callable[[Sequence[Any]], bool]] = {
 
 
 def column_type(column: Sequence[Any]) -> str:
-    """The wire type of a column.
+    """Return the wire type of a column.
 
     >>> column_type([1, None, 3]), column_type([1, True]), column_type([float("nan")])
     ('int', 'any', 'any')
@@ -98,9 +98,10 @@ def column_type(column: Sequence[Any]) -> str:
 def pack_rows(
     rows: Sequence[Row], width: int, pack: Callable[[Any], Any], *, tags_datetimes: bool = False
 ) -> tuple[list[str], Sequence[Any]]:
-    """``(types, rows)`` to be written; ``pack`` tags the values of ``"any"`` columns.  Raises BadValue for ragged rows.
+    """Return ``(types, rows)`` to be encoded. Raises BadValue for rows of different lengths.
 
-    ``tags_datetimes``: ``pack`` changes datetimes, so their columns are ``"any"`` too.
+    ``pack`` tags the values of ``"any"`` columns. ``tags_datetimes`` means that ``pack`` changes datetimes, so datetime
+    columns are ``"any"`` too.
 
     >>> pack_rows([(1, "a"), (2, None)], 2, lambda value: value)
     (['int', 'str'], [(1, 'a'), (2, None)])
@@ -139,7 +140,7 @@ def _decoder(types: tuple[str, ...]) -> msgspec.json.Decoder[list[Row]]:
 
 
 def decode_rows(types: tuple[str, ...], raw: bytes, unpack: Callable[[Any], Any], limits: Limits) -> list[Row]:
-    """The rows that the JSON text ``raw`` holds; raises BadValue where a value is not of its column's type."""
+    """Return the rows in the JSON text ``raw``; raises BadValue for a value that does not have its column's type."""
     _check_width(types, limits)
     try:
         rows = _decoder(types).decode(raw)
@@ -149,7 +150,7 @@ def decode_rows(types: tuple[str, ...], raw: bytes, unpack: Callable[[Any], Any]
 
 
 def convert_rows(types: tuple[str, ...], parsed: Any, unpack: Callable[[Any], Any], limits: Limits) -> list[Row]:
-    """Like `decode_rows`, from what a parser made of the text: rows that stand inside another value."""
+    """Do the same as `decode_rows` for rows inside another value, which the parser has already read."""
     _check_width(types, limits)
     try:
         rows: list[Row] = msgspec.convert(parsed, _row_hint(types))
@@ -166,8 +167,8 @@ def _check_width(types: tuple[str, ...], limits: Limits) -> None:
 
 
 def _finish(types: tuple[str, ...], rows: list[Row], unpack: Callable[[Any], Any], limits: Limits) -> list[Row]:
-    """Unpack the ``"any"`` columns, make datetimes naive at an end that has none but those, and check what the typed
-    decoder cannot."""
+    """Unpack the ``"any"`` columns, make datetimes naive for an end with only naive datetimes, and apply the checks
+    that the typed decoder does not do."""
     naive_zone = getattr(unpack, "naive_zone", None)
     if naive_zone is not None and "datetime" in types:
         places = [place for place, name in enumerate(types) if name == "datetime"]

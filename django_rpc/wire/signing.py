@@ -1,7 +1,7 @@
-"""Who made these bytes, and for whom: a token (JWT, RFC 7519) over the hash of a message, carried beside it.
+"""Authentication of messages: a token (JWT, RFC 7519) over the hash of a message, sent next to the message.
 
-The algorithm is a property of a key, never of a token: a key is an HS256 secret or an Ed25519 key by the form in which
-it is written, and a token is checked by the algorithm of the key that it names.
+The algorithm is a property of a key, never of a token. The form of a key's text determines its type: an HS256 secret or
+an Ed25519 key. A token is verified with the algorithm of the key that it names.
 
 >>> key = read_key("a secret of thirty-two bytes or more")
 >>> token = sign_request(b"{}", key, client="shop", service="stock", request_id="r1", lifetime=30)
@@ -40,44 +40,44 @@ __all__ = [
     "sign_response",
 ]
 
-#: The id of a key that is given without one.
+#: The id of a key without an id.
 DEFAULT_KEY_ID = "default"
-#: How far the clocks of the two ends may be apart, in seconds.
+#: Maximum difference between the clocks of client and server, in seconds.
 CLOCK_SKEW = 60
-#: The longest time for which a token is good, in seconds: a server has to remember it for so long.
+#: Maximum lifetime of a token, in seconds; a server must remember the token for this time.
 LIFETIME = 86_400
-#: No honest token is longer; what is, is not parsed.
+#: Longer tokens are not parsed; no honest token is longer.
 _TOKEN_BYTES = 4_096
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 #: A secret shorter than the hash is easier to guess than the hash.
 _SECRET_BYTES = 32
 _PEM = ("-----BEGIN", "ssh-")
 _Text = Annotated[str, msgspec.Meta(max_length=512)]
-#: Seconds since the epoch, of years that a clock knows.
+#: Seconds since the epoch, limited to plausible years.
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=4e10)]
-# What a token is for: one of a request must not pass as one of a response, which the same secret signs.
+# The type of a token: a request's token must not be accepted for a response, although both may have the same secret.
 _REQUEST, _RESPONSE = "rpc-request+jwt", "rpc-response+jwt"
 _REQUIRED = ["iss", "aud", "jti"]
 
 
 class NotAuthentic(Exception):
-    """A token or what it covers is not what it claims to be; the text is for the log of this end, not for the other."""
+    """A token or its message is not authentic. The text is for the log of this end, not for the other end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key with its id and its one algorithm; made by `read_key`."""
+    """A key with its id and its only algorithm; made by `read_key`."""
 
     id: str
     algorithm: str
     value: Any = field(repr=False)
-    #: Whether it can sign: a public key cannot.
+    #: False for a public key, which cannot sign.
     signs: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a checked token of a request says: ``hash`` of the request, ``unique`` of the token itself."""
+    """The verified claims of a request's token: ``hash`` identifies the request, ``unique`` the token itself."""
 
     client: str
     request_id: str
@@ -88,9 +88,9 @@ class Claims:
 
 
 def read_key(text: Any, key_id: str = DEFAULT_KEY_ID) -> Key:
-    """The key in ``text``: Ed25519 where it is in PEM or SSH form, otherwise an HS256 secret of 32 bytes or more.
+    """Read a key: Ed25519 in PEM or SSH form, or else an HS256 secret of at least 32 bytes.
 
-    Raises ValueError, whose text does not hold the key.
+    Raises ValueError; its text does not contain the key.
     """
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"is {type(text).__name__}: a key is the text of a secret, or of an Ed25519 key in PEM form.")
@@ -128,7 +128,7 @@ def _ed25519(text: str, key_id: str) -> Key:
 
 
 def read_keys(given: Any) -> dict[str, Key]:
-    """Keys by their ids from a dict of texts, or from one text; raises ValueError."""
+    """Return keys by their ids, from a dict of texts or from one text; raises ValueError."""
     if isinstance(given, str):
         given = {DEFAULT_KEY_ID: given}
     if not isinstance(given, Mapping) or not given:
@@ -143,7 +143,7 @@ def read_keys(given: Any) -> dict[str, Key]:
 
 
 def digest(data: bytes) -> str:
-    """The hash of a message's exact bytes, as tokens hold it.
+    """Return the hash of a message's exact bytes, in the form that tokens contain.
 
     >>> digest(b"")[:8]
     'e3b0c442'
@@ -157,29 +157,29 @@ def digest(data: bytes) -> str:
 def sign_request(
     data: bytes, key: Key, *, client: str, service: str, request_id: str, lifetime: float, now: float | None = None
 ) -> str:
-    """The token for the request ``data``, good for ``lifetime`` seconds."""
+    """Return the token for the request ``data``, valid for ``lifetime`` seconds."""
     now = time.time() if now is None else now
     claims = {"iss": client, "aud": service, "iat": now, "exp": now + lifetime, "jti": request_id, "hash": digest(data)}
     return _sign(claims, key, _REQUEST)
 
 
 def open_request(token: Any, keys: Mapping[str, Mapping[str, Key]], *, service: str) -> Claims:
-    """What the token of a request says, checked by one of ``keys`` (by client and id); raises NotAuthentic.
+    """Verify a request's token with ``keys`` (by client and id) and return its claims; raises NotAuthentic.
 
-    Not checked is what needs more than the token: the bytes of the request (`Claims.hash`), and whether the token
-    was used before (`Claims.unique`).
+    The caller must also check the bytes of the request (`Claims.hash`), and that the token has not been used before
+    (`Claims.unique`).
     """
     header, said = _unchecked(token)
     client, key_id = said.iss, header.kid
     found = keys.get(client, {}).get(key_id)
-    # With no key of that name a signature is checked all the same: a wrong name must not take another time.
+    # An unknown client or key also costs a verification, so that the time does not reveal which names exist.
     claims = _checked(token, found or _NOBODY, [*_REQUIRED, "iat", "exp"], audience=service, typ=_REQUEST)
     if found is None:
         raise NotAuthentic("it names a client or a key that is not known.")
     lifetime = claims["exp"] - claims["iat"]
     if not 0 < lifetime <= LIFETIME + CLOCK_SKEW:
         raise NotAuthentic(f"it is good for {lifetime} s; at most {LIFETIME} are allowed.")
-    signed = token.rpartition(".")[0].encode()  # a signature can be spelt in several ways, what it covers cannot
+    signed = token.rpartition(".")[0].encode()  # one signature has several spellings, the signed text has one
     return Claims(client, claims["jti"], claims["hash"], float(claims["exp"]), found, digest(signed))
 
 
@@ -187,7 +187,7 @@ def open_request(token: Any, keys: Mapping[str, Mapping[str, Key]], *, service: 
 
 
 def sign_response(data: bytes, key: Key, claims: Claims, *, service: str) -> bytes:
-    """The response ``data`` with its token before it, bound to the request of ``claims``."""
+    """Return the response ``data`` after its token, which is bound to the request of ``claims``."""
     said = {
         "iss": service,
         "aud": claims.client,
@@ -199,7 +199,7 @@ def sign_response(data: bytes, key: Key, claims: Claims, *, service: str) -> byt
 
 
 def parted(answer: bytes) -> tuple[str | None, bytes]:
-    r"""An answer as its token, None where it has none, and the response.
+    r"""Split an answer into its token, or None, and the response.
 
     >>> parted(b"a.b.c\n{}"), parted(b"{}")
     (('a.b.c', b'{}'), (None, b'{}'))
@@ -213,7 +213,7 @@ def parted(answer: bytes) -> tuple[str | None, bytes]:
 def open_response(
     token: str, data: bytes, keys: Mapping[str, Key], *, client: str, service: str, request_id: str, request_hash: str
 ) -> None:
-    """Raise NotAuthentic unless ``service`` gave ``data`` as the answer to this request (its id, and `digest`)."""
+    """Raise NotAuthentic unless ``service`` sent ``data`` as the answer to this request (its id, and `digest`)."""
     header, _ = _unchecked(token)
     key = keys.get(header.kid)
     if key is None:
@@ -233,7 +233,7 @@ def _sign(claims: dict[str, Any], key: Key, typ: str) -> str:
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
-    """The header of a token.  A key in it (``jwk``, ``x5c``), an extension (``crit``) or a part left out is unknown."""
+    """The header of a token. Other fields are refused, such as a key (``jwk``, ``x5c``) or an extension (``crit``)."""
 
     alg: _Text
     typ: _Text
@@ -241,7 +241,7 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Said(msgspec.Struct, forbid_unknown_fields=True):
-    """The claims of a token of either type, with their types."""
+    """The claims of both types of tokens."""
 
     iss: _Text
     aud: _Text
@@ -257,7 +257,7 @@ _read_claims = msgspec.json.Decoder(_Said).decode
 
 
 def _unchecked(token: Any) -> tuple[_Header, _Said]:
-    """Return header and claims of a token, of which nothing is true yet; every one is of its type."""
+    """Return header and claims of a token, with validated types. Nothing is verified yet."""
     if not isinstance(token, str) or len(token) > _TOKEN_BYTES or not _TOKEN.fullmatch(token):
         raise NotAuthentic("the token is not three parts in base64url, or too long.")
     parts = token.split(".")
@@ -289,5 +289,5 @@ def _checked(token: str, key: Key, required: list[str], *, audience: str, typ: s
     return claims
 
 
-#: Stands in for the key of a client that there is not.
+#: The key for verification of an unknown client's token.
 _NOBODY = Key("", "HS256", hashlib.sha256(b"nobody").digest())

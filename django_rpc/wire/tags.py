@@ -1,4 +1,4 @@
-"""Plain JSON to values: one reader per tag, each of which checks what it reads."""
+"""Conversion of plain JSON to values: one reader for each tag, which validates its input."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _DATE_TIME = re.compile(f"{_DATE}T{_TIME}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
-#: Values that are read before the clock is looked at.
+#: Number of values between two calls of ``check``.
 _PARTS = 5_000
 
 
@@ -48,11 +48,11 @@ def _never() -> None:
 
 
 class Unpacker:
-    """Turns parsed JSON into values; raises a WireError, or ValueError for a value that its type refuses.
+    """Converts parsed JSON to values; raises a WireError, or ValueError for a value that its type refuses.
 
-    ``nodes`` are those that a value may refer to: the ones before it in the message.  ``given`` are the values that
-    other services handed over, by request and place.  Aware datetimes become local times of ``naive_zone``; without a
-    zone they stay aware.  ``check`` is called every few values, and raises when the time of the request is over.
+    A value may refer to ``nodes``, the earlier nodes of the message. ``given`` are the values from other services, by
+    request and place. Aware datetimes become local times of ``naive_zone``; without a zone they stay aware. ``check``
+    is called every few values, and raises after the deadline of the request.
 
     >>> Unpacker()({"$tuple": [1, {"$decimal": "1.50"}]})
     (1, Decimal('1.50'))
@@ -98,14 +98,14 @@ class Unpacker:
         return value  # None, bool, float: the parser makes no other type
 
     def count(self, number: int) -> None:
-        """Note values that are about to be read, and look at the clock every few of them."""
+        """Count values before they are read, and call ``check`` every few values."""
         self.left -= number
         if self.left < 0:
             self.left = _PARTS
             self.check()
 
     def count_code(self, number: int) -> None:
-        """Note bytes of a shipped function; raises MessageTooLarge where all of a message are too many."""
+        """Count the bytes of a shipped function; raises MessageTooLarge if a message has too many in total."""
         self.code += number
         if self.code > self.limits.code_bytes:
             raise MessageTooLarge(
@@ -130,7 +130,7 @@ class Unpacker:
         return read(self, value[key])
 
     def node(self, index: Any) -> Node:
-        """The node that stands at ``index``, before the one that refers to it."""
+        """Return the node at ``index``, which must precede the node that refers to it."""
         if type(index) is not int or index < 0:
             raise BadValue("A reference is the index of a node: an integer from 0.")
         if index >= len(self.nodes):
@@ -141,18 +141,18 @@ class Unpacker:
         return self.nodes[index]
 
     def names(self, value: Any) -> tuple[str, ...]:
-        """A list of names, as a tuple."""
+        """Return a list of names as a tuple."""
         for name in expect(value, list, "a list of names"):
             expect(name, str, "a name")
         return tuple(value)
 
     def mapping(self, value: Any) -> dict[str, Any]:
-        """An object whose keys are names, where no tag can stand."""
+        """Convert an object with names as keys. Its keys are not interpreted as tags."""
         return {key: self(item) for key, item in expect(value, dict, "an object").items()}
 
 
 def expect(value: Any, kind: type[T], what: str) -> T:
-    """``value`` if it is of exactly this type; raises BadValue that says what belongs there."""
+    """Return ``value`` if it has exactly this type; raises BadValue that names the expected type."""
     if type(value) is not kind:
         raise BadValue(f"{what[0].upper()}{what[1:]} is needed, and not {_named(value)}.")
     return value
@@ -251,13 +251,13 @@ def _read_list(unpack: Unpacker, value: Any, tag: str) -> list[Any]:
 
 def _read_tuple(unpack: Unpacker, value: Any) -> tuple[Any, ...]:
     items = tuple(_read_list(unpack, value, "$tuple"))
-    if not any(type(item) in (tuple, frozenset) for item in items):  # the hash of a nested tuple takes all of it
+    if not any(type(item) in (tuple, frozenset) for item in items):  # the hash of a nested tuple reads the inner tuple
         unpack.hashes.note(items)
     return items
 
 
 def _read_members(unpack: Unpacker, value: Any, tag: str) -> list[Any]:
-    """Return the members of a set; raises BadValue where too many have one hash."""
+    """Return the members of a set; raises BadValue for too many members with equal hashes."""
     members = _read_list(unpack, value, tag)
     unpack.hashes.add(members)
     return members
@@ -369,7 +369,7 @@ def _read_cells(unpack: Unpacker, kinds: tuple[str, ...], rows: Any) -> list[tup
 
 
 class ErrorForm(msgspec.Struct, frozen=True, kw_only=True):
-    """How a report is written, in a response and among its values."""
+    """The wire form of an error report, in a response and among its values."""
 
     code: str
     message: str
@@ -381,7 +381,7 @@ class ErrorForm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_error(unpack: Unpacker, form: ErrorForm) -> ErrorReport:
-    """The report of its form."""
+    """Convert a form to its report."""
     return ErrorReport(
         code=form.code,
         message=form.message,
@@ -404,7 +404,7 @@ def _header(unpack: Unpacker, names: Any, types: Any) -> tuple[tuple[str, ...], 
     return columns, kinds
 
 
-#: How each tag is read.  A test holds it against ``values.PACKERS``.
+#: The reader of each tag. A test compares the tags with ``values.PACKERS``.
 TAGS: dict[str, Callable[[Unpacker, Any], Any]] = {
     "$ref": lambda unpack, value: unpack.node(value),
     "$int": _read_int,

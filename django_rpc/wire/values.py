@@ -1,10 +1,11 @@
-"""Values to plain JSON and back: what JSON cannot say is an object with one key, the tag.
+"""Conversion of values to plain JSON: a value that JSON cannot express is an object with one key, the tag.
 
 >>> pack = Packer()
 >>> pack(Decimal("1.50")), pack({1: True}), pack((1, 2.5))
 ({'$decimal': Decimal('1.50')}, {'$dict': [[1, True]]}, {'$tuple': [1, 2.5]})
 
-What the JSON encoder writes exactly by itself (a Decimal under ``$decimal``) is left to it: it is faster.
+The JSON encoder itself writes the values that it can write exactly (a Decimal under ``$decimal``), because it is
+faster.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ __all__ = ["PACKERS", "Packer", "error_form"]
 
 
 class Packer:
-    """Turns values into what the JSON encoder writes; raises BadValue, or MessageTooDeep for a nested one.
+    """Converts values to trees for the JSON encoder; raises BadValue, or MessageTooDeep for deeply nested values.
 
-    ``index`` maps the identity of each node that a value may refer to, to its place in the message.  Naive datetimes
-    are written as local times of ``naive_zone``; without a zone they stay naive.
+    ``index`` maps the identity of each node that a value may refer to, to its place in the message. Naive datetimes are
+    encoded as local times of ``naive_zone``; without a zone they stay naive.
     """
 
     __slots__ = ("index", "left", "limits", "naive_zone")
@@ -59,7 +60,7 @@ class Packer:
         return pack(self, value) if pack is not None else self._other(value)
 
     def _other(self, value: Any) -> Any:
-        """A subclass, or a type that a room above has taught `freeze`."""
+        """Convert a subclass, or a type that a higher package registered with `freeze`."""
         try:
             frozen = freeze(value)
         except TypeError as error:
@@ -71,7 +72,7 @@ class Packer:
         return self(frozen)
 
     def sequence(self, values: Sequence[Any]) -> list[Any]:
-        """The items, packed, one level deeper."""
+        """Convert the items, one level deeper."""
         self.left -= 1
         if self.left < 0:
             raise too_deep(self.limits)
@@ -80,7 +81,7 @@ class Packer:
         return packed
 
     def mapping(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values under their keys, packed; the keys are names, where no tag can stand."""
+        """Convert the values of a dict with names as keys. The keys are not interpreted as tags."""
         self.left -= 1
         if self.left < 0:
             raise too_deep(self.limits)
@@ -93,7 +94,7 @@ class Packer:
         return packed
 
     def reference(self, node: Node) -> int:
-        """The place of ``node`` in the message; raises BadValue if it is not in it, or not yet."""
+        """Return the place of ``node`` in the message; raises BadValue for a node that is not yet in it."""
         try:
             return self.index[id(node)]
         except KeyError:
@@ -106,7 +107,7 @@ class Packer:
 def _int(pack: Packer, value: int) -> Any:
     if INT64[0] <= value <= INT64[1]:
         return value
-    # Fewer bits than digits * log2(10): checked so, because str() of a huge integer is itself quadratic.
+    # An integer of this size has fewer bits than digits * log2(10). str() is not used, because its time is quadratic.
     if value.bit_length() > pack.limits.digits * 3.3219:
         raise BadValue(f"An integer has more than {pack.limits.digits:,} digits (limit 'digits').")
     return {"$int": str(value)}
@@ -138,7 +139,7 @@ def _time(pack: Packer, value: datetime.time) -> Any:
 
 
 def _offset_only(value: Any, offset: datetime.timedelta | None) -> str:
-    """The text of a time whose zone is known by its offset alone."""
+    """Return the text of a time with only the offset of its zone."""
     if value.tzinfo is None:
         return str(value.isoformat())
     if offset is None:
@@ -160,7 +161,7 @@ def _dict(pack: Packer, value: dict[Any, Any]) -> Any:
 
 
 def _canonical(packed: list[Any]) -> list[Any]:
-    """Members of a set in one order, so that equal sets are equal bytes."""
+    """Sort the members of a set, so that equal sets have equal bytes."""
     return sorted(packed, key=msgspec.json.encode)
 
 
@@ -187,7 +188,7 @@ def _row_set(pack: Packer, value: RowSet) -> Any:
 
 
 def error_form(pack: Packer, report: ErrorReport) -> dict[str, Any]:
-    """The object that says a report, here and in a response: keys without a value are left out."""
+    """Convert a report to its object, for values and responses; keys without a value are left out."""
     given = {
         "code": report.code,
         "message": report.message,
@@ -205,11 +206,11 @@ def _plain(pack: Packer, value: Any) -> Any:
 
 
 def _tagged(tag: str) -> Callable[[Packer, Any], Any]:
-    """A type that the JSON encoder writes exactly."""
+    """Return the converter of a type that the JSON encoder writes exactly."""
     return lambda pack, value: {tag: value}
 
 
-#: How each type is written.  A test holds it against ``values.ATOMS`` and the table of tags.
+#: The converter of each type. A test compares the types with ``values.ATOMS`` and the table of tags.
 PACKERS: dict[type, Callable[[Packer, Any], Any]] = {
     NoneType: _plain,
     bool: _plain,

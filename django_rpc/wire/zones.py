@@ -1,4 +1,4 @@
-"""Time zones as texts of a message: an IANA name, or a fixed offset from UTC.
+"""Encoding of time zones in a message: an IANA name, or a fixed offset from UTC.
 
 >>> zone_text(datetime.timezone(datetime.timedelta(hours=5, minutes=30)))
 '+05:30'
@@ -70,12 +70,12 @@ def named_zone(name: str) -> zoneinfo.ZoneInfo:
 
 
 def as_moment(value: datetime.datetime, zone: datetime.tzinfo | None) -> datetime.datetime:
-    """Return ``value``, taken for a local time of ``zone`` where it is naive; ``value`` itself without a zone."""
+    """Return ``value``; a naive value gets the time zone ``zone``, if there is a zone."""
     return value if zone is None or value.tzinfo is not None else value.replace(tzinfo=zone)
 
 
 def as_naive(value: datetime.datetime, zone: datetime.tzinfo | None) -> datetime.datetime:
-    """Return the local time of ``zone``, without a zone, where ``value`` is aware; ``value`` itself without a zone."""
+    """Return ``value``; an aware value becomes the naive local time of ``zone``, if there is a zone."""
     if zone is None or value.tzinfo is None:
         return value
     try:
