@@ -176,6 +176,7 @@ CATALOGUE = [
             f"{_PARENTS}test_the_link_of_a_model_with_another_primary_key",
             f"{_PARENTS}test_keys_that_are_different",
             f"{_PARENTS}test_a_key_given_by_an_expression_takes_no_row",
+            f"{_PARENTS}test_a_key_reads_no_row",
             f"{_PARENTS}test_the_permission_on_the_parent",
             f"{_PARENTS}test_a_parent_that_is_not_exposed",
             f"{_PARENTS}test_rows_are_those_whose_every_parent_is_seen",
