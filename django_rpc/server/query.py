@@ -1,8 +1,8 @@
-"""The ``Query`` of everything that a client asks: Django's, which asks the policy for each name and is audited.
+"""Query classes for a client's queries: Django's classes, with a check of each name and an audited compiler.
 
-A query made from a client's words is of one of these classes, and stays so through clones, subqueries, arms of a
-union, counts and updates; the server's own code makes plain queries, which nobody checks.  So what is checked
-follows the query itself, and no state of a connection or a thread says whether we are "inside".
+A query that is made from a client's request has one of these classes.  It keeps the class in clones, subqueries, arms
+of a union, counts and updates.  The service's code makes plain queries, which are not checked.  So the class of the
+query decides if it is checked, and no state of a connection or a thread does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["ClientQuery", "client_queryset", "is_client", "trusted"]
 
 
 class _Hidden(str):
-    """A name that no table of fields finds, though its text is that of a field."""
+    """Name that is not found in any table of fields, although its text is the name of a field."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ class _Hidden(str):
         return self is not other
 
 
-#: The lookups of relations, which Django calls with instances as well.
+#: Lookups that Django calls with instances, too, if the field is a relation.
 _RELATED = frozenset({"exact", "in", "gt", "gte", "lt", "lte"})
 
 
@@ -47,13 +47,13 @@ def _name_of(field: Any) -> str:
 
 
 class _Checked:
-    """What the classes below add to Django's queries."""
+    """Methods that the classes below add to Django's queries."""
 
     policy: Policy
     keeps_joins = ends_in_relation = False
     #: True for a union of instances, until the client selects some of its columns.
     of_instances = False
-    #: What names are resolved for.
+    #: Purpose of the names that are resolved.
     use = Use.FILTER
 
     def names_to_path(self, names: Any, opts: Any, allow_many: bool = True, fail_on_missing: bool = False) -> Any:
@@ -76,7 +76,8 @@ class _Checked:
 
     def add_annotation(self, annotation: Any, alias: str, select: bool = True) -> None:
         super().add_annotation(annotation, alias, select)
-        # One that names others holds them: thirty that name the one before twice are a thousand million parts.
+        # An annotation contains each annotation that it names.  If each of 30 annotations names the previous annotation
+        # twice, the last has 2**30 parts.
         self.policy.budget.count_parts(parts_of(self.annotations[alias], self.policy.parts))
 
     def resolve_ref(self, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -89,7 +90,7 @@ class _Checked:
         field_names = list(self.__dict__.pop("grouped_by", field_names))
         view = self.policy.view(self.model)
         if view is not None and field_names and view.local.keys() >= set(field_names):
-            # What the walk along relations below comes to for columns of the table itself; half the time of a query.
+            # Same result as the general code below for columns of the model's table; it saves half the time of a query.
             alias = self.get_initial_alias()
             self.set_select([view.local[name].get_col(alias if self.alias_cols else None) for name in field_names])
             return
@@ -97,21 +98,21 @@ class _Checked:
             with self._reading():
                 super().add_fields(field_names, allow_m2m)
         except FieldError as error:
-            # Django replaces our error by one that lists every field.
+            # Django replaces our error by an error that lists all fields.
             cause = error.__context__
             raise (cause if isinstance(cause, ClientFieldError) else error) from None
 
     def add_select_col(self, col: Any, name: str) -> None:
-        """Add the column that a union is ordered by and does not select: rows that it makes differ are not merged.
+        """Add a column that ORDER BY of a union uses and that is not selected, so that its values keep rows apart.
 
-        For instances Django refuses it, or fails: each row would have one value more than the instance has fields.
+        For instances, Django refuses the column or fails: each row would have one value more than the model has fields.
         """
         if self.of_instances:
             raise DatabaseError("ORDER BY term does not match any column in the result set.")
         super().add_select_col(col, name)
 
     def check_related_objects(self, field: Any, value: Any, opts: Any) -> None:
-        """Check the models of instances that a relation is compared with; Django's error holds the instance's text."""
+        """Check the models of instances in a comparison with a relation; Django's error would contain their texts."""
         if not holds_instance(value):
             super().check_related_objects(field, value, opts)
             return
@@ -120,7 +121,7 @@ class _Checked:
             self._check_models(field, [item for item in values if is_instance(item)], opts)
 
     def build_lookup(self, lookups: Any, lhs: Any, rhs: Any) -> Any:
-        """Django's lookup, with the values of a relation's columns in the place of instances."""
+        """Return Django's lookup; an instance is replaced by the value of the column that the relation leads to."""
         if not holds_instance(rhs):
             return super().build_lookup(lookups, lhs, rhs)
         field = lhs.output_field
@@ -131,12 +132,12 @@ class _Checked:
             rhs = self._compared(field, list(rhs))
         else:
             found = self._compared(field, [rhs])
-            # The client sees no such row: nothing is related to it.
+            # The client does not see the row of the instance, so no row is related to it.
             name, rhs = (name, found[0]) if found else ("in", [])
         return super().build_lookup([name], lhs, rhs)
 
     def _compared(self, field: Any, values: list[Any]) -> list[Any]:
-        """Return the values of the related columns in the place of instances; rows that are missing have none."""
+        """Return ``values`` with instances replaced by the values of the related columns; missing rows are left out."""
         references = self.policy.references
         path = (field.path_infos if hasattr(field, "path_infos") else field.get_path_info())[-1]
         instances = [value for value in values if is_instance(value)]
@@ -148,7 +149,7 @@ class _Checked:
         return [*(found[0] if len(found) == 1 else zip(*found, strict=True)), *others]
 
     def _check_models(self, field: Any, instances: list[Any], opts: Any) -> None:
-        """Raise Django's ValueError for an instance of a model that the relation does not lead to."""
+        """Raise Django's ValueError for an instance of a model that is not a target of the relation."""
         for model in {self.policy.references.model(instance) for instance in instances}:
             if not check_rel_lookup_compatibility(model, opts, field):
                 raise ValueError(
@@ -161,13 +162,13 @@ class _Checked:
         return found
 
     def trim_joins(self, targets: Any, joins: Any, path: Any) -> Any:
-        if self.keeps_joins:  # but for a foreign key that is selected itself
+        if self.keeps_joins:  # except for a foreign key that is selected itself
             path = path[-1:] if self.ends_in_relation else []
         return super().trim_joins(targets, joins, path)
 
     @contextlib.contextmanager
     def _reading(self) -> Any:
-        """What is resolved within is selected, and nothing else."""
+        """Resolve names for the selection only."""
         before, self.use = self.use, Use.READ
         try:
             yield
@@ -181,9 +182,10 @@ class _Checked:
             if not fields:
                 fields = (*self.extra_select, *attnames, *self.annotation_select)
             if self.group_by is True:
-                self.grouped_by = attnames  # grouped by the key as ever; Django would name hidden columns too
-        # Rows of select_related() tell by its key whether a related row is there: the copy of that key here does not.
-        # A filter by a window selects from a subquery, in which two equal columns (a key and the parent's) are one.
+                self.grouped_by = attnames  # group by the visible columns; Django would add the hidden columns
+        # select_related() recognizes a missing related row by the key in the related table, not by the foreign key.  A
+        # filter by a window function selects from a subquery, and there a foreign key and the equal key of the parent
+        # would become one column.
         self.keeps_joins = bool(self.select_related) or self.where.contains_over_clause
         try:
             with self._reading():
@@ -192,7 +194,7 @@ class _Checked:
             self.keeps_joins = False
 
     def exists(self, *args: Any, **kwargs: Any) -> Any:
-        """Group by the visible columns: Django names all columns of the model, hidden ones included."""
+        """Group by the visible columns; Django would use all columns of the model, including hidden columns."""
         view = self.policy.view(self.model)
         if self.group_by is not True or (view is not None and not view.hides):
             return super().exists(*args, **kwargs)
@@ -211,11 +213,10 @@ class _Checked:
 
 
 class ClientQuery(_Checked, Query):
-    """A SELECT of a client.
+    """SELECT query of a client.
 
-    ``all_columns``: the executed query itself, not one that it is nested in, loads complete instances for the
-    server's own code, hidden fields and all.  ``raw_rows``: values come as the database gives them, before the
-    fields' ``from_db_value``.
+    - ``all_columns``: the outermost query loads complete instances for the service's code, with hidden fields.
+    - ``raw_rows``: the values are those of the database, without the conversion by ``from_db_value`` of the fields.
     """
 
     all_columns = False
@@ -227,7 +228,7 @@ class ClientQuery(_Checked, Query):
 
 
 class ClientUpdateQuery(_Checked, UpdateQuery):
-    """An UPDATE of a client.  That its values may be set is checked before it is made."""
+    """UPDATE query of a client; the permission to set its values is checked before this object is made."""
 
     def get_related_updates(self) -> Any:
         queries = super().get_related_updates()
@@ -241,7 +242,7 @@ _CLASSES: dict[Any, Any] = {Query: ClientQuery, UpdateQuery: ClientUpdateQuery}
 
 
 def client_queryset(model: type[Model], policy: Policy) -> QuerySet:
-    """All rows of ``model`` that the client may see, as a queryset that its further steps may be replayed on."""
+    """Return all rows of ``model`` that the client may see, as a queryset for the client's further methods."""
     rows = policy.rows(model)
     manager = model._default_manager
     kind = type(rows) if rows is not None else getattr(manager, "_queryset_class", QuerySet)
@@ -254,7 +255,7 @@ def client_queryset(model: type[Model], policy: Policy) -> QuerySet:
 
 
 def _hide_ordering(query: ClientQuery, ordering: Any) -> None:
-    """Without the parts of ``Meta.ordering`` that name a hidden field: an order tells its values."""
+    """Remove the parts of ``Meta.ordering`` that name a hidden field, because the order of rows reveals its values."""
     visible = [item for item in ordering if may_order_by(query.policy, query.get_meta(), item)]
     if len(visible) < len(ordering):
         query.clear_ordering(force=True)
@@ -262,7 +263,10 @@ def _hide_ordering(query: ClientQuery, ordering: Any) -> None:
 
 
 def parts_of(expression: Any, known: dict[int, tuple[Any, int]]) -> int:
-    """The number of expressions in one, each as often as it stands there; ``known`` holds those met before."""
+    """Return the number of expressions in an expression; a part that is used twice counts twice.
+
+    ``known`` is a cache of the numbers by the ids of the expressions.
+    """
     found = known.get(id(expression))
     if found is None:
         sources = expression.get_source_expressions() if hasattr(expression, "get_source_expressions") else ()
@@ -281,16 +285,16 @@ def trusted(queryset: QuerySet) -> QuerySet:
     """Return the rows of a client's query as a query for the service's code, which is not checked when it runs.
 
     The client's conditions, order, annotations and slice are checked here, without running SQL; raises the error of
-    that check.  What the client wants to load with the rows (``select_related``, ``prefetch_related``, ``only``,
-    ``defer``) is left out: it is not compiled here, and the service's code expects complete rows.
+    that check.  Options of the client that load more or less than the rows (``select_related``, ``prefetch_related``,
+    ``only``, ``defer``) are removed: they are not compiled here, and the service's code expects complete rows.
     """
     if not is_client(queryset):
         return queryset
     policy = queryset.query.policy
     report = audit(queryset)
     if report.scoped or (queryset.query.combinator and queryset._fields is None):
-        # A table was replaced by the rows that the client may see: that has to stay in the query.  The arms of a
-        # union select the fields that the client may see, and the service's code needs complete rows.
+        # A table was replaced by the rows that the client may see; this must stay in the query.  The arms of a union
+        # select the fields that the client may see, and the service's code needs complete rows.
         rows = policy.rows(queryset.model)
         base = rows if rows is not None else queryset.model._default_manager.get_queryset()
         return base.filter(pk__in=queryset.order_by().values("pk"))
@@ -303,7 +307,7 @@ def trusted(queryset: QuerySet) -> QuerySet:
 
 
 def audit(queryset: QuerySet) -> Any:
-    """Compile what the client wrote, without running it; the compiler tells what it met (``scoped``)."""
+    """Compile a client's query without running it; the attributes of the compiler report the result (``scoped``)."""
     probe = queryset._chain()
     if probe._fields is None and not probe.query.combinator and not probe.query.distinct_fields:
         probe.query.select_related = False

@@ -1,8 +1,8 @@
 """Instances that a client names by model and primary key, resolved among the rows that the client sees.
 
-A `Reference` is no model instance: no code of a model can run on it.  Only three things are done with one.  Its key is
-used where the value of a relation's column is needed, its row is loaded where that column is another one, and its row
-is loaded for whatever works on instances.  Every row is loaded through the scope of the client.
+A `Reference` is not a model instance: no code of a model can run on it.  There are only three uses of a reference.  Its
+key is used if the value of a relation's column is needed.  Its row is loaded if that column is not the key.  Its row is
+also loaded for code that works on instances.  Each row is loaded through the scope of the client.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class MissingRow(LookupError):
 
 
 def is_instance(value: Any) -> bool:
-    """Return whether ``value`` is a model instance or a reference to one."""
+    """Return True if ``value`` is a model instance or a reference to a row."""
     return isinstance(value, Model | Reference)
 
 
@@ -55,7 +55,7 @@ def instances_in(value: Any) -> Iterator[Any]:
 
 
 def holds_instance(value: Any) -> bool:
-    """Return whether ``value`` is an instance or a reference, or a container with one at any depth."""
+    """Return True if ``value`` is an instance or a reference, or contains such an object at any depth."""
     return next(instances_in(value), None) is not None
 
 
@@ -66,7 +66,7 @@ class References:
         self.ev = ev
 
     def model(self, value: Any) -> type[Model]:
-        """Return the model of an instance or a reference; raises UnknownModel for one that the client may not use."""
+        """Return the model of an instance or a reference; raises UnknownModel if the client may not use the model."""
         if isinstance(value, Model):
             return type(value)
         if value.model == CONTENT_TYPE and self._is_natural(value):
@@ -92,9 +92,9 @@ class References:
         return tuple([part.to_python(item) for part, item in zip(parts, value.key, strict=True)])
 
     def targets(self, values: Iterable[Any], field: Any) -> list[Any]:
-        """Return the value of ``field`` of each instance or reference; of those whose row is missing, none.
+        """Return the value of ``field`` for each instance or reference; those with a missing row are left out.
 
-        One statement a model loads the rows that are needed.
+        The required rows are loaded by one statement for each model.
         """
         values = list(values)
         loaded = self._load([value for value in values if self._must_load(value, field)], partial=True)
@@ -108,7 +108,7 @@ class References:
         return issubclass(model, field.model._meta.concrete_model) and _part_of_key(model, field) is None
 
     def _own_field(self, value: Any, field: Any) -> tuple[type[Model], Any]:
-        """Return the model of ``value``, and the field of it that holds the same as ``field`` of a child of it."""
+        """Return the model of ``value``, and its field with the same value as ``field``, a field of a child model."""
         model = self.model(value)
         while not issubclass(model, field.model._meta.concrete_model) and field.remote_field:
             field = field.target_field
@@ -117,8 +117,8 @@ class References:
     def target(self, value: Any, field: Any) -> Any:
         """Return the value of ``field`` of an instance or a reference, as the column of a relation holds it.
 
-        ``field`` belongs to the model of ``value``, to a parent of it, or to a child of it.  Raises MissingRow where
-        the row has to be loaded and the client sees none.
+        ``field`` belongs to the model of ``value``, to a parent of it, or to a child of it.  Raises MissingRow if the
+        row has to be loaded and the client sees no such row.
         """
         model, field = self._own_field(value, field)
         if not issubclass(model, field.model._meta.concrete_model):
@@ -132,14 +132,14 @@ class References:
         return key[part] if type(key) is tuple and part >= 0 else key
 
     def identity(self, value: Any) -> tuple[type[Model], Any]:
-        """Return what Django compares instances by: the concrete model and the primary key."""
+        """Return the values that Django compares for instances: the concrete model and the primary key."""
         return self.model(value)._meta.concrete_model, self.key(value)  # type: ignore[return-value]
 
     def assigned(self, value: Any, field: Any) -> Any:
-        """Return what the foreign key ``field`` holds for ``value``; anything but an instance is returned as it is.
+        """Return the value of the foreign key ``field`` for ``value``; anything but an instance is returned unchanged.
 
-        Raises what Django raises for an instance of another model, TypeError where ``field`` takes no instance, and
-        MissingRow where the client sees no such row.
+        Raises Django's error for an instance of another model, TypeError if ``field`` takes no instance, and MissingRow
+        if the client sees no such row.
         """
         if not holds_instance(value):
             return value
@@ -149,7 +149,7 @@ class References:
         return self.target(value, field.target_field)
 
     def check_model(self, value: Any, field: Any) -> None:
-        """Raise Django's ValueError for an instance that is not of the model that the relation ``field`` leads to."""
+        """Raise Django's ValueError for an instance of a model that is not the target of the relation ``field``."""
         model, related = self.model(value), field.related_model
         if not issubclass(model, related._meta.concrete_model):
             raise ValueError(
@@ -158,13 +158,13 @@ class References:
             )
 
     def row(self, value: Any) -> Model:
-        """Return the instance, loaded in the scope of the client; raises MissingRow where the client sees none."""
+        """Return the instance, loaded in the scope of the client; raises MissingRow if the client does not see it."""
         return value if isinstance(value, Model) else self._load([value])[value]
 
     def rows(self, value: Any) -> Any:
         """Return ``value`` with each reference replaced by its row, at any depth; raises Django's DoesNotExist.
 
-        One statement a model loads all rows.
+        The rows are loaded by one statement for each model.
         """
         references = {item for item in instances_in(value) if type(item) is Reference}
         if not references:
@@ -177,11 +177,11 @@ class References:
         return _replaced(value, loaded.__getitem__)
 
     def identities(self, value: Any) -> Any:
-        """Return ``value`` with each instance and reference replaced by what Django compares it by."""
+        """Return ``value`` with each instance and reference replaced by its `identity`."""
         return _replaced(value, self.identity) if holds_instance(value) else value
 
     def _load(self, references: Iterable[Reference], *, partial: bool = False) -> dict[Reference, Model]:
-        """Return the row of each reference; raises MissingRow where there is none, unless ``partial``."""
+        """Return the row of each reference; raises MissingRow for a missing row, unless ``partial``."""
         loaded: dict[Reference, Model] = {}
         keys: dict[type[Model], dict[Reference, Any]] = {}
         for reference in references:
@@ -213,13 +213,13 @@ class References:
         return type(reference.key) is str and "." in reference.key
 
     def _content_type(self, reference: Reference) -> Model:
-        """Return the content type of a model that this client may know of."""
+        """Return the content type of a model that this client may use."""
         model = self.ev.policy.model(reference.key)
         manager: Any = apps.get_model(CONTENT_TYPE)._default_manager
         return manager.get_for_model(model, for_concrete_model=False)  # type: ignore[no-any-return]
 
     def knows_content_type(self, model: type[Model], key: Any) -> bool:
-        """Return whether ``model`` is ContentType, and ``key`` is that of a model that this client may know of."""
+        """Return True if ``model`` is ContentType, and ``key`` is the key of a model that this client may use."""
         if model._meta.label != CONTENT_TYPE or not isinstance(key, int):
             return False
         try:
@@ -231,9 +231,9 @@ class References:
 
 
 def _part_of_key(model: type[Model], field: Any) -> int | None:
-    """Return the place of ``field`` in the primary key of ``model``, -1 for the whole key, None for another field.
+    """Return the position of ``field`` in the primary key of ``model``; -1 for the complete key, None for other fields.
 
-    The key of a child of multi-table inheritance is the key of each parent that its own primary key leads to.
+    With multi-table inheritance, the key of a child model is also the key of each parent that it leads to.
     """
     for position, part in enumerate(getattr(model._meta, "pk_fields", ())):
         if part is field and len(model._meta.pk_fields) > 1:

@@ -1,8 +1,8 @@
 """Search texts by regular expressions on SQLite, within limits of memory and time.
 
-SQLite calls Python for each search.  Python's ``re`` cannot be stopped, so the package ``regex`` searches: it has a
-timeout.  Its compiler has none, and it knows patterns that take memory without a limit (recursion).  A pattern is
-therefore first parsed by Python, which does not know the package's additions, and its size is limited.
+SQLite calls Python for each search.  Python's ``re`` cannot be stopped, so the package ``regex`` is used: it has a
+timeout.  The compiler of that package has no timeout, and it accepts patterns that use memory without a limit
+(recursion).  So Python parses each pattern first, because it does not accept these additions, and the size is limited.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ __all__ = ["MAX_TEXT", "is_installed", "searcher"]
 
 #: Characters of a pattern.
 MAX_PATTERN = 1_000
-#: Items of a pattern, each as often as counts around it repeat it.
+#: Items of a pattern; an item in a repetition counts as often as it is repeated.
 MAX_ITEMS = 10_000
 #: Groups and repetitions within each other.
 MAX_DEPTH = 50
-#: Characters of a text that is searched: a search remembers each place to which it may return.
+#: Characters of a searched text: a search remembers the positions that it may return to.
 MAX_TEXT = 1_000_000
 
 _COUNT = re.compile(r"\{(\d+(,\d*)?|,\d*)\}")
-#: Codes whose parts have a pattern in them.
+#: Codes with a pattern as a part.
 _REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
 
 Search = Callable[[str, float | None], bool]
 
 
 def is_installed() -> bool:
-    """Whether the package ``regex`` is installed."""
+    """Return True if the package ``regex`` is installed."""
     return find_spec("regex") is not None
 
 
 @lru_cache(maxsize=256)
 def searcher(pattern: str) -> Search:
-    """Return ``search(text, seconds)`` for a pattern; raises DataError where the pattern is wrong or too large.
+    """Return ``search(text, seconds)`` for a pattern; raises DataError if the pattern is wrong or too large.
 
     >>> searcher("^a+$")("aaa", None)
     True
@@ -70,7 +70,7 @@ def searcher(pattern: str) -> Search:
 
 
 def _as_python_reads(pattern: str) -> str:
-    """Return ``pattern`` for the package ``regex``, with the meaning that it has for Python; check its size."""
+    """Return ``pattern`` with the meaning that it has for Python, written for the package ``regex``; check its size."""
     tree = parser.parse(pattern)
     if tree.state.flags & re.VERBOSE:
         raise DataError("The regular expression has the flag 'x', which is not supported here.")
@@ -81,7 +81,7 @@ def _as_python_reads(pattern: str) -> str:
 
 
 def _items(tree: Any, depth: int) -> int:
-    """Return the number of items in a parsed pattern, each as often as it is repeated."""
+    """Return the number of items in a parsed pattern; a repeated item counts as often as it is repeated."""
     if depth > MAX_DEPTH:
         raise DataError(f"The regular expression is too deep: at most {MAX_DEPTH} levels are allowed.")
     number = 0
@@ -98,7 +98,7 @@ def _items(tree: Any, depth: int) -> int:
 
 
 def _parts(value: Any) -> list[Any]:
-    """Return the patterns within the value of a code."""
+    """Return the patterns inside the value of a code."""
     if isinstance(value, parser.SubPattern):
         return [value]
     if isinstance(value, list | tuple):
@@ -107,9 +107,9 @@ def _parts(value: Any) -> list[Any]:
 
 
 def _without_additions(pattern: str) -> str:
-    """Return ``pattern``, which Python can read, with escapes where the package ``regex`` reads more than a character.
+    """Return a pattern of Python with escapes for characters that have an additional meaning in the package ``regex``.
 
-    Outside of a class, ``{e<=3}`` is a fuzzy match for the package; within, ``[`` can begin another class.
+    For the package, ``{e<=3}`` outside of a character class is a fuzzy match, and ``[`` can begin a nested class.
 
     >>> _without_additions("a{2}{e<=3}[[:alpha:]]")
     'a{2}\\\\{e<=3}[\\\\[:alpha:]]'

@@ -1,4 +1,4 @@
-"""Values to what crosses the wire: of an instance only what is exposed, and of that what the client asked for."""
+"""Conversion of values for the reply: an instance becomes a record of the exposed fields that the client requests."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from django_rpc.server.query import is_client
 
 __all__ = ["Instances", "Results"]
 
-#: Lists, tuples and dicts in an answer: one that holds the same one twice, and so on 30 times, would fill the memory.
+#: Lists, tuples and dicts in a reply.  A list with the same list twice, repeated over 30 levels, would fill the memory.
 MAX_CONTAINERS = 1_000_000
 
 
-#: The iterables whose items are rows.  Those of ``values_list(flat=True)`` are values, which may be lists and dicts.
+#: Iterables with rows as items.  The items of ``values_list(flat=True)`` are values, which may be lists and dicts.
 _ROW_ITERABLES = (ValuesIterable, ValuesListIterable, NamedValuesListIterable)
-#: In place of a value that only the database knows; a record has no such field.
+#: Placeholder for a value that only the database knows; the record does not get this field.
 _EXPRESSION = object()
 
 
 class Instances(list[Any]):
-    """Instances of one model, as a query would bring them: with what was loaded with them."""
+    """Instances of one model as a query returns them, with the names of related data that was loaded with them."""
 
     __slots__ = ("loaded", "model")
 
@@ -39,7 +39,7 @@ class Instances(list[Any]):
 
 
 class _Shape:
-    """What is brought back of a model's instances: ``plain`` attributes, then ``computed`` fields."""
+    """Fields in the records of one model: ``plain`` attributes, then ``computed`` fields."""
 
     __slots__ = ("computed", "fields", "label", "names", "plain", "special")
 
@@ -49,14 +49,14 @@ class _Shape:
         self.computed = tuple(computed.values())
         self.names = (*plain, *computed)
         self.fields = fields
-        #: Attributes whose value is an object of the field's own.
+        #: True if an attribute has an object of the field as value (files).
         self.special = any(isinstance(fields[name], FileField) for name in plain)
 
 
 class Results:
-    """Makes the values of one response.
+    """Converts the values of one reply.
 
-    ``shapes``: model -> names of the fields that its instances bring back; all exposed ones where it is not in it.
+    ``shapes`` has the names of the fields of an instance by model.  Other models have all their exposed fields.
     """
 
     def __init__(self, policy: Policy, shapes: dict[str, tuple[str, ...]]) -> None:
@@ -67,7 +67,7 @@ class Results:
         self._has_expressions = False
 
     def __call__(self, value: Any) -> Any:
-        """``value`` as the codec can write it; raises TypeError for what cannot cross the wire."""
+        """Return ``value`` in a form that the codec can encode; raises TypeError for a value without such a form."""
         kind = type(value)
         if kind in ATOMS or kind is Record or kind is Table:
             return value
@@ -132,7 +132,7 @@ class Results:
         key = model._meta.pk.attname
         label = model._meta.label
         if view is None:
-            # Written by a client that may not read it: it gets to know the key.
+            # The client wrote an instance of a model that it may not read: the record has only the key.
             return _Shape(label, (key,), {}, {key: model._meta.pk})
         asked = self.asked.get(model._meta.label_lower)
         if asked is None:
@@ -150,7 +150,7 @@ class Results:
         return _Shape(label, tuple(plain), computed, view.by_attname)
 
     def leaf_shape(self, queryset: QuerySet) -> _Shape | None:
-        """The shape of a queryset's instances where their plain attributes say all; None where instances are needed."""
+        """Return the shape of a queryset's instances; None if the reply needs more than their plain attributes."""
         query = queryset.query
         if queryset._fields is not None or query.annotations or queryset._prefetch_related_lookups:
             return None
@@ -166,7 +166,7 @@ class Results:
 
     def _parts(self, instance: Model, shape: _Shape, loaded: Loaded) -> tuple[tuple[str, ...], list[Any]]:
         held = instance.__dict__
-        # Before computed fields run: they may load what the client did not ask for.
+        # Select the loaded attributes before computed fields run, because these may load other attributes.
         names = tuple([name for name in shape.plain if name in held])
         values = [self._value(shape, name, held[name]) for name in names]
         if self._has_expressions:
@@ -215,7 +215,7 @@ class Results:
             names, values = self._parts(instance, shape, loaded)
             header = header if header is not None else names
             if names != header:
-                # Instances that were loaded differently have no common header.
+                # Instances with different loaded fields have no common header.
                 return [self.record(item, loaded) for item in instances]
             rows.append(tuple(values))
         return Table(shape.label, header if header is not None else shape.names, rows)
@@ -243,7 +243,7 @@ class Results:
         return Table(shape.label, names, rows)
 
     def _row(self, row: Any) -> Any:
-        """A row of ``values()`` or ``values_list()``."""
+        """Return a row of ``values()`` or ``values_list()`` with converted values."""
         if isinstance(row, dict):
             return {name: item if type(item) in ATOMS else self(item) for name, item in row.items()}
         values = tuple([item if type(item) in ATOMS else self(item) for item in row])
@@ -251,7 +251,7 @@ class Results:
 
     def _counted(self, queryset: QuerySet) -> list[Any]:
         rows = list(queryset)
-        if not is_client(queryset):  # of the server's own code; a client's counts as it is read
+        if not is_client(queryset):  # a query of the service's code; rows of a client's query are counted when read
             self.policy.budget.count_rows(rows)
         return rows
 
@@ -264,7 +264,7 @@ class Results:
             or queryset._result_cache is not None
             or queryset.query.deferred_loading != (frozenset(), True)
             or queryset.query.distinct
-            # Whose arms leave out what may be read and not used.
+            # The arms of a union leave out fields that may be read but not used in a query.
             or (queryset.query.combinator and view is not None and view.restricts)
         )
 
@@ -274,5 +274,5 @@ def _target(policy: Policy, instance: Model, name: str) -> type[Model] | None:
         return relation_named(policy, type(instance), name).related_model
     except (LookupError, ClientFieldError):
         return None
-    except Exception:  # noqa: BLE001 - the to_attr of a Prefetch without rows: its model is not known any more
+    except Exception:  # noqa: BLE001 - the to_attr of a Prefetch without rows, for which no model is known here
         return None

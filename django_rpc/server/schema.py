@@ -1,6 +1,6 @@
-"""What this service exposes to one client, for `graph.schema`: the answer to a `Schema` node.
+"""Description of the models that this service exposes to one client, for `graph.schema`; the value of a `Schema` node.
 
-A name appears here only where a query of this client could use it.
+The description has only names that a query of this client can use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ __all__ = ["describe_models"]
 
 
 def describe_models(policy: Policy, labels: Iterable[str]) -> dict[str, Any]:
-    """The models with these labels and all that they lead to, as far as the client may see them; all without labels."""
+    """Describe the models with these labels, and the models that they lead to, as far as the client may see them.
+
+    Without labels, describe all models.
+    """
     labels = tuple(labels)
     wanted: list[type[Model] | None] = [_found(policy, label) for label in labels]
     if not labels:
@@ -65,12 +68,12 @@ def _with_number(described: ModelSchema, number: int | None) -> ModelSchema:
 
 
 def _content_types(models: list[type[Model]]) -> dict[type[Model], int]:
-    """The keys of the models' rows in ContentType, which generic relations hold; none is made for it."""
+    """Return the keys of the models' rows in ContentType, which generic relations hold; no missing row is made."""
     if not models or not apps.is_installed("django.contrib.contenttypes"):
         return {}
     from django.contrib.contenttypes.models import ContentType
 
-    # Each generic relation of a client needs them; who has none is not to pay for a query.
+    # Only generic relations of a client need the keys.  A service without such relations saves the query.
     if not any(field.remote_field and field.related_model is ContentType for m in models for field in m._meta.fields):
         return {}
     rows = ContentType.objects.values_list("app_label", "model", "pk")
@@ -80,7 +83,7 @@ def _content_types(models: list[type[Model]]) -> dict[type[Model], int]:
 
 
 class _ModelDescriber:
-    """Describes one model to one client."""
+    """Describes one model for one client."""
 
     def __init__(self, policy: Policy, model: type[Model]) -> None:
         self.policy = policy
@@ -119,14 +122,14 @@ class _ModelDescriber:
     # Inheritance
 
     def _proxied(self) -> type[Model] | None:
-        """The model that this is a proxy of, where the client sees that as it sees this."""
+        """Return the concrete model of a proxy, if the client sees its fields in the proxy, too; otherwise None."""
         if not self.opts.proxy:
             return None
         concrete = self.opts.concrete_model
         return concrete if self._covers(concrete) and self.exposure.names <= self.policy.view(concrete).names else None
 
     def _parents(self) -> list[type[Model]]:
-        """The nearest parents of whose fields the client sees the same here and there."""
+        """Return the nearest parent models with fields that the client also sees in this model."""
         found = [p for p in self.opts.get_parent_list() if not p._meta.proxy and self._covers(p)]
         return [p for p in found if not any(p in other._meta.get_parent_list() for other in found)]
 
@@ -148,14 +151,14 @@ class _ModelDescriber:
             field_schema(self.policy, self.exposure, field)
             for field in fields
             if field in exposed
-            and not hasattr(field, "field_names")  # a composite key has no column of its own
+            and not hasattr(field, "field_names")  # a composite key has no separate column
             and field not in inherited
             and not (field in links and field.auto_created)
             and is_described(self.policy, self.exposure, field)
         ]
 
     def _composite_key(self) -> list[str]:
-        """The names of the fields that are the key together, since Django 5.2; where the client sees them all."""
+        """Return the names of the fields of a composite primary key (since Django 5.2), if the client sees them all."""
         names = getattr(self.opts.pk, "field_names", ())
         return list(names) if self._reads() and self._sees_all(names) else []
 
@@ -165,7 +168,7 @@ class _ModelDescriber:
     # Options
 
     def _ordering(self, ordering: Iterable[Any]) -> list[str]:
-        """As names; without what only an expression says, and from there on where the client does not see a name."""
+        """Return the names in ``ordering`` up to the first expression or hidden name."""
         names = []
         for item in ordering:
             name = _as_name(item)
@@ -209,7 +212,7 @@ class _ModelDescriber:
     def _condition(self, condition: Any) -> list[Any] | None:
         """Return ``condition`` as `CheckSchema` describes it.
 
-        None where it has an expression that the description cannot hold, or a field that the client does not see.
+        None if it has an expression that the description cannot hold, or a field that the client does not see.
         """
         if not isinstance(condition, Q) or not condition.children:
             return None

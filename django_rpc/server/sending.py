@@ -1,4 +1,4 @@
-"""What is to be sent for one request."""
+"""Messages to send for one request."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ __all__ = ["Sending"]
 
 
 class Sending(NamedTuple):
-    """The ``answer`` (None: nothing goes to the client), and the values ``handed`` to other messages for ``client``.
+    """Reply to a request, and values for other services.
 
-    Nobody waits for them after ``expires``.
-
-    ``finish`` is called when all has been sent: after that the same message is not taken again.  If the worker dies
-    before, the message comes again, and its sender, who may have no answer yet, must not be told that it is refused.
+    - ``answer`` is the encoded reply; None if the client receives none.
+    - ``handed`` are the values for other messages of ``client``.  After ``expires``, no service waits for them.
+    - ``finish`` has to be called after everything was sent.  From then on, the same message is refused.  If the worker
+      dies before, the broker delivers the message again.  It must not be refused then, because the client may not have
+      received a reply.
     """
 
     answer: bytes | None

@@ -28,7 +28,7 @@ def words_of(text: str) -> set[str]:
 
 
 class Sent:
-    """Contents of ``nodes``, collected when an error first needs them."""
+    """Names and values in ``nodes``, collected when an error needs them for the first time."""
 
     def __init__(self, nodes: Iterable[Node] = ()) -> None:
         self._nodes = nodes
@@ -45,12 +45,12 @@ class Sent:
 
     @cached_property
     def literals(self) -> frozenset[str]:
-        """Representations of all plain values of the request, of which none is long."""
+        """Representations of the plain values of the request; long representations are left out."""
         return frozenset(text for text in map(repr, self._atoms) if len(text) <= _MAX_LENGTH)
 
 
 def _atoms(value: Any) -> Iterator[Any]:
-    """Return the plain values in an argument; nodes are left out, as the request has each of them in its list."""
+    """Yield the plain values in an argument; skips nodes, because the request lists each node separately."""
     values = [value]
     while values:
         item = values.pop()

@@ -1,7 +1,7 @@
-"""Functions that a client ships by cloudpickle: the one place of a service where anything is unpickled.
+"""Functions that a client sends as code by cloudpickle; the only module of a service that unpickles data.
 
-Who may ship can do all that this process can, so it is off by default, and allowed by name (``CLIENTS``) to clients
-that sign.  Nothing of a function is looked at before it is known that its client may.
+A client that may send code can do everything that this process can do.  So this is off by default, and the setting
+CLIENTS allows it by name to clients that sign.  The permission is checked before anything of a function is read.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ __all__ = ["ShippingFailed", "check", "load"]
 
 @public_error
 class ShippingFailed(Exception):
-    """A function of a client that may ship could not be made here."""
+    """The code of a function could not be loaded, although the client may send code."""
 
 
 def check(policy: Policy) -> None:
-    """Raise PermissionDenied unless the client may ship functions; the same where nobody may."""
+    """Raise PermissionDenied unless the client may send functions; the text is the same if no client may."""
     if not policy.request.may_ship:
         raise PermissionDenied("This client may not ship functions to this service.")
 
 
 def load(policy: Policy, node: Shipped) -> Callable[..., Any]:
-    """The function itself.  Raises PermissionDenied, and ShippingFailed where it cannot be made."""
+    """Return the function.  Raises PermissionDenied, and ShippingFailed if its code cannot be loaded."""
     check(policy)
     if node.python != PYTHON:
         raise ShippingFailed(

@@ -1,7 +1,7 @@
-"""The functions of Python that SQLite calls, with an end: Django's own search, repeat and pad without a bound.
+"""Limits for the Python functions that SQLite calls: Django's functions search, repeat and pad without a limit.
 
-Python's ``re`` can take years for one short text, and nobody can stop it.  Other databases stop a search at the
-time-out of its statement, and have a bound for what a function makes.
+Python's ``re`` can take years for one short text, and it cannot be stopped.  Other databases stop a search at the
+timeout of its statement, and limit the length of the results of functions.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from django_rpc.server.regexes import searcher
 
 __all__ = ["bound", "error_behind"]
 
-#: Characters that one function may make.
+#: Characters in the result of one function.
 MAX_LENGTH = 10_000_000
-#: Bytes of a text that SQLite itself makes (``replace``); its own bound is 1,000,000,000.
+#: Bytes of a text that SQLite's functions make (``replace``); the default limit of SQLite is 1,000,000,000.
 _MAX_BYTES = 256 * 1024 * 1024
-#: Where a connection remembers what it has: (the driver's connection, the deadline of searches in a list).
+#: Attribute of a connection with (the driver's connection, the deadline of searches in a list).
 _MEMORY = "_rpc_functions"
 #: Last error of a function in this thread.
 _raised = threading.local()
 
 
 def bound(connection: Any, deadline: float | None) -> None:
-    """Have searches on ``connection`` end at ``deadline``, by time.monotonic(); None: whenever they like."""
+    """Stop searches on ``connection`` at ``deadline``, by time.monotonic(); None removes the deadline."""
     raw, limit = getattr(connection, _MEMORY, (None, [None]))
     if raw is not connection.connection:
         if deadline is None:
@@ -41,18 +41,18 @@ def bound(connection: Any, deadline: float | None) -> None:
         raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_BYTES)
         setattr(connection, _MEMORY, (raw, limit))
     limit[0] = deadline
-    if deadline is not None:  # before a statement; after the request, its error is still reported
+    if deadline is not None:  # before a statement; after the request, its error is still needed for the report
         _raised.error = None
 
 
 def error_behind(error: BaseException) -> BaseException:
-    """Return the error that a function of this module raised, where ``error`` is that of SQLite for it."""
+    """Return the error of a function of this module, if ``error`` is SQLite's general error for it."""
     raised = getattr(_raised, "error", None)
     return raised if raised is not None and isinstance(error, OperationalError) else error
 
 
 def _reporting(function: Any) -> Any:
-    """Return ``function`` for SQLite, which replaces any error by a general one; `error_behind` has the error."""
+    """Return ``function`` with a note of its error for `error_behind`; SQLite reports only a general error."""
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
