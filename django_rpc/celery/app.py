@@ -1,8 +1,8 @@
 """The worker's application: ``celery -A django_rpc.celery.app worker``.
 
-It serves the Django project that ``DJANGO_SETTINGS_MODULE`` names, as its setting ``DJANGO_RPC`` says (the names
-are those of a client's entry in DATABASES).  Importing it makes it neither the current nor the default app: that
-is left to a worker process, which does so by itself.
+It serves the Django project of ``DJANGO_SETTINGS_MODULE``, with the options in its setting ``DJANGO_RPC``. The options
+have the same names as in a client's entry in DATABASES. The import does not make it the current or the default app; a
+worker process does that itself.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ __all__ = ["app", "celery", "make_app"]
 logger = logging.getLogger("django_rpc.server")
 
 
-#: The last is for result backends that forget nothing by themselves: beat calls it.
+#: The last task is for result backends that never delete results; beat calls it.
 _TASKS = frozenset({TASK_NAME, PRUNE_TASK_NAME, "celery.backend_cleanup"})
-#: How often the ledger is pruned.
+#: Seconds between two runs of the task that prunes the ledger.
 PRUNE_SECONDS = 3600.0
 
 
 class Tasks(TaskRegistry):
-    """The tasks that a worker of ours has: no ``shared_task`` of the project, and none by which Celery runs others.
+    """The tasks of this app: no ``shared_task`` of the project, and no task of Celery that runs other tasks.
 
-    They come to every app of a process, and who can write to the broker could call them.
+    Such tasks are registered with every app of a process, and each program with access to the broker could call them.
     """
 
     def __setitem__(self, name: str, task: Any) -> None:
@@ -55,7 +55,8 @@ class Tasks(TaskRegistry):
 
 
 def make_app(options: dict[str, Any]) -> Celery:
-    """An application for a worker with these ``DJANGO_RPC`` settings; raises ImproperSettings for a mistake in them.
+    """Return an application for a worker with these ``DJANGO_RPC`` settings; raises ImproperSettings for invalid
+    settings.
 
     >>> make_app({"BROKER_URL": "redis://localhost/"}).conf.accept_content
     ['json']
@@ -68,8 +69,8 @@ def make_app(options: dict[str, Any]) -> Celery:
         amqp=AMQP,
         broker=config.broker_url,
         backend=config.result_backend or "disabled://",
-        # Celery's fixup for Django makes the app the default one of any process that imports it, and closes the
-        # database's connection after every task; here CONN_MAX_AGE decides, as in a web process (see `task`).
+        # Celery's fixup for Django makes the app the default app of any process that imports it, and closes the
+        # database's connection after every task. Here CONN_MAX_AGE decides, as in a web process (see `task`).
         fixups=[],
     )
     made.conf.update(_defaults(config))
@@ -81,17 +82,17 @@ def make_app(options: dict[str, Any]) -> Celery:
 
 
 def _defaults(config: Config) -> dict[str, Any]:
-    # The priority queue stands first: with "priority" a Redis worker empties it before it looks at the other.
+    # The priority queue is first: with "priority", a Redis worker empties it before it reads the other queue.
     names = dict.fromkeys([config.priority_queue, config.default_queue])
     return {
         "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in names],
         "task_default_queue": config.default_queue,
         "broker_transport_options": {"queue_order_strategy": "priority", **REDIS_OPTIONS} if _on_redis(config) else {},
-        # A worker takes a message when it can work on it; until then another one can have it.
+        # A worker takes a message only when it can process it; until then another worker can take the message.
         "worker_prefetch_multiplier": 1,
         "broker_connection_retry_on_startup": True,
         "worker_consumer": f"{Consumer.__module__}:{Consumer.__qualname__}",
-        # Where somebody runs beat: `celery -A django_rpc.celery.app beat`, or the worker's option -B.
+        # For projects with beat: `celery -A django_rpc.celery.app beat`, or the worker's option -B.
         "beat_schedule": {
             PRUNE_TASK_NAME: {
                 "task": PRUNE_TASK_NAME,
@@ -118,7 +119,7 @@ app = celery = make_app(getattr(settings, "DJANGO_RPC", {}))
 
 @signals.worker_init.connect(weak=False)
 def _begin(sender: Any = None, **kwargs: Any) -> None:
-    """Before the pool starts: refuse to serve without a broker, with other formats than JSON, or a wrong CLIENTS."""
+    """Before the pool starts: refuse to serve without a broker, with formats other than JSON, or invalid CLIENTS."""
     if sender is None or sender.app is not app:
         return
     if not app.conf.broker_url:
@@ -127,19 +128,19 @@ def _begin(sender: Any = None, **kwargs: Any) -> None:
         if list(app.conf[name]) != list(fixed):
             raise SystemExit(f"{name} is {app.conf[name]!r}: only JSON is spoken by django_rpc. Leave it out.")
     mistakes = [message for message in checks.messages() if message.level >= ERROR]
-    if mistakes:  # `celery worker` runs no system checks, and a service that is open by mistake is worse than none
+    if mistakes:  # `celery worker` runs no system checks, and a mistake could open the service to everyone
         raise SystemExit("\n".join(map(str, mistakes)))
     timeouts.keep()
     count_in_files()
     unpack_nothing()
-    # Children of the pool must not share a connection that the start-up opened.
+    # Processes of the pool must not share a connection that the start-up opened.
     connections.close_all()
     signals.worker_process_init.connect(partial(_begin_process, os.getpid()), weak=False)
 
 
 @signals.celeryd_after_setup.connect(weak=False)
 def _log_warnings(instance: Any = None, **kwargs: Any) -> None:
-    """Log the warnings of the system checks, when the worker has set up its logging."""
+    """Log the warnings of the system checks, after the worker has configured its logging."""
     if instance is None or instance.app is not app:
         return
     for message in checks.messages():
@@ -147,10 +148,10 @@ def _log_warnings(instance: Any = None, **kwargs: Any) -> None:
 
 
 def unpack_nothing() -> None:
-    """Refuse compressed messages: kombu unpacks them in the main process, whatever they become."""
+    """Refuse compressed messages, because kombu decompresses every such message in the main process."""
     for name in compression.encoders():
         encoder, content_type = compression.get_encoder(name)
-        compression.register(encoder, _refuse_to_unpack, content_type)  # the service's own tasks may send such
+        compression.register(encoder, _refuse_to_unpack, content_type)  # the project's tasks may still send them
 
 
 def _refuse_to_unpack(data: bytes) -> bytes:
@@ -158,5 +159,5 @@ def _refuse_to_unpack(data: bytes) -> bytes:
 
 
 def _begin_process(parent: int, **kwargs: Any) -> None:
-    """In each process of the pool, which may have been forked from a worker at work."""
+    """Initialize a process of the pool, which may have been forked from a busy worker."""
     close_inherited(parent)

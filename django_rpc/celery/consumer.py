@@ -1,4 +1,4 @@
-"""The worker's consumer: Celery's own, with a check of each message, three repairs, and with less work a task."""
+"""The worker's consumer: Celery's consumer with a check of each message, three repairs, and less work for each task."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ logger = logging.getLogger("django_rpc.server")
 
 
 class Consumer(CeleryConsumer):
-    """Celery's consumer, which hands on messages of the schema alone (`envelope`), with three repairs.
+    """Celery's consumer, which forwards only messages of the schema (`envelope`), with three repairs.
 
-    The first repair: when the connection to Redis breaks while messages are unacknowledged, kombu 5.7 gives them back,
-    and later acknowledges them, over a channel that it has taken apart before: the worker ends with an
-    AttributeError.  Neither can be done over a broken connection.  So those that no process has begun are left to
-    come back by themselves, and those in work are acknowledged over the next connection (`Hold.adopt`).
+    The first repair is for a broken connection to Redis with unacknowledged messages. kombu 5.7 returns them, and later
+    acknowledges them, over a channel that it has already closed, so the worker ends with an AttributeError. A broken
+    connection can do neither. So a message that no process has started is left to the broker, which delivers it again.
+    A message in work is acknowledged over the next connection (`Hold.adopt`).
 
-    The second: a process of the pool that dies while the broker is away is noticed by nobody, and Celery 5.7 ends the
-    worker with a ValueError when it comes to watch that process again.
+    The second repair is for a process of the pool that dies while the broker is away. Celery does not notice it, and
+    Celery 5.7 ends the worker with a ValueError when it watches that process again.
 
-    The third: Celery ends the worker with a WorkerLostError when a process of the pool dies before the first message
-    is taken.  The pool replaces that process, as it does later.
+    The third repair is for a process of the pool that dies before the first message is taken. Celery ends the worker
+    with a WorkerLostError. The pool replaces that process, as it does later.
     """
 
-    #: Celery asks whether all processes have started while this is 0 (it adds 1 before).
+    #: While this is 0, Celery checks if all processes have started (it adds 1 before the check).
     restart_count = 0
 
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Workers hear nothing from each other: Celery trusts the messages by which they would."""
+        """Disable gossip and mingle between workers, because Celery trusts the messages of both."""
         silent = {**(worker_options or {}), "without_gossip": True, "without_mingle": True}
         super().__init__(*args, worker_options=silent, **kwargs)
         for step in self.steps:
@@ -46,10 +46,10 @@ class Consumer(CeleryConsumer):
                 restrict(step.box.node)
 
     def loop_args(self) -> Any:
-        """Called for each connection, just before the processes of the pool are watched.
+        """Repair the pool; Celery calls this for each connection, just before it watches the processes of the pool.
 
-        A pool that has never been watched frees no queues of a dead process, so it cannot replace one: it does so
-        when it is watched, and sees that the process has ended.
+        A pool that has never been watched does not free the queues of a dead process, so it cannot replace the process.
+        It does so when it is watched and detects that the process has ended.
         """
         pool = getattr(self.pool, "_pool", None)
         if self.hub and getattr(pool, "_registered_with_event_loop", False):
@@ -72,14 +72,14 @@ class Consumer(CeleryConsumer):
                 raise
             except Malformed as error:
                 self._reject(message, str(error))
-            except Exception as error:  # the schema has a gap: the message is not to end the worker
+            except Exception as error:  # the schema has a gap: the message must not end the worker
                 logger.exception("Celery could not take a message of the schema.")
                 self._reject(message, f"Celery could not take it ({type(error).__name__})")
 
         return on_task_received
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Called for a message that kombu cannot read; it gives the raw message where it could not make one."""
+        """Reject a message that kombu cannot read; it is the raw message if kombu could not build a message."""
         self._reject(message, f"it cannot be read ({type(exc).__name__})")
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
@@ -89,20 +89,20 @@ class Consumer(CeleryConsumer):
         reject(reason)
         automatic = getattr(message.channel, "no_ack_consumers", None) or ()
         if message.delivery_info.get("consumer_tag") in automatic:
-            return  # the broker has forgotten the message: rejecting it would close the channel
+            return  # the broker has forgotten the message, and a rejection would close the channel
         if not message.acknowledged:
             message.reject_log_error(logger, self.connection_errors)
 
     def register_with_event_loop(self, hub: Any) -> None:
-        """Called at the start and after each reconnection, when the channel that takes tasks is new."""
-        keep_client(self.task_consumer.channel)  # saves two clients a task, one of them before it is begun
+        """Run at the start and after each reconnection, when the channel that takes tasks is new."""
+        keep_client(self.task_consumer.channel)  # saves two clients for each task, one of them before its start
         super().register_with_event_loop(hub)
 
     def on_connection_error_after_connected(self, exc: BaseException) -> Any:
         channel = getattr(self.task_consumer, "channel", None)
         if hasattr(channel, "do_restore"):  # only channels that emulate acknowledgements
             channel.do_restore = False
-            for request in tuple(state.reserved_requests):  # those in work are among them
+            for request in tuple(state.reserved_requests):  # includes the requests in work
                 if request in state.active_requests:
                     self.hold.adopt(self, request)
                 else:

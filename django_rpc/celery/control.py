@@ -32,7 +32,7 @@ class _Command(msgspec.Struct, forbid_unknown_fields=True):
     method: _Text
     arguments: dict[str, Any] | None = None
     destination: list[_Text] | None = None
-    #: A pattern of names of workers, which would be matched here: not accepted.
+    #: A pattern of worker names, which this worker would match itself: not accepted.
     pattern: None = None
     matcher: None = None
     ticket: _Text | None = None
@@ -40,7 +40,7 @@ class _Command(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def restrict(node: Any) -> None:
-    """Have a worker's mailbox obey messages of the schema with one of the commands."""
+    """Let a worker's mailbox obey only messages of the schema with an allowed command."""
     node.handlers = {name: node.handlers[name] for name in COMMANDS}
     node.handle_message = _checked(node, node.handle_message)
 
@@ -49,7 +49,7 @@ def _checked(node: Any, handle: Callable[..., Any]) -> Callable[..., Any]:
     reply_exchange = node.mailbox.reply_exchange.name
 
     def handle_message(body: Any, message: Any = None) -> Any:
-        """Called without the message: its clock is of use to workers that elect one of them, which these do not."""
+        """Handle a command without its message: only elections among workers, which are disabled, use its clock."""
         try:
             command = msgspec.convert(body, _Command)
         except msgspec.ValidationError as error:

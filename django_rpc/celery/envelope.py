@@ -1,9 +1,9 @@
-"""Closed schema of the messages that a worker accepts, checked before kombu or Celery uses a part of one.
+"""Closed schema of the messages that a worker accepts, checked before kombu or Celery uses any part of a message.
 
-A message has three parts.  The delivery is what the broker's transport adds (`read_delivery`, for Redis, where a list
-item is JSON of any origin).  The headers are Celery's task protocol, and the body is the call
-(`read_task`).  Each part is rebuilt from the values that the schema allows, so nothing else of a message reaches
-Celery: no stamps, signatures, time limits, retries or start times.
+A message has three parts. The delivery is added by the broker's transport (`read_delivery`, for Redis, where any
+program can write the JSON of a list item). The headers are Celery's task protocol, and the body is the call
+(`read_task`). Each part is rebuilt from the values that the schema allows. Nothing else of a message reaches Celery: no
+stamps, signatures, time limits, retries or start times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from django_rpc.wire.names import TASK_NAME
 
 __all__ = ["MAX_BODY", "Malformed", "Task", "TaskHeaders", "extra_headers", "read_delivery", "read_task"]
 
-#: Bytes of a body beyond which it is not parsed.  JSON in JSON takes at most six bytes for a byte of the request.
+#: Maximum number of bytes of a body. JSON inside JSON needs at most six bytes for each byte of the request.
 MAX_BODY = 512 * 1024 * 1024
 
 _Text = Annotated[str, msgspec.Meta(max_length=255)]
@@ -30,7 +30,7 @@ _Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,255}\Z")]
 _Int = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
 _EXTRA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _EXTRA_LENGTH, _EXTRA_COUNT = 8192, 64
-#: Names of headers that mean something to Celery, kombu or this worker.  Those that Celery needs are rebuilt.
+#: Names of headers with a meaning for Celery, kombu or this worker. The headers that Celery needs are rebuilt.
 _RESERVED = frozenset(
     {"task", "lang", "argsrepr", "kwargsrepr", "compression", "redelivered", "clock", "sentinel"}
     | {"django_rpc_finish", "properties", "timelimit", "expires", "id"}
@@ -99,7 +99,7 @@ class _NoKeywords(msgspec.Struct, forbid_unknown_fields=True):
 
 _read_call = msgspec.json.Decoder(tuple[tuple[str], _Keywords, _Signatures | None]).decode
 _read_no_arguments = msgspec.json.Decoder(tuple[tuple[()], _NoKeywords, _Signatures | None]).decode
-#: A text with half of a surrogate pair has no UTF-8 form.
+#: A string with half of a surrogate pair has no UTF-8 form.
 _CONVERT_ERRORS = (msgspec.ValidationError, UnicodeEncodeError)
 _encode = msgspec.json.Encoder().encode
 
@@ -109,7 +109,7 @@ class TaskHeaders(dict[str, Any]):
 
 
 class Task(msgspec.Struct, frozen=True):
-    """The parts of a task message that Celery gets: every value is of the type that Celery expects."""
+    """The parts of a task message for Celery; every value has the type that Celery expects."""
 
     headers: TaskHeaders
     properties: dict[str, Any]
@@ -117,10 +117,10 @@ class Task(msgspec.Struct, frozen=True):
 
 
 def read_delivery(raw: Any, queue: str, *, fanout: bool) -> dict[str, Any]:
-    """Return an item of a Redis list or channel as kombu reads it; raises Malformed.
+    """Return an item of a Redis list or channel in kombu's form; raises Malformed.
 
-    The delivery tag is new: two messages with the same tag would be acknowledged together.  A message of a task queue
-    returns to that queue; the exchange that it names is ignored.
+    The delivery tag is new, because two messages with the same tag would be acknowledged together. A message of a task
+    queue returns to that queue; the exchange in the message is ignored.
     """
     try:
         delivery = msgspec.convert(raw, _Delivery)
@@ -141,7 +141,7 @@ def read_delivery(raw: Any, queue: str, *, fanout: bool) -> dict[str, Any]:
 
 
 def read_task(headers: Any, properties: Any, body: Any, content_type: Any) -> Task:
-    """Return the parts of a task message, rebuilt; raises Malformed.
+    """Return the rebuilt parts of a task message; raises Malformed.
 
     >>> body = b'[["{}"],{"reply_to":null},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
     >>> read_task({"task": TASK_NAME, "id": "7f", "stamped_headers": 5}, {}, body, "application/json").headers["id"]
@@ -164,7 +164,7 @@ def read_task(headers: Any, properties: Any, body: Any, content_type: Any) -> Ta
 
 
 def _moment(expires: str | None) -> str | None:
-    """Return a moment in the one form that Celery is sure to read."""
+    """Return a time in the one form that Celery can always read."""
     if expires is None:
         return None
     try:
@@ -196,7 +196,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def extra_headers(headers: Mapping[Any, Any]) -> dict[str, str]:
-    """Return the headers that mean nothing to Celery, such as the trace that a message belongs to: short texts alone.
+    """Return the headers without a meaning for Celery, such as trace headers: only short strings.
 
     >>> extra_headers({"traceparent": "00-1", "chord": "x", "stamps": {}, "retries": 5})
     {'traceparent': '00-1'}

@@ -1,4 +1,4 @@
-"""Hands the values of a request to the messages that wait for them, and publishes those that have all of theirs."""
+"""Sends the values of a request to the messages that wait for them; publishes messages that have all their values."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ logger = logging.getLogger("django_rpc.server")
 
 
 def hand_over(app: Celery, lists: ReplyLists, origin: str, sending: Sending) -> None:
-    """Give each message its part of the answer to the request ``origin``; raises errors of Redis and the broker.
+    """Give each waiting message its part of the answer to the request ``origin``; raises errors of Redis and the
+    broker.
 
-    Raises HandOverFailed where the client has parked too many values, or where a message does not wait for these.
-    Only a message of the one task of this protocol is published, to the queue that the request named.
+    Raises HandOverFailed if the client has parked too many values, or if a message does not wait for these values. Only
+    messages of the protocol's task are published, and only to the queue that the request named.
     """
-    from django_rpc.server.conf import settings  # needs Django's settings, which are not there at Celery's import
+    from django_rpc.server.conf import settings  # needs Django's settings, which Celery imports later
 
     left = None if sending.expires is None else sending.expires - time.time()
     seconds = kept_seconds(left, settings.HAND_OVER_SECONDS)
@@ -55,7 +56,7 @@ def _publish(app: Celery, one: HandOver, deposit: Deposit) -> None:
         args=(deposit.text,),
         kwargs=keywords,
         task_id=one.to,
-        # The client has declared it, with the options of its settings.
+        # The client has declared the queue, with the options of its settings.
         queue=Queue(one.queue, Exchange(one.queue), routing_key=one.queue),
         declare=[],
         expires=left,

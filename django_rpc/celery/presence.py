@@ -1,8 +1,8 @@
 """Keys in Redis that exist while a worker consumes a queue, so that clients of a queue without a worker fail early.
 
-A worker keeps a key for each of its queues at the broker, and another in the Redis of its result backend, where the
-answers of its queue are written.  A thread of the main process refreshes them, however busy the pool is.  RabbitMQ
-counts consumers itself, and needs no key.
+A worker keeps a key for each of its queues at the broker. It keeps another key in the Redis of its result backend,
+where it writes the answers of its queue. A thread of the main process refreshes the keys, however busy the pool is.
+RabbitMQ counts consumers itself, and needs no key.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ logger = logging.getLogger("django_rpc.server")
 
 #: Seconds between two refreshes of the keys.
 _REFRESH_SECONDS = 0.5
-#: How long a key outlives its last refresh.  Tasks of a prefork pool run in other processes and cannot delay the
-#: thread.  In all other pools they share its interpreter, and code that does not yield may hold it up.
+#: Lifetime of a key after its last refresh. Tasks of a prefork pool run in other processes and cannot delay the thread.
+#: In all other pools, tasks and the thread share an interpreter, and code that does not yield may delay the thread.
 _PREFORK_MILLISECONDS = 3_000
 _SHARED_MILLISECONDS = 30_000
-#: Longest wait for one operation on a socket.
+#: Maximum wait for one operation on a socket.
 _SOCKET_SECONDS = 2.0
 _REDIS = ("redis", "rediss", "sentinel")
 
@@ -66,7 +66,7 @@ class Announcer:
         try:
             self._refresh_answers(queues)
             self._refresh_broker(queues)
-        except Exception:  # noqa: BLE001 - the worker serves without it; Redis may be away for a moment
+        except Exception:  # noqa: BLE001 - the worker serves without the keys; Redis may be away for a moment
             log = logger.debug if self._failed else logger.warning
             log("Clients cannot see that this worker consumes %s.", ", ".join(queues), exc_info=True)
             self._failed = True
@@ -97,7 +97,7 @@ class Announcer:
 
 
 def announce(app: Celery, backend: str | None) -> None:
-    """Have each worker of ``app`` in this process keep its keys, from when it is ready until it stops.
+    """Let each worker of ``app`` in this process keep its keys while it is ready.
 
     ``backend`` is the URL of the result backend; None means the result backend of the app's settings.
     """

@@ -16,8 +16,8 @@ _LONGEST = 300
 
 
 def reject(reason: str) -> None:
-    """Log that a message was rejected, and notify the observers, which count it."""
-    from django_rpc.server import tell  # needs the app registry, which is not there at Celery's import
+    """Log a rejected message, and notify the observers, which count it."""
+    from django_rpc.server import tell  # needs the app registry, which is not ready at Celery's import
 
     shown = saferepr(reason, _LONGEST)[1:-1]
     logger.warning("A message on the queue was refused: %s.", shown)

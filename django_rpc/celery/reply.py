@@ -1,7 +1,8 @@
-"""The worker's side of the result backend in Redis, over connections of its own.
+"""The worker's side of the result backend in Redis, with separate connections.
 
-Answers are pushed to the reply list of their request.  Values for another message go to the hash of that message
-(`wire.names.given_key`), where it waits itself: whoever puts the last of them there takes it out, and publishes it.
+Answers are pushed to the reply list of their request. Values for another message are stored in the hash of that message
+(`wire.names.given_key`), which also contains the waiting message. The worker that adds the last values removes the
+message from the hash and publishes it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from django_rpc.wire.names import DEPOSIT, ORIGINS, given_key
 
 __all__ = ["EXPIRE_SECONDS", "ReplyLists"]
 
-#: How long an answer waits to be read.
+#: How long an answer is kept for the client.
 EXPIRE_SECONDS = 600
-#: Pauses before the attempts to push an answer: a result backend that restarts is away for a moment.
+#: Pauses before the attempts to push an answer: a result backend that restarts is unavailable for a moment.
 _PAUSES = (0.0, 0.0, 0.1, 0.3, 0.6, 1.0)
 _SOCKET_SECONDS = 5.0
 
@@ -38,30 +39,30 @@ def _is_within(members: Sequence[bytes], most: tuple[int, int]) -> bool:
 
 
 class ReplyLists:
-    """The reply lists in one Redis; for any thread, and after a fork."""
+    """The reply lists in one Redis; usable in any thread, and after a fork."""
 
     def __init__(self, url: str) -> None:
         self._connections = RedisConnections(url)
 
     def push(self, key: str, answer: bytes) -> None:
-        """Put ``answer`` on the list ``key``, in one round trip; raises redis.ConnectionError after some attempts.
+        """Push ``answer`` to the list ``key``, in one round trip; raises redis.ConnectionError after several attempts.
 
-        An attempt whose outcome is unknown is repeated: the client takes the first answer, the second expires.
+        An attempt with an unknown outcome is repeated. Then the client takes the first answer, and the second expires.
         """
         self._run(("RPUSH", key, answer), ("EXPIRE", key, EXPIRE_SECONDS))
 
     def put(self, message_id: str, origin: str, values: bytes, seconds: int) -> bytes | None:
-        """Give a message the values of ``origin``, one of the requests that it waits for.
+        """Store the values of ``origin`` for a message that waits for this request.
 
-        Returns the message, to this caller alone, where these were the last; it may be put again, to no effect, and the
-        first values stay.  Raises HandOverFailed for a message that does not wait for that request: then nothing of
-        these values stays.
+        Returns the message if these values were the last; only one caller receives it. A repeated call has no effect,
+        and the first values stay. Raises HandOverFailed for a message that does not wait for that request; then its
+        values are removed.
         """
         key = given_key(message_id)
         added, _, origins, names = self._run(
             ("HSETNX", key, origin, values), ("EXPIRE", key, seconds), ("HGET", key, ORIGINS), ("HKEYS", key)
         )
-        if origins is None:  # the message has not arrived, or is published
+        if origins is None:  # the message has not arrived, or has been published
             return None
         awaited = _read_origins(origins)
         if origin not in awaited:
@@ -74,14 +75,14 @@ class ReplyLists:
         return deposit if taken else None
 
     def given(self, message_id: str, origins: Sequence[str]) -> dict[str, bytes]:
-        """Return the values that were put there for a message, by the requests; those of no other request are read."""
+        """Return the values for a message, by request; values of other requests are not read."""
         (values,) = self._run(("HMGET", given_key(message_id), *origins))
         return {origin: value for origin, value in zip(origins, values, strict=True) if value is not None}
 
     def reserve(self, parked: str, sizes: Mapping[str, int], seconds: int, most: tuple[int, int]) -> None:
-        """Note values of ``sizes`` bytes, by the messages that they are parked for, in the sorted set ``parked``.
+        """Register values of ``sizes`` bytes in the sorted set ``parked``, by the messages that they are parked for.
 
-        Raises HandOverFailed where those that still wait would be more than ``most`` values or bytes.
+        Raises HandOverFailed if the waiting values exceed ``most``: a number of values, and a number of bytes.
         """
         now = time.time()
         entries = [(now + seconds, f"{uuid.uuid4().hex} {size} {message_id}") for message_id, size in sizes.items()]
@@ -106,11 +107,11 @@ class ReplyLists:
             )
 
     def forget(self, message_id: str) -> None:
-        """What was put there is used."""
+        """Delete the values of a message after their use."""
         self._run(("DEL", given_key(message_id)))
 
     def _run(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """The replies to commands that are sent together, and again where the connection breaks."""
+        """Send commands together and return their replies; repeat them after a broken connection."""
         for attempt, pause in enumerate(_PAUSES):
             time.sleep(pause)
             try:

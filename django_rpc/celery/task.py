@@ -1,4 +1,4 @@
-"""The one Celery task: takes a request, has it answered by ``django_rpc.server.handle``, sends the answer back."""
+"""The only Celery task: takes a request, calls ``django_rpc.server.serve`` for the answer, and sends the answer."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ __all__ = ["register"]
 logger = logging.getLogger("django_rpc.server")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-#: What Celery would run after the task: signatures of any task, from whoever can write to the broker.
+#: Signatures that Celery would run after the task: of any task, from any program with access to the broker.
 _FOREIGN = ("callbacks", "errbacks", "chain", "chord")
-#: Errors that Celery reports in the main process, when the process of the pool is gone and cannot answer itself.
+#: Errors that Celery reports in the main process after the end of a pool process, which cannot answer itself.
 _LOST = ("WorkerLostError", "TimeLimitExceeded", "Terminated")
-#: How a pool tells that a process is gone which nobody has stopped.
+#: Errors of a pool for a process that ended without an order.
 _DEATHS = (WorkerLostError, SystemExit)
 
 
 class Request(WorkerRequest):
-    """The message in the worker's main process, of the schema of messages (`envelope`).
+    """A message of the schema (`envelope`) in the worker's main process.
 
-    The consumer of ``django_rpc.celery.app`` has read it already.  That of a project's own app has not.
+    The consumer of ``django_rpc.celery.app`` has read the message already. The consumer of a project's app has not.
     """
 
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
-        """Raises InvalidTaskError for a message of another form."""
+        """Check a message that is not checked yet; raises InvalidTaskError for a message of another form."""
         if not isinstance(kwargs.get("headers"), TaskHeaders):
             try:
                 task = read_task(message.headers, message.properties, message.body, message.content_type)
@@ -59,11 +59,11 @@ class Request(WorkerRequest):
         super().__init__(message, *args, **kwargs)
 
     def info(self, safe: bool = True) -> dict[str, Any]:
-        """What ``celery inspect`` tells of it: neither the data of the request nor its token."""
+        """Return the data for ``celery inspect``, without the data of the request and its token."""
         return dict(super().info(safe=True))
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
-        """Give the message of a process that died back to the broker: once, since it may be what kills processes."""
+        """Return the message of a dead process to the broker. Do it only once, because the message may be the cause."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         stopped = self._already_revoked or self._already_cancelled
         if not isinstance(error, _DEATHS) or stopped or self.delivery_info.get("redelivered"):
@@ -75,10 +75,11 @@ class Request(WorkerRequest):
 
 
 def register(app: Celery, *, reply_url: str | None = None) -> Any:
-    """Put the task on ``app``, so that its workers answer calls (and ``django_rpc.prune``, for beat); returns the task.
+    """Add the task to ``app``, so that its workers answer calls; also add ``django_rpc.prune`` for beat. Return the
+    task.
 
-    Answers go to reply lists where the app's result backend is Redis (or ``reply_url`` names one), and by the
-    app's result backend otherwise.  The queues are those that the app's workers consume; clients name them.
+    Answers are sent to reply lists if the app's result backend is Redis (or ``reply_url`` names a Redis), and otherwise
+    with the app's result backend. The workers of the app consume its queues; clients name the queues.
 
     >>> register(Celery("project", broker="redis://localhost/", set_as_current=False)).name
     'django_rpc.call'
@@ -93,10 +94,10 @@ def register(app: Celery, *, reply_url: str | None = None) -> Any:
         call,
         name=TASK_NAME,
         bind=True,
-        shared=False,  # on this app, and not on every one that is made in the process
+        shared=False,  # only for this app, and not for every app of the process
         acks_late=True,
         serializer="json",
-        # Errors are answers.  What Celery itself raises is for its log.
+        # Errors are answers. Errors of Celery itself are for its log.
         throws=(),
         resultrepr_maxsize=0,  # answers are data, and do not belong in the log of the worker
         Request=of_schema,
@@ -110,7 +111,7 @@ def register(app: Celery, *, reply_url: str | None = None) -> Any:
 
 
 def _prune() -> dict[str, int]:
-    """Delete old entries of the ledger, as ``manage.py rpc_prune`` does: for Celery beat."""
+    """Delete old entries of the ledger, as ``manage.py rpc_prune`` does; Celery beat calls it."""
     from django_rpc.server.pruning import prune
 
     close_old_connections()
@@ -121,7 +122,7 @@ def _prune() -> dict[str, int]:
 
 
 class _Lists:
-    """The reply lists of an app, found when the first answer goes there: its settings may come after `register`."""
+    """The reply lists of an app, created for the first answer, because settings may change after `register`."""
 
     def __init__(self, app: Celery, url: str | None) -> None:
         self._app = app
@@ -129,7 +130,7 @@ class _Lists:
         self._made: ReplyLists | None = None
 
     def of(self, task_id: str, key: str) -> ReplyLists | None:
-        """The reply lists; None where the key is not the one of this request, or where there are none."""
+        """Return the reply lists; None if the key does not belong to this request, or if there are no lists."""
         if not _REQUEST_ID.fullmatch(task_id or "") or key != reply_key(task_id):
             logger.error("A request named a reply list that is not its own: refused.")
             return None
@@ -149,7 +150,7 @@ class _Lists:
 
 def _call(task: Any, text: str, reply_to: str | None, token: str | None, lists: _Lists) -> str | None:
     request = task.request
-    if request.is_eager:  # in the caller's thread and transaction: its connections are its own
+    if request.is_eager:  # in the caller's thread and transaction, with the caller's database connections
         sending = _answer(request, text, token, None)
         sending.finish()
         return _returned(sending)
@@ -164,16 +165,16 @@ def _call(task: Any, text: str, reply_to: str | None, token: str | None, lists: 
             _send(task.app, there, request, sending, (text, token))
         return None
     finally:
-        close_old_connections()  # when the client has its answer already
+        close_old_connections()  # after the client has received its answer
 
 
 def _returned(sending: Sending) -> str:
-    """The answer as the result of the task: what should go on to others does not, and was not asked for."""
+    """Return the answer as the result of the task. It has no values for other services, because none were requested."""
     return (sending.answer or b"").decode()
 
 
 def _mailed(task: Any, request: Any, sending: Sending) -> bool:
-    """Send the answer to the client's reply queue where Celery does not, because RESULT_BACKEND is not ``rpc://``."""
+    """Send the answer to the client's reply queue if Celery does not, because RESULT_BACKEND is not ``rpc://``."""
     queue = request.reply_to
     if isinstance(task.backend, RPCBackend) or not isinstance(queue, str) or not queue.startswith(MAILBOX_PREFIX):
         return False
@@ -182,14 +183,14 @@ def _mailed(task: Any, request: Any, sending: Sending) -> bool:
 
 
 def _send(app: Celery, lists: ReplyLists, request: Any, sending: Sending, message: tuple[str, str | None]) -> None:
-    """Send what goes on to other services, and then the answer, since that may have to say that it did not."""
+    """Send values to other services, and then the answer, because the answer must report a failure to send them."""
     answer = sending.answer
     try:
         hand_over(app, lists, request_of(request.id), sending)
     except HandOverFailed as error:
         logger.warning("The values of request %s were not handed over: %s", request.id, error)
         answer = _sealed(_refusal(request.id, error.code, str(error)), message, request.id)
-    except Exception as error:  # whatever Redis and the broker raise; the client shall know, and not wait
+    except Exception as error:  # any error of Redis or the broker; the client must get an error instead of waiting
         logger.exception("What request %s was answered could not be handed over.", request.id)
         told = f"The service could not hand its values to the next one ({type(error).__name__}); its log says why."
         answer = _sealed(_refusal(request.id, "HandOverFailed", told), message, request.id)
@@ -198,21 +199,21 @@ def _send(app: Celery, lists: ReplyLists, request: Any, sending: Sending, messag
 
 
 def _finish(task: Any, *_: Any) -> None:
-    """When the answer is where the client finds it: not before, since the worker may die until then."""
+    """Call ``finish`` after the answer has reached the client's list or queue, because the worker may die before."""
     finish = getattr(task.request, "django_rpc_finish", None)
     if finish is not None:
         finish()
 
 
 def _answer(request: Any, text: str, token: str | None, lists: ReplyLists | None) -> Sending:
-    """The answer, and what to call when it has been sent."""
-    from django_rpc.server import Sending, serve, tell  # needs the app registry, which is not there at Celery's import
+    """Return the answer, and the function to call after it has been sent."""
+    from django_rpc.server import Sending, serve, tell  # needs the app registry, which is not ready at Celery's import
 
     message = _bytes(text)
     foreign = [name for name in _FOREIGN if getattr(request, name, None)]
     if foreign:
         for name in _FOREIGN:
-            setattr(request, name, None)  # Celery looks there when the task has returned
+            setattr(request, name, None)  # Celery reads them after the return of the task
         tell(request.id or "", "refused", "BadRequest", f"it carries {', '.join(foreign)}.")
         told = _refusal(request.id, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
         return Sending(_sealed(told, (text, token), request.id), _nothing)
@@ -221,7 +222,7 @@ def _answer(request: Any, text: str, token: str | None, lists: ReplyLists | None
         again = bool((request.delivery_info or {}).get("redelivered"))
         headers = (request.headers or {}) if request.is_eager else vars(request)
         sending = serve(message, token, request.id or "", again, headers, box)
-    except Exception:  # a defect of ours: the client shall know, and not wait for its time-out
+    except Exception:  # a defect of the server: the client gets an error instead of waiting for its timeout
         logger.exception("Request %s could not be answered.", ascii(request.id)[:200])
         told = _refusal(request.id, "Remote", "The service failed in a way that it did not foresee; its log says how.")
         return Sending(_sealed(told, (text, token), request.id), _nothing)
@@ -229,7 +230,7 @@ def _answer(request: Any, text: str, token: str | None, lists: ReplyLists | None
 
 
 class _Box:
-    """What other services handed over to one message, until that has been answered."""
+    """The values from other services for one message, until the message has been answered."""
 
     def __init__(self, lists: ReplyLists | None, message_id: str) -> None:
         self._lists = lists
@@ -243,7 +244,8 @@ class _Box:
         return self._lists.given(self._message_id, origins)
 
     def closing(self, finish: Callable[[], None]) -> Callable[[], None]:
-        """``finish``, and what was handed over is forgotten: until then, the message may come again."""
+        """Return a function that calls ``finish`` and then deletes the values; before, the message may be delivered
+        again."""
 
         def both() -> None:
             finish()
@@ -251,19 +253,20 @@ class _Box:
                 return
             try:
                 self._lists.forget(self._message_id)
-            except Exception:  # it was answered; what is left expires
+            except Exception:  # the request was answered, and the values expire
                 logger.warning("What was handed over could not be removed.", exc_info=True)
 
         return both
 
 
 def _bytes(text: Any) -> bytes:
-    """The message; of what is no text, bytes that are no message, so that it is refused as such."""
+    """Encode the message; a value that is not text becomes bytes that are not a message, and is refused for this
+    reason."""
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else b""
 
 
 def _nothing() -> None:
-    """There is nothing to do."""
+    """Do nothing."""
 
 
 def _refusal(message_id: str | None, code: str, message: str) -> bytes:
@@ -273,7 +276,7 @@ def _refusal(message_id: str | None, code: str, message: str) -> bytes:
 def _answer_for_the_lost(
     sender: Any = None, task_id: str = "", exception: Any = None, args: Any = None, kwargs: Any = None, **_: Any
 ) -> None:
-    """In the main process: tell the client, and who observes, that the process which worked on its request is gone."""
+    """In the main process: notify the client and the observers that the process of its request has ended."""
     if getattr(sender, "name", None) != TASK_NAME or type(exception).__name__ not in _LOST:
         return
     from django_rpc.server import tell

@@ -1,7 +1,7 @@
-"""Connections of a worker to its broker: a message that kombu or py-amqp cannot read costs that message alone.
+"""Connections of a worker to its broker. A message that kombu or py-amqp cannot read is rejected alone.
 
-kombu trusts the items of a Redis list, and py-amqp the frames of a broker.  Both raise in the worker's main process for
-a malformed one, which ends the worker or makes the broker deliver the message again without an end.
+kombu trusts the items of a Redis list, and py-amqp trusts the frames of a broker. Both raise in the worker's main
+process for malformed data. The error ends the worker, or makes the broker deliver the message again without an end.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Connection(KombuConnection):
 
 
 class AMQP(CeleryAMQP):
-    """Celery's factory of connections, with ours."""
+    """Celery's factory of connections, with the `Connection` of this module."""
 
     Connection = Connection
 
@@ -68,7 +68,7 @@ class _RedisTransport:
 
 
 class _RedisChannel:
-    """Reads the next item.  One that kombu cannot read has left its list already, so it is gone with its error."""
+    """Reads the next item. An item that kombu cannot read has already left its list, so it is rejected."""
 
     connection_errors: tuple[type[BaseException], ...]
     connection: Any
@@ -87,13 +87,13 @@ class _RedisChannel:
             raise
         except Malformed as error:
             reject(str(error))
-        except Exception as error:  # noqa: BLE001 - whatever kombu raises for a text that anybody may have written
+        except Exception as error:  # noqa: BLE001 - kombu may raise any error for a text from an unknown program
             reject(f"it cannot be read ({type(error).__name__})")
         return True
 
 
 def _restoring(qos: Any) -> Any:
-    """Return a subclass of kombu's class for unacknowledged messages, which drops those that it cannot give back."""
+    """Return a subclass of kombu's class for unacknowledged messages; it drops messages that it cannot return."""
 
     class QoS(qos):  # type: ignore[misc]
         def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> Any:
@@ -109,7 +109,7 @@ def _restoring(qos: Any) -> Any:
 
 
 class _Frames:
-    """A connection of py-amqp that reads a frame with a malformed header table, or malformed names, without them."""
+    """A connection of py-amqp that ignores a malformed header table or malformed names in a frame."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, frame_handler=_tolerant_handler, **options)
@@ -129,7 +129,7 @@ def _tolerant_handler(connection: Any, callback: Any) -> Callable[[Any], bool]:
         except Exception:
             kind, channel, buffer = frame
             if kind != _HEADER or _is_readable(buffer):
-                raise  # raised by those who received the message
+                raise  # raised by the receiver of the message
         return bool(on_frame((kind, channel, bytes(buffer[:_FIXED_HEADER_BYTES]) + _NO_PROPERTIES)))
 
     return handle
@@ -144,8 +144,8 @@ def _is_readable(header: Any) -> bool:
 
 
 def _readable_names(payload: Any) -> Any:
-    """Return the arguments of a delivery.  A name of its exchange or key that is not UTF-8 becomes question marks."""
-    # A method id of 4 bytes, the consumer's tag after its length, the delivery tag of 8 bytes, one byte of flags.
+    """Return the arguments of a delivery; an exchange or routing key that is not UTF-8 becomes question marks."""
+    # A method id of 4 bytes, the consumer tag after its length, the delivery tag of 8 bytes, one byte of flags.
     start = 4 + 1 + payload[4] + 8 + 1
     exchange = slice(start + 1, start + 1 + payload[start])
     key = slice(exchange.stop + 1, exchange.stop + 1 + payload[exchange.stop])
