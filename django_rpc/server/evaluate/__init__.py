@@ -1,4 +1,4 @@
-"""From the nodes of a request to the values of its outputs: one visitor per kind of node."""
+"""Evaluation of the nodes of a request to the values of its outputs, with one visitor per kind of node."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Costs = tuple[NodeCost, ...]
 
 
 class EvaluationError(Exception):
-    """Carries what went wrong (``__cause__``) together with the index of the node at which it did."""
+    """Error of an evaluation: the cause is in ``__cause__``, and ``node`` is the index of the node that raised it."""
 
     def __init__(self, node: int | None) -> None:
         super().__init__(node)
@@ -88,12 +88,12 @@ if set(VISITORS) != set(KINDS.values()):
 def evaluate(
     request: Request, policy: Policy, meter: Meter | None = None, entry: Entry | None = None
 ) -> tuple[tuple[Any, ...], Costs]:
-    """The outputs of ``request`` as values that the codec can write, and what a ``meter`` says they cost.
+    """Return the outputs of ``request`` in a form that the codec can encode, and their costs by ``meter``.
 
     Raises EvaluationError.
 
-    A request with a writing node runs in one transaction on each database concerned; one that only reads opens none.
-    What writes is entered in the ledger, in the same transaction; raises Duplicate where it is there already.
+    A request with a writing node runs in one transaction on each of its databases.  A request that only reads opens no
+    transaction.  A write has an entry in the ledger, in the same transaction; raises Duplicate if there is one already.
     """
     writes = any(node.writes for node in request.nodes)
     given = (request, policy, writes, {"Prefetch": prefetch.make})
@@ -112,7 +112,7 @@ def evaluate(
                     stack.enter_context(entry.guarding())
                     evaluator.before_own_code = entry.make
             outputs = _run_together(evaluator) if _has_many(request) else _run(evaluator)
-            # Before the transactions end, whoever caught the error.
+            # Checked before the transactions end, because the service's code may have caught the error.
             policy.budget.check()
             if entry is not None:
                 entry.keep(outputs, policy.budget.limits)
@@ -122,14 +122,14 @@ def evaluate(
             entry.check()
         raise
     except Exception as error:
-        # A constraint that the database checks when the transaction ends.
+        # For example, a constraint that the database checks when the transaction ends.
         raise EvaluationError(None) from error
     finally:
         CURRENT.reset(token)
 
 
 def explain(request: Request, policy: Policy, shown: Callable[[Any, Any, dict[str, Any]], str] | None) -> Response:
-    """What ``request`` would do, and be refused; nothing is run (`rehearsal`)."""
+    """Return the plan of ``request`` and its refusals, without running it (`rehearsal`)."""
     try:
         check_nesting(request.nodes, policy.budget.limits)
         locked = _databases(request, policy) if any(_locks(node) for node in request.nodes) else []
@@ -158,7 +158,7 @@ def _run(evaluator: Evaluator) -> tuple[Any, ...]:
 
 
 def _has_many(request: Request) -> bool:
-    """Whether there can be several values of one shape, or several outputs of which one may fail."""
+    """Return True if the request can have several values of one shape, or several outputs that fail separately."""
     if len(request.outputs) > 1:
         return True
     reads = 0
@@ -183,7 +183,10 @@ def _run_together(evaluator: Evaluator) -> tuple[Any, ...]:
 
 
 def _output(engine: Engine, position: int, several: bool) -> Any:
-    """One output as the codec can write it.  Raises its error, unless it is one of several of a request that reads."""
+    """Return one output in a form that the codec can encode.
+
+    Raises the error of the output, unless the request only reads and has several outputs.
+    """
     evaluator = engine.ev
     value = engine.output(evaluator.request.nodes[position])
     evaluator.position = position
@@ -205,11 +208,11 @@ def _locks(node: Node) -> bool:
 
 
 def _databases(request: Request, policy: Policy) -> list[str]:
-    """The databases that the models and functions of the request write to."""
+    """Return the databases that the models and functions of the request write to."""
     labels = {node.model for node in request.nodes if isinstance(node, Source | Save | Insert)}
     aliases = set()
     for label in labels:
-        with contextlib.suppress(LookupError):  # said again, with its node, when that is evaluated
+        with contextlib.suppress(LookupError):  # raised again, with the index of the node, by the evaluation
             aliases.add(router.db_for_write(policy.model(label)))
     for name in {node.name for node in request.nodes if isinstance(node, Function)}:
         with contextlib.suppress(LookupError):

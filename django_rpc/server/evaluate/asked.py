@@ -1,4 +1,4 @@
-"""What is asked of one query for many keys: counts, aggregates, instances, rows; each key gets its own answer."""
+"""Terminal methods of one query for many keys in one statement: counts, aggregates, instances and rows by key."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = ["as_list", "ask", "empty_aggregate", "rows_of"]
 
-#: ``get()`` says how many rows it found, up to this number: as Django does.
+#: ``get()`` reports the number of rows up to this limit, as in Django.
 _GET_LIMIT = 21
 Answer = Callable[[tuple[Any, ...], "Group"], Any]
 _Asker = Callable[["_Asked"], Answer]
 
 
 def as_list(engine: Engine, node: Node, frame: Frame, row: int) -> Any:
-    """The value of a query for one row alone.
+    """Return the value of a query for one row of a frame.
 
-    Of an element its rows, so that an error is the element's; otherwise the query, which is read for the answer.
+    For an element of a map, the rows are read here, so an error belongs to this element.  Otherwise the query itself is
+    returned, and its rows are read for the reply.
     """
     value = engine.value(node, frame, row)
     if isinstance(value, Relation):
@@ -47,21 +48,23 @@ def as_list(engine: Engine, node: Node, frame: Frame, row: int) -> Any:
 
 
 def rows_of(engine: Engine, value: Any, position: int) -> Any:
-    """The rows of a query as data, any other value as it is; a Failure where they cannot be read."""
+    """Return the rows of a query as data, any other value unchanged; a Failure if the rows cannot be read."""
     if not isinstance(value, QuerySet):
         return value
     try:
         if value._fields is not None:
             return list(value)
         return Instances(list(engine.ev.complete(engine.ev.as_client(value))), value.model, loaded_by(value))
-    except Exception as error:  # noqa: BLE001 - of this element
+    except Exception as error:  # noqa: BLE001 - the error belongs to this element
         return Failure(error, position)
 
 
 class _Asked:
-    """One question: ``names`` are the columns that hold the key, ``unique`` whether a key has one row at most.
+    """One terminal method on one query for many keys.
 
-    ``leaf``: nothing but the answer needs the values.
+    - ``names``: the columns that hold the key.
+    - ``unique``: True if a key has at most one row.
+    - ``leaf``: True if only the reply needs the values.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class _Asked:
         self.args = self.ev.resolve.args(last.args) if isinstance(last, Method) else []
         self.kwargs = self.ev.resolve.kwargs(last.kwargs) if isinstance(last, Method) else {}
 
-    # The query, with its limits turned into limits of each key
+    # The query; its limits apply to each key
 
     def limits(self) -> tuple[int, int | None]:
         query = self.queryset.query
@@ -87,7 +90,7 @@ class _Asked:
         return queryset
 
     def limited(self, queryset: QuerySet, low: int, high: int | None) -> QuerySet:
-        """``queryset[low:high]`` of each key, by a window over its rows in their order."""
+        """Return ``queryset[low:high]`` of each key, by a window function over the rows of the key in their order."""
         if low == 0 and (high is None or (self.unique and high > 0)):
             return queryset
         query = queryset.query
@@ -101,7 +104,7 @@ class _Asked:
         return queryset.filter(*conditions)
 
     def plain(self) -> QuerySet:
-        """The query for grouping by the key alone."""
+        """Return the query without order, limits and related rows, so that it can be grouped by the key alone."""
         query = self.queryset.query
         if query.distinct or query.group_by is not None or query.combinator or query.distinct_fields:
             raise NoKey("it counts distinct or grouped rows")
@@ -110,7 +113,7 @@ class _Asked:
     # Its rows
 
     def instances(self, queryset: QuerySet) -> dict[tuple[Any, ...], list[Any]]:
-        """The instances of each key, in their order: their records, where nobody needs more."""
+        """Return the instances of each key in their order; their records if only the reply needs them."""
         if queryset._iterable_class is not ModelIterable:
             raise NoKey("it brings values, and no instances")
         shape = self.ev.results.leaf_shape(queryset) if self.leaf else None
@@ -141,7 +144,10 @@ def ask(
     *,
     leaf: bool = False,
 ) -> Answer:
-    """The answers to ``last`` (None: the rows themselves) by key, in one statement.  Raises NoKey where it cannot."""
+    """Return a function from a key to the value of ``last``; the values of all keys are read by one statement.
+
+    If ``last`` is None, the values are the rows of the keys.  Raises NoKey if one statement is not possible.
+    """
     asked = _Asked(engine, queryset, names, last, keys, leaf and last is not None)
     if last is None:
         return _list(asked)
@@ -182,26 +188,26 @@ def _aggregate(asked: _Asked) -> Answer:
     empty = empty_aggregate(base, asked.args, asked.kwargs)
     own = {f"rpc_value{number}": expression for number, expression in enumerate(given.values())}
     width = len(asked.names)
-    # Names of aggregates may be those of fields, which those of annotations may not.
+    # Annotations must not have the names of fields, but aggregates may: so they get other names in the query.
     rows = base.values_list(*asked.names).annotate(**own)
     found = {row[:width]: dict(zip(given, row[width:], strict=True)) for row in rows}
     return lambda key, group: found.get(key) or dict(empty())
 
 
-#: Aggregates that are None, or 0, of no rows on every database.
+#: Aggregates with the result None, or 0, for no rows on each database.
 _PLAIN_AGGREGATES = (Avg, Count, Max, Min, StdDev, Sum, Variance)
 
 
 def empty_aggregate(queryset: Any, args: list[Any], kwargs: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-    """The function that returns ``queryset.aggregate(...)`` of no rows; a wrong expression is an error at once.
+    """Return a function that returns ``queryset.aggregate(...)`` of no rows; a wrong expression raises at once.
 
-    Only the database knows the type of a ``default``, so one statement is run where there is one, and where a value is
-    needed.
+    Only the database knows the type of a ``default``.  So if an expression has a default, the function runs one
+    statement at its first call.
     """
     values = queryset.none().aggregate(*args, **kwargs)
     if all(type(item) in _PLAIN_AGGREGATES and item.default is None for item in (*args, *kwargs.values())):
         return lambda: values
-    no_rows = queryset.filter(GreaterThan(Value(0), Value(1)))  # Django does not know that it is empty
+    no_rows = queryset.filter(GreaterThan(Value(0), Value(1)))  # without rows, but Django does not know it
     return functools.cache(functools.partial(no_rows.aggregate, *args, **kwargs))
 
 
@@ -300,7 +306,7 @@ def _list(asked: _Asked) -> Answer:
     return lambda key, group: Instances(found.get(key, ()), model, loaded)
 
 
-#: How the rows of values() and values_list() are made of a tuple under its names.
+#: Constructors of the rows of values() and values_list(), from their names and a tuple of values.
 _FORMS: dict[Any, Callable[[tuple[str, ...], tuple[Any, ...]], Any]] = {
     ValuesIterable: lambda names, row: dict(zip(names, row, strict=True)),
     ValuesListIterable: lambda names, row: row,
@@ -322,7 +328,7 @@ def _values(asked: _Asked) -> Answer:
 
 
 def _by_key(asked: _Asked, names: tuple[str, ...], rows: Any, width: int) -> dict[tuple[Any, ...], list[Any]]:
-    """The first ``width`` columns of rows, by their key."""
+    """Group rows by key, and return the first ``width`` columns of each row."""
     places = [names.index(name) for name in asked.names]
     found: dict[tuple[Any, ...], list[Any]] = {}
     for row in rows:

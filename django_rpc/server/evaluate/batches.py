@@ -1,8 +1,8 @@
-"""Many reads of one shape by one statement: the rows of all their values at once, told apart by the key.
+"""Many reads of one shape by one statement: it returns the rows of all their values, and the key separates them.
 
-``Order.objects.get(pk=1)``, ``get(pk=2)``, ... become ``filter(pk__in=[1, 2, ...])`` on the client's own query, so all
-that is checked for one is checked for all of them; what belongs to whom is found by the column that was looked up.
-Where that cannot be, `outer` asks by a subquery of the elements, and else they are asked one by one.
+``Order.objects.get(pk=1)``, ``get(pk=2)``, ... become ``filter(pk__in=[1, 2, ...])`` on the client's query.  So the
+checks of one read apply to all of them.  The column of the lookup assigns each row to its read.  If this is not
+possible, `outer` reads by a subquery of the elements.  If that is not possible either, each read is one statement.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ABSENT: Any = object()
 
 
 class Group:
-    """The lanes that ask for the very same: ``values`` are those of the leaves, ``relation`` what they stand on."""
+    """Lanes with equal reads: ``values`` are the values of the leaves, ``relation`` is the start of the query."""
 
     __slots__ = ("indexes", "lane", "relation", "values")
 
@@ -45,7 +45,7 @@ class Group:
 
 
 def read(engine: Engine, lanes: Sequence[Lane], shapes: Sequence[Shape]) -> list[Any]:
-    """The value of each lane, a Failure where it failed.  The shapes have one key."""
+    """Return the value of each lane, or its Failure.  All shapes have the same key."""
     if isinstance(lanes[0][0], Attr) and shapes[0].steps:
         found = related.read(engine, lanes)
         return found if found is not None else [engine.single(*lane) for lane in lanes]
@@ -58,7 +58,7 @@ def read(engine: Engine, lanes: Sequence[Lane], shapes: Sequence[Shape]) -> list
 
 
 def _grouped(engine: Engine, lanes: Sequence[Lane], shapes: Sequence[Shape], results: list[Any]) -> list[Group]:
-    """The lanes by what they ask; those of which a value could not be had get their failure at once."""
+    """Group the lanes by equal reads; a lane with a failed input gets its failure in ``results`` at once."""
     groups: dict[Hashable, Group] = {}
     constant = all(lane[0] is lanes[0][0] for lane in lanes)
     for index, (lane, shape) in enumerate(zip(lanes, shapes, strict=True)):
@@ -69,7 +69,7 @@ def _grouped(engine: Engine, lanes: Sequence[Lane], shapes: Sequence[Shape], res
         except Failed as failed:
             results[index] = failed.failure
             continue
-        except Exception as error:  # noqa: BLE001 - of a value: it is this lane's
+        except Exception as error:  # noqa: BLE001 - the error of a value is the error of this lane
             results[index] = Failure(error, engine.place[lane[0]])
             continue
         asked_for = (token(relation), *[token(value) for value in values])
@@ -107,7 +107,7 @@ def _alone(engine: Engine, group: Group) -> Any:
 
 
 def _keyed(engine: Engine, groups: list[Group], shape: Shape) -> list[Any]:
-    """Raises NoKey where the rows of one cannot be told from those of another."""
+    """Return the values of the groups; raises NoKey if the rows of the groups cannot be separated by a key."""
     varying = [
         position
         for position in range(len(shape.leaves))
@@ -134,12 +134,12 @@ def _keyed(engine: Engine, groups: list[Group], shape: Shape) -> list[Any]:
 
 
 def _attempt(engine: Engine, builder: _Builder, keys: list[Any], group: Group) -> Any:
-    """The answers by key; None where asking for all at once failed, so that each gets its own error."""
+    """Return a function from key to value; None if the common statement failed, so that each read gets its error."""
     try:
         return builder.answers(keys, group)
     except NoKey:
         raise
-    except Exception:  # in a transaction, after an error of the database, nothing can be asked again
+    except Exception:  # in a transaction, no statement can run after an error of the database
         if engine.ev.writes:
             raise
         return None
@@ -151,7 +151,7 @@ def _chunks(builder: _Builder, keys: list[Any]) -> list[range]:
 
 
 class _Builder:
-    """Builds the one query of all groups, and asks it."""
+    """Builds the common query of all groups, and reads it."""
 
     def __init__(self, engine: Engine, groups: list[Group], shape: Shape, varying: list[int]) -> None:
         self.engine, self.ev, self.shape = engine, engine.ev, shape
@@ -177,7 +177,7 @@ class _Builder:
         self.using = self.ev.objects(self.model).db
 
     def key(self, group: Group) -> tuple[Any, ...] | None:
-        """The values by which this group's rows are known; None where it has to be asked by itself."""
+        """Return the key of the rows of a group; None if the group has to be read separately."""
         given = [] if self.relation is None else [group.relation.instance]
         given += [group.values[position] for position in self.varying]
         found = [key.of(self.ev, value) for key, value in zip(self.keys, given, strict=True)]
@@ -193,7 +193,7 @@ class _Builder:
         if self.relation is not None:
             queryset = self.keys[0].narrowed(queryset._next_is_sticky(), columns[0])
             queryset, name = self._named(queryset, self.keys[0], 0)
-            queryset.query.filter_is_sticky = True  # the client's own next filter is on the very same related rows
+            queryset.query.filter_is_sticky = True  # the client's next filter applies to the same related rows
             names.append(name)
         steps = list(self.shape.steps)
         last = steps[-1] if steps and is_asked(steps[-1]) else None
@@ -220,7 +220,7 @@ class _Builder:
         return queryset.annotate(**{name: F(key.path)}), name
 
     def _step(self, queryset: Any, step: Node, taken: set[int], is_last: bool) -> Any:
-        """One step of the client's, without the lookups that tell the groups apart."""
+        """Apply one step of the client's query, without the lookups that differ between the groups."""
         engine = self.engine
         if queryset.query.is_sliced and not is_last:
             raise NoKey("a step after a slice")
@@ -240,7 +240,7 @@ class _Builder:
         args = [_without(value, lookups) for value in step.args]
         kwargs = {key: value for key, value in step.kwargs.items() if key not in lookups}
         if taken and name in ("filter", "filter_reuse") and not any(args) and not kwargs:
-            return queryset  # the lookups that follow are all that it says
+            return queryset  # the step consists of the lookups that the caller adds
         from django_rpc.server.evaluate.methods import QUERY_METHODS
 
         given, named = self.ev.resolve.args(tuple(args)), self.ev.resolve.kwargs(kwargs)
@@ -248,7 +248,7 @@ class _Builder:
 
 
 def _without(value: Any, lookups: set[Any]) -> Any:
-    """A condition without the pairs of these lookups, which stand in conjunctions alone."""
+    """Return a condition without the pairs of these lookups; they occur only in conjunctions."""
     if not isinstance(value, Condition) or value.connector != "AND" or value.negated or not lookups:
         return value
     children = [

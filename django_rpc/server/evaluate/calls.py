@@ -1,7 +1,6 @@
-"""The visitors of ``Call``, ``Function`` and ``Shipped``: methods and functions that were registered by name, and
-functions that the client ships.
+"""Visitors of ``Call``, ``Function`` and ``Shipped``: registered methods and functions, and functions of clients.
 
-They are the server's own code, or that of a client which may do as much.
+All of them are code of the service, or code of a client with the same permissions.
 """
 
 from __future__ import annotations
@@ -71,8 +70,8 @@ def _called(ev: Evaluator, node: ServiceCall, function: Callable[[], Callable[..
 def _returned(ev: Evaluator, value: Any) -> Any:
     """Return the result of the service's code; a query loads only related rows that the client may see.
 
-    Which rows a query returns is the code's decision.  Related rows are loaded by the client's queries; those that
-    the code loads by a query of another kind (``Prefetch``) are left out.
+    The code decides which rows a query returns.  Related rows are loaded by the client's queries.  Related rows that
+    the code loads by a different query (``Prefetch``) are left out.
     """
     if not isinstance(value, QuerySet) or is_client(value) or value._fields is not None:
         return value
@@ -88,7 +87,7 @@ def _returned(ev: Evaluator, value: Any) -> Any:
 
 
 def _paths(ev: Evaluator, model: type[Model], loaded: Loaded) -> list[str]:
-    """The paths of relations that a query joins, without those that lead through a hidden relation."""
+    """Return the paths of relations that a query joins, without those that lead through a hidden relation."""
     paths = []
     for name, deeper in loaded.relations.items():
         if _may_load(ev, model, name):
@@ -113,7 +112,7 @@ def _unknown(kind: str, name: str) -> AttributeError:
 
 
 def registered(ev: Evaluator, model: type[Model], name: str) -> ModelRpc:
-    """What registered a method by this name; raises where this client may not call it."""
+    """Return the ModelRpc that registers a method by this name; raises an error if this client may not call it."""
     exposure = ev.policy.exposure(model)
     if exposure is None or name not in exposure.methods:
         raise _unknown(model.__name__, name)
@@ -124,7 +123,7 @@ def registered(ev: Evaluator, model: type[Model], name: str) -> ModelRpc:
 
 
 def _of_class(rpc: ModelRpc, name: str) -> Any:
-    """The method of the ModelRpc itself; it gets the request and what it is called on."""
+    """Return the method of the ModelRpc; its first arguments are the request, and the queryset or instance."""
     return getattr(rpc, name, None) if callable(getattr(type(rpc), name, None)) else None
 
 
@@ -140,13 +139,13 @@ def _on_query(ev: Evaluator, queryset: QuerySet, node: Call, bare: bool) -> Call
     if callable(method):
         return method
     if bare and callable(getattr(manager, node.name, None)):
-        # A manager's own method starts from all rows, whatever rows the client may see: as it was registered.
+        # A method of the manager starts with all rows, also if the client may see only some: it was registered so.
         return getattr(manager, node.name)
     raise _unknown(queryset.model.__name__, node.name)
 
 
 def _rows(ev: Evaluator, queryset: QuerySet, bare: bool) -> QuerySet:
-    """The client's query for the server's own code to work on; what the client wrote into it is checked first."""
+    """Return the client's query for the service's code, after the check of the client's part of it."""
     if not bare:
         return trusted(queryset)
     rows = ev.policy.rows(queryset.model)
@@ -154,7 +153,7 @@ def _rows(ev: Evaluator, queryset: QuerySet, bare: bool) -> QuerySet:
 
 
 def _own(ev: Evaluator, value: Any) -> Any:
-    """Return an argument as the server's own code expects it: rows are loaded, queries are checked."""
+    """Return an argument for the service's code: with loaded rows and checked queries."""
     return _trusted(ev, ev.references.rows(value))
 
 

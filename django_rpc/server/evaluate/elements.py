@@ -1,4 +1,4 @@
-"""The kinds that work on elements: a map, a filter, a fold and a cond, for all rows of a frame at once."""
+"""Evaluation of the kinds with elements (map, filter, fold and cond), for all rows of a frame at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 class _Spans:
-    """The elements of each row, one after the other: ``ends`` says where each row's end."""
+    """Elements of all rows in one list; ``ends`` has the end of each row's elements in the list."""
 
     def __init__(self, engine: Engine, node: Map | Where, frame: Frame, rows: list[int]) -> None:
         self.failures: dict[int, Failure] = {}
@@ -51,7 +51,7 @@ class _Spans:
         self.frame: Frame = engine.ev.noted(made)
 
     def bodies(self, engine: Engine, node: Map | Where) -> list[list[Any]]:
-        """What the body is for each element, by row."""
+        """Return the value of the body for each element, grouped by row."""
         values = engine.pull(node.body, self.frame, range(len(self.frame.elements)))
         count_rows(engine, values)
         starts = [0, *self.ends[:-1]] if self.ends else []
@@ -63,7 +63,7 @@ class _Spans:
 
 
 def _elements(engine: Engine, value: Any) -> list[Any] | None:
-    """The elements of a query or list, not many more than the limit of them; None for anything else."""
+    """Return the elements of a query or list, limited to one more than allowed; None for any other value."""
     ev = engine.ev
     if isinstance(value, Relation):
         value = value.queryset(ev)
@@ -81,13 +81,13 @@ def _elements(engine: Engine, value: Any) -> list[Any] | None:
 
 
 def count_rows(engine: Engine, values: list[Any]) -> None:
-    """Note what elements bring along: the same list for each of many is as long an answer as many lists."""
+    """Count the items in the values of elements: a list that is the value of many elements is sent many times."""
     known: dict[int, int] = {}
     engine.count_elements(sum(_size(value, known) for value in values if isinstance(value, _CONTAINERS)))
 
 
 def _size(value: Any, known: dict[int, int]) -> int:
-    """The number of items in a container, at any depth; ``known`` holds the sizes of those seen before."""
+    """Return the number of items in a container, at any depth; ``known`` is a cache of the sizes by id."""
     found = known.get(id(value))
     if found is None:
         items = value.values() if isinstance(value, dict) else value
@@ -144,7 +144,7 @@ def _cond(engine: Engine, node: Cond, frame: Frame, rows: list[int]) -> list[Any
 
 
 def _literal(engine: Engine, node: Literal, frame: Frame, rows: list[int]) -> list[Any]:
-    """A container; the queries in it are read together for all rows."""
+    """Evaluate a container; a query in it is read once for all rows."""
     inputs = node.inputs()
     if not inputs:
         return [engine.single(node, frame, row) for row in rows]
@@ -178,14 +178,14 @@ def _fold(engine: Engine, node: Fold, frame: Frame, rows: list[int]) -> list[Any
                 if elements is None:
                     raise TypeError(f"'{type(value).__name__}' object is no list: it cannot be folded")
                 failed = _FOLDS[node.name](elements)
-            except Exception as error:  # noqa: BLE001 - of this row
+            except Exception as error:  # noqa: BLE001 - the error belongs to this row
                 failed = Failure(error, engine.place[node])
         results.append(failed)
     return results
 
 
 def _sum(values: list[Any]) -> Any:
-    """The sum of numbers or durations; no other object's operator is called."""
+    """Return the sum of numbers or durations; operators of other objects are not called."""
     for value in values:
         if type(value) not in ATOMS or isinstance(value, str | bytes):
             raise TypeError(f"sum() is of numbers and durations, and not of '{type(value).__name__}'")
@@ -205,7 +205,7 @@ _FOLDS: dict[str, Callable[[list[Any]], Any]] = {
     "len": len,
 }
 
-#: The kinds that are evaluated for many rows at once, in `engine`.
+#: Kinds that the engine evaluates for many rows at once.
 SPECIAL: dict[type[Node], Callable[[Any, Any, Frame, list[int]], list[Any]]] = {
     Map: _map,
     Where: _where,
@@ -216,5 +216,5 @@ SPECIAL: dict[type[Node], Callable[[Any, Any, Frame, list[int]], list[Any]]] = {
 
 
 def alone(ev: Evaluator, node: Any) -> Any:
-    """The visitor of a kind that has no meaning by itself: the engine evaluates it."""
+    """Visitor of a kind that only the engine can evaluate; always raises TypeError."""
     raise TypeError(f"A {type(node).__name__} is evaluated along with its elements.")

@@ -1,8 +1,7 @@
-"""Evaluates a graph by columns: a node for all the elements of a map at once, and nodes of one shape together.
+"""Evaluation of a graph by columns: one node for all elements of a map, and all nodes of one shape, together.
 
-What can be read by one statement for many is (`batches`); everything else is done one by one, by the same visitors.
-Queries are not evaluated by themselves: what asks them for something builds them, each with its own values or one
-for all.
+Reads that can share a statement are done by `batches`.  All other nodes are evaluated separately by the visitors.
+Queries are not evaluated by themselves; the node that reads a query builds it, once for all elements or once for each.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ Lane = tuple[Node, Frame, int]
 
 
 class Engine:
-    """One evaluation.  ``visitors`` do one node for one row; ``special`` those kinds that work on whole frames."""
+    """One evaluation: ``visitors`` evaluate one node for one row, ``special`` one node for many rows of a frame."""
 
     def __init__(
         self,
@@ -56,10 +55,10 @@ class Engine:
         ev.values = self.cells  # type: ignore[assignment]
         ev.resolve.values = self.cells  # type: ignore[assignment]
 
-    # What is evaluated
+    # Nodes to evaluate
 
     def run(self) -> None:
-        """Evaluate everything that depends on no element; raises WireError for what no message of ours says."""
+        """Evaluate all nodes that depend on no element; raises WireError for a graph that no correct client sends."""
         ends = [node for node in self.nodes if node not in self.used]
         ends += [self.nodes[position] for position in self.ev.request.outputs]
         for node in ends:
@@ -79,7 +78,7 @@ class Engine:
                 )
 
     def _whole(self, ends: Iterable[Node]) -> list[Node]:
-        """Of all below ``ends`` but the branches of a cond, what depends on no element: evaluated once, first."""
+        """Return the nodes below ``ends`` that depend on no element, without branches of a cond; these run first."""
         seen: set[Node] = set(ends)
         stack = list(seen)
         while stack:
@@ -91,7 +90,7 @@ class Engine:
         return sorted((node for node in seen if not self.free[node]), key=self.place.__getitem__)
 
     def recipe(self, node: Node, frame: Frame) -> list[Node]:
-        """``node`` and what it needs in any case that has its values in this frame, inputs first."""
+        """Return ``node`` and the nodes that it always needs, if their values belong to this frame; inputs first."""
         key = (node, frame.param)
         found = self._recipes.get(key)
         if found is None:
@@ -118,9 +117,10 @@ class Engine:
         return self.inputs[node]
 
     def pull(self, node: Node, frame: Frame, rows: Sequence[int]) -> list[Any]:
-        """The values of ``node`` for these rows, as data: of a query its rows.  A Failure where it failed.
+        """Return the values of ``node`` for these rows as data; the value of a query is its rows.
 
-        What is not there yet is evaluated, for all rows at once.
+        A value is a Failure if the evaluation of the node failed for the row.  Missing values are evaluated for all
+        rows at once.
         """
         there, lead = home(frame, self.free[node])
         found = list(rows)
@@ -132,16 +132,16 @@ class Engine:
             column = self._column(node, there, list(dict.fromkeys(found)))
         lists = there.lists.get(node, {})
         if frame is not self.root and there is self.root and isinstance(lists.get(0), QuerySet):
-            lists[0] = asked.rows_of(self, lists[0], self.place[node])  # once for all elements
+            lists[0] = asked.rows_of(self, lists[0], self.place[node])  # read once for all elements
         return [lists[row] if row in lists else column[row] for row in found]
 
     def _column(self, node: Node, there: Frame, rows: list[int]) -> dict[int, Any]:
-        """The values of a node in its own frame, evaluated for all ``rows``."""
+        """Return the values of a node in the frame that it belongs to, evaluated for all ``rows``."""
         query = is_step(node)
         column = (there.lists if query else there.columns).setdefault(node, {})
         todo = [row for row in rows if row not in column]
         if todo and self.writes_within(node):
-            for row in todo:  # as a loop would: one element after the other
+            for row in todo:  # one element after the other, as in a loop
                 self._run(self.recipe(node, there), there, [row])
         elif todo:
             self._run(self.recipe(node, there), there, todo)
@@ -153,7 +153,7 @@ class Engine:
         return column
 
     def value(self, node: Node, frame: Frame, row: int) -> Any:
-        """The value of ``node`` as one row sees it, a query as a query; a Failure where it failed."""
+        """Return the value of ``node`` for one row, a query as a query; a Failure if it failed."""
         self.cells.frame, self.cells.row = frame, row
         try:
             return self.cells[node]
@@ -161,7 +161,7 @@ class Engine:
             return failed.failure
 
     def count(self, steps: int) -> None:
-        """Note work; raises TooManyNodes beyond the limit."""
+        """Count evaluated nodes; raises TooManyNodes above the limit."""
         self.steps += steps
         self.ev.policy.budget.check()
         if self.steps > self.limits.steps:
@@ -171,7 +171,7 @@ class Engine:
             )
 
     def count_elements(self, number: int) -> None:
-        """Note elements; raises TooManyNodes beyond the limit."""
+        """Count elements; raises TooManyNodes above the limit."""
         self.elements += number
         if self.elements > self.limits.elements:
             raise TooManyNodes(
@@ -183,10 +183,10 @@ class Engine:
     def elements_left(self) -> int:
         return self.limits.elements - self.elements
 
-    # In which order
+    # Order of evaluation
 
     def _run(self, recipe: list[Node], frame: Frame, rows: list[int]) -> None:
-        """Evaluate ``recipe`` for ``rows``: nodes between two writes by levels, and those of one shape together."""
+        """Evaluate ``recipe`` for ``rows``; nodes between two writes run by levels, nodes of one shape together."""
         segment: list[Node] = []
         for node in recipe:
             if is_step(node) or isinstance(node, Param):
@@ -211,7 +211,7 @@ class Engine:
                 self._group(group, frame, rows)
 
     def _values_below(self, node: Node) -> Iterable[Node]:
-        """The nodes whose values ``node`` needs, through the queries between."""
+        """Return the nodes with the values that ``node`` needs; queries between them are skipped."""
         if isinstance(node, Map | Where | Cond):
             return self._below(node) - {node}
         stack, found = list(self._needed(node)), []
@@ -230,7 +230,7 @@ class Engine:
         return found
 
     def writes_within(self, node: Node) -> bool:
-        """Whether evaluating ``node``, or the body of the map that it is, writes."""
+        """Return True if the evaluation of ``node``, or of its body or branches, writes."""
         if not self.ev.writes:
             return False
         if node.writes or not isinstance(node, Map | Where | Cond | Literal | Operator):
@@ -251,7 +251,7 @@ class Engine:
         self.count(len(seen))
         return seen
 
-    # One node, or several of one shape, for all rows
+    # Evaluation of one node, or of several nodes of one shape, for all rows
 
     def _group(self, group: list[Node], frame: Frame, rows: list[int]) -> None:
         lanes = []
@@ -281,11 +281,11 @@ class Engine:
             frame.columns.setdefault(node, {})[row] = value
 
     def _is_fatal(self, failure: Failure, frame: Frame) -> bool:
-        """Whether nothing else may go on: a transaction is all or nothing."""
+        """Return True if the evaluation has to end: a transaction cannot continue after this failure."""
         return self.ev.writes and (frame is self.root or isinstance(failure.error, DatabaseError))
 
     def single(self, node: Node, frame: Frame, row: int) -> Any:
-        """The value of one node for one row, by its visitor; a Failure where it raises."""
+        """Return the value of one node for one row, by its visitor; a Failure if the visitor raises an error."""
         self._at(node, frame, row)
         self.ev.policy.budget.check()
         try:
@@ -294,7 +294,7 @@ class Engine:
             return failed.failure
         except (BadValue, TooManyNodes, LimitExceeded):
             raise
-        except Exception as error:  # noqa: BLE001 - it is the value of this row, and of nothing else
+        except Exception as error:  # noqa: BLE001 - the error is the value of this row only
             return Failure(error, self.ev.position)
 
     def _at(self, node: Node, frame: Frame, row: int) -> None:
@@ -303,7 +303,7 @@ class Engine:
         self.ev.is_leaf = frame is self.root and node not in self.used
 
     def _missing(self, node: Node, frame: Frame, row: int) -> Any:
-        """A value that is asked for before its turn: a query, which is built step by step from the first that is."""
+        """Return a value that is not evaluated yet; a query is built from its first step that is not built yet."""
         before = self.cells.frame, self.cells.row, self.ev.position, self.ev.is_leaf
         column = frame.columns.setdefault(node, {})
         try:
@@ -327,7 +327,7 @@ class Engine:
             self.cells.frame, self.cells.row, self.ev.position, self.ev.is_leaf = before
 
     def read_queries(self, lanes: list[Lane]) -> None:
-        """The rows of queries of one shape, as data: read together where that can be."""
+        """Read the rows of queries of one shape as data, in one statement if possible."""
         shapes = [self._shape(node) if is_step(node) else Shape(("relation",), node, ()) for node, _, _ in lanes]
         if len(lanes) > 1:
             values = batches.read(self, lanes, shapes)
@@ -337,7 +337,7 @@ class Engine:
             frame.lists.setdefault(node, {})[row] = value
 
     def read_outputs(self) -> None:
-        """The queries among the outputs of which there are several of one shape."""
+        """Read the queries among the outputs, if there are several of one shape."""
         groups: dict[Any, dict[Node, None]] = {}
         for position in self.ev.request.outputs:
             node = self.nodes[position]
@@ -348,7 +348,7 @@ class Engine:
                 self.read_queries([(node, self.root, 0) for node in group])
 
     def output(self, node: Node) -> Any:
-        """The value of an output, a query as a query unless its rows were read with those of others."""
+        """Return the value of an output; a query is returned as a query, unless its rows were read already."""
         lists = self.root.lists.get(node)
         return lists[0] if lists else self.value(node, self.root, 0)
 

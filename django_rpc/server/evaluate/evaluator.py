@@ -1,4 +1,4 @@
-"""The state of one evaluation: what each node has become, and how the visitors get at models and arguments."""
+"""State of one evaluation: the values of the nodes, and access to models, rows and arguments for the visitors."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["Evaluator", "check_free"]
 
 
 def check_free(model: type[Model], names: Iterable[str]) -> None:
-    """Raise ValueError for a name that an instance of ``model`` has something else under.
+    """Raise ValueError for a name that is an attribute of ``model`` already.
 
-    A value in the place of a method of the model's own harms nobody, and Django allows it: called, it raises TypeError.
-    One in the place of a property, or of what Django's ``Model`` has, would be taken for what it is not.
+    A value may replace a method that the project's model defines, as in Django: a call of it raises TypeError.  A value
+    in place of a property, or of an attribute of Django's ``Model``, would be mistaken for the attribute.
     """
     for name in names:
         if hasattr(model, name) and (hasattr(Model, name) or not isfunction(getattr_static(model, name))):
@@ -35,7 +35,7 @@ def check_free(model: type[Model], names: Iterable[str]) -> None:
 
 
 class Evaluator:
-    """``position`` is the node at work, for errors; ``writes`` whether the request changes anything."""
+    """State of one request: ``position`` is the node at work, for errors; ``writes`` is True if the request writes."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class Evaluator:
         self.position: int | None = None
         self.values: dict[Node, Any] = {}
         self.results = Results(policy, request.shapes)
-        #: Whether nothing but the answer needs the value of the node at work.
+        #: True if only the reply needs the value of the node at work.
         self.is_leaf = False
-        #: Called before code of the service's own, which may do what no transaction takes back.
+        #: Called before code of the service, which may have effects that a rollback does not undo.
         self.before_own_code: Callable[[], None] = lambda: None
         self.sizes = Sizes(policy.budget.limits)
         self._once: dict[Any, Any] = {}
@@ -61,14 +61,14 @@ class Evaluator:
         self.references = policy.references = References(self)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What ``make`` returns, called once for a ``key`` however often the request asks for it."""
+        """Return the result of ``make``, which is called at most once for each ``key`` in a request."""
         if key not in self._once:
             self._once[key] = make()
         return self._once[key]
 
     @cached_property
     def taken_from(self) -> dict[Node, set[str]]:
-        """The fields that other nodes of the request take from the answer to a save, as ``save[1]["number"]``."""
+        """Fields of the reply to a save that other nodes of the request use, as in ``save[1]["number"]``."""
         found: dict[Node, set[str]] = {}
         for node in self.request.nodes:
             if isinstance(node, Item) and isinstance(node.parent, Item) and isinstance(node.key, str):
@@ -76,30 +76,30 @@ class Evaluator:
         return found
 
     def objects(self, model: type[Model]) -> QuerySet:
-        """All rows of ``model`` that the client may see."""
+        """Return all rows of ``model`` that the client may see."""
         queryset = client_queryset(model, self.policy)
         if self.writes and queryset._db is None:
-            # A replica may not have yet what this transaction has written.
+            # A replica may not have the rows that this transaction has written.
             queryset._db = router.db_for_write(model)
         return queryset
 
     def default_objects(self, model: type[Model]) -> QuerySet:
-        """The rows with which a query of the client starts: those of the model's default manager."""
+        """Return the rows of the model's default manager that the client may see; a query of the client starts here."""
         rows = self.policy.default_rows(model)
         queryset = self.objects(model)
         return queryset if rows is None else queryset.filter(pk__in=rows.order_by().values("pk"))
 
     def source(self, node: Source) -> QuerySet:
-        """The rows of a source."""
+        """Return the rows of a source."""
         model = self.policy.model(node.model)
         return self.objects(model) if node.base else self.default_objects(model)
 
     def noted(self, frame: Any) -> Any:
-        """A frame of values that was made; a profile counts them."""
+        """Return a new frame of values unchanged; a subclass counts its values for a profile."""
         return frame
 
     def complete(self, queryset: QuerySet) -> QuerySet:
-        """``queryset`` set to load complete instances, since the server's own code may work on them."""
+        """Return ``queryset`` with all columns, for instances that the service's code may use."""
         view = self.policy.view(queryset.model)
         if queryset._fields is None and view is not None and view.hides:
             queryset = queryset._chain()
@@ -107,7 +107,7 @@ class Evaluator:
         return queryset
 
     def as_client(self, queryset: QuerySet) -> QuerySet:
-        """A queryset that the client may go on writing: one that a registered method returned is narrowed to it."""
+        """Return a queryset that the client may refine; a registered method's result is limited to visible rows."""
         if is_client(queryset):
             return queryset
         if queryset._fields is not None:

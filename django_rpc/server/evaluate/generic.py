@@ -1,6 +1,6 @@
-"""Generic foreign keys that are written: like any other, they may lead only to rows that the client sees.
+"""Checks of written generic foreign keys: like other foreign keys, they may point only to rows that the client sees.
 
-What they lead to is said by two columns, of which a write may set one.  So they are looked at when the rows have been
+A generic foreign key has two columns, and a write may set only one of them.  So the check runs after the rows are
 written, within the transaction.
 """
 
@@ -31,7 +31,7 @@ def _columns(model: type[Model], field: Any) -> tuple[str, str]:
 
 
 def written(model: type[Model], names: Iterable[str]) -> list[Any]:
-    """The generic foreign keys of ``model`` of which ``names`` of fields hold a part."""
+    """Return the generic foreign keys of ``model`` with a part in ``names`` of fields."""
     fields = _generic_keys(model)
     given = set(names) if fields else ()
     return [field for field in fields if any(n in given for n in (field.name, field.ct_field, *_columns(model, field)))]
@@ -48,7 +48,10 @@ def partly_written(model: type[Model], names: Iterable[str]) -> list[Any]:
 
 
 def confirm_targets(ev: Evaluator, model: type[Model], keys: Iterable[Any], names: Iterable[str]) -> None:
-    """Raise ValidationError, which rolls all back, if rows whose ``names`` were written lead to rows of others."""
+    """Raise ValidationError, which rolls back the request, if the written ``names`` point to rows that are not visible.
+
+    ``keys`` are the primary keys of the rows that were written.
+    """
     fields = written(model, names)
     ordered = sorted(set(keys), key=repr) if fields else []
     for field in fields:
@@ -59,7 +62,7 @@ def confirm_targets(ev: Evaluator, model: type[Model], keys: Iterable[Any], name
 
 
 def check_pairs(ev: Evaluator, pairs: Iterable[tuple[Any, Any]]) -> None:
-    """Raise ValidationError unless each (key of a content type, key of a row) is of a row that the client sees."""
+    """Raise ValidationError unless each pair (content type, key of a row) points to a row that the client sees."""
     from django.contrib.contenttypes.models import ContentType
 
     wanted: dict[Any, set[Any]] = {}

@@ -18,7 +18,7 @@ __all__ = ["METHODS", "attribute"]
 
 
 def _save(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, Any]) -> Model:
-    """Save what is in the database already: for the effects of the server's own ``save()`` and signals."""
+    """Save an instance that is in the database already, to run the service's ``save()`` and signals."""
     if args or kwargs:
         raise TypeError("save() of an instance of the graph takes no arguments.")
     ev.policy.require(type(instance), "update")
@@ -47,9 +47,9 @@ METHODS: dict[str, Callable[[Evaluator, Any, list[Any], dict[str, Any]], Any]] =
 
 
 def attribute(ev: Evaluator, instance: Model, name: str) -> Any:
-    """``instance.name``: a field, a relation, a computed field or an annotation that the client may see.
+    """Return ``instance.name``: a field, a relation, a computed field or an annotation that the client may see.
 
-    Raises AttributeError, the same for hidden and unknown names.
+    Raises AttributeError, with the same text for hidden and unknown names.
     """
     model = type(instance)
     view = ev.policy.view(model)
@@ -62,7 +62,7 @@ def attribute(ev: Evaluator, instance: Model, name: str) -> Any:
         return instance.pk
     try:
         if view is not None and name in view.by_attname:
-            if hasattr(instance.__dict__.get(name), "resolve_expression"):  # saved, and not loaded since
+            if hasattr(instance.__dict__.get(name), "resolve_expression"):  # saved, and not loaded again
                 instance.refresh_from_db(fields=[name])
             return getattr(instance, name)
         return _relation(ev, instance, name)
@@ -76,7 +76,7 @@ def _relation(ev: Evaluator, instance: Model, name: str) -> Any:
         return Relation(instance, name, field)
     forward = not (field.auto_created and not field.concrete)
     if name in loaded_with(instance).relations:
-        return getattr(instance, name)  # came with the instance, through the client's own query
+        return getattr(instance, name)  # loaded with the instance, by the client's query
     queryset = ev.objects(field.related_model)
     queryset.query.all_columns = True
     if forward:

@@ -1,4 +1,4 @@
-"""The columns by which the rows of many lookups can be told apart, and their values as the database gives them."""
+"""Columns that separate the rows of many lookups, and the values of these columns as the database returns them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from django_rpc.server.references import is_instance
 
 __all__ = ["Key", "NoKey", "key_of", "made", "room"]
 
-#: Keys in one statement, at most, and room for the values that the client wrote into it itself.
+#: The maximum of keys in one statement, and a reserve for the values in the client's query.
 _CHUNK, _OTHERS = 5_000, 500
 
 
 class NoKey(Exception):
-    """The rows of one value cannot be told from those of another; the text says why."""
+    """The rows of many reads cannot be separated by a key; the text is the reason."""
 
 
-#: Fields whose values are equal in Python just where they are in SQL.
+#: Fields with values that are equal in Python if and only if they are equal in SQL.
 _EXACT = (
     models.AutoField,
     models.IntegerField,
@@ -34,16 +34,16 @@ _EXACT = (
     models.BooleanField,
 )
 _TEXT = (models.CharField, models.TextField)
-#: Databases whose text is equal without regard to case, accents or blanks at the end.
+#: Databases that ignore case, accents or trailing blanks when they compare texts.
 _LOOSE = frozenset({"mysql", "oracle"})
 
 
 class Key:
-    """The column at the end of ``path``.
+    """Column at the end of ``path``, which separates the rows of many reads.
 
-    ``column`` is its name among the instance's own attributes, None for a column that is joined.  ``is_unique``: at
-    most one row of the query's model has a value.  ``related`` and ``attname``: an instance of that model stands for
-    its value of that attribute.
+    - ``column``: attribute of an instance of the query's model with the value; None for a column of a joined table.
+    - ``is_unique``: True if a value has at most one row of the query's model.
+    - ``related`` and ``attname``: an instance of this model may be given in place of its attribute ``attname``.
     """
 
     __slots__ = ("attname", "column", "field", "is_unique", "path", "related")
@@ -66,7 +66,7 @@ class Key:
         self.is_unique = is_unique
 
     def of(self, ev: Evaluator, value: Any) -> Any:
-        """``value`` as the column holds it; None for what has to be asked by itself: null, or a value of no use."""
+        """Return ``value`` as the column holds it; None for a value that needs a separate statement, like null."""
         if is_instance(value):
             if self.related is None or not issubclass(ev.references.model(value), self.related._meta.concrete_model):
                 return None
@@ -86,17 +86,17 @@ class Key:
 
 
 def room(using: str) -> int:
-    """How many values one statement on this database may hold."""
+    """Return the number of values that one statement on this database may have."""
     connection = connections[using]
     connection.ensure_connection()
-    own_limit = getattr(connection.connection, "getlimit", None)  # of SQLite, whose features name its oldest limit
+    own_limit = getattr(connection.connection, "getlimit", None)  # SQLite; its features name the limit of old releases
     if own_limit is not None:
         return min(_CHUNK, own_limit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - _OTHERS)
     return min(_CHUNK, connection.features.max_query_params or _CHUNK)
 
 
 def key_of(ev: Evaluator, model: type[Model], lookup: str) -> Key:
-    """The key of ``lookup=value`` on ``model``; raises NoKey where there is none."""
+    """Return the key of ``lookup=value`` on ``model``; raises NoKey if there is none."""
     names = lookup.split("__")
     if names[-1] == "exact":
         names.pop()
@@ -118,7 +118,7 @@ def key_of(ev: Evaluator, model: type[Model], lookup: str) -> Key:
 
 
 def made(model: type[Model], path: str, field: Any) -> Key:
-    """The key of a column; raises NoKey for a type whose values are not equal in Python just where they are in SQL."""
+    """Return the key of a column; raises NoKey if equality of its values differs between Python and SQL."""
     related, attname = None, ""
     target = field
     while target.is_relation:
@@ -135,5 +135,5 @@ def made(model: type[Model], path: str, field: Any) -> Key:
 
 
 def _is_plain(kind: type[models.Field]) -> bool:
-    """Whether values come from the database as ``to_python`` makes them: a field of the project's own may differ."""
+    """Return True if ``to_python`` makes the values that the database returns; fields of a project may differ."""
     return kind.__module__.startswith("django.db.models") and not hasattr(kind, "from_db_value")

@@ -1,4 +1,4 @@
-"""The visitor of ``Method``: what a method of the vocabulary means depends on the kind of value it is called on."""
+"""Visitor of ``Method``: it selects the implementation of a method by the kind of the value that it is called on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django_rpc.server.references import holds_instance
 
 __all__ = ["QUERY_METHODS", "visit"]
 
-#: Everything that can be called on a query.
+#: All methods of a query.
 QUERY_METHODS: dict[str, Callable[[Evaluator, QuerySet, list[Any], dict[str, Any]], Any]] = {
     **queries.METHODS,
     **writes.METHODS,
@@ -33,20 +33,20 @@ if _missing:
 
 
 def check_references(node: Method, args: list[Any]) -> None:
-    """Check a name that came by a reference as the decoder checks one that stands in the message itself."""
+    """Check a name that is the value of another node with the same rules as a name in the message."""
     for given, value in zip(node.args, args, strict=True):
         if isinstance(given, Node) and isinstance(value, str | tuple):
             check_method_arguments(node.name, (value,), {})
 
 
-#: The methods of a query that take instances as values of keywords, by which they compare relations or set them.
+#: Methods of a query with instances as values of keywords, for comparisons with relations or for writes.
 _BY_KEYWORD = frozenset("filter exclude get create get_or_create update_or_create update getset".split())
-#: Methods whose positional arguments may hold instances as well.
+#: Methods with instances as positional arguments, too.
 _ANYWHERE = frozenset({"contains", "bulk_update", "get_or_create", "update_or_create"})
 
 
 def _check_instances(name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Raise TypeError for an instance that a method of a query has no use for: its text would get into SQL."""
+    """Raise TypeError for an instance that a method cannot use: the text of the instance would be part of the SQL."""
     if name in _ANYWHERE:
         return
     if holds_instance(args) or (name not in _BY_KEYWORD and holds_instance(kwargs)):

@@ -1,7 +1,7 @@
 """Reads for each element of a query, as subqueries of one statement over these elements.
 
-What a lambda takes from its element (``row.credit``) becomes an ``OuterRef``, whatever lookup it stands in; so
-``customers.map(lambda c: c.orders.filter(total__gt=c.credit).count())`` is one statement beside that of the customers.
+A value that a lambda takes from its element (``row.credit``) becomes an ``OuterRef``, in any lookup.  So
+``customers.map(lambda c: c.orders.filter(total__gt=c.credit).count())`` is one statement after that of the customers.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ALONE", "read"]
 
-#: In place of a value that has to be asked by itself.
+#: Placeholder for a value that needs a separate statement.
 ALONE: Any = object()
 
 
 def read(engine: Engine, groups: list[Group], shape: Shape) -> list[Any] | None:
-    """The values of the groups, None for one that has to be asked by itself; None where no subquery can be made."""
+    """Return the values of the groups, `ALONE` for a separate read; None if no subquery is possible."""
     node, frame, _ = groups[0].lane
     last = shape.steps[-1] if shape.steps else None
     if engine.ev.writes or frame.param is None or not isinstance(last, Method) or last.name not in _EXPRESSIONS:
@@ -47,19 +47,19 @@ def read(engine: Engine, groups: list[Group], shape: Shape) -> list[Any] | None:
     names = _references(engine, [shape.leaves[place].value for place in places], shape.anchor, frame.param, model)
     if names is None:
         return None
-    # Python's None is no value that something is compared with, and SQL's null is not equal to itself.
+    # A comparison with Python's None is an error or differs from SQL, where null is not equal to itself.
     known = [group for group in groups if all(_is_known(group.values[place], model) for place in places)]
     found: dict[int, Any] = {}
     for alike in _alike(known, places):
         try:
             found.update(zip(map(id, alike), _Outer(engine, alike, shape, names, model).answers(last), strict=True))
-        except Exception:  # noqa: BLE001 - NoKey, or an error: each gets its own, when it is asked by itself
+        except Exception:  # noqa: BLE001 - NoKey, or an error: each separate read raises the error that belongs to it
             return None
     return [found.get(id(group), ALONE) for group in groups]
 
 
 def _alike(groups: list[Group], places: list[int]) -> Iterable[list[Group]]:
-    """Groups that differ in the values at ``places`` alone: others are of elements of the maps around."""
+    """Group the groups that differ only in the values at ``places``; others belong to elements of outer maps."""
     found: dict[Hashable, list[Group]] = {}
     for group in groups:
         rest = [token(value) for place, value in enumerate(group.values) if place not in places]
@@ -78,7 +78,7 @@ def _is_known(value: Any, model: type[Model]) -> bool:
 def _references(
     engine: Engine, nodes: list[Node], anchor: Node, param: Param, model: type[Model]
 ) -> dict[Node, str] | None:
-    """The name in SQL of each node that differs between the elements; None where SQL has no word for one."""
+    """Return the name in SQL of each node that differs between the elements; None if a node has no such name."""
     view = engine.ev.policy.view(model)
     found: dict[Node, str] = {}
     for node in nodes:
@@ -100,7 +100,7 @@ def _references(
 
 
 class _Outer:
-    """The statement over the elements.  ``names`` are those of the nodes that differ between them."""
+    """Statement over the elements; ``names`` has the column names of the nodes that differ between them."""
 
     def __init__(
         self, engine: Engine, groups: list[Group], shape: Shape, names: dict[Node, str], model: type[Model]
@@ -129,7 +129,7 @@ class _Outer:
         return finish([gone if values is None else values for values in answers])
 
     def _inner(self, last: Method) -> Any:
-        """The subquery: the client's own query, with references to the element in place of its values."""
+        """Return the subquery: the client's query, with references to the element in place of the element's values."""
         queryset = self._query(self.shape.anchor, self.shape.steps[:-1], 1)
         query = queryset.query
         if query.is_sliced or query.distinct or query.combinator or query.group_by is not None or queryset._fields:
@@ -137,7 +137,7 @@ class _Outer:
         return queryset.order_by() if last.name not in ("first", "last") else queryset
 
     def _query(self, anchor: Node, steps: Sequence[Node], level: int) -> Any:
-        """A query ``level`` subqueries away from the elements."""
+        """Return a query that is nested ``level`` subqueries deep in the query of the elements."""
         from django_rpc.server.evaluate.methods import QUERY_METHODS
 
         ev = self.ev
@@ -163,7 +163,7 @@ class _Outer:
         return queryset
 
     def _arguments(self, step: Method, level: int) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments of a step, with references to the element, and queries that hold some, one level deeper."""
+        """Return the arguments of a step, with references to the element; nested queries are one level deeper."""
         cells, param = self.engine.cells, self.frame.param
         instead: dict[Node, Any] = {node: _reference(name, level) for node, name in self.names.items()}
         for node in self.engine.inputs[step]:
@@ -178,7 +178,7 @@ class _Outer:
 
 
 def _reference(name: str, level: int) -> Any:
-    """A column of the element, from so many subqueries within."""
+    """Return a reference to a column of the element from a subquery that is nested ``level`` deep."""
     found: Any = OuterRef(name)
     for _ in range(level - 1):
         found = OuterRef(found)

@@ -1,4 +1,4 @@
-"""``prefetch_related``: every level is a query of the client's own, so that its rows and columns are checked."""
+"""``prefetch_related`` with a client's query for each level, so that its rows and columns are checked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["make", "prefetch_related"]
 
 
 def make(ev: Evaluator, expr: Expr) -> Prefetch:
-    """Django's ``Prefetch`` of the client's."""
+    """Return Django's ``Prefetch`` for the arguments of the client."""
     given = dict(zip(("lookup", "queryset", "to_attr"), expr.args, strict=False)) | expr.kwargs
     queryset = ev.resolve(given.get("queryset"))
     if queryset is not None:
@@ -26,7 +26,7 @@ def make(ev: Evaluator, expr: Expr) -> Prefetch:
 
 
 def prefetch_related(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> QuerySet:
-    """``queryset.prefetch_related(*args)``, with a query for every level that has none."""
+    """Return ``queryset.prefetch_related(*args)``, with a query for each level that the client gives no query for."""
     if args == [None]:
         return queryset.prefetch_related(None)
     known = {lookup.prefetch_to: _model_of(lookup) for lookup in queryset._prefetch_related_lookups}
@@ -66,7 +66,7 @@ def _levels(ev: Evaluator, model: type[Model], lookup: Prefetch, known: dict[str
         if own is not None:
             prefetched = own
         else:
-            # As Django: the rows of a foreign key by the base manager, those of a reverse relation by the default one.
+            # As in Django: the base manager loads rows of a foreign key, the default manager rows of reverse relations.
             is_forward = field.many_to_one or field.one_to_one
             prefetched = ev.objects(model) if is_forward else ev.default_objects(model)
         level = Prefetch(path, queryset=_complete(ev, prefetched), to_attr=lookup.to_attr if is_last else None)
@@ -76,7 +76,7 @@ def _levels(ev: Evaluator, model: type[Model], lookup: Prefetch, known: dict[str
 
 
 def _complete(ev: Evaluator, queryset: QuerySet) -> QuerySet:
-    """Computed fields read what they like: without all columns each instance would cost a query."""
+    """Load all columns if there are computed fields, because each instance could run a query for a missing column."""
     view = ev.policy.view(queryset.model)
     if view is not None and view.hides and view.computed:
         queryset = queryset._chain()

@@ -1,6 +1,6 @@
-"""The methods of a query that only read: replayed on the server's own queryset.
+"""Methods of a query that only read, called on the service's queryset.
 
-A method that returns a queryset runs nothing; a queryset given as an argument stays one, so that SQL nests it.
+A method that returns a queryset runs no SQL.  A queryset in an argument is not evaluated, so that SQL nests it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from django_rpc.server.references import is_instance
 
 __all__ = ["METHODS"]
 
-#: Releases of Django before 5.0 have no word for it.
+#: Releases of Django before 5.0 do not have this parameter.
 _REUSES_ALL = "reuse_all" in inspect.signature(Query.add_q).parameters
 
 Visitor = Callable[[Evaluator, QuerySet, list[Any], dict[str, Any]], Any]
 
 
 def _same(name: str) -> Visitor:
-    """Django's own method, as it is."""
+    """Return a visitor that calls Django's method unchanged."""
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return getattr(queryset, name)(*args, **kwargs)
@@ -42,7 +42,7 @@ def _same(name: str) -> Visitor:
 
 
 def _one(name: str) -> Visitor:
-    """A method that returns an instance, or None."""
+    """Return a visitor for a method that returns an instance or None."""
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
         shape = ev.results.leaf_shape(queryset) if ev.is_leaf else None
@@ -56,7 +56,7 @@ def _one(name: str) -> Visitor:
 
 
 def _contains(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> bool:
-    """``contains(instance)``: an existing row has its key, which is all that Django uses of the instance."""
+    """Visit ``contains(instance)``: search a row with the key of the instance; Django uses only the key, too."""
     (instance,) = (*args, *kwargs.values())
     queryset._not_support_combined_queries("contains")
     if queryset._fields is not None:
@@ -68,7 +68,7 @@ def _contains(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[s
 
 
 def _by_time(name: str) -> Visitor:
-    """``latest`` and ``earliest``: without fields, by those of the model's Meta, unless one of these is hidden."""
+    """Return a visitor for ``latest`` or ``earliest``; without fields it uses the model's Meta if all are visible."""
     one = _one(name)
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -84,7 +84,7 @@ def _by_time(name: str) -> Visitor:
 
 
 def _values(change: Visitor) -> Visitor:
-    """``values`` and ``values_list``: the rows of a union are no instances then."""
+    """Return a visitor for ``values`` or ``values_list``, after which the rows of a union are no instances."""
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
         clone = change(ev, queryset, args, kwargs)
@@ -95,9 +95,9 @@ def _values(change: Visitor) -> Visitor:
 
 
 def _naming(name: str) -> Visitor:
-    """``annotate`` and its like: a name must not be an attribute of the model, which the value would take the place of.
+    """Return a visitor for ``annotate`` or a similar method; a name must not replace an attribute of the model.
 
-    ``pk=5`` would make another row of an instance.
+    For example, ``pk=5`` would make another row of an instance.
     """
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -109,7 +109,7 @@ def _naming(name: str) -> Visitor:
 
 
 def _names(name: str) -> Visitor:
-    """``only`` and ``defer``: unknown and hidden names are refused alike."""
+    """Return a visitor for ``only`` or ``defer``; unknown and hidden names are refused with the same error."""
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
         for path in args:
@@ -117,7 +117,7 @@ def _names(name: str) -> Visitor:
                 continue
             head, sign, rest = path.partition("__")
             filtered = queryset.query._filtered_relations.get(head)
-            if filtered is not None:  # the same names as of the relation that it filters
+            if filtered is not None:  # it has the names of the relation that it filters
                 path = filtered.relation_name + sign + rest
             ev.policy.check_path(queryset.model, path, Use.READ)
         return getattr(queryset, name)(*args, **kwargs)
@@ -126,7 +126,7 @@ def _names(name: str) -> Visitor:
 
 
 def _others(name: str) -> Visitor:
-    """``union`` and its like: what other arms are made of was written by the client as well."""
+    """Return a visitor for ``union`` or a similar method; all arms are queries of the client."""
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
         for other in args:
@@ -164,10 +164,10 @@ def _select_related(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: 
             model = queryset.model
             for position, name in enumerate(path.split("__")):
                 if position == 0 and name in queryset.query._filtered_relations:
-                    break  # checked when it was added, and again when the query is compiled
+                    break  # checked when the relation was added, and again when the query is compiled
                 model = _related(ev, model, name)
     except ClientFieldError as error:
-        clone.query.wrong_related = error  # for whoever selects them: count() and values() do not, as in Django
+        clone.query.wrong_related = error  # raised if related rows are selected; count() and values() ignore it
     return clone
 
 
@@ -189,7 +189,7 @@ def _followed(ev: Evaluator, model: type[Model], field: Any) -> bool:
 
 
 def _all_related(ev: Evaluator, model: type[Model], depth: int = 5) -> list[str]:
-    """What ``select_related()`` without names follows: relations that are never null, as deep as Django goes."""
+    """Return the relations of ``select_related()`` without names: those that are never null, to Django's depth."""
     found = []
     for field in model._meta.fields:
         if field.is_relation and not field.null and field.related_model and _followed(ev, model, field):
@@ -208,9 +208,9 @@ def _in_bulk(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[st
 
 
 def _select_for_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """As Django's; refused where the database would lock no row."""
+    """Visit Django's ``select_for_update``; refused if the database would not lock the rows."""
     if ev.policy.rows(queryset.model) is not None and connections[queryset.db].vendor == "mysql":
-        # The rows of this client are a nested query, and a lock of MySQL and MariaDB does not reach into it.
+        # The visible rows are a subquery, and MySQL and MariaDB do not lock the rows of a subquery.
         raise NotSupportedError(
             f"{queryset.model._meta.label}: no select_for_update() on this database where a client sees some rows only."
         )
@@ -218,7 +218,7 @@ def _select_for_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwarg
 
 
 def _aggregate(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """As Django's; a value that a field of the service's own made an object of is sent as it would be stored."""
+    """Visit Django's ``aggregate``; an object of a field of the project is converted to the value in the database."""
     found = queryset.aggregate(*args, **kwargs)
     expressions = {**{arg.default_alias: arg for arg in args}, **kwargs}
     for alias, value in found.items():
@@ -234,11 +234,11 @@ def _explain(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[st
     return queryset.explain(*args, **kwargs)
 
 
-# What Django does to the Query behind a queryset
+# Methods of the Query object behind a queryset
 
 
 def _on_query(change: Callable[..., None]) -> Visitor:
-    """A change that Django makes in place: whether the next filter continues the last one stays as it is."""
+    """Return a visitor for a method that changes the Query in place; a sticky filter stays sticky."""
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
         clone = queryset._chain()
@@ -251,7 +251,7 @@ def _on_query(change: Callable[..., None]) -> Visitor:
 
 
 def _sticky(query: Any) -> None:
-    """Make the next filter continue the last one: it reuses the joins of that filter, as one filter would."""
+    """Make the next filter reuse the joins of the last filter, as if both were one call of ``filter``."""
     query.filter_is_sticky = True
 
 
@@ -260,7 +260,7 @@ def _clear_ordering(query: Any, force: bool = False, clear_default: bool = True)
 
 
 def _default_ordering(query: Any, *names: Any) -> None:
-    """The client's ``Meta.ordering``: like the server's own, it gives way to an explicit order and to groups."""
+    """Set the client's ``Meta.ordering``; like the service's, it is replaced by an explicit order and by groups."""
     if not query.default_ordering or query.order_by or query.extra_order_by:
         return
     query.clear_ordering(force=True)
@@ -269,7 +269,7 @@ def _default_ordering(query: Any, *names: Any) -> None:
 
 
 def _filter_reuse(query: Any, condition: Any) -> None:
-    """``filter`` that reuses every join there is, as a sliced prefetch does."""
+    """Apply a ``filter`` that reuses all existing joins, as a sliced prefetch does."""
     if _REUSES_ALL:
         query.add_q(condition, reuse_all=True)
     else:
@@ -282,9 +282,9 @@ def _add_fields(query: Any, names: Any, allow_m2m: bool = True) -> None:
 
 
 def _through_columns(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """Add foreign keys of a through table that the query has joined already: a many-to-many prefetch selects them.
+    """Add foreign keys of a through table that the query has joined already; a many-to-many prefetch selects them.
 
-    The aliases are no names that a model can have (`graph.arguments`), so a value takes the place of no attribute.
+    No model can have the names of these aliases (`graph.arguments`), so a value does not replace an attribute.
     """
     clone = queryset._chain()
     for alias, (label, attname) in kwargs.items():

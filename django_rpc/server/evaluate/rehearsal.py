@@ -1,8 +1,8 @@
-"""What a request would do, for ``asking: "explain"``: its SQL is built and not run, and what is refused is said.
+"""Plan of a request for ``asking: "explain"``: its SQL is built and not run, and its refusals are reported.
 
-The engine evaluates as ever, with every database connection guarded: a statement that is about to run is noted, and
-its value is `Unknown` from then on, and so is all that is made of it.  Nothing that writes is called, nor any code
-that the service registered; only whether this client may do it is asked.
+The engine evaluates the request as usual, but a guard on each database connection records a statement and does not run
+it.  The value of that read is `Unknown`, and so are all values that depend on it.  Writes and the service's registered
+code are not called.  Only the permission for them is checked.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ Shown = Callable[[Any, Any, dict[str, Any]], str]
 
 
 class NotRun(BaseException):
-    """In place of a statement's rows.  No Exception: nobody between the database and the engine shall handle it."""
+    """Replaces the rows of a statement.  It is not an Exception, so that no code below the engine catches it."""
 
 
 class Unknown(Exception):
-    """A value that there is only when the request runs."""
+    """Value that is known only when the request runs."""
 
 
-#: The operation of the methods that write; what is not here is asked for when it runs.
+#: Operations of the methods that write.  Permissions for other methods are checked when the request runs.
 _OPERATIONS = {
     **dict.fromkeys(("create", "get_or_create", "update_or_create"), "create"),
     **dict.fromkeys(("update", "bulk_update", "getset"), "update"),
@@ -50,10 +50,10 @@ _OPERATIONS = {
 
 
 def rehearse(request: Request, policy: Policy, tables: Any, locked: list[str], shown: Shown | None) -> Response:
-    """The answer to a request that asks for an explanation.
+    """Return the reply to a request for an explanation.
 
-    ``tables`` are the engine's visitors and special kinds; ``locked`` the databases on which a query locks rows;
-    ``shown`` makes the text of a statement, None where this service does not show any.
+    ``tables`` are the engine's visitors and special kinds.  ``locked`` are the databases of queries that lock rows.
+    ``shown`` returns the text of a statement; None if this service does not show SQL.
     """
     meter = Meter()
     trace: list[TraceEntry] = []
@@ -62,7 +62,7 @@ def rehearse(request: Request, policy: Policy, tables: Any, locked: list[str], s
     token = CURRENT.set(policy)
     try:
         with contextlib.ExitStack() as stack:
-            for alias in locked:  # Django asks for a transaction before it builds such a query
+            for alias in locked:  # Django requires a transaction before it builds such a query
                 stack.enter_context(transaction.atomic(using=alias))
             stack.enter_context(_guarded(meter, trace, shown))
             engine = _Rehearsal(evaluator, *tables)
@@ -85,7 +85,7 @@ def rehearse(request: Request, policy: Policy, tables: Any, locked: list[str], s
 
 
 class _Rehearsal(Engine):
-    """The engine, for which no statement has rows.  ``asked`` are the places of what was asked together with others."""
+    """Engine without rows; ``asked`` has the positions of the nodes that were read together."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -102,7 +102,7 @@ class _Rehearsal(Engine):
             _check(self.ev, node)
         except NotRun:
             pass
-        except Exception as error:  # noqa: BLE001 - it is what would be refused
+        except Exception as error:  # noqa: BLE001 - the error would refuse the node
             return getattr(error, "failure", None) or Failure(error, self.place[node])
         return Failure(Unknown(), self.place[node])
 
@@ -129,7 +129,7 @@ class _Rehearsal(Engine):
 
 
 def _go_through(engine: _Rehearsal) -> list[Failure]:
-    """Evaluate everything, and read the outputs; the failures that are nobody's value."""
+    """Evaluate all nodes and outputs; return the failures that are not the value of a node."""
     evaluator = engine.ev
     failures: list[Failure] = []
 
@@ -138,7 +138,7 @@ def _go_through(engine: _Rehearsal) -> list[Failure]:
             step()
         except NotRun:
             pass
-        except Exception as error:  # noqa: BLE001 - it is what would be refused
+        except Exception as error:  # noqa: BLE001 - the error would refuse the request
             failures.append(Failure(error, evaluator.position))
 
     def read(position: int) -> None:
@@ -156,7 +156,7 @@ def _go_through(engine: _Rehearsal) -> list[Failure]:
 
 
 def _check(ev: Any, node: Node) -> None:
-    """Raises what refuses this client a write or a call."""
+    """Raise the error that refuses a write or a call of this client."""
     if isinstance(node, Function):
         ev.policy.function(node.name)
     elif isinstance(node, Shipped):
@@ -175,7 +175,10 @@ def _check(ev: Any, node: Node) -> None:
 
 
 def _later(request: Request, meter: Meter, told: set[int | None]) -> tuple[int, ...]:
-    """The nodes that ask or do something, of which nothing was ``told``: only the run itself will tell what."""
+    """Return the nodes that read or write without a recorded result: their plan is known only when the request runs.
+
+    ``told`` are the positions of the nodes with a recorded statement or refusal.
+    """
     known: set[Node] = set()
     for frame in meter.frames:
         for node, column in frame.columns.items():
@@ -194,7 +197,7 @@ def _later(request: Request, meter: Meter, told: set[int | None]) -> tuple[int, 
 
 @contextlib.contextmanager
 def _guarded(meter: Meter, trace: list[TraceEntry], shown: Shown | None) -> Iterator[None]:
-    """No statement runs on any database: it is noted, and `NotRun`."""
+    """Record each statement on all databases, and raise `NotRun` instead of running it."""
 
     def wrapper(execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         meter.statements[meter.position] += 1

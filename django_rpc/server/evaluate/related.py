@@ -1,4 +1,4 @@
-"""Relations of many instances at once: ``order.customer`` of each order, ``customer.orders`` of each customer."""
+"""Reads of a relation of many instances in one statement, like ``order.customer`` of each order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["key_of_relation", "read"]
 
 
 def key_of_relation(ev: Evaluator, relation: Relation) -> Key:
-    """The key by which the rows of a relation to many are known; raises NoKey for one that has none."""
+    """Return the key of the rows of a to-many relation; raises NoKey if the relation has no such key."""
     field = relation.field
     if relation.is_generic:
         raise NoKey("a generic relation")
@@ -41,7 +41,7 @@ def key_of_relation(ev: Evaluator, relation: Relation) -> Key:
 
 
 def read(engine: Engine, lanes: Sequence[Lane]) -> list[Any] | None:
-    """``parent.name`` of each lane, where that is one related row; None where it is anything else."""
+    """Return ``parent.name`` of each lane if it is a single related row; None for any other attribute."""
     node = lanes[0][0]
     parents, results = _parents(engine, lanes)
     models = {type(parent) for parent in parents.values()}
@@ -86,7 +86,7 @@ def _parents(engine: Engine, lanes: Sequence[Lane]) -> tuple[dict[int, Any], lis
 
 
 def _relation_to_one(ev: Evaluator, model: type[Model], name: str) -> Any:
-    """The field by which instances of ``model`` have one row under ``name``; None for all other attributes."""
+    """Return the field of a to-one relation of ``model`` under ``name``; None for all other attributes."""
     view = ev.policy.view(model)
     if view is None or name in view.computed or name in view.by_attname or name == "pk":
         return None

@@ -1,4 +1,4 @@
-"""Relations of an instance: what ``instance.orders`` is, and what can be done with it."""
+"""Relations of an instance to many rows (``instance.orders``), and the methods of their managers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["RELATION_METHODS", "Relation", "is_all"]
 
 
 class Relation:
-    """The rows of ``field.related_model`` that ``instance`` is related to under ``name``."""
+    """The rows of ``field.related_model`` that are related to ``instance`` under ``name``."""
 
     __slots__ = ("field", "instance", "name")
 
@@ -32,7 +32,7 @@ class Relation:
 
     @property
     def manager(self) -> Any:
-        """Django's own manager: for the server's writes."""
+        """Django's manager of the relation, for the service's writes."""
         return getattr(self.instance, self.name)
 
     @property
@@ -45,15 +45,15 @@ class Relation:
 
     @property
     def declared(self) -> Any:
-        """The field that makes the relation, on whichever side it stands."""
+        """The field that declares the relation, on either side."""
         return self.field.remote_field if self.field.auto_created and not self.field.concrete else self.field
 
     def queryset(self, ev: Evaluator) -> QuerySet:
-        """The related rows that the client may see, to be refined by it."""
+        """Return the related rows that the client may see, as a query that the client may refine."""
         return self.manager._apply_rel_filters(ev.default_objects(self.model))
 
     def require(self, ev: Evaluator) -> None:
-        """Raise PermissionDenied unless the client may change which rows are related."""
+        """Raise PermissionDenied unless the client may change the related rows."""
         field = self.declared
         owner = ev.policy.require(field.model if not self.is_generic else self.model, "update")
         if not self.is_generic and field.name not in owner.writable:
@@ -66,14 +66,14 @@ class Relation:
 
 
 def is_all(step: Node) -> bool:
-    """Return whether ``step``, on a relation, is all(): of a manager it is the same query, not a step of its own."""
+    """Return True if ``step`` is all() on a relation; a manager's all() is the same query and no separate step."""
     return isinstance(step, Method) and step.name == "all" and not step.args and not step.kwargs
 
 
 def _targets(ev: Evaluator, relation: Relation, values: Iterable[Any]) -> list[Any]:
-    """Return the rows that are to be related, or, of a many-to-many relation, the values that its table holds of them.
+    """Return the rows to relate; for a many-to-many relation, the values for the columns of its table.
 
-    Each has to be a row that the client sees.
+    Each row must be visible to the client.
     """
     given = list(values)
     for value in instances_in(given):
@@ -101,7 +101,7 @@ def _missing(relation: Relation) -> Exception:
 
 
 def _through_values(ev: Evaluator, relation: Relation, values: list[Any]) -> list[Any]:
-    """Return what the table of a many-to-many relation holds of ``values``, which may be instances or such values."""
+    """Return the values for the table of a many-to-many relation; ``values`` are such values, or instances."""
     instances = [value for value in values if is_instance(value)]
     keys = ev.references.targets(instances, _key_field(relation))
     if len(keys) < len(instances):
@@ -110,7 +110,7 @@ def _through_values(ev: Evaluator, relation: Relation, values: list[Any]) -> lis
 
 
 def _key_field(relation: Relation) -> Any:
-    """Return the field of the related model by which the relation holds its rows."""
+    """Return the field of the related model that the relation refers to."""
     if relation.is_many_to_many:
         return relation.manager.target_field.foreign_related_fields[0]
     return relation.model._meta.pk
@@ -121,7 +121,7 @@ def _key(field: Any, value: Any) -> Any:
 
 
 def _check_options(ev: Evaluator, relation: Relation, options: dict[str, Any]) -> None:
-    """Raise TypeError for an option that these methods do not have; values for a through table are checked."""
+    """Raise TypeError for an option that these methods do not have; check the values for a through table."""
     for name in options:
         if name not in ("objs", "bulk", "clear", "through_defaults"):
             raise TypeError(f"'{relation.name}' takes no keyword '{name}' here.")
@@ -134,7 +134,7 @@ def _check_options(ev: Evaluator, relation: Relation, options: dict[str, Any]) -
 
 
 def _replace(ev: Evaluator, relation: Relation, targets: list[Any], options: dict[str, Any]) -> None:
-    """``set(targets)`` among the rows that the client sees: what it does not see stays related."""
+    """Apply ``set(targets)`` to the rows that the client sees; hidden rows stay related."""
     field = _key_field(relation)
     wanted = {_key(field, value) for value in targets}
     related = {_key(field, row): row for row in ev.complete(relation.queryset(ev)).order_by()}
@@ -153,7 +153,7 @@ def _changing(name: str) -> Callable[..., Any]:
         _check_options(ev, relation, kwargs)
         manager = relation.manager
         if not hasattr(manager, name):
-            # Django has no remove() where a row cannot be without its foreign key.
+            # Django has no remove() if the foreign key cannot be null.
             raise AttributeError(f"'{relation.name}' has no method '{name}'")
         if name == "set":
             objs = args[0] if args else kwargs.pop("objs")
@@ -165,14 +165,14 @@ def _changing(name: str) -> Callable[..., Any]:
             _replace(ev, relation, targets, kwargs)
         else:
             getattr(manager, name)(*([targets] if name == "set" else targets), **kwargs)
-        if not relation.is_many_to_many:  # the rows themselves have changed
+        if not relation.is_many_to_many:  # the related rows have changed
             writes.confirm(ev, relation.model, [t.pk if isinstance(t, Model) else t for t in targets])
 
     return method
 
 
 def _creating(name: str) -> Callable[..., Any]:
-    """``create`` and its like, which also relate the row."""
+    """Return a method for ``create`` or a similar method that also relates the new row."""
 
     def method(ev: Evaluator, relation: Relation, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if relation.is_many_to_many or relation.is_generic:

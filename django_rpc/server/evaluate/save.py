@@ -1,4 +1,4 @@
-"""The visitors of ``Save`` and ``Insert``: what a mirror's ``save()`` and ``bulk_create()`` become."""
+"""Visitors of ``Save`` and ``Insert``, the nodes of a mirror's ``save()`` and ``bulk_create()``."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["visit_insert", "visit_save"]
 
 
 def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
-    """Save one row by the model's own ``save()``; the value is whether it is new, and what the client has to learn.
+    """Save one row by the model's ``save()``; return whether it is new, and the values that the client has to learn.
 
-    That is the key, and each field that the client sent or asks for whose value is another after the save.  A client
-    that may not read the model learns the key alone.
+    These are the key, and each field that the client sent or requested if its value has changed by the save.  A client
+    that may not read the model learns only the key.
     """
     model = ev.policy.model(node.model)
     exposure = ev.policy.exposure(model)
@@ -46,7 +46,7 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     if node.raw:
         instance.save_base(raw=True, using=using, force_insert=force_insert, update_fields=update_fields)
     else:
-        # A model's own save() may take fewer arguments than Django's: it gets those that say something.
+        # A project's save() may have fewer parameters than Django's, so it gets only the options that are set.
         options = {"force_insert": force_insert, "force_update": node.force_update, "update_fields": update_fields}
         if using != router.db_for_write(model, instance=instance):
             options["using"] = using
@@ -57,7 +57,7 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     taken = ev.taken_from.get(node, frozenset())
     if ev.policy.view(model) is None:
         return created, _keys_alone(exposure, instance, {name: sent[name] for name in taken & sent.keys()})
-    # What the client does not know the value of: it named a node, and not a value; and what other nodes take from here.
+    # Values that the client does not know: it sent a node in place of the value, or other nodes use the saved value.
     known = {k: value for k, value in sent.items() if k not in taken and not isinstance(node.values.get(k), Node)}
     return created, _changed(ev, exposure, instance, known, sent.keys() - known.keys())
 
@@ -70,7 +70,7 @@ def _field(exposure: Exposure, name: str) -> Any:
 
 
 def _value(ev: Evaluator, model: type[Model], field: Any, value: Any) -> Any:
-    """A value as the instance would hold it; expressions stay."""
+    """Return a value as the instance holds it; an expression is checked and returned unchanged."""
     value = held(ev, field, value)
     if value is None or hasattr(value, "resolve_expression"):
         check_key(field, value)
@@ -80,7 +80,7 @@ def _value(ev: Evaluator, model: type[Model], field: Any, value: Any) -> Any:
 
 
 def _key(model: type[Model], values: dict[str, Any]) -> Any:
-    """The key among ``values``; None where it, or a part of a composite one, is not known."""
+    """Return the key among ``values``; None if the key, or a part of a composite key, is missing."""
     parts = getattr(model._meta, "pk_fields", ())  # since Django 5.2
     if len(parts) < 2:
         return values.get(model._meta.pk.attname)
@@ -89,9 +89,9 @@ def _key(model: type[Model], values: dict[str, Any]) -> Any:
 
 
 def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: str, node: Save) -> Model | None:
-    """The row to be saved, complete; None where a new one is made: also where the row is gone, as Django does.
+    """Return the complete row to update; None if a new row is to be made, also for a deleted row, as in Django.
 
-    What the client does not send stays as it is, also where it took the row for a new one.
+    Fields that the client does not send keep their values, also if the client considers the row to be new.
     """
     key = _key(model, values)
     if node.adding:
@@ -109,7 +109,7 @@ def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: 
 
 
 def _refuse_update(node: Save) -> None:
-    """Django's error for an update that finds no row; here, also where there is one that the client does not see."""
+    """Raise Django's error for an update without a row; the error for a hidden row is the same."""
     if node.force_update:
         raise DatabaseError("Forced update did not affect any rows.")
     if node.update_fields:
@@ -118,7 +118,7 @@ def _refuse_update(node: Save) -> None:
 
 def _forced(ev: Evaluator, node: Save) -> Any:
     if isinstance(node.force_insert, tuple):
-        if django.VERSION < (5, 0):  # which would take it for True
+        if django.VERSION < (5, 0):  # older releases would treat the tuple as True
             raise ValueError("force_insert with classes is not of this service's release of Django.")
         return tuple([ev.policy.model(label) for label in node.force_insert])
     return node.force_insert
@@ -127,18 +127,18 @@ def _forced(ev: Evaluator, node: Save) -> Any:
 def _new(
     ev: Evaluator, model: type[Model], values: dict[str, Any], keys: dict[str, Any], node: Save
 ) -> tuple[Model, Any]:
-    """Return a new instance, and whether it must be inserted."""
+    """Return a new instance, and the value of ``force_insert`` for its save."""
     ev.policy.require(model, "create")
     _refuse_update(node)
     parents.check_new_row(ev, model, keys)
-    # Where the key is known, without the update that Django tries first: it could reach a row that the client does
-    # not see.
+    # With a known key, force the insert.  Otherwise Django would first try an update, which could change a row that the
+    # client does not see.
     force = _forced(ev, node) or _key(model, {**values, **keys}) is not None
     return _with_defaults(ev, model, values), force
 
 
 def _with_defaults(ev: Evaluator, model: type[Model], values: dict[str, Any]) -> Model:
-    """A new instance.  The default of a field that will be set is not made: it may count, or take a number."""
+    """Return a new instance.  Defaults of fields with a value are not called: they may have effects, like counting."""
     writable = ev.policy.exposure(model).writable  # type: ignore[union-attr]
     return model(**{name: value for name, value in values.items() if value is not None and name in writable})
 
@@ -151,9 +151,9 @@ def _assign(
     keys: dict[str, Any],
     node: Save,
 ) -> dict[str, tuple[Any, bool]]:
-    """Set what the client may set; returns each value that it sent, and whether the row may have had another.
+    """Set the fields that the client may set; return each sent value, and whether it may differ from the row's value.
 
-    Nothing here depends on a value of the row that the client may not read: it could find the value by trying.
+    The result must not depend on a value of the row that the client may not read: it could find the value by trying.
     """
     view = ev.policy.view(exposure.model)
     readable = view.by_attname if view is not None else {}
@@ -165,13 +165,13 @@ def _assign(
         is_key = field.primary_key or attname in keys
         if names is not None and not {field.name, attname} & names and not is_key:
             continue
-        if is_key and not creating:  # the row was found by it
+        if is_key and not creating:  # the row was loaded by this key
             sent[attname] = value, False
             continue
         unknown = creating or attname not in readable
         changes = unknown or value != instance.__dict__.get(attname) or hasattr(value, "resolve_expression")
         if not _is_writable(exposure, attname, keys):
-            # A mirror sends all its fields; only a change of what may not be changed is a mistake.
+            # A mirror sends all its fields; it is an error only if the value of a read-only field has changed.
             if changes and not ((unknown or node.adding) and _is_empty(field, value)):
                 raise _read_only(exposure, field)
             sent[attname] = value, False
@@ -188,7 +188,7 @@ def _assign(
 
 
 def _reset(exposure: Exposure, instance: Model, values: dict[str, Any]) -> None:
-    """Set what is left to the database, as a new instance has it; a client sends no value for it."""
+    """Reset fields with a database default to the default of a new instance; a client sends no value for them."""
     for field in exposure.opts.concrete_fields:
         has_default = getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED  # since Django 5.0
         if has_default and field.attname not in values and field.attname in exposure.writable and not field.primary_key:
@@ -196,7 +196,7 @@ def _reset(exposure: Exposure, instance: Model, values: dict[str, Any]) -> None:
 
 
 def _is_writable(exposure: Exposure, attname: str, keys: dict[str, Any]) -> bool:
-    """Return whether the client may set a field.  A key may be set under all its names, or under none."""
+    """Return True if the client may set a field.  A key may be set under all its names, or under none."""
     return attname in exposure.writable or (attname in keys and not exposure.writable.isdisjoint(keys))
 
 
@@ -205,7 +205,7 @@ def _read_only(exposure: Exposure, field: Any) -> PermissionDenied:
 
 
 def _set(instance: Model, field: Any, value: Any, values: dict[str, Any]) -> None:
-    """An image whose width and height come with it is not read for them, as it is not where a row is loaded."""
+    """Set a value; an image is not read for its width and height if the client sends these, as after a load."""
     measured = [name for name in (getattr(field, "width_field", None), getattr(field, "height_field", None)) if name]
     if measured and all(name in values for name in measured):
         instance.__dict__[field.attname] = value
@@ -218,7 +218,7 @@ def _is_empty(field: Any, value: Any) -> bool:
 
 
 def _keys_alone(exposure: Exposure, instance: Model, sent: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a client that may not read the row: its keys, and of what the client ``sent`` the sent values."""
+    """Return the reply to a client that may not read the row: its keys, and those values that the client sent."""
     keys = {name: getattr(instance, name) for name, field in exposure.by_attname.items() if field.primary_key}
     values = {name: (exposure.settable[name], value) for name, value in sent.items() if name not in keys}
     plain = {n: _plain(field, v) for n, (field, v) in values.items() if not hasattr(v, "resolve_expression")}
@@ -232,7 +232,7 @@ def _changed(
     asked = _asked(ev, exposure) | unknown
     changed = {} if hasattr(instance.pk, "resolve_expression") else {key: getattr(instance, key)}
     for attname, field in exposure.by_attname.items():
-        if attname not in sent and attname not in asked and not field.primary_key:  # as a parent's key is
+        if attname not in sent and attname not in asked and not field.primary_key:  # a parent's key is primary, too
             continue
         value = instance.__dict__.get(attname)
         if hasattr(value, "resolve_expression") or attname in instance.get_deferred_fields():
@@ -244,7 +244,7 @@ def _changed(
 
 
 def _plain(field: Any, value: Any) -> Any:
-    """A field's value as the codec can write it."""
+    """Return a field's value in a form that the codec can encode."""
     return value if type(value) in ATOMS or isinstance(value, dict | list) else field.get_prep_value(value)
 
 
@@ -254,7 +254,7 @@ def _asked(ev: Evaluator, exposure: Exposure) -> frozenset[str]:
 
 
 def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
-    """``bulk_create``: the ``returning`` values of each row."""
+    """Visit the node of ``bulk_create``; return the ``returning`` values of each row."""
     model = ev.policy.model(node.model)
     exposure = ev.policy.require(model, "create")
     fields = [_field(exposure, name) for name in node.fields]
@@ -275,7 +275,7 @@ def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
         keys = parents.key_values(model, {name: instance.__dict__.get(name) for name in links})
         parents.check_new_row(ev, model, keys)
     fields = [field for field in fields if field.attname in exposure.writable]
-    # A row that conflicts is updated by the new row's values, also by its defaults.
+    # A row that conflicts is updated with the values of the new row, including its defaults.
     updated = [model._meta.get_field(name) for name in node.update_fields]
     _check_targets(ev, [*fields, *updated], instances)
     for field in generic.written(model, (*node.fields, *node.update_fields)):
@@ -294,11 +294,11 @@ def _insert(
     if opts.concrete_model._meta.parents:  # type: ignore[union-attr]
         if options:
             raise NotSupportedError(f"{opts.label}: rows of several tables are inserted without on_conflict.")
-        rows._insert(instances, fields=fields, using=rows.db, raw=True)  # the child's part alone: save_base(raw=True)
+        rows._insert(instances, fields=fields, using=rows.db, raw=True)  # only the child's table: save_base(raw=True)
     elif ev.policy.rows(model) is None or connections[rows.db].features.can_return_rows_from_bulk_insert:
         rows.bulk_create(instances, **options)
     else:
-        # The database returns the key of a single row only, and without its key the row cannot be checked.
+        # The database returns the key of a single row only.  Without its key, a row cannot be checked.
         for instance in instances:
             with_key = [] if instance.pk is None else [opts.pk]
             given = [f for f in opts.local_concrete_fields if not f.primary_key and not getattr(f, "generated", False)]
@@ -318,13 +318,13 @@ def _is_of_key(exposure: Exposure, name: str) -> bool:
 def _out(field: Any, instance: Model) -> Any:
     value = getattr(instance, field.attname)
     if hasattr(value, "resolve_expression"):
-        return None  # a default of the database that it does not give back
+        return None  # a default that the database does not return
     return _plain(field, value)
 
 
 def _on_conflict(ev: Evaluator, exposure: Exposure, node: Insert) -> dict[str, Any]:
     if node.on_conflict is not None and ev.policy.rows(exposure.model) is not None:
-        # Rows of others could be overwritten; and which rows were inserted, to be looked at, nobody can tell.
+        # Hidden rows could be overwritten.  And the inserted rows are unknown afterwards, so they could not be checked.
         raise NotSupportedError(
             f"{exposure.label}: no {node.on_conflict}_conflicts where a client sees some rows only."
         )
@@ -333,7 +333,7 @@ def _on_conflict(ev: Evaluator, exposure: Exposure, node: Insert) -> dict[str, A
     if node.on_conflict == "update":
         ev.policy.require(exposure.model, "update")
         for field in generic.partly_written(exposure.model, node.update_fields):
-            # The row that conflicts has the other part, which nobody has checked with this one.
+            # The conflicting row has the other part, and the pair of both parts was not checked.
             raise NotSupportedError(f"{exposure.label}.{field.name}: on_conflict updates both of its parts, or none.")
         for name in node.update_fields:
             if name not in exposure.writable:

@@ -1,4 +1,4 @@
-"""What tells a value of a read from others, so that what asks for the very same is asked once."""
+"""Tokens that compare the values of reads, so that equal reads are done only once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["token"]
 
 
 def token(value: Any) -> Hashable:
-    """Equal for values that are asked for alike; an object of another kind is only like itself."""
+    """Return a token that is equal for equal values; an object of another kind is equal only to itself."""
     kind = type(value)
     if kind in ATOMS:
         return kind, repr(value) if kind is float else value, getattr(value, "tzinfo", None)

@@ -1,7 +1,7 @@
-"""Attributes, items, operators and methods of the values that nodes have become.
+"""Attributes, items, operators and methods of the values of nodes.
 
-What can be done with a plain value is a closed list.  Results are kept small: a chain of nodes that each doubles
-a text would otherwise fill the memory with a message of a few lines.
+Operations on plain values are a closed list, and the size of their results is limited.  Without the limit, a short
+message with a chain of nodes that each double a text would fill the memory.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from django_rpc.server.loaded import loaded_by, remember
 
 __all__ = ["attribute", "call", "item", "operate"]
 
-#: Characters or items of a text, bytes, list or tuple that an operation may make.
+#: The maximum length of a text, bytes, list or tuple that an operation returns.
 MAX_LENGTH = 10_000_000
-#: What an item of a list takes in memory, about: a reference, and a short text.
+#: Approximate memory of an item of a list: a reference and a short text.
 ITEM_BYTES = 64
-#: Bits of an integer that an operation may make.
+#: The maximum size of an integer that an operation returns, in bits.
 MAX_BITS = 10_000
 
 _ATTRIBUTES: dict[type, frozenset[str]] = {
@@ -39,7 +39,7 @@ _ATTRIBUTES: dict[type, frozenset[str]] = {
     datetime.timedelta: frozenset("days seconds microseconds".split()),
 }
 _CONTAINERS = (list, tuple, dict, set, frozenset)
-#: Operators that compare: instances are compared by model and primary key, and not by code of the model.
+#: Operators that compare.  Instances are compared by model and primary key, without code of the model.
 _COMPARED = frozenset("eq ne lt le gt ge contains".split())
 _OPERATORS: dict[str, Callable[..., Any]] = {name: getattr(operator, name) for name in OPERATORS}
 
@@ -88,7 +88,7 @@ def operate(ev: Evaluator, node: Operator) -> Any:
 
 
 def _made(ev: Evaluator, value: Any) -> Any:
-    """A value that a step has made, noted among all that the request makes: each of many may be long."""
+    """Return the result of an operation after its size was checked and added to the total of the request."""
     if isinstance(value, str | bytes | list | tuple | dict):
         ev.sizes.count(len(value) if isinstance(value, str | bytes) else len(value) * ITEM_BYTES)
         ev.sizes.check(value)
@@ -100,7 +100,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _check_size(name: str, args: list[Any]) -> None:
-    """Raise ValueError for an operation whose result would be huge, before it is made."""
+    """Raise ValueError for an operation with a huge result, before it runs."""
     if name not in ("add", "mul", "pow", "lshift", "mod", "sub", "truediv", "floordiv"):
         return
     lengths = [len(arg) for arg in args if isinstance(arg, str | bytes | list | tuple)]
@@ -119,7 +119,7 @@ def _check_size(name: str, args: list[Any]) -> None:
 
 
 def call(ev: Evaluator, value: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """``value.name(*args, **kwargs)`` for the methods of plain values; raises AttributeError for any other."""
+    """Return ``value.name(*args, **kwargs)`` for a method of plain values; raises AttributeError for other methods."""
     kind = type(value).__name__
     if name not in VALUE_METHODS.get(kind, ()) or type(value) not in (*ATOMS, *_CONTAINERS):
         raise AttributeError(f"'{kind}' object has no attribute '{name}'")
@@ -141,5 +141,5 @@ def _joined(value: str, parts: Any = (), *args: Any, **kwargs: Any) -> int:
     return sum(len(part) for part in parts if isinstance(part, str)) + len(value) * len(parts)
 
 
-#: The length, at most, of what a method makes that may be much longer than what it is given.
+#: The maximum length of the result, for methods with a result that may be much longer than their arguments.
 _GROWING: dict[str, Callable[..., int]] = {"replace": _replaced, "join": _joined}

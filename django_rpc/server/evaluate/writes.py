@@ -1,7 +1,7 @@
-"""The methods of a query that write.  Rows are written by the server's own code: ``save()``, signals, defaults.
+"""Methods of a query that write.  The service's code writes the rows: ``save()``, signals, defaults.
 
-Permission, writable fields and the targets of foreign keys are checked before anything is written; that a row is
-still one that the client may see is checked after, within the transaction.
+Permissions, writable fields and the targets of foreign keys are checked before a write.  After the write, within the
+transaction, it is checked that the client can still see the row.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def held(ev: Evaluator, field: Any, value: Any) -> Any:
 
 
 def check_expression(ev: Evaluator, model: type[Model], value: Any) -> None:
-    """Check an expression that Django's own ``save()`` will write, as that of an ``update()`` is checked.
+    """Check an expression that Django's ``save()`` will write, with the same checks as for an ``update()``.
 
     ``F("hidden")`` would copy what the client may not see into what it may.  By multi-table inheritance a name may be
     of the parent's table, which is a join here.  Django resolves the expression again, in the table that it updates,
@@ -104,7 +104,7 @@ def check_expression(ev: Evaluator, model: type[Model], value: Any) -> None:
 
 
 def check_key(field: Any, value: Any) -> None:
-    """Raise ValueError for a key that is an expression which reads rows.
+    """Raise ValueError for a key that is an expression that reads rows.
 
     An expression without columns and queries, as ``Now()``, can only make the key of a new row, and the key that the
     database returns is checked.  The keys of a model with parents are never expressions: see `parents.key_values`.
@@ -123,9 +123,9 @@ def _reads_rows(value: Any) -> bool:
 
 
 def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any], *, check: bool = True) -> dict[str, Any]:
-    """Return values for fields of ``model``, with checked keys in the place of instances.
+    """Return values for fields of ``model``, with checked keys in place of instances.
 
-    A relation without a column of its own, as a generic foreign key, is set to a row that the client sees.
+    A relation without a column, like a generic foreign key, is set to a row that the client sees.
     """
     prepared = {}
     for name, value in values.items():
@@ -144,7 +144,7 @@ def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any], *, check:
 
 
 def _row(ev: Evaluator, field: Any, value: Any) -> Model:
-    """Return the row that a relation without a column of its own is set to."""
+    """Return the row for a relation without a column; raises ValidationError if the client does not see it."""
     row: Model = ev.references.rows(value)
     if field.related_model is not None:
         ev.references.check_model(row, field)
@@ -156,7 +156,7 @@ def _row(ev: Evaluator, field: Any, value: Any) -> Model:
 
 
 def confirm(ev: Evaluator, model: type[Model], keys: Iterable[Any]) -> None:
-    """Raise PermissionDenied, which rolls all back, if a row that was written is outside of what the client sees."""
+    """Raise PermissionDenied, which rolls back the request, if the client does not see a row that was written."""
     rows = ev.policy.rows(model)
     if rows is None:
         return
@@ -194,7 +194,7 @@ def through_manager(
     kwargs: dict[str, Any],
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
-    """``create`` on a manager of the server, ``get_or_create`` and ``update_or_create`` on the client's own query."""
+    """Call ``create`` on a manager, or ``get_or_create`` or ``update_or_create`` on the client's query."""
     model = queryset.model
     exposure = ev.policy.require(model, "create")
     if name == "create":
@@ -220,7 +220,7 @@ def through_manager(
         ev.policy.require(model, "update")
         _keep_key(model, given.get("defaults", {}))
     _check_parents(ev, queryset, lookup, {**keys, **given.get("create_defaults", given.get("defaults", {}))})
-    # The lookup is the client's own query; what is written, Django writes by the model's own save().
+    # The client's query does the lookup.  Django writes the row by the model's save().
     instance, created = _OR_CREATE[name](ev.complete(queryset), lookup, given)
     confirm(ev, model, [instance.pk])
     if created or name == "update_or_create":
@@ -230,14 +230,14 @@ def through_manager(
 
 
 def _check_parents(ev: Evaluator, queryset: QuerySet, lookup: dict[str, Any], values: dict[str, Any]) -> None:
-    """Check the keys of the row that is made of ``values`` where the lookup finds none."""
+    """Check the keys of the new row that is made of ``values`` if the lookup finds no row."""
     keys = parents.key_values(queryset.model, values)
     if keys and not queryset.filter(**lookup).exists():
         parents.check_new_row(ev, queryset.model, keys)
 
 
 def _update_or_create(queryset: QuerySet, lookup: dict[str, Any], given: dict[str, Any]) -> tuple[Model, bool]:
-    """Django's own; before 5.0, which knows no ``create_defaults``, in two steps of the request's transaction."""
+    """Call Django's method; before Django 5.0, which has no ``create_defaults``, in two steps of the transaction."""
     if "create_defaults" not in given or django.VERSION >= (5, 0):
         return queryset.update_or_create(**lookup, **given)
     made = queryset.select_for_update().get_or_create(given["create_defaults"], **lookup)
@@ -251,7 +251,10 @@ _OR_CREATE: dict[str, Callable[..., tuple[Model, bool]]] = {
 
 
 def _lookup_keys(ev: Evaluator, model: type[Model], exact: dict[str, Any]) -> dict[str, Any]:
-    """Return the lookup's own values, which also make the new row: their targets are checked as well."""
+    """Return the values of the lookup with keys in place of instances; they are also values of a new row.
+
+    So the targets of foreign keys are checked, too.
+    """
     keys = {}
     for name, value in exact.items():
         field = model._meta.pk if name == "pk" else model._meta.get_field(name)
@@ -284,7 +287,7 @@ def _checked_update(ev: Evaluator, queryset: QuerySet, kwargs: dict[str, Any]) -
     model = queryset.model
     check_writable(ev.policy.require(model, "update"), kwargs, _no_field(model))
     _keep_key(model, kwargs)
-    return prepare(ev, model, kwargs, check=False)  # its own statement is audited, annotations and all
+    return prepare(ev, model, kwargs, check=False)  # the UPDATE statement itself is audited, with its annotations
 
 
 def _update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> int:
@@ -300,10 +303,10 @@ def _update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str
 
 
 def _update_keys(ev: Evaluator, queryset: QuerySet, keys: list[Any], values: dict[str, Any]) -> int:
-    """Update the rows with these keys, which the client sees, and which it has to see afterwards."""
+    """Update the rows with these keys; the client must see the rows before and after the update."""
     model = queryset.model
     base = _bare(queryset)
-    # The values are the client's expressions: the query that carries them is checked like any other.
+    # The values may contain expressions of the client, so the UPDATE is a client's query with all checks.
     done = sum(base.filter(pk__in=batch).update(**values) for batch in _batches(keys))
     confirm(ev, model, keys)
     generic.confirm_targets(ev, model, keys, values)
@@ -311,7 +314,7 @@ def _update_keys(ev: Evaluator, queryset: QuerySet, keys: list[Any], values: dic
 
 
 def _bulk_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> int:
-    """``bulk_update``: the fields' names, and rows of the key and their values."""
+    """Visit ``bulk_update``; the arguments are the names of fields, and rows with the key and their values."""
     names, rows = args
     model = queryset.model
     exposure = ev.policy.require(model, "update")
@@ -341,14 +344,14 @@ def _bulk_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dic
 
 
 def _bare(queryset: QuerySet) -> QuerySet:
-    """The client's queryset without its conditions, for keys that are known to fulfil them."""
+    """Return the client's queryset without its conditions, for keys of rows that match the conditions."""
     bare = queryset._chain()
     bare.query = type(queryset.query)(queryset.model)
     return bare
 
 
 def _getset(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> list[dict[str, Any]]:
-    """Set values on every row, and return the rows as they were: the key and the fields that were set."""
+    """Set values on all rows, and return the rows before the update: the key and the fields that were set."""
     if args or not kwargs:
         raise TypeError("getset() takes keyword arguments only, and needs at least one field to set.")
     values = _checked_update(ev, queryset, kwargs)
@@ -378,9 +381,9 @@ def _delete(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str
 
 
 def deleted(ev: Evaluator, result: Any) -> Any:
-    """What ``delete()`` returns, without the models that the client does not know of."""
+    """Return the result of ``delete()`` without the models that are hidden from the client."""
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
-        return result  # a delete() of the model's own
+        return result  # the result of a delete() of the project's model
     known = {label: count for label, count in result[1].items() if ev.policy.view(apps.get_model(label)) is not None}
     return sum(known.values()), known
 
