@@ -1,4 +1,4 @@
-"""The Django app of both ends: a client's databases are completed, a server's ``rpc.py`` modules are found."""
+"""Django app for clients and servers. It completes a client's databases and imports a server's ``rpc.py`` modules."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class DjangoRpcConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from django_rpc import checks  # noqa: F401 - registers them
+        from django_rpc import checks  # noqa: F401 - registers the checks
         from django_rpc.server import autodiscover
 
         autodiscover()
-        from django_rpc.server import checks as server_checks  # noqa: F401 - registers them
+        from django_rpc.server import checks as server_checks  # noqa: F401 - registers the checks

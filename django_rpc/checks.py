@@ -1,4 +1,7 @@
-"""System checks of the client: mistakes that would only show at the first call, by ids of docs/reference/checks.md."""
+"""System checks of the client. They find mistakes that would otherwise show only at the first call.
+
+docs/reference/checks.md describes each check id.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from django_rpc.models.options import options_of
 __all__ = ["check_constraints", "check_databases", "check_router", "check_services"]
 
 ROUTER = "django_rpc.routers.RpcRouter"
-#: How long a check waits for a service, in seconds, where its TIMEOUT is longer.
+#: Longest time, in seconds, that a check waits for a service, where its TIMEOUT is longer.
 LONGEST = 10.0
 
 
@@ -52,7 +55,7 @@ def check_databases(app_configs: Any = None, **kwargs: Any) -> list[checks.Check
 
 @checks.register(checks.Tags.models)
 def check_router(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """W001: there are mirrors, and the router that sends related managers to their service is not installed."""
+    """W001: mirrors exist, but the router that sends related managers to the service of a mirror is not installed."""
     routers = [str(getattr(router, "__name__", router)) for router in settings.DATABASE_ROUTERS]
     if not _mirrors() or any(name.endswith("RpcRouter") for name in routers):
         return []
@@ -105,9 +108,9 @@ def _relation_name(field: Any) -> str:
 def check_services(
     app_configs: Any = None, databases: Iterable[str] | None = None, **kwargs: Any
 ) -> list[checks.CheckMessage]:
-    """E010 to E017 and W011 to W016: the mirrors of the named databases beside what the services expose.
+    """E010 to E017 and W011 to W016: compare the mirrors of ``databases`` with the models that their services expose.
 
-    Runs where a service is named: ``manage.py check --database rpc``.
+    The check runs where the command names a service: ``manage.py check --database rpc``.
     """
     found: list[checks.CheckMessage] = []
     for alias in databases or ():
@@ -120,7 +123,10 @@ def check_services(
 
 
 def _may_ask(alias: str) -> bool:
-    """A test runner checks the databases that tests name; it must not wait for a service, or call a real one."""
+    """Return False for a real service during a test run.
+
+    A test runner checks the databases that its tests name. It must not wait for a service, or call a real service.
+    """
     return not is_test_run() or bool(connections[alias].session.runs_here)
 
 
@@ -129,7 +135,7 @@ def _check_service(alias: str, mirrors: list[Any]) -> list[checks.CheckMessage]:
         timeout = min(connections[alias].session.timeout or LONGEST, LONGEST)
         described = exposed_models(alias, timeout=timeout)
         missing = [label for label in map(_label, mirrors) if label.lower() not in map(str.lower, described)]
-        if missing:  # a model may be seen without being registered (an automatic through model)
+        if missing:  # a model that is not registered can be visible, such as an automatic through model
             described = {**exposed_models(alias, *missing, timeout=timeout), **described}
     except (RpcError, DatabaseError, ValueError, PermissionDenied, ImproperlyConfigured) as error:
         return [

@@ -1,7 +1,7 @@
-"""``connections["rpc"]``: Django's connection object for a service.
+"""Django's connection object for a service: ``connections["rpc"]``.
 
-It holds no network connection and no transaction (`transactions`): each call is one message, through the process's
-session.
+It holds no network connection and no transaction (see `transactions`). Each call is one message, which the session of
+the process sends.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ERRORS = (
     utils.ProgrammingError,
     utils.NotSupportedError,
 )
-#: What Django asks of a database's driver: its exceptions, which are Django's own, and its type for bytes.
+#: Attributes that Django reads from a database driver: exception classes (Django's classes here) and the type of bytes.
 Driver = SimpleNamespace(Binary=bytes, **{cls.__name__: cls for cls in _ERRORS})
 
 
@@ -51,7 +51,7 @@ class DatabaseWrapper(Transactions, BaseDatabaseWrapper):
     vendor = "rpc"
     display_name = "django_rpc"
 
-    # Only its names are asked for: a mirror's lookups are turned into SQL by the service.
+    # Django reads only the names of these operators; the service turns the lookups of a mirror into SQL.
     operators: dict[str, str] = {}
     data_types: dict[str, str] = {}
 
@@ -66,14 +66,14 @@ class DatabaseWrapper(Transactions, BaseDatabaseWrapper):
 
     @cached_property
     def session(self) -> Any:
-        """The session (`django_rpc.client.session.Session`) of this alias, shared by the process."""
+        """Return the session (`django_rpc.client.session.Session`) of this alias, which the process shares."""
         return session_for(self.alias, self.settings_dict)
 
     def compute(self, node: Node, options: Mapping[str, Any] | None = None) -> Any:
-        """The value of one node: one message.  ``options`` are ``timeout`` (seconds) and ``priority``."""
+        """Return the value of one node, with one message. ``options`` are ``timeout`` (seconds) and ``priority``."""
         return self.session.compute([Output(node)], **(options or {}))[0]
 
-    # No network connection is opened for a connection object, so there is none to keep or lose.
+    # A connection object opens no network connection, so no connection must be kept alive and none can be lost.
 
     def check_settings(self) -> None:
         super().check_settings()
@@ -105,7 +105,7 @@ class DatabaseWrapper(Transactions, BaseDatabaseWrapper):
         return None
 
     def prepare_database(self) -> None:
-        """Called by ``migrate`` alone."""
+        """Raise CommandError; only ``migrate`` calls this method."""
         raise CommandError(
             f"The database {self.alias!r} is a remote service: there is nothing to migrate from here. "
             "Run its own project's migrate."

@@ -1,10 +1,10 @@
-"""Compilers that send a query's node instead of writing SQL.
+"""Compilers that send the node of a query instead of writing SQL.
 
-Django evaluates every queryset through ``query.get_compiler(using).execute_sql()``.  Iterables, async,
-``iterator()``, prefetching, the admin and forms all come through here, so none of them needs an override.
+Django evaluates every queryset through ``query.get_compiler(using).execute_sql()``. Iterables, async, ``iterator()``,
+prefetching, the admin and forms all call it, so none of them needs an override.
 
-The local query is set up (which columns, of which models, at which position) but never turned into SQL:
-`SQLCompiler.compile` is a no-op.
+The compiler sets up the local query (which columns, of which models, at which position), but never turns it into SQL:
+`SQLCompiler.compile` does nothing.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _PLAIN = ATOMS | {list, tuple, dict}
 
 
 class _LocalModels:
-    """Hands a query on a local model to that model's own database.
+    """Forwards a query on a local model to the database of that model.
 
-    Django asks for content types, users and the like on the alias of the instance that it started from
-    (``db_manager(instance._state.db)``), which is a mirror's service.
+    Django runs queries for content types, users and similar models on the alias of the instance that it started from
+    (``db_manager(instance._state.db)``). Where that instance is a mirror, the alias is a service.
     """
 
     def __new__(cls, query: Any, connection: Any, using: str, *args: Any, **kwargs: Any) -> Any:
@@ -52,8 +52,11 @@ class _LocalModels:
 
 
 def _local_alias(query: Any, using: str) -> str | None:
-    """Where the rows of a query on a local model are; None for a mirror's, and where the routers say ``using``."""
-    from django_rpc.models.options import options_of  # which cannot be imported before the apps are ready
+    """Return the alias of the database with the rows of a local model.
+
+    Return None for a mirror, and where the routers choose a service.
+    """
+    from django_rpc.models.options import options_of  # a module that cannot be imported before the apps are ready
 
     if query.model is None:  # Q.check(), which compares values
         return None if connections[DEFAULT_DB_ALIAS].vendor in ("rpc", "unknown") else DEFAULT_DB_ALIAS
@@ -65,16 +68,19 @@ def _local_alias(query: Any, using: str) -> str | None:
 
 
 class SQLCompiler(_LocalModels, compiler.SQLCompiler):
-    """A SELECT: the rows come from the service, in the positions that the local query has worked out."""
+    """Compiler of a SELECT. The service sends the rows, with columns in the positions of the local query."""
 
     _converters: dict[int, Any] | None = None
 
     def compile(self, node: Any) -> tuple[str, tuple[()]]:
-        """Nothing is compiled here; the service compiles its own query."""
+        """Return no SQL; the service compiles the query."""
         return "", ()
 
     def as_sql(self, with_limits: bool = True, with_col_aliases: bool = False) -> tuple[str, tuple[()]]:
-        """For whoever reads it: nothing of it is sent.  As the default database would write it, where that is local."""
+        """Return SQL for a person who reads it; it is never sent. The text is in the dialect of the default database.
+
+        Raise NotSupportedError where the default database is not a local database.
+        """
         local = connections[DEFAULT_DB_ALIAS]
         if local.vendor in ("rpc", "unknown"):
             raise NotSupportedError(
@@ -89,7 +95,7 @@ class SQLCompiler(_LocalModels, compiler.SQLCompiler):
         chunked_fetch: bool = False,
         chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
     ) -> Any:
-        """The rows as one chunk (MULTI), the first row (SINGLE), or None."""
+        """Return the rows as one chunk (MULTI), the first row (SINGLE), or None."""
         result_type = result_type or NO_RESULTS
         if result_type == CURSOR:
             raise NotSupportedError("A remote query has no cursor.")
@@ -109,7 +115,7 @@ class SQLCompiler(_LocalModels, compiler.SQLCompiler):
         return [rows]
 
     def set_up(self) -> tuple[str, ...]:
-        """Do what ``setup_query()`` does, and return the columns' names."""
+        """Set up the query as ``setup_query()`` does, and return the names of the columns."""
         known = plain.kept(self.query)
         if known is None:
             self.setup_query()
@@ -133,7 +139,7 @@ class SQLCompiler(_LocalModels, compiler.SQLCompiler):
 
 
 class _Unrecorded(_LocalModels):
-    """A statement that Django builds behind the public API and that mirrors send in another way."""
+    """Base of compilers for statements below the public API of Django, which mirrors send in another way."""
 
     query: Any
 
@@ -161,12 +167,12 @@ class SQLAggregateCompiler(_Unrecorded, compiler.SQLAggregateCompiler):
 
 
 def _pairs(compiled: Any) -> set[int]:
-    """The positions of composite keys, since Django 5.2."""
+    """Return the positions of composite keys, which exist since Django 5.2."""
     return {i for i, (expression, *_) in enumerate(compiled.select) if type(expression).__name__ == "ColPairs"}
 
 
 def _flat(compiled: Any, rows: Sequence[Any]) -> Sequence[Any]:
-    """``rows`` with a column for each part of a composite key, as Django's compilers read them."""
+    """Return ``rows`` with one column for each part of a composite key, the format that Django's compilers read."""
     pairs = _pairs(compiled)
     if not pairs:
         return rows
@@ -187,7 +193,10 @@ def _subject(query: Any) -> str:
 
 
 def recorded_node(query: Any, using: str) -> Any:
-    """The node of a recorded query for the service ``using``; NotSupportedError for a query that nobody recorded."""
+    """Return the node of a recorded query for the service ``using``.
+
+    Raise NotSupportedError for a query that was not made through a mirror.
+    """
     try:
         return query.recorded(using)
     except AttributeError:
@@ -199,7 +208,7 @@ def recorded_node(query: Any, using: str) -> Any:
 
 
 def select_columns(answer: Any, columns: tuple[str, ...]) -> Sequence[Any]:
-    """Return the rows of a RowSet in the order of ``columns``; raises BadResponse for anything but plain data."""
+    """Return the rows of a RowSet in the order of ``columns``; raise BadResponse for anything but plain data."""
     if type(answer) is not RowSet or not set(columns) <= set(answer.columns):
         raise BadResponse(f"The answer of the service has no rows with the columns {', '.join(columns)}.")
     for kind in set(map(type, chain.from_iterable(answer.rows))) - _PLAIN:
@@ -211,9 +220,10 @@ def select_columns(answer: Any, columns: tuple[str, ...]) -> Sequence[Any]:
 
 
 def column_names(compiled: compiler.SQLCompiler) -> tuple[str, ...]:
-    """A name for each selected position: a lookup path from the query's model, or an annotation.
+    """Return a name for each selected position: a lookup path from the model of the query, or the name of an
+    annotation.
 
-    ``compiled`` has been set up (``setup_query()``), so that ``select`` and ``klass_info`` are known.
+    ``compiled`` must be set up (``setup_query()``), so that it has ``select`` and ``klass_info``.
     """
     names: list[str | None] = [None] * len(compiled.select)
     query = compiled.query
@@ -224,7 +234,7 @@ def column_names(compiled: compiler.SQLCompiler) -> tuple[str, ...]:
         )
     for name, position in (compiled.annotation_col_map or {}).items():
         names[position] = query.wire_alias(name)
-    if query.values_select:  # since Django 5.2 the names of plain columns are in the map above
+    if query.values_select:  # since Django 5.2 the map above also has the names of plain columns
         plain = [i for i, name in enumerate(names) if name is None]
         for i, name in zip(plain, query.values_select, strict=False):
             names[i] = name
@@ -246,6 +256,6 @@ def _name_class(compiled: Any, names: list[str | None], klass_info: dict[str, An
 def _relation_name(klass_info: dict[str, Any]) -> str:
     setter = klass_info["remote_setter"]
     if isinstance(setter, partial) and isinstance(setter.args[0], str):
-        return setter.args[0]  # a FilteredRelation, which is known by its alias
+        return setter.args[0]  # a FilteredRelation; its name is its alias
     field = klass_info["field"]
     return field.related_query_name() if klass_info["reverse"] else field.name

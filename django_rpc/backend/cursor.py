@@ -1,4 +1,4 @@
-"""``connections["rpc"].cursor()``: batches of futures, in place of SQL."""
+"""Cursor of a service, ``connections["rpc"].cursor()``. It runs batches of calls instead of SQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["RpcCursor"]
 
 
 class RpcCursor:
-    """A cursor that gathers instead of executing.
+    """Cursor that gathers results instead of executing SQL.
 
     >>> result1, result2 = connections["rpc"].cursor().gather(future, queryset)  # doctest: +SKIP
     """
@@ -22,10 +22,10 @@ class RpcCursor:
         self.connection = connection
 
     def gather(self, *calls: Any, timeout: float | None = None, priority: bool = False) -> list[Any]:
-        """The results of ``calls``, in their order.
+        """Return the results of ``calls``, in their order.
 
-        A call is a future that was already sent, a queryset, or a `Delayed`.  All that is unsent goes in ONE
-        message.  ``timeout`` is in seconds; the errors are those of the calls, the first one first.
+        A call is a future that was already sent, a queryset, or a `Delayed`. All calls that were not sent yet are sent
+        as ONE message. ``timeout`` is in seconds. Raise the error of the first call that failed.
         """
         session = self.connection.session
         items = [call if isinstance(call, Future) else _output(call) for call in calls]

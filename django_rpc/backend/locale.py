@@ -18,7 +18,7 @@ __all__ = ["current_locale"]
 def current_locale() -> Locale:
     """Return the active zone and language; raise BadRequest for a zone that has no text."""
     language = translation.get_language() or ""
-    if not settings.USE_TZ:  # no zone is ever active: all datetimes are local times of TIME_ZONE
+    if not settings.USE_TZ:  # Django activates no zone: all datetimes are local times of TIME_ZONE
         local = zoneinfo.ZoneInfo(settings.TIME_ZONE or "UTC")
         return Locale(local.key, local.key, language, local)
     try:

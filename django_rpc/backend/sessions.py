@@ -24,7 +24,7 @@ _lock = threading.Lock()
 
 
 def session_for(alias: str, settings: Mapping[str, Any]) -> Session:
-    """The session of ``alias``; a new one where its settings have changed (as tests do)."""
+    """Return the session of ``alias``, which is a new session after its settings have changed (tests change them)."""
     config = Config.from_dict(settings, alias)
     known = _sessions.get(alias)
     if known is not None and known[0] == config:
@@ -42,7 +42,7 @@ def session_for(alias: str, settings: Mapping[str, Any]) -> Session:
 
 
 class _Log:
-    """Puts each message into ``connection.queries_log``: what Django shows as queries, and its tests count."""
+    """Listener that adds each message to ``connection.queries_log``, where Django counts queries."""
 
     def __init__(self, alias: str) -> None:
         self.alias = alias

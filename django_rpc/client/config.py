@@ -1,4 +1,4 @@
-"""The settings of one service, as the user wrote them in ``DATABASES`` (or gave them to a native client)."""
+"""Settings of one service, as written in ``DATABASES`` or passed to a native client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django_rpc.wire.names import is_redis
 
 __all__ = ["Config"]
 
-#: Our own keys, and the name of the `Config` attribute that each one sets.
+#: Keys of this package, and the name of the `Config` attribute that each key sets.
 _OWN = {
     "BROKER_URL": "broker_url",
     "RESULT_BACKEND": "result_backend",
@@ -31,19 +31,19 @@ _OWN = {
     "SERVICE_KEY": "service_key",
 }
 _KEYS = {attribute: key for key, attribute in _OWN.items()}
-#: Keys that stand in the same dict and are somebody else's: Django's, and those of the server half (DJANGO_RPC).
+#: Other keys that may be in the same dict: keys of Django, and keys of the server (DJANGO_RPC).
 _OTHER = frozenset(
     "ENGINE NAME USER PASSWORD HOST PORT OPTIONS TIME_ZONE TEST ATOMIC_REQUESTS AUTOCOMMIT CONN_MAX_AGE "
     "CONN_HEALTH_CHECKS DISABLE_SERVER_SIDE_CURSORS STRICT LIMITS LEDGER_DAYS CLIENTS CACHE SHOW_SQL "
     "SHOW_TRACEBACK".split()
 )
-#: How alike an unknown key must be to one of ours to be taken for a slip of the finger.
+#: Least similarity (as of difflib) of an unknown key to a key of this package, for it to be reported as a typing error.
 _TYPO = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Where a service is, and how to call it.  Made by `Config.from_dict`; equal settings are equal."""
+    """Address of a service, and how to call it. Made by `Config.from_dict`; configs of equal settings are equal."""
 
     alias: str = "rpc"
     broker_url: str | None = None
@@ -51,22 +51,22 @@ class Config:
     default_queue: str = "django_rpc"
     priority_queue: str = "django_rpc_priority"
     timeout: float | None = 30.0  # seconds; None waits for ever
-    worker_grace: float | None = 2.0  # seconds that a call waits where no worker is; None: until its timeout
+    worker_grace: float | None = 2.0  # seconds that a call waits without a worker; None: until its timeout
     celery: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    exactly_once: bool = False  # the service keeps a ledger: what writes may be published again, like what reads
-    observers: tuple[str, ...] | None = None  # dotted paths of who is told of each message (telemetry/hooks.py)
-    # Who calls whom, and the keys that prove it; see client/signing.py.
+    exactly_once: bool = False  # True: the service keeps a ledger, so writes may be published again
+    observers: tuple[str, ...] | None = None  # dotted paths of observers of each message (telemetry/hooks.py)
+    # Names of the client and the service, and the keys that prove these names; see client/signing.py.
     client: str | None = None
     key: str | None = field(default=None, repr=False)
     key_id: str = "default"
     service: str | None = None
-    service_key: Any = field(default=None, hash=False)  # one public key, or a dict of them by id
+    service_key: Any = field(default=None, hash=False)  # one public key, or a dict of public keys by id
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any], alias: str = "rpc", name: str | None = None) -> Config:
-        """Read a dict of settings; raises `ImproperSettings` for a misspelt key or a wrong value.
+        """Read a dict of settings; raise `ImproperSettings` for a misspelt key or a wrong value.
 
-        ``name`` is how errors call the dict: by default the alias in DATABASES.
+        ``name`` is the name of the dict in errors. By default, it is the alias in DATABASES.
 
         >>> Config.from_dict({"BROKER_URL": "redis://localhost/", "TIMEOUT": 5}).timeout
         5.0
@@ -104,7 +104,7 @@ class Config:
                 f"{{'task_always_eager': True}}, not {celery!r}."
             )
         values["celery"] = dict(celery)
-        # A name that is None or "" is one that was not set.
+        # A name that is None or "" counts as not set, so the default applies.
         for key in ("default_queue", "priority_queue", "key_id"):
             if not values.get(key, True):
                 del values[key]
@@ -112,12 +112,12 @@ class Config:
 
     @property
     def eager(self) -> bool:
-        """The service is evaluated in this process and thread: no broker, no worker."""
+        """Return True where the service is evaluated in this process and thread, without a broker and a worker."""
         return bool(self.celery.get("task_always_eager"))
 
     @property
     def replies_by_redis(self) -> bool:
-        """The answer comes back on a Redis list, beside Celery's own result machinery."""
+        """Return True where the answer arrives on a Redis list, without Celery's result machinery."""
         return is_redis(self.result_backend)
 
     def queue(self, *, priority: bool) -> str:
@@ -125,7 +125,7 @@ class Config:
 
 
 def check_timeout(value: Any, name: str = "timeout") -> float | None:
-    """``value`` as seconds, or None for no limit; raises `ImproperSettings` for what is neither.
+    """Return ``value`` as seconds, or None for no limit; raise `ImproperSettings` for any other value.
 
     >>> check_timeout(5)
     5.0

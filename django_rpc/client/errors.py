@@ -1,7 +1,7 @@
-"""The errors of a call: what a user catches, and how a server's report becomes one of them.
+"""Errors that a call raises, and the conversion of a server's report to one of them.
 
-Rooms above map codes to their own classes with `register` (models/ maps ``"DoesNotExist"`` to the mirror's
-``DoesNotExist``).  A code that nobody registered becomes a `RemoteError` of its own class with the remote name.
+Higher layers map codes to their classes with `register`: models/ maps ``"DoesNotExist"`` to the ``DoesNotExist`` of the
+mirror. A code without a registered class becomes a subclass of `RemoteError` that has the remote name.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ __all__ = [
 
 
 class RpcError(Exception):
-    """The base of every error of a call.
+    """Base class of every error of a call.
 
-    ``request_id`` finds the call in the logs of both ends; ``rpc_node`` is the node that failed, as text;
-    ``remote_traceback`` is the server's, where its settings allow it.
+    ``request_id`` finds the call in the logs of client and server. ``rpc_node`` is the failed node, as text.
+    ``remote_traceback`` is the traceback of the server, where the settings of the server allow it.
     """
 
     request_id: str | None = None
@@ -74,11 +74,11 @@ class RpcError(Exception):
 
 
 class ImproperSettings(RpcError, ValueError):
-    """The settings of a service hold a mistake."""
+    """A setting of a service is wrong."""
 
 
 class RpcTimeout(RpcError, TimeoutError):
-    """No answer came within the call's time-out; ``django_rpc.outcome(error.request_id)`` tells what became of it."""
+    """No answer arrived within the timeout; ``django_rpc.outcome(error.request_id)`` returns its outcome."""
 
 
 class NoWorker(RpcTimeout):
@@ -86,15 +86,15 @@ class NoWorker(RpcTimeout):
 
 
 class BrokerUnavailable(RpcError, ConnectionError):
-    """The request could not be handed to the message broker."""
+    """The client could not publish the request to the message broker."""
 
 
 class ResultBackendUnavailable(RpcError, ConnectionError):
-    """The answer cannot arrive: the result backend is away, or the workers write to another one."""
+    """The answer cannot arrive: the result backend is unavailable, or the workers write to another result backend."""
 
 
 class WorkerLost(RpcError):
-    """The worker process died while it worked on the request."""
+    """The worker process died while it executed the request."""
 
 
 class CallCancelled(RpcError, concurrent.futures.CancelledError):
@@ -102,39 +102,42 @@ class CallCancelled(RpcError, concurrent.futures.CancelledError):
 
 
 class BadResponse(RpcError):
-    """The answer is not one that this client can read."""
+    """The client cannot read the answer."""
 
 
 class ForgedResponse(BadResponse):
-    """The request was signed, and the answer is not what the service gave to it: somebody changed it, or made it."""
+    """The client signed the request, and the service did not sign this answer: it was changed or forged on its way."""
 
 
 class PermissionDenied(RpcError):
-    """The server does not expose this to this client."""
+    """The server does not expose the object to this client."""
 
 
 class RequestRefused(PermissionDenied):
-    """The service does not take the request: it is not signed, or its token is not good there and now."""
+    """The service rejects the request: it has no signature, or the service does not accept its token at this time."""
 
 
 class VersionMismatch(RpcError):
-    """Client and server speak different versions of the protocol."""
+    """Client and server use different versions of the protocol."""
 
 
 class RequestExpired(RpcError, TimeoutError):
-    """The request reached a worker after its time-out, and was dropped."""
+    """A worker received the request after its timeout, and dropped it."""
 
 
 class NotSentYet(RpcError):
-    """It needs a result of a block that collects, which is sent when the block ends; or it does not fit into it."""
+    """The call does not fit into a block that collects operations.
+
+    It needs a result of the block, which is sent only when the block ends, or it cannot be sent with the block.
+    """
 
 
 class OutcomeUnknown(RpcError):
-    """The service cannot say whether the request was done, or will be: ask ``django_rpc.outcome()`` later."""
+    """The service does not know if the request was or will be done; call ``django_rpc.outcome()`` later."""
 
 
 class PartlyDone(RpcError):
-    """The request wrote to several databases, and the service died when only some had committed."""
+    """The request wrote to several databases, and the service died after only some of them had committed."""
 
 
 class RequestConflict(RpcError, ValueError):
@@ -142,20 +145,22 @@ class RequestConflict(RpcError, ValueError):
 
 
 class NoLedger(RpcError):
-    """The service keeps no ledger, so it did not do what shall be done exactly once, or cannot say what was done."""
+    """The service keeps no ledger: it rejects requests for exactly one execution, and cannot report outcomes."""
 
 
 class Withdrawn(RpcError):
-    """It was settled, by ``outcome(..., settle=True)``, that the request is not done."""
+    """A call of ``outcome(..., settle=True)`` decided that the request is not executed."""
 
 
 class ShippingFailed(RpcError):
-    """A function that was shipped cannot be made at the service: another version of Python, or a module that is not
-    there."""
+    """The service cannot load a pickled function.
+
+    Its version of Python differs, or it does not have a module that the function needs.
+    """
 
 
 class BadRequest(RpcError, ValueError):
-    """The server could not accept the request as it stands."""
+    """The server could not accept the request."""
 
 
 class LimitExceeded(RpcError):
@@ -175,7 +180,7 @@ class TooManyStatements(LimitExceeded):
 
 
 class DeadlineExceeded(LimitExceeded):
-    """The request took the service longer than allowed (limit ``seconds``); nothing of it was written."""
+    """The service needed more time for the request than allowed (limit ``seconds``); it wrote nothing."""
 
 
 class TooManyRequests(LimitExceeded):
@@ -199,17 +204,17 @@ class BadMessage(BadRequest):
 
 
 class BadValue(BadRequest):
-    """A value or a name is not allowed where it stands."""
+    """A value or a name is not allowed in its place."""
 
 
 class ForwardReference(BadRequest):
-    """A node refers to one that does not stand before it."""
+    """A node refers to a node that does not precede it."""
 
 
 class HandOverFailed(RpcError):
-    """A service could not hand its values to the next one, or that one did not believe them.
+    """A service could not forward its values to the next service, or the next service did not accept their proof.
 
-    What the stage before it wrote is written; the stage that needed the values did nothing.
+    The writes of the earlier stage remain. The stage that needed the values did nothing.
     """
 
 
@@ -222,22 +227,23 @@ class UnknownNode(BadRequest):
 
 
 class RemoteError(RpcError):
-    """An error of the server that has no class at the client: ``remote_name`` is its class there."""
+    """An error of the server without a class at the client; ``remote_name`` is the name of its class at the server."""
 
     remote_name: str = ""
 
 
-#: Makes the exception for a report; the node is the one that failed, where the server could say it.
+#: Function that makes the exception for a report; its second argument is the failed node, where the server reports it.
 Builder = Callable[[ErrorReport, Node | None], Exception]
 
 _builders: dict[str, Builder] = {}
 _remote_classes: dict[str, type[RemoteError]] = {}
-#: A server that makes up names must not fill our memory with classes.
+#: Limit of generated classes, so that a server with invented names cannot fill the memory of the client.
 _MAX_REMOTE_CLASSES = 1000
 
 
 def register(code: str, builder: Builder) -> None:
-    """Make reports with this ``code`` into the exception that ``builder(report, node)`` returns.
+    """Register ``builder`` for a code: reports with this ``code`` become the exception that ``builder(report, node)``
+    returns.
 
     >>> register("Teapot", lambda report, node: KeyError(report.message))
     >>> build(ErrorReport(code="Teapot", message="short and stout"))
@@ -247,7 +253,7 @@ def register(code: str, builder: Builder) -> None:
 
 
 def build(report: ErrorReport, node: Node | None = None) -> Exception:
-    """The exception for a server's report; never raises.
+    """Return the exception for a server's report; never raise.
 
     >>> build(ErrorReport(code="MessageTooLarge", message="9 MB"))
     MessageTooLarge('9 MB')
@@ -261,14 +267,14 @@ def build(report: ErrorReport, node: Node | None = None) -> Exception:
 
 
 def remote_class(name: str) -> type[RemoteError]:
-    """The subclass of `RemoteError` for a server's class, always the same one for the same name.
+    """Return the subclass of `RemoteError` for a server's class, the same class for the same name.
 
     >>> remote_class("PaymentRefused") is remote_class("PaymentRefused")
     True
     """
     found = _remote_classes.get(name)
     if found is None:
-        # The name is the server's word: it becomes the name of a class and is never looked up.
+        # The server chooses this name. It only becomes the name of a class, and is never looked up.
         short = name.rpartition(".")[2]
         found = type(short if short.isidentifier() else "RemoteError", (RemoteError,), {"remote_name": name})
         if len(_remote_classes) < _MAX_REMOTE_CLASSES:
@@ -285,9 +291,9 @@ def annotate(
     traceback: str | None,
     graph: FailedGraph,
 ) -> None:
-    """Tell an exception which node failed, at which line of the user, and in which request.
+    """Add facts to an exception: the failed node, the user's line that wrote it, and the request.
 
-    It stays of its own class: what is known is in attributes and, for people, in a note under the traceback.
+    The class of the exception stays the same. The facts are attributes, and a note below the traceback for the user.
     """
     lines = []
     if node is not None:
@@ -307,7 +313,7 @@ def annotate(
     for name, value in facts.items():
         try:
             setattr(error, name, value)
-        except AttributeError:  # a class with __slots__: the note has said it
+        except AttributeError:  # the class has __slots__, and the note has the facts
             continue
 
 
