@@ -281,7 +281,9 @@ def found_or_made(model: Any, lookup: Any, defaults: Any, updates: Any, answer: 
         keep_expression(instance, field, values.get(field.name, values.get(field.attname)))
         related = given.get(field.name)
         if field.is_relation and isinstance(related, Model):
-            field.set_cached_value(instance, related)
+            column = instance.__dict__.get(field.attname)  # may have been given beside the relation
+            if column == getattr(related, field.target_field.attname):
+                field.set_cached_value(instance, related)
     return instance, created
 
 

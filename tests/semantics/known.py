@@ -17,11 +17,14 @@ def _proxy(program: str, local: str, remote: str) -> bool:
 
 
 def _other_key(program: str, local: str, remote: str) -> bool:
-    return "RemotePermissionDenied" in remote and bool(re.search(r"NaturalKey.*_or_create\((pk|code)=", program))
+    changes_key = re.search(r"NaturalKey\.objects\.update_or_create\(.*defaults=dict\(code=", program)
+    return bool(changes_key) and _errors(local, remote) == (set(), {"RemotePermissionDenied"})
 
 
-def _two_owners(program: str, local: str, remote: str) -> bool:
-    return bool(re.search(r"\]\.\w+\.get_or_create\(.*_id=", program))
+def _errors(local: str, remote: str) -> tuple[set[str], set[str]]:
+    """Return the names of the errors that only one side raises."""
+    here, there = (set(re.findall(r"raises ([\w.]+)", text)) for text in (local, remote))
+    return here - there, there - here
 
 
 def _parents_in_maps(program: str, local: str, remote: str) -> bool:
@@ -56,8 +59,7 @@ def _undeclared(program: str, local: str, remote: str) -> bool:
 
 KNOWN: tuple[Known, ...] = (
     ("Writes of a client have to leave rows among those that it sees; the manager of a proxy hides rows.", _proxy),
-    ("A new row has the key that was looked up: the service checks it, and Django replaces it.", _other_key),
-    ("A foreign key that is given twice, by the manager and by its column: Django takes the column.", _two_owners),
+    ("Django copies an existing row to another key, with columns that the client may not write.", _other_key),
     ("Rows that a map returns do not cache the element that they belong to.", _parents_in_maps),
     ("Django makes a named tuple with more values than names in annotate() after them.", _named_and_annotated),
     ("SQLite refuses arms of a union with other columns or orders; a mirror names the columns.", _combined),

@@ -125,7 +125,8 @@ def _reads_rows(value: Any) -> bool:
 def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any], *, check: bool = True) -> dict[str, Any]:
     """Return values for fields of ``model``, with checked keys in place of instances.
 
-    A relation without a column, like a generic foreign key, is set to a row that the client sees.
+    The value of a column is taken before that of its relation, as by ``Model.__init__()``.  A relation without a
+    column, like a generic foreign key, is set to a row that the client sees.
     """
     prepared = {}
     for name, value in values.items():
@@ -135,7 +136,11 @@ def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any], *, check:
             if field.many_to_one and not field.concrete:
                 prepared[name] = _row(ev, field, value)
                 continue
+            has_column_value = name != field.attname and field.attname in values
             name, value = field.attname, held(ev, field, value)
+            if has_column_value:
+                check_target(ev, field, value)
+                continue
         check_target(ev, field, value)
         if check:
             check_expression(ev, model, value)
@@ -213,20 +218,38 @@ def through_manager(
     exact = {key: value for key, value in lookup.items() if "__" not in key}
     for values in (exact, *defaults.values()):
         check_writable(exposure, values, _invalid(model))
-    keys = _lookup_keys(ev, model, exact)
+    keys, owners = _lookup_keys(ev, model, exact)
+    queryset = queryset.filter(**owners) if owners else queryset
     lookup = {**{key: value for key, value in lookup.items() if "__" in key}, **keys}
     given = {key: prepare(ev, model, values) for key, values in defaults.items()}
+    has_new_key = False
     if name == "update_or_create":
         ev.policy.require(model, "update")
-        _keep_key(model, given.get("defaults", {}))
+        has_new_key = _has_new_key(queryset, lookup, given.get("defaults", {}))
     _check_parents(ev, queryset, lookup, {**keys, **given.get("create_defaults", given.get("defaults", {}))})
     # The client's query does the lookup.  Django writes the row by the model's save().
     instance, created = _OR_CREATE[name](ev.complete(queryset), lookup, given)
+    if has_new_key and not created:  # another transaction has made the row in the meantime
+        raise _key_is_kept(model)
     confirm(ev, model, [instance.pk])
     if created or name == "update_or_create":
         names = {name for values in (exact if created else {}, *defaults.values()) for name in values}
         generic.confirm_targets(ev, model, [instance.pk], names)
     return instance, created
+
+
+def _has_new_key(queryset: QuerySet, lookup: dict[str, Any], defaults: dict[str, Any]) -> bool:
+    """Return whether ``defaults`` have a key for the new row; raise PermissionDenied where it is not that of the row.
+
+    Django would save all columns of the row under the other key, also those that the client may not write.
+    """
+    keys = {name: value for name, value in defaults.items() if parents.is_key(queryset.model, name)}
+    if not keys:
+        return False
+    rows = queryset.filter(**lookup)
+    if rows.exclude(**keys).exists():
+        raise _key_is_kept(queryset.model)
+    return not rows.exists()
 
 
 def _check_parents(ev: Evaluator, queryset: QuerySet, lookup: dict[str, Any], values: dict[str, Any]) -> None:
@@ -250,21 +273,23 @@ _OR_CREATE: dict[str, Callable[..., tuple[Model, bool]]] = {
 }
 
 
-def _lookup_keys(ev: Evaluator, model: type[Model], exact: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of the lookup with keys in place of instances; they are also values of a new row.
+def _lookup_keys(ev: Evaluator, model: type[Model], exact: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of a lookup that also make the new row, and values that are only looked up.
 
-    So the targets of foreign keys are checked, too.
+    The targets of both are checked.  A relation is only looked up where its column has a value of its own.
     """
-    keys = {}
+    keys: dict[str, Any] = {}
+    owners: dict[str, Any] = {}
     for name, value in exact.items():
         field = model._meta.pk if name == "pk" else model._meta.get_field(name)
         check_key(field, value)
+        is_owner = holds_instance(value) and name != field.attname and field.attname in exact
         if holds_instance(value):
             name, value = field.attname, held(ev, field, value)
         if field.is_relation and field.concrete and not isinstance(value, QuerySet):
             check_target(ev, field, value)
-        keys[name] = value
-    return keys
+        (owners if is_owner else keys)[name] = value
+    return keys, owners
 
 
 def _creating(name: str) -> Callable[..., Any]:
@@ -280,7 +305,11 @@ def _creating(name: str) -> Callable[..., Any]:
 def _keep_key(model: type[Model], values: dict[str, Any]) -> None:
     for name in values:
         if parents.is_key(model, name):
-            raise PermissionDenied(f"The key of a {model._meta.label} cannot be changed.")
+            raise _key_is_kept(model)
+
+
+def _key_is_kept(model: type[Model]) -> PermissionDenied:
+    return PermissionDenied(f"The key of a {model._meta.label} cannot be changed.")
 
 
 def _checked_update(ev: Evaluator, queryset: QuerySet, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""Differences from Django that the fuzz of `tests.semantics` found: one test for each cause."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import PermissionDenied
+
+pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
+
+
+@pytest.fixture
+def currencies(db, local):
+    for code in ("EUR", "NOK"):
+        local.Currency.objects.create(code=code, name=code)
+
+
+@pytest.mark.parametrize("method", ["get_or_create", "update_or_create"])
+def test_a_column_comes_before_the_instance_of_its_relation(local, remote, currencies, method):
+    for models in (local, remote):
+        nok = models.Currency.objects.get(code="NOK")
+        price, created = getattr(nok.prices, method)(currency_id="EUR", amount=7)
+        assert (price.currency_id, price.currency.code, created) == ("EUR", "EUR", True)
+    assert list(local.Price.objects.values_list("currency_id", flat=True)) == ["EUR", "EUR"]
+
+
+def test_a_relation_and_its_column_are_both_looked_up(local, remote, currencies):
+    local.Price.objects.create(currency_id="EUR", amount=7)
+    for number, models in enumerate((local, remote), 2):
+        nok = models.Currency.objects.get(code="NOK")
+        price, created = models.Price.objects.get_or_create(currency=nok, currency_id="EUR", amount=7)
+        assert (price.currency_id, created, local.Price.objects.count()) == ("EUR", True, number)
+
+
+def test_a_column_comes_before_its_relation_in_defaults(local, remote, currencies):
+    for amount, models in ((1, local), (2, remote)):
+        nok = models.Currency.objects.get(code="NOK")
+        defaults = {"currency_id": "EUR", "currency": nok}
+        price, created = models.Price.objects.get_or_create(amount=amount, defaults=defaults)
+        assert (price.currency_id, price.currency.code, created) == ("EUR", "EUR", True)
+
+
+@pytest.mark.parametrize(
+    ("lookup", "defaults", "key"),
+    [
+        ({"pk": 77}, {"code": "k6", "title": "new"}, "77"),
+        ({"code": "k12"}, {"code": "k11", "title": "new"}, "k11"),
+        ({"code": "k12"}, {"pk": "k11", "title": "new"}, "k11"),
+        ({"title": "new"}, {"code": "k5"}, "k5"),
+    ],
+)
+def test_the_key_of_a_new_row_may_be_among_the_defaults(local, remote, lookup, defaults, key):
+    for models in (local, remote):
+        made, created = models.NaturalKey.objects.update_or_create(**lookup, defaults=defaults)
+        assert (str(made.pk), made.title, created) == (key, "new", True)
+        same, created = models.NaturalKey.objects.update_or_create(pk=key, defaults={"code": key, "title": "old"})
+        assert (same.pk, same.title, created) == (key, "old", False)
+        assert local.NaturalKey.objects.count() == 1
+        local.NaturalKey.objects.all().delete()
+
+
+def test_the_key_of_an_existing_row_is_not_changed_by_defaults(local, remote):
+    local.NaturalKey.objects.create(code="x", title="old")
+    for defaults in ({"code": "y"}, {"pk": "y", "title": "new"}):
+        with pytest.raises(PermissionDenied, match="cannot be changed"):
+            remote.NaturalKey.objects.update_or_create(title="old", defaults=defaults)
+    assert list(local.NaturalKey.objects.values_list("code", "title")) == [("x", "old")]
