@@ -152,15 +152,15 @@ def read_task(headers: Any, properties: Any, body: Any, content_type: Any) -> Ta
     if not isinstance(headers, dict) or not headers:
         raise Malformed("it has no headers")
     try:
-        known = msgspec.convert(headers, _Headers)
+        task_headers = msgspec.convert(headers, _Headers)
         task_properties = msgspec.convert(properties or {}, _TaskProperties)
     except _CONVERT_ERRORS as error:
         raise Malformed(f"its headers are malformed: {error}") from None
-    if not all(_is_unicode(value) for value in msgspec.structs.astuple(known) if isinstance(value, str)):
+    if not all(_is_unicode(value) for value in msgspec.structs.astuple(task_headers) if isinstance(value, str)):
         raise Malformed("its headers are malformed: a text is not Unicode")
-    clean = TaskHeaders({"lang": "py", **extra_headers(headers), **msgspec.structs.asdict(known)})
-    clean.update(expires=_moment(known.expires), argsrepr="(<request>,)", kwargsrepr="{}")
-    return Task(clean, msgspec.structs.asdict(task_properties), _read_body(known.task, body))
+    clean = TaskHeaders({"lang": "py", **extra_headers(headers), **msgspec.structs.asdict(task_headers)})
+    clean.update(expires=_moment(task_headers.expires), argsrepr="(<request>,)", kwargsrepr="{}")
+    return Task(clean, msgspec.structs.asdict(task_properties), _read_body(task_headers.task, body))
 
 
 def _moment(expires: str | None) -> str | None:

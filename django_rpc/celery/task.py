@@ -192,8 +192,10 @@ def _send(app: Celery, lists: ReplyLists, request: Any, sending: Sending, messag
         answer = _sealed(_refusal(request.id, error.code, str(error)), message, request.id)
     except Exception as error:  # any error of Redis or the broker; the client must get an error instead of waiting
         logger.exception("What request %s was answered could not be handed over.", request.id)
-        told = f"The service could not hand its values to the next one ({type(error).__name__}); its log says why."
-        answer = _sealed(_refusal(request.id, "HandOverFailed", told), message, request.id)
+        explanation = (
+            f"The service could not hand its values to the next one ({type(error).__name__}); its log says why."
+        )
+        answer = _sealed(_refusal(request.id, "HandOverFailed", explanation), message, request.id)
     if answer is not None:
         lists.push(reply_key(request.id), answer)
 
@@ -215,8 +217,8 @@ def _answer(request: Any, text: str, token: str | None, lists: ReplyLists | None
         for name in _FOREIGN:
             setattr(request, name, None)  # Celery reads them after the return of the task
         tell(request.id or "", "refused", "BadRequest", f"it carries {', '.join(foreign)}.")
-        told = _refusal(request.id, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
-        return Sending(_sealed(told, (text, token), request.id), _nothing)
+        refusal = _refusal(request.id, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
+        return Sending(_sealed(refusal, (text, token), request.id), _nothing)
     box = _Box(lists, request.id)
     try:
         again = bool((request.delivery_info or {}).get("redelivered"))
@@ -224,8 +226,10 @@ def _answer(request: Any, text: str, token: str | None, lists: ReplyLists | None
         sending = serve(message, token, request.id or "", again, headers, box)
     except Exception:  # a defect of the server: the client gets an error instead of waiting for its timeout
         logger.exception("Request %s could not be answered.", ascii(request.id)[:200])
-        told = _refusal(request.id, "Remote", "The service failed in a way that it did not foresee; its log says how.")
-        return Sending(_sealed(told, (text, token), request.id), _nothing)
+        refusal = _refusal(
+            request.id, "Remote", "The service failed in a way that it did not foresee; its log says how."
+        )
+        return Sending(_sealed(refusal, (text, token), request.id), _nothing)
     return sending._replace(finish=box.closing(sending.finish))
 
 

@@ -144,10 +144,10 @@ def _check_through_column(alias: str, target: Any) -> None:
 
 
 def _check_dates(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    given = dict(zip(("field_name", "kind", "order"), args, strict=False)) | dict(kwargs)
-    check_path(given.get("field_name"))
-    _one_of(given.get("kind"), DATE_PARTS, "a part of a date")
-    _one_of(given.get("order", "ASC"), frozenset({"ASC", "DESC"}), "an order")
+    values = dict(zip(("field_name", "kind", "order"), args, strict=False)) | dict(kwargs)
+    check_path(values.get("field_name"))
+    _one_of(values.get("kind"), DATE_PARTS, "a part of a date")
+    _one_of(values.get("order", "ASC"), frozenset({"ASC", "DESC"}), "an order")
 
 
 def _check_explain(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

@@ -107,8 +107,8 @@ def _dataclass(value: Any, runners: list[Any] | None) -> Any:
     """Return the dataclass, or a node that builds an equal dataclass if a field holds nodes."""
     kind = type(value)
     fields = [field for field in dataclasses.fields(value) if hasattr(value, field.name)]
-    found = {field.name: capture(getattr(value, field.name), runners) for field in fields}
-    if not _holds_nodes(found.values()):
+    captured = {field.name: capture(getattr(value, field.name), runners) for field in fields}
+    if not _holds_nodes(captured.values()):
         return value
     unmade = [field.name for field in fields if not field.init]
     if unmade:
@@ -123,7 +123,7 @@ def _dataclass(value: Any, runners: list[Any] | None) -> Any:
             f"{kind.__name__} holds what is not computed yet, so it will be made anew from its fields, which its "
             "__init__ does not take: a custom __init__ is not supported."
         ) from error
-    return Apply(kind, (), found, pure=True, where=callsite())
+    return Apply(kind, (), captured, pure=True, where=callsite())
 
 
 def value_node(

@@ -43,28 +43,28 @@ def compute(args: Sequence[Any], traverse: bool, options: Mapping[str, Any]) -> 
 
     Raises NoRunner for a service without a runner.
     """
-    found, put_back = gathered(args, traverse)
-    return put_back(_asked(found, options) if found else [], options.get("timeout"))
+    delayeds, put_back = gathered(args, traverse)
+    return put_back(_asked(delayeds, options) if delayeds else [], options.get("timeout"))
 
 
 def gathered(args: Sequence[Any], traverse: bool = True) -> tuple[list[Delayed], PutBack]:
     """Return the Delayed inside ``args``, and the `PutBack` that replaces them by their values."""
     walk = _walk if traverse else _look
-    found: list[Delayed] = []
+    delayeds: list[Delayed] = []
     futures: list[Any] = []
 
     def note(value: Any) -> Any:
         if is_sent(value):
             futures.append(value)
             return value
-        one = handle(value)
-        if one is not None:
-            found.append(one)
-        return one
+        delayed = handle(value)
+        if delayed is not None:
+            delayeds.append(delayed)
+        return delayed
 
     for arg in args:
         walk(arg, note)
-    return found, PutBack(args, walk, futures)
+    return delayeds, PutBack(args, walk, futures)
 
 
 class PutBack:

@@ -46,8 +46,8 @@ def key(node: Node) -> bytes:
     copies share it, because they are the same write. The key is computed at the first call and then stored in the node.
     """
     if node.digest is None:
-        for one in _without_key(node):
-            force_setattr(one, "digest", _digest(one))
+        for unhashed in _without_key(node):
+            force_setattr(unhashed, "digest", _digest(unhashed))
     assert node.digest is not None
     return node.digest
 
@@ -73,15 +73,15 @@ def key_text(node: Node) -> str:
 
 def _without_key(node: Node) -> list[Node]:
     """Return the nodes at and below ``node`` that have no key yet, inputs first."""
-    if all(one.digest is not None for one in node.inputs()):
+    if all(below.digest is not None for below in node.inputs()):
         return [node]
     stack, seen = [node], {node}
     while stack:
-        for one in stack.pop().inputs():
-            if one.digest is None and one not in seen:
-                seen.add(one)
-                stack.append(one)
-    return sorted(seen, key=lambda one: one.order)
+        for below in stack.pop().inputs():
+            if below.digest is None and below not in seen:
+                seen.add(below)
+                stack.append(below)
+    return sorted(seen, key=lambda below: below.order)
 
 
 def is_one_of_a_kind(node: Node) -> bool:
@@ -253,14 +253,14 @@ class _At(msgspec.Struct, frozen=True):
 def _reduce(node: Node) -> tuple[Callable[..., Node], tuple[Any, ...]]:
     """Reduce a node to a flat list of its graph, because pickle would recurse as deep as the graph."""
     nodes = topological([node])
-    places = {one: _At(index) for index, one in enumerate(nodes)}
+    places = {member: _At(index) for index, member in enumerate(nodes)}
     cells = []
-    for one in nodes:
+    for member in nodes:
         # Two copies of a write are one write and must have equal keys, so the key is pickled too.
-        digest = key(one) if is_one_of_a_kind(one) else None
-        values = tuple([_swap(getattr(one, name), Node, places) for name in own_fields(type(one))])
-        kind = _KIND_NAMES[type(one)]
-        cells.append((kind, ByValue(values) if kind in LOCAL_KINDS else values, one.where, one.is_query, digest))
+        digest = key(member) if is_one_of_a_kind(member) else None
+        values = tuple([_swap(getattr(member, name), Node, places) for name in own_fields(type(member))])
+        kind = _KIND_NAMES[type(member)]
+        cells.append((kind, ByValue(values) if kind in LOCAL_KINDS else values, member.where, member.is_query, digest))
     return _restore, (cells,)
 
 

@@ -57,24 +57,24 @@ def rebuild(computed: Mapping[str, Any], key: str, *, rename: Mapping[str, str] 
     """Build the Delayed that ``dask.persist`` and ``dask.optimize`` return, from the graph that they computed."""
     from django_rpc.graph.delayed import delayed
 
-    found = computed[key]
-    task = _computation(found)
+    value = computed[key]
+    task = _computation(value)
     if task is not None:
         same: Delayed = task.delayed
         return same
     renamed = rename.get(key, key) if rename else key
-    again: Delayed = delayed(found, name=renamed, traverse=False)
+    again: Delayed = delayed(value, name=renamed, traverse=False)
     return again
 
 
 def optimize(tasks: Any, keys: Any, **options: Any) -> dict[str, Any]:
     """Rewrite the graph: one task computes all Delayed in one plan, and one task for each Delayed takes its value."""
     graph = dict(tasks)
-    found = {key: work.delayed for key, task in graph.items() if (work := _computation(task)) is not None}
-    if len(found) > 1:
-        together = "together-" + "-".join(sorted(map(str, found)))
-        graph[together] = (Together(tuple(found.values())),)
-        graph |= {key: (operator.getitem, together, place) for place, key in enumerate(found)}
+    delayeds = {key: work.delayed for key, task in graph.items() if (work := _computation(task)) is not None}
+    if len(delayeds) > 1:
+        together = "together-" + "-".join(sorted(map(str, delayeds)))
+        graph[together] = (Together(tuple(delayeds.values())),)
+        graph |= {key: (operator.getitem, together, place) for place, key in enumerate(delayeds)}
     return graph
 
 

@@ -257,7 +257,7 @@ class Delayed(Operators, Refusals, DaskCollection):
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Delayed], tuple[Any, ...]]:
-        services = [getattr(one, "service", None) for one in self.__rpc_runners__()]
+        services = [getattr(runner, "service", None) for runner in self.__rpc_runners__()]
         # A runner without a service name must support pickle itself.
         named = all(service is not None for service in services)
         return _revive, (
@@ -310,8 +310,8 @@ class DelayedFunction(Delayed):
     __slots__ = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Delayed:
-        held: Any = self._node
-        return _apply(held.value, args, kwargs, self._runner, held.pure, held.nout)
+        node: Any = self._node
+        return _apply(node.value, args, kwargs, self._runner, node.pure, node.nout)
 
     def __get__(self, instance: Any, owner: Any) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -361,9 +361,9 @@ def _apply(
     label = kwargs.pop("dask_key_name", None)
     pure = bool(kwargs.pop("pure", pure))
     runners: list[Any] = []
-    given = tuple([capture(value, runners) for value in args])
+    captured = tuple([capture(value, runners) for value in args])
     named = {name: capture(value, runners) for name, value in kwargs.items()}
-    node = Apply(function, given, named, label=label, pure=pure, nout=nout, where=callsite(2))
+    node = Apply(function, captured, named, label=label, pure=pure, nout=nout, where=callsite(2))
     return Delayed(node, joined(runner, runners) if runners else runner)
 
 
@@ -406,7 +406,7 @@ def _operator(name: str, *operands: Any) -> Delayed:
 
 def _operand(value: Any, operands: tuple[Any, ...]) -> Any:
     """Convert the operand next to a Delayed: any object for a local operation, otherwise an argument for the wire."""
-    if any(isinstance(one, Delayed) and one._node.is_local for one in operands):
+    if any(isinstance(operand, Delayed) and operand._node.is_local for operand in operands):
         return capture(value)
     return freeze(value)
 

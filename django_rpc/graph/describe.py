@@ -85,10 +85,10 @@ def _chain(node: Node, limit: int, depth: int) -> str:
     best = ""
     if len(steps) <= 2 * _STEPS:
         for deeper in range(1, depth + 1):  # show as much of the nested queries as fits
-            whole = "".join([_STEP[type(one)](one, limit, deeper) for one in steps])
-            if len(whole) > limit or whole == best:
+            text = "".join([_STEP[type(part)](part, limit, deeper) for part in steps])
+            if len(text) > limit or text == best:
                 break
-            best = whole
+            best = text
     if best:
         return best
     room = max(limit // max(min(len(steps), 6), 1), 24)
@@ -103,8 +103,8 @@ def _fit(steps: list[Node], limit: int, room: int, depth: int) -> str:
     left, right = 0, len(steps)
     from_end = True
     while left < right and left + len(steps) - right < 2 * _STEPS:
-        one = steps[right - 1] if from_end else steps[left]
-        text = shorten(_STEP[type(one)](one, room, depth), room)
+        part = steps[right - 1] if from_end else steps[left]
+        text = shorten(_STEP[type(part)](part, room, depth), room)
         if tail and len(text) + 1 > limit:
             break
         limit -= len(text)

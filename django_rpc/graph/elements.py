@@ -119,21 +119,21 @@ def free_params(
     >>> [len(params) for params in found.values()]
     [1, 1, 0, 0]
     """
-    found: dict[Node, frozenset[Param]] = {}
+    params_of: dict[Node, frozenset[Param]] = {}
     for node in nodes:
         if isinstance(node, Param):
-            found[node] = frozenset((node,))
+            params_of[node] = frozenset((node,))
         elif isinstance(node, _Scope):
-            within = found[node.body]
-            found[node] = found[node.parent] | (within - {node.param} if node.param in within else within)
+            within = params_of[node.body]
+            params_of[node] = params_of[node.parent] | (within - {node.param} if node.param in within else within)
         else:
-            own = _NONE
-            for one in node.inputs() if inputs is None else inputs[node]:
-                theirs = found[one]
-                if theirs and theirs is not own:
-                    own = own | theirs if own else theirs
-            found[node] = own
-    return found
+            params = _NONE
+            for below in node.inputs() if inputs is None else inputs[node]:
+                theirs = params_of[below]
+                if theirs and theirs is not params:
+                    params = params | theirs if params else theirs
+            params_of[node] = params
+    return params_of
 
 
 def depends(node: Node, since: int = 0) -> frozenset[Param]:
@@ -150,13 +150,13 @@ def depends(node: Node, since: int = 0) -> frozenset[Param]:
     stack: list[Node] = [node]
     seen: set[Any] = {node}
     while stack:
-        one = stack.pop()
-        if isinstance(one, Param):
-            params.add(one)
+        current = stack.pop()
+        if isinstance(current, Param):
+            params.add(current)
             continue
-        if isinstance(one, _Scope):
-            bound.add(one.param)
-        for below in one.inputs():
+        if isinstance(current, _Scope):
+            bound.add(current.param)
+        for below in current.inputs():
             if below.order >= since and below not in seen:
                 seen.add(below)
                 stack.append(below)

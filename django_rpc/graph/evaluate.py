@@ -67,16 +67,16 @@ class _Frame(dict[Node, Any]):
 
 def _for_each(node: Map | Where, values: _Values) -> list[tuple[Any, Any]]:
     """Return each element with the body's value for it, or with the error if the map collects errors."""
-    found = []
+    results = []
     for element in values[node.parent]:
         frame = _Frame({node.param: element}, values)  # type: ignore[arg-type]
         try:
-            found.append((element, frame[node.body]))
+            results.append((element, frame[node.body]))
         except Exception as error:
             if not getattr(node, "errors", False):
                 raise
-            found.append((element, error))
-    return found
+            results.append((element, error))
+    return results
 
 
 _FOLDS: dict[str, Callable[[Any], Any]] = {
@@ -172,18 +172,18 @@ def run_stage(
 
 def _evaluated_once(stage: Stage) -> set[Node]:
     """Return the nodes that are certainly evaluated and have one value: not inside a map or a branch of a condition."""
-    own = set(stage.nodes)
+    stage_nodes = set(stage.nodes)
     if not any(isinstance(node, Map | Where | Cond) for node in stage.nodes):
-        return own
+        return stage_nodes
     stack = [stage.nodes[index] for index in stage.outputs]
     elements = free_params(topological(stack))
     seen = set(stack)
     while stack:
         node = stack.pop()
-        for one in [node.test] if isinstance(node, Cond) else node.inputs():
-            if one in own and one not in seen:
-                seen.add(one)
-                stack.append(one)
+        for below in [node.test] if isinstance(node, Cond) else node.inputs():
+            if below in stage_nodes and below not in seen:
+                seen.add(below)
+                stack.append(below)
     return {node for node in seen if not elements[node]}
 
 

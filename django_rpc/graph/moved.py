@@ -29,11 +29,13 @@ def moved(node: Node, start: str, end: str, *, pinned: bool = False) -> Node:
     'rpc'
     """
     replaced: dict[Node, Node] = {}
-    for one in topological([node]):
-        if type(one) is not Source:
-            other = substitute(one, replaced)
-            if other is not one:
-                replaced[one] = other
-        elif one.service == start and not one.pinned:
-            replaced[one] = Source(one.model, end, one.mirror, pinned, one.base, where=one.where, order=one.order)
+    for current in topological([node]):
+        if type(current) is not Source:
+            other = substitute(current, replaced)
+            if other is not current:
+                replaced[current] = other
+        elif current.service == start and not current.pinned:
+            replaced[current] = Source(
+                current.model, end, current.mirror, pinned, current.base, where=current.where, order=current.order
+            )
     return replaced.get(node, node)

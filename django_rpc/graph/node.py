@@ -79,11 +79,11 @@ _sites: dict[tuple[str, int], tuple[str, int]] = {}
 
 def is_own_module(module: str) -> bool:
     """Return True for a module of django_rpc, Django or asgiref; False for a module of the user."""
-    own = _own_modules.get(module)
-    if own is None:
+    is_own = _own_modules.get(module)
+    if is_own is None:
         name = module + "."
-        own = _own_modules[module] = name.startswith(_OWN_PACKAGES) and not name.startswith(_USER_PACKAGES)
-    return own
+        is_own = _own_modules[module] = name.startswith(_OWN_PACKAGES) and not name.startswith(_USER_PACKAGES)
+    return is_own
 
 
 def callsite(skip: int = 0) -> tuple[str, int]:
@@ -94,10 +94,10 @@ def callsite(skip: int = 0) -> tuple[str, int]:
     frame = sys._getframe(skip + 1)
     while True:
         module = frame.f_globals.get("__name__", "")
-        own = _own_modules.get(module)
-        if own is None:
-            own = is_own_module(module)
-        if not own or frame.f_back is None:
+        is_own = _own_modules.get(module)
+        if is_own is None:
+            is_own = is_own_module(module)
+        if not is_own or frame.f_back is None:
             break
         frame = frame.f_back
     site = (frame.f_code.co_filename, frame.f_lineno)
@@ -135,14 +135,14 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         """Return the nodes that this node is made from, in the order of its fields."""
         if self.below is not None:  # every phase of the planner needs the inputs
             return self.below
-        found: list[Node] = []
+        nodes: list[Node] = []
         for name in own_fields(type(self)):
             value = getattr(self, name)
             kind = type(value)
             if kind in ATOMS or ((kind is tuple or kind is dict) and not value):  # most arguments
                 continue
-            _find(value, found)
-        below = tuple(found)
+            _find(value, nodes)
+        below = tuple(nodes)
         force_setattr(self, "below", below)
         return below
 
@@ -449,9 +449,9 @@ ALL_KINDS: Mapping[str, type[Node]] = ChainMap(KINDS, LOCAL_KINDS)
 
 def nodes_in(value: Any) -> Iterator[Node]:
     """Return the nodes inside an argument value, at any depth of containers, conditions and expressions."""
-    found: list[Node] = []
-    _find(value, found)
-    return iter(found)
+    nodes: list[Node] = []
+    _find(value, nodes)
+    return iter(nodes)
 
 
 def _find(value: Any, found: list[Node]) -> None:

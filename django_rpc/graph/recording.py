@@ -74,8 +74,8 @@ def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
     A write in a branch runs when ``cond`` is evaluated, and only if its branch is chosen. Raises TypeError for a value
     that cannot be sent to a service.
     """
-    given = (test, then, otherwise)
-    return _made(joined(None, _runners_in(given)), Cond(*[as_body(one) for one in given], where=callsite()))
+    parts = (test, then, otherwise)
+    return _made(joined(None, _runners_in(parts)), Cond(*[as_body(part) for part in parts], where=callsite()))
 
 
 def as_body(value: Any) -> Node:
@@ -120,10 +120,10 @@ def _built_since(param: Param, body: Node) -> Iterator[Node]:
     while stack:
         node = stack.pop()
         yield node
-        for one in node.inputs():
-            if one.order > param.order and one not in seen:
-                seen.add(one)
-                stack.append(one)
+        for below in node.inputs():
+            if below.order > param.order and below not in seen:
+                seen.add(below)
+                stack.append(below)
 
 
 def _runners_in(value: Any) -> Iterator[Any]:

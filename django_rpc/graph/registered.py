@@ -75,10 +75,10 @@ class CalledThere(ABC):
         from django_rpc.graph.delayed import Delayed
         from django_rpc.graph.runner import ServiceRunner, joined
 
-        given = tuple([freeze(value) for value in args])
+        frozen = tuple([freeze(value) for value in args])
         named = {name: freeze(value) for name, value in kwargs.items()}
         runners = [value._runner for value in (*args, *kwargs.values()) if isinstance(value, Delayed)]
-        node = self._written(given, named, callsite())
+        node = self._written(frozen, named, callsite())
         # Runners from the arguments have priority over the service name, because they exist already.
         return Delayed(node, joined(joined(None, runners), (ServiceRunner(self.service),)))
 

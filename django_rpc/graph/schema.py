@@ -149,7 +149,7 @@ def as_data(models: Iterable[ModelSchema]) -> dict[str, Any]:
 def _dict(part: _Part) -> dict[str, Any]:
     """Convert a struct to a dict without defaults. Values are unchanged; msgspec's conversion would make strings of
     decimals."""
-    found = {}
+    data = {}
     for field in msgspec.structs.fields(type(part)):
         value = getattr(part, field.name)
         default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
@@ -157,8 +157,8 @@ def _dict(part: _Part) -> dict[str, Any]:
             continue
         if isinstance(value, list) and value and isinstance(value[0], _Part):
             value = [_dict(item) for item in value]
-        found[field.name] = value
-    return found
+        data[field.name] = value
+    return data
 
 
 def models_of(data: Any) -> dict[str, ModelSchema]:
@@ -169,22 +169,22 @@ def models_of(data: Any) -> dict[str, ModelSchema]:
     []
     """
     try:
-        found = [_model(item) for item in data["models"]]
+        models = [_model(item) for item in data["models"]]
     except (msgspec.ValidationError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"The service's answer does not describe models: {error}") from error
-    return {model.model: model for model in found}
+    return {model.model: model for model in models}
 
 
 def _model(data: Mapping[str, Any]) -> ModelSchema:
     model = msgspec.convert({**data, "fields": [], "checks": []}, ModelSchema)
     fields = [msgspec.convert(_plain(item), FieldSchema) for item in data.get("fields", ())]
     # A default is any value, and convert() would validate its content.
-    kept = [
+    fields_with_defaults = [
         msgspec.structs.replace(field, default=item["default"]) if "default" in item else field
         for field, item in zip(fields, data.get("fields", ()), strict=True)
     ]
     checks = [CheckSchema(**{"message": None, **item}) for item in data.get("checks", ())]
-    model = msgspec.structs.replace(model, fields=kept, checks=checks)
+    model = msgspec.structs.replace(model, fields=fields_with_defaults, checks=checks)
     _check(model)
     return model
 

@@ -178,13 +178,13 @@ def _groups(node: Node) -> bool:
 def mixed(shape: Shape) -> str | None:
     """Return the step that combines rows although a later step needs separate rows; None if there is no such step."""
     last = shape.steps[-1]
-    whole = not is_asked(last) and not any(isinstance(step, Item) for step in shape.steps)
+    all_rows = not is_asked(last) and not any(isinstance(step, Item) for step in shape.steps)
     names = {step.name for step in shape.steps if isinstance(step, Method)}
-    if not whole or names & {"values", "values_list"}:
+    if not all_rows or names & {"values", "values_list"}:
         grouped = next((step for step in shape.steps if _groups(step)), None)
         if grouped is not None:
             return str(grouped.name)  # type: ignore[attr-defined]
-    if "distinct" in names and not whole and getattr(last, "name", "") != "exists":
+    if "distinct" in names and not all_rows and getattr(last, "name", "") != "exists":
         return "distinct"
     return None
 

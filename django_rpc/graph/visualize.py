@@ -64,7 +64,7 @@ def visualize(
     if plan:
         outputs = list(outputs)
         made = make_plan(outputs)
-        runners = [one for output in outputs for one in getattr(output, "__rpc_runners__", tuple)()]
+        runners = [runner for output in outputs for runner in getattr(output, "__rpc_runners__", tuple)()]
         text = plan_to_dot(made, ways=made.ways(runners), **options)
     else:
         text = to_dot(outputs, optimize_graph=optimize_graph, **options)

@@ -278,10 +278,10 @@ def _request(
             )
     if form.given and fetch is None:
         raise HandOverFailed("Nothing is handed over here: send the values with the request.")
-    given = fetch(form.given) if form.given and fetch is not None else ()
+    given_values = fetch(form.given) if form.given and fetch is not None else ()
     for zone in filter(None, (form.zone, form.default_zone)):
         read_zone(zone)
-    nodes = _nodes(form.nodes, limits, given, naive_zone, check)
+    nodes = _nodes(form.nodes, limits, given_values, naive_zone, check)
     _check_links(form)
     for output in form.outputs:
         if not 0 <= output < len(nodes):
@@ -316,7 +316,7 @@ def _check_links(form: _RequestForm) -> None:
     """Raise BadValue for a 'then' or 'back' that names an output which does not exist."""
     if form.back is not None and not form.then:
         raise BadValue("'back' says which outputs come back where others go on: it needs 'then'.")
-    for places in (form.back or (), *(one.outputs for one in form.then)):
+    for places in (form.back or (), *(target.outputs for target in form.then)):
         if any(not 0 <= place < len(form.outputs) for place in places):
             raise BadValue(f"'then' and 'back' name places among the {len(form.outputs)} outputs.")
 
@@ -427,7 +427,7 @@ def encode_response(
         message["outputs"] = _outputs([pack(value) for value in response.outputs], limits)
         if response.error is not None:
             message["error"] = error_form(pack, response.error)
-        refused = [error_form(pack, one) for one in response.refused]
+        refused = [error_form(pack, report) for report in response.refused]
     except RecursionError:
         raise too_deep(limits) from None
     except UnicodeEncodeError as error:
@@ -472,7 +472,7 @@ def decode_response(
         _check_version(form.v)
         outputs = tuple([_output(raw, unpack, limits) for raw in form.outputs])
         report = None if form.error is None else read_error(unpack, form.error)
-        refused = tuple([read_error(unpack, one) for one in form.refused])
+        refused = tuple([read_error(unpack, refusal) for refusal in form.refused])
     except _PARSER_ERRORS as error:
         raise _diagnose(data, error) from None
     except RecursionError:

@@ -80,17 +80,17 @@ def part(answer: bytes, then: Iterable[HandOver], back: tuple[int, ...] | None) 
     form = _read(answer)
     if form.error is not msgspec.UNSET:
         return Parts(answer)
-    handed = []
-    for one in then:
-        outputs = [form.outputs[place] for place in one.outputs]
+    outgoing = []
+    for target in then:
+        outputs = [form.outputs[place] for place in target.outputs]
         failed = next((raw for raw in outputs if bytes(memoryview(raw)[: len(_ERROR)]) == _ERROR), None)
         if failed is not None:
             return Parts(_write(_Answer(v=form.v, id=form.id, outputs=[], error=_read_error(failed).body)))
-        handed.append((one, _write(_Answer(v=PROTOCOL_VERSION, id=one.to, outputs=outputs))))
+        outgoing.append((target, _write(_Answer(v=PROTOCOL_VERSION, id=target.to, outputs=outputs))))
     if back is None:
-        return Parts(None, tuple(handed))
-    kept = msgspec.structs.replace(form, outputs=[form.outputs[place] for place in back])
-    return Parts(_write(kept), tuple(handed))
+        return Parts(None, tuple(outgoing))
+    remaining = msgspec.structs.replace(form, outputs=[form.outputs[place] for place in back])
+    return Parts(_write(remaining), tuple(outgoing))
 
 
 def handed_content(data: bytes) -> bytes:

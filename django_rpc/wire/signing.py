@@ -169,18 +169,18 @@ def open_request(token: Any, keys: Mapping[str, Mapping[str, Key]], *, service: 
     The caller must also check the bytes of the request (`Claims.hash`), and that the token has not been used before
     (`Claims.unique`).
     """
-    header, said = _unchecked(token)
-    client, key_id = said.iss, header.kid
-    found = keys.get(client, {}).get(key_id)
+    header, unverified = _unchecked(token)
+    client, key_id = unverified.iss, header.kid
+    key = keys.get(client, {}).get(key_id)
     # An unknown client or key also costs a verification, so that the time does not reveal which names exist.
-    claims = _checked(token, found or _NOBODY, [*_REQUIRED, "iat", "exp"], audience=service, typ=_REQUEST)
-    if found is None:
+    claims = _checked(token, key or _NOBODY, [*_REQUIRED, "iat", "exp"], audience=service, typ=_REQUEST)
+    if key is None:
         raise NotAuthentic("it names a client or a key that is not known.")
     lifetime = claims["exp"] - claims["iat"]
     if not 0 < lifetime <= LIFETIME + CLOCK_SKEW:
         raise NotAuthentic(f"it is good for {lifetime} s; at most {LIFETIME} are allowed.")
     signed = token.rpartition(".")[0].encode()  # one signature has several spellings, the signed text has one
-    return Claims(client, claims["jti"], claims["hash"], float(claims["exp"]), found, digest(signed))
+    return Claims(client, claims["jti"], claims["hash"], float(claims["exp"]), key, digest(signed))
 
 
 # Responses
@@ -188,14 +188,14 @@ def open_request(token: Any, keys: Mapping[str, Mapping[str, Key]], *, service: 
 
 def sign_response(data: bytes, key: Key, claims: Claims, *, service: str) -> bytes:
     """Return the response ``data`` after its token, which is bound to the request of ``claims``."""
-    said = {
+    response_claims = {
         "iss": service,
         "aud": claims.client,
         "jti": claims.request_id,
         "request": claims.hash,
         "hash": digest(data),
     }
-    return _sign(said, key, _RESPONSE).encode() + b"\n" + data
+    return _sign(response_claims, key, _RESPONSE).encode() + b"\n" + data
 
 
 def parted(answer: bytes) -> tuple[str | None, bytes]:

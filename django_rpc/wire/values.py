@@ -189,7 +189,7 @@ def _row_set(pack: Packer, value: RowSet) -> Any:
 
 def error_form(pack: Packer, report: ErrorReport) -> dict[str, Any]:
     """Convert a report to its object, for values and responses; keys without a value are left out."""
-    given = {
+    fields = {
         "code": report.code,
         "message": report.message,
         "model": report.model,
@@ -198,7 +198,7 @@ def error_form(pack: Packer, report: ErrorReport) -> dict[str, Any]:
         "node": report.node,
         "traceback": report.traceback,
     }
-    return {key: value for key, value in given.items() if value is not None}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _plain(pack: Packer, value: Any) -> Any:

@@ -39,13 +39,13 @@ def nest_queries(draft: Draft) -> Draft:
 def _nested(node: Node) -> Node:
     if not isinstance(node, Method) or node.name not in _LOOKUPS or not node.parent.is_query:
         return node
-    found: dict[Node, Node] = {}
+    queries: dict[Node, Node] = {}
     for lookup, value in _pairs(node):
         if lookup.endswith("__in") and isinstance(value, Map):
             query = _keys(value)
             if query is not None:
-                found[value] = query
-    return substitute(node, found) if found else node
+                queries[value] = query
+    return substitute(node, queries) if queries else node
 
 
 def _pairs(node: Method) -> list[tuple[str, Any]]:
