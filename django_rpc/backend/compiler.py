@@ -220,8 +220,7 @@ def select_columns(answer: Any, columns: tuple[str, ...]) -> Sequence[Any]:
 
 
 def column_names(compiled: compiler.SQLCompiler) -> tuple[str, ...]:
-    """Return a name for each selected position: a lookup path from the model of the query, or the name of an
-    annotation.
+    """Return a name for each selected position: a lookup path from the query's model, or the name of an annotation.
 
     ``compiled`` must be set up (``setup_query()``), so that it has ``select`` and ``klass_info``.
     """

@@ -242,8 +242,7 @@ _MAX_REMOTE_CLASSES = 1000
 
 
 def register(code: str, builder: Builder) -> None:
-    """Register ``builder`` for a code: reports with this ``code`` become the exception that ``builder(report, node)``
-    returns.
+    """Let ``builder(report, node)`` make the exceptions for reports with this ``code``.
 
     >>> register("Teapot", lambda report, node: KeyError(report.message))
     >>> build(ErrorReport(code="Teapot", message="short and stout"))

@@ -1,6 +1,6 @@
-"""Futures: results of a message that is under way.
+"""Futures: results of a message that was sent, and not necessarily answered.
 
-The futures of one message share a `PendingCall`, which waits for the answer once and remembers it.
+The futures of one message share a `PendingCall`, which waits for the answer once and stores it.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ __all__ = ["Future", "PendingCall"]
 T = TypeVar("T")
 logger = logging.getLogger("django_rpc.client")
 
-#: Errors of the waiting, not of the call: the answer may still come, so they are not remembered.
+#: Errors of the wait, not of the call. The answer may still arrive, so these errors are not stored.
 _MAY_STILL_COME = (RpcTimeout, ResultBackendUnavailable)
 _LOCAL_KINDS = frozenset(LOCAL_KINDS.values())
-#: How long, in seconds, a call without a way for asyncio waits in one of the shared threads before others may.
+#: Seconds that a call without asyncio support waits in a shared thread, before the thread serves another call.
 _TURN = 0.2
-#: Waits for all calls that have callbacks.
+#: Event loop that waits for all calls with callbacks.
 _background = Background()
 
 
 class PendingCall:
-    """One message that was sent: waits for its answer, for any number of futures and threads.
+    """One message that was sent. It waits for its answer, for any number of futures and threads.
 
-    ``settle`` turns the answer's bytes into the list of the outputs' values, or raises the call's error.  ``end``
-    is told how a wait ended: with None for an answer, with the error otherwise (also one that may be asked past).
+    ``settle`` turns the bytes of the answer into the list of the outputs' values, or raises the error of the call.
+    ``end`` is called at the end of each wait: with None for an answer, otherwise with the error. After a timeout a
+    further wait may follow, so ``end`` may be called again.
     """
 
     def __init__(
@@ -52,13 +53,13 @@ class PendingCall:
         end: Callable[[Exception | None], object],
         message: Any = None,
     ) -> None:
-        self.message = message  # what others of the plan need to know of it
+        self.message = message  # of this call; other stages of the plan read it
         self.request_id = request_id
         self._reply = reply
         self._settle = settle
         self._end = end
-        self._waiting = threading.Lock()  # held by the one thread or task that waits for the answer
-        self._heirs: list[Callable[[], object]] = []  # told when that one ends its wait
+        self._waiting = threading.Lock()  # held by the thread or task that waits for the answer
+        self._heirs: list[Callable[[], object]] = []  # called when that thread or task ends its wait
         self._guard = threading.Lock()  # for the state below
         self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
         self._settled = False
@@ -68,9 +69,10 @@ class PendingCall:
         self._callbacks: list[Callable[[], object]] = []
 
     def wait(self, timeout: float | None = None) -> list[Any]:
-        """The outputs' values; ``timeout`` is from now, None means the rest of the call's own time-out.
+        """Return the outputs' values. ``timeout`` starts now; None means the rest of the timeout of the call.
 
-        Raises the call's error, or RpcTimeout; after that one may ask again, until the answer has expired.
+        Raise the error of the call, or RpcTimeout. After RpcTimeout a caller may wait again, until the answer has
+        expired.
         """
         if not self._settled:
             deadline = self._deadline if timeout is None else time.monotonic() + timeout
@@ -82,7 +84,7 @@ class PendingCall:
                     remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
                     self._finish(remaining)
             except _MAY_STILL_COME:
-                if not self._settled:  # unless it was cancelled meanwhile
+                if not self._settled:  # unless the call was cancelled during the wait
                     raise
             finally:
                 self._hand_over()
@@ -90,7 +92,7 @@ class PendingCall:
         return self._outcome()
 
     async def arrive(self, timeout: float | None = None) -> list[Any]:
-        """`wait`, without blocking the event loop, and without a thread where the way back has a way for asyncio."""
+        """Wait without blocking the event loop, and without a thread where the reply supports asyncio. See `wait`."""
         deadline = self._deadline if timeout is None else time.monotonic() + timeout
         while not self._settled:
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -119,7 +121,7 @@ class PendingCall:
         return self._values
 
     def _hand_over(self) -> None:
-        """End this wait; another one may go on."""
+        """End this wait, so that another thread or task can wait."""
         self._waiting.release()
         with self._guard:
             heirs, self._heirs = self._heirs, []
@@ -127,7 +129,7 @@ class PendingCall:
             heir()
 
     async def _handed_over(self, remaining: float | None) -> None:
-        """Until whoever waits for the answer has it, or gives up; raises RpcTimeout."""
+        """Wait until the current waiter has the answer, or gives up; raise RpcTimeout."""
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
 
@@ -137,7 +139,7 @@ class PendingCall:
 
         with self._guard:
             self._heirs.append(lambda: loop.is_closed() or loop.call_soon_threadsafe(wake))
-        if not self._waiting.locked():  # it ended before it could know of us
+        if not self._waiting.locked():  # the wait ended before this entry was added
             return
         done, _ = await asyncio.wait([turn], timeout=remaining)
         if not done:
@@ -146,7 +148,7 @@ class PendingCall:
     def _finish(self, timeout: float | None) -> None:
         try:
             answer = self._reply.wait(timeout)
-        except Exception as error:  # noqa: BLE001 - remembered, and raised to everyone who asks
+        except Exception as error:  # noqa: BLE001 - stored, and raised to each caller
             self._failed(error)
         else:
             self._answered(answer)
@@ -161,7 +163,10 @@ class PendingCall:
             self._answered(answer)
 
     async def _in_turns(self, timeout: float | None) -> bytes:
-        """Wait in the threads that all such calls share: for a short while, then it is another one's turn."""
+        """Wait in the threads that all such calls share.
+
+        Each call waits for a short time, then another call takes its turn.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             remaining = _TURN if deadline is None else max(deadline - time.monotonic(), 0.0)
@@ -210,7 +215,7 @@ class PendingCall:
         return True
 
     def when_done(self, callback: Callable[[], object]) -> None:
-        """Call back once, from another thread, when the answer is here or the call's time-out has passed."""
+        """Call ``callback`` once, from another thread, when the answer arrives or after the timeout of the call."""
         with self._guard:
             late = self._settled
             if not late:
@@ -235,7 +240,7 @@ class PendingCall:
 
 
 class _Waiters(list[Any]):
-    """Those who wait for a future by `concurrent.futures.wait`; ``watch`` is called when one is added."""
+    """List of the waiters of `concurrent.futures.wait` for a future. ``watch`` is called for each added waiter."""
 
     def __init__(self, watch: Callable[[], object]) -> None:
         super().__init__()
@@ -247,14 +252,14 @@ class _Waiters(list[Any]):
 
 
 class Future(concurrent.futures.Future[T]):
-    """One result of a message that was sent: a `concurrent.futures.Future`.
+    """One result of a message that was sent, as a `concurrent.futures.Future`.
 
     >>> future = Client.objects.filter(tier="vip").future().first()   # doctest: +SKIP
     >>> future.result(timeout=10)                                     # doctest: +SKIP
     <Client: 1>
 
-    It can be awaited, and given as an argument to further queries.  The state of the base class is set when the call
-    ends, if a callback, `concurrent.futures.wait` or asyncio waits for it.  Otherwise no thread waits.
+    A future can be awaited, and can be an argument of further queries. The state of the base class is set at the end of
+    the call, if a callback, `concurrent.futures.wait` or asyncio waits for it. Otherwise no thread waits.
     """
 
     _waiters: list[Any]
@@ -277,20 +282,20 @@ class Future(concurrent.futures.Future[T]):
 
     @property
     def request_id(self) -> str:
-        """The id under which both ends have logged the message."""
+        """Id of the message in the logs of client and server."""
         request_id: str = self._call.request_id
         return request_id
 
     def result(self, timeout: float | None = None) -> T:
-        """The value, from now on remembered.  ``timeout`` in seconds from now; None: the call's own time-out.
+        """Return the value, and store it. ``timeout`` is in seconds from now; None means the timeout of the call.
 
-        Raises what the call raised, or RpcTimeout; after a time-out one may ask again.
+        Raise the error of the call, or RpcTimeout. After RpcTimeout a caller may wait again.
         """
         if not self._finished:
             value = self._call.wait(timeout)[self._index]
             if type(value) is Missing:
                 raise value.error
-            with self._lock:  # `finish` makes objects: everybody shall get the same
+            with self._lock:  # `finish` makes objects, and all callers must get the same objects
                 if not self._finished:
                     self._value = value if self._finish is None else self._finish(value)
                     self._finished = True
@@ -298,9 +303,9 @@ class Future(concurrent.futures.Future[T]):
         return found
 
     def exception(self, timeout: float | None = None) -> Exception | None:
-        """The error that `result` raises, or None.
+        """Return the error that `result` raises, or None.
 
-        Raises CallCancelled for a cancelled call, and RpcTimeout if the call has not ended within ``timeout`` seconds.
+        Raise CallCancelled for a cancelled call, and RpcTimeout if the call has not ended within ``timeout`` seconds.
         """
         try:
             self.result(timeout)
@@ -315,25 +320,25 @@ class Future(concurrent.futures.Future[T]):
         return None
 
     def done(self) -> bool:
-        """The answer is here, the call was cancelled, or its time-out has passed while a callback waited for it."""
+        """Return True after an answer, a cancellation, or a timeout that passed while a callback waited."""
         return self._finished or bool(self._call.done()) or super().done()
 
     def running(self) -> bool:
-        """The call was sent and is not done (whether a worker has begun it, only the worker knows)."""
+        """Return True while the call is not done. The client does not know if a worker has begun the call."""
         return not self.done()
 
     def cancelled(self) -> bool:
         return bool(self._call.cancelled)
 
     def cancel(self) -> bool:
-        """Revoke the message, with all its futures; True if no worker has begun it, and none will.
+        """Revoke the message, with all its futures. Return True if no worker has begun it, and none will.
 
-        False if it has begun, or if no worker answers the question.
+        Return False if a worker has begun it, or if no worker answers.
         """
         return bool(self._call.cancel())
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
-        """Call ``callback(self)`` once, from another thread, when the answer is here or the time-out has passed."""
+        """Call ``callback(self)`` once, from another thread, when the answer arrives or after the timeout."""
         super().add_done_callback(callback)
         self._watch()
 
@@ -350,7 +355,7 @@ class Future(concurrent.futures.Future[T]):
         except CallCancelled:
             super().cancel()
             self.set_running_or_notify_cancel()
-        except BaseException as error:  # noqa: BLE001 - kept for those who wait
+        except BaseException as error:  # noqa: BLE001 - stored for the waiters
             self.set_exception(error)
         else:
             self.set_result(value)
@@ -361,9 +366,9 @@ class Future(concurrent.futures.Future[T]):
         return self.result()
 
     def __rpc_node__(self) -> Node:
-        """This future as an argument: its expression, or its value where evaluating it again would do it again.
+        """Return the expression of this future, or its value where a second evaluation would write again.
 
-        The value of a plan with local functions is waited for where it is needed.
+        The value of a plan with local functions is fetched where a query needs it.
         """
         nodes = topological([self._node])
         if any(type(node) in _LOCAL_KINDS for node in nodes):

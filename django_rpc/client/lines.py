@@ -1,4 +1,4 @@
-"""Connections to the broker that are ready to publish."""
+"""Broker connections that are ready to publish."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Line", "failures_of", "keep_client", "open_connection", "reach", "re
 
 
 class Line:
-    """A connection to the broker, its producer, and the queues that were declared over it."""
+    """Connection to the broker, with its producer and the queues that were declared over it."""
 
     __slots__ = ("connection", "declared", "failures", "producer", "seconds")
 
@@ -22,11 +22,14 @@ class Line:
         self.seconds = seconds
         self.producer = Producer(connection, auto_declare=False)
         self.declared: set[str] = set()
-        #: What broken connections and refusing brokers raise.
+        #: Exceptions of broken connections, and of brokers that refuse a connection.
         self.failures = failures_of(connection)
 
     def open(self, queue: Any) -> None:
-        """Connect, and declare the queue, where that was not done: messages for a worker yet to come are kept."""
+        """Connect, and declare the queue, unless that was done.
+
+        The broker keeps messages for a worker that starts later.
+        """
         if queue.name not in self.declared:
             reach(self.connection, self.seconds)
             keep_client(self.producer.channel)
@@ -34,28 +37,28 @@ class Line:
             self.declared.add(queue.name)
 
     def is_alive(self) -> bool:
-        """False where the broker closed the connection while it was idle: what is written to it would be lost.
+        """Return False where the broker closed the idle connection, so that data written to it would be lost.
 
-        Connections of Redis are kept by its own client, which sees that itself.
+        Return True for Redis: its client library checks its connections itself.
         """
         sock = getattr(self.connection.connection, "sock", None) if self.declared else None
         if sock is None or not _has_news(sock):
             return True
         try:
             while True:
-                self.connection.drain_events(timeout=0)  # the broker may have told us something else
+                self.connection.drain_events(timeout=0)  # the broker may have sent another event
         except TimeoutError:
             return True
         except self.failures:
             return False
 
     def hang_up(self) -> None:
-        """Close the socket without the broker's consent, which may never come."""
+        """Close the socket without waiting for the consent of the broker, which may never arrive."""
         self.connection.collect(socket_timeout=0.1)
 
 
 def _has_news(sock: Any) -> bool:
-    """Whether there is something to read, or the end."""
+    """Return True if the socket has data to read, or was closed by the other side."""
     if not hasattr(select, "poll"):  # Windows
         return False
     poll = select.poll()
@@ -64,7 +67,7 @@ def _has_news(sock: Any) -> bool:
 
 
 def open_connection(app: Celery, seconds: float) -> Connection:
-    """A connection to the broker, made when it is first used, whose socket waits for at most ``seconds``."""
+    """Return a lazy connection to the broker. Its socket waits for at most ``seconds``."""
     connection: Connection = app.connection_for_write(connect_timeout=seconds)
     if connection.transport_cls in ("redis", "rediss", "sentinel"):
         bounds = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
@@ -83,14 +86,14 @@ def reach(connection: Connection, seconds: float) -> None:
 
 
 def failures_of(connection: Connection) -> tuple[type[BaseException], ...]:
-    """What broken connections and refusing brokers raise."""
+    """Return the exceptions of broken connections, and of brokers that refuse a connection."""
     return (*connection.connection_errors, *connection.channel_errors, OperationalError, OSError)
 
 
 def keep_client(channel: Any) -> None:
-    """Let a Redis channel of kombu use one client object; it makes a new one for each message (80 us of 470).
+    """Let a Redis channel of kombu use one client object; kombu makes a new client for each message (80 us of 470).
 
-    The client holds no connection: those are in the channel's pool.
+    The client holds no connection: connections are in the pool of the channel.
     """
     make, pool = getattr(channel, "Client", None), getattr(channel, "pool", None)
     if make is None or pool is None:
@@ -102,9 +105,9 @@ def keep_client(channel: Any) -> None:
 
 
 def redis_of(connection: Connection) -> tuple[Any, str] | None:
-    """A client of the Redis that is the broker, and the prefix of its keys; None for another broker.
+    """Return a client of the Redis broker, and the prefix of its keys; None for another broker.
 
-    kombu's client adds the prefix to the keys of some commands and not of others.
+    kombu's client adds the prefix to the keys of some commands only.
     """
     channel = connection.default_channel
     pool = getattr(channel, "pool", None)

@@ -1,4 +1,4 @@
-"""Time zone and language that a request is evaluated in."""
+"""Time zone and language for the evaluation of a request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Locale"]
 class Locale(NamedTuple):
     """Zones and language of a client, as the texts of a request (`wire.messages.Request`).
 
-    ``naive_zone`` is the zone of naive datetimes at a client that has no others (``USE_TZ = False``).
+    ``naive_zone`` is the zone of naive datetimes at a client that has only naive datetimes (``USE_TZ = False``).
     """
 
     zone: str = ""

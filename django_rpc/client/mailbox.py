@@ -1,7 +1,7 @@
-"""One reply queue for all threads of a process, on a broker.
+"""One reply queue on the broker for all threads of a process.
 
-Whoever waits for an answer and finds nobody reading reads the connection himself, and gives the others what is
-theirs: no thread of our own, no polling, and nothing that a fork could lose.
+A thread that waits for an answer reads the connection itself, if no other thread reads it, and distributes the answers
+of the other threads. So the package needs no thread and no polling, and a fork loses nothing.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["Mailbox"]
 #: Longest wait for one operation on the socket.
 _SOCKET_SECONDS = 5.0
 _PAUSE = 0.1
-#: Longest silence before the connection is looked at again.
+#: Longest silence before the connection is checked again.
 _CHUNK = 30.0
-#: Answers may be awaited later, or never: so many requests are remembered, and the oldest forgotten.
+#: Limit of remembered requests, since an answer may be awaited later, or never. The oldest request is forgotten first.
 _MAX_EXPECTED = 10_000
 
 
 class Mailbox:
-    """The results that workers send to this process, by the id of the request."""
+    """Results that workers send to this process, by the id of the request."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
@@ -42,8 +42,8 @@ class Mailbox:
         self.name = MAILBOX_PREFIX + uuid.uuid4().hex
         self.failures: tuple[type[BaseException], ...] = (OSError,)
         self._condition = threading.Condition()
-        self._reading = False  # one thread has the connection
-        self._declared = False  # the broker has the queue, so far as the thread that reads can tell
+        self._reading = False  # True while a thread reads the connection
+        self._declared = False  # True while the broker has the queue, as far as the reading thread knows
         self._connection: Any = None
         self._expected: dict[str, None] = {}
         self._answers: dict[str, dict[str, Any]] = {}
@@ -57,8 +57,8 @@ class Mailbox:
     def expect(self, request_id: str, seconds: float) -> None:
         """Remember a request before it is sent, and return when the broker has the reply queue.
 
-        An answer to a queue that the broker does not have is lost.  So a thread that finds another one connecting
-        waits for it.  Raises one of ``failures`` where the queue is not there within ``seconds``.
+        An answer to a missing queue is lost. So a thread waits while another thread connects. Raise one of ``failures``
+        where the broker does not have the queue within ``seconds``.
         """
         deadline = time.monotonic() + seconds
         with self._condition:
@@ -79,7 +79,7 @@ class Mailbox:
             except self.failures:
                 if not used:
                     raise
-                self._hang_up()  # it broke while it was idle
+                self._hang_up()  # the connection broke while it was idle
                 self._read(0.0, max(deadline - time.monotonic(), _PAUSE))
             self._declared = True
         except BaseException:
@@ -89,7 +89,7 @@ class Mailbox:
             self._done_reading()
 
     def take(self, request_id: str, deadline: float | None) -> dict[str, Any] | None:
-        """The result message for a request, or None when the deadline has passed."""
+        """Return the result message for a request, or None after the deadline."""
         while True:
             with self._condition:
                 found = self._answers.pop(request_id, None)
@@ -113,7 +113,7 @@ class Mailbox:
                 self._done_reading()
 
     def arrived(self, request_id: str) -> bool:
-        """Whether the answer is here already; reads what the broker has sent."""
+        """Read the messages that the broker has sent, and return True if the answer is among them."""
         with self._condition:
             if request_id in self._answers or self._reading:
                 return request_id in self._answers
@@ -128,19 +128,19 @@ class Mailbox:
         return request_id in self._answers
 
     def status(self, request_id: str) -> str | None:
-        """Celery's state of an answer that has arrived."""
+        """Return Celery's state of an answer that has arrived."""
         found = self._answers.get(request_id)
         return None if found is None else found.get("status")
 
     def broke_since(self, moment: float) -> BaseException | None:
-        """The last break of the connection after ``moment`` (time.monotonic), if there was one."""
+        """Return the last break of the connection after ``moment`` (time.monotonic), or None."""
         broken = self._broken
         return broken[1] if broken is not None and broken[0] >= moment else None
 
-    # -- only for the thread that reads -------------------------------------------------------------
+    # -- only for the reading thread ----------------------------------------------------------------
 
     def _read(self, patience: float, connect_seconds: float) -> None:
-        """Wait for at most ``patience`` seconds for one event, then take all that are there."""
+        """Wait for at most ``patience`` seconds for one event, then process all other events that have arrived."""
         if self._connection is None:
             self._connect(max(connect_seconds, _PAUSE))
         try:
@@ -156,7 +156,7 @@ class Mailbox:
         self._connection = connection
         self.failures = failures_of(connection)
         reach(connection, seconds)
-        # The same name after a break: answers that are still to be sent find it.
+        # The name stays the same after a break, so that workers can still send their answers to the queue.
         queue = Queue(self.name, durable=False, exclusive=True, auto_delete=True)
         consumer = Consumer(
             connection.default_channel, [queue], callbacks=[self._on_message], no_ack=True, accept=["json"]
@@ -168,7 +168,7 @@ class Mailbox:
 
     def _on_message(self, payload: Any, message: Any) -> None:
         if not isinstance(payload, dict) or payload.get("status") not in READY_STATES:
-            return  # "started" and the like
+            return  # "started" and similar states
         request_id = payload.get("task_id")
         with self._condition:
             if request_id in self._expected:

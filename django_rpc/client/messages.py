@@ -1,4 +1,4 @@
-"""What listeners and results see of a call."""
+"""Records of calls for listeners, and the protocol of results."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Listener", "MessageRecord", "PlainResults", "Results"]
 
 @dataclass(frozen=True, slots=True)
 class MessageRecord:
-    """One call, after it was answered or failed."""
+    """Record of one call, after its answer or its failure."""
 
     request_id: str
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
-    text: str  # the request as it was sent
+    text: str  # of the request, as sent
     seconds: float
     trace: tuple[TraceEntry, ...] = ()
     error: Exception | None = None
@@ -33,29 +33,29 @@ Listener = Callable[[MessageRecord], object]
 
 
 class Results(Protocol):
-    """How values of a service become the caller's: given to a session by the room above."""
+    """Conversion of values of a service to objects of the caller. A higher layer gives it to a session."""
 
     def of(self, nodes: Iterable[Node]) -> Results:
-        """The results of a request, or of one output, that is made of ``nodes``."""
+        """Return the results of a request, or of one output, that consists of ``nodes``."""
 
     def record(self, record: Record) -> Any:
-        """The object for one instance; records nested in it are left to this method."""
+        """Return the object for one instance. This method also converts the records nested in it."""
 
     def table(self, table: Table) -> Any:
-        """The list of objects for many instances."""
+        """Return the list of objects for many instances."""
 
     def row(self, fields: tuple[str, ...], values: Iterable[Any]) -> Any:
-        """The named tuple for a row of ``values_list(named=True)``."""
+        """Return the named tuple for a row of ``values_list(named=True)``."""
 
     def error(self, report: ErrorReport, node: Node | None) -> Exception:
-        """The exception for a server's report."""
+        """Return the exception for a server's report."""
 
     def shapes(self, nodes: Iterable[Node]) -> Mapping[str, tuple[str, ...]]:
-        """For the models that ``nodes`` name (and those related to them), the fields that instances shall bring."""
+        """Return the fields that instances must have, for the models of ``nodes`` and their related models."""
 
 
 class PlainResults:
-    """Instances stay `Record` and `Table`; errors are those of `django_rpc.client.errors`."""
+    """Results without conversion: instances stay `Record` and `Table`, errors are of `django_rpc.client.errors`."""
 
     def of(self, nodes: Iterable[Node]) -> Results:
         return self

@@ -1,4 +1,4 @@
-"""Services that could not be reached a short time ago, so that a printed queryset does not wait for them again."""
+"""Services that were unreachable a short time ago, so that a printed queryset does not wait for them again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["note_end", "recent_outage"]
 _SECONDS = 10.0
 _OUTAGES = (BrokerUnavailable, ResultBackendUnavailable, RpcTimeout)
 
-#: Alias -> when its last message failed, and the error as text, since an error keeps its frames alive.
+#: Alias -> time and text of the failure of its last message. It holds no error, since an error keeps its frames alive.
 _failed: dict[str, tuple[float, str]] = {}
 
 
@@ -25,6 +25,6 @@ def note_end(alias: str, error: Exception | None) -> None:
 
 
 def recent_outage(alias: str) -> str:
-    """The error of the last message to the service, where it failed a short time ago; otherwise an empty text."""
+    """Return the error of the last message to the service, if it failed a short time ago; otherwise an empty text."""
     failed_at, text = _failed.get(alias, (0.0, ""))
     return text if text and time.monotonic() - failed_at <= _SECONDS else ""

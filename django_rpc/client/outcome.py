@@ -1,4 +1,4 @@
-"""What became of a call: asked of the service's ledger by the id of its request."""
+"""Outcome of a call, which the ledger of the service reports for the id of the request."""
 
 from __future__ import annotations
 
@@ -21,11 +21,17 @@ __all__ = ["Outcome", "aask", "aoutcome", "ask", "outcome"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a request.
+    """Outcome of a request.
 
-    ``state`` is ``"done"``; ``"refused"`` (``error`` says why; nothing of it was done); ``"withdrawn"`` (it was settled
-    that it is not done); ``"partly"`` (of several databases some have its writes); or ``"unknown"``: the service has no
-    trace of it, so it has not been done so far.  ``at`` is when, ``values`` are the answer's as they came.
+    ``state`` is one of:
+
+    - ``"done"``: the request was executed.
+    - ``"refused"``: the service did nothing for it; ``error`` is the reason.
+    - ``"withdrawn"``: a call with ``settle=True`` decided that it is not executed.
+    - ``"partly"``: only some of several databases have its writes.
+    - ``"unknown"``: the service has no trace of it, so it was not executed so far.
+
+    ``at`` is the time of the outcome, ``values`` are the values of the answer without conversion.
     """
 
     request_id: str
@@ -39,7 +45,10 @@ class Outcome:
         return self.state == "done"
 
     def result(self) -> list[Any]:
-        """The values of the call's outputs; raises what the call would have raised, and OutcomeUnknown."""
+        """Return the values of the call's outputs.
+
+        Raise the error that the call would have raised, or OutcomeUnknown.
+        """
         if self.error is not None:
             raise self.error
         if not self.done:
@@ -57,10 +66,11 @@ def outcome(
     timeout: float | None = None,
     priority: bool = False,
 ) -> Outcome:
-    """What became of the request with this id (``error.request_id`` of an `RpcTimeout`, or a key of `once`).
+    """Return the outcome of the request with this id (``error.request_id`` of an `RpcTimeout`, or a key of `once`).
 
-    ``settle=True`` makes an end of "unknown": one that is under way is waited for, one that has not been begun will
-    not be done any more.  Raises NoLedger where the service keeps no ledger, and what a message raises.
+    ``settle=True`` turns "unknown" into a final state: the service waits for a request that it executes now, and will
+    not execute a request that has not begun. Raise NoLedger where the service keeps no ledger, or any error of a
+    message.
 
     >>> outcome("7f", settle=True).state   # doctest: +SKIP
     'withdrawn'
@@ -76,12 +86,12 @@ async def aoutcome(
     timeout: float | None = None,
     priority: bool = False,
 ) -> Outcome:
-    """`outcome`, without blocking the event loop."""
+    """Return the `outcome`, without blocking the event loop."""
     return await aask(resolve(using), request_id, settle=settle, timeout=timeout, priority=priority)
 
 
 def ask(session: Any, request_id: str, *, settle: bool, timeout: float | None, priority: bool) -> Outcome:
-    """`outcome`, of a session."""
+    """Return the `outcome` from the service of a session."""
     [value] = run.compute([_output(session, request_id, settle)], [session], timeout=timeout, priority=priority)
     return _outcome(session, request_id, value)
 
@@ -116,6 +126,6 @@ def _outcome(session: Any, request_id: str, value: Mapping[str, Any]) -> Outcome
 
 def _of(error: Exception, request_id: str) -> Exception:
     error.add_note(f"request {request_id}")
-    with contextlib.suppress(AttributeError):  # a class with __slots__: the note has said it
+    with contextlib.suppress(AttributeError):  # the class has __slots__, and the note has the id
         error.request_id = request_id  # type: ignore[attr-defined]
     return error

@@ -1,7 +1,7 @@
-"""Answers on a Redis list of the request, on which the client blocks.
+"""Answers on a Redis list for each request; the client blocks on the list.
 
-Celery's result machinery (subscribe, read, publish, store, unsubscribe) costs more than everything else in a
-call.  Here the server pushes the answer's bytes to one list with an expiry, and the client takes them with BLPOP.
+Celery's result machinery (subscribe, read, publish, store, unsubscribe) costs more than all other parts of a call. Here
+the server pushes the bytes of the answer to one list with an expiry, and the client takes them with BLPOP.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from django_rpc.wire.names import DEPOSIT, ORIGINS, answers_key, given_key, kept
 
 __all__ = ["RedisReplyTransport"]
 
-#: Longest single BLPOP: its empty answer shows that the server lives, where a dead peer would be silent for ever.
+#: Longest single BLPOP. Its empty answer proves that the server lives, while a dead server would be silent for ever.
 _CHUNK = 30.0
-#: Redis ends a BLPOP by itself; this much later we stop believing that it will.
+#: Redis ends a BLPOP by itself. The client waits this much longer before it gives up the connection.
 _GRACE = 0.5
-#: Pause between attempts to reach a result backend that refuses.
+#: Pause between attempts to reach a result backend that refuses connections.
 _PAUSE = 0.1
 #: Longest wait for a command other than BLPOP.
 _SOCKET_SECONDS = 5.0
@@ -41,12 +41,12 @@ _SOCKET_SECONDS = 5.0
 _TRUSTED_SECONDS = 1.0
 #: Pauses before the attempts of such a check: a Redis that restarts is away for a moment.
 _REACH_PAUSES = (0.0, 0.1, 0.3, 0.6)
-#: A rest of a time-out that is not worth a BLPOP.
+#: Shortest remaining time that is worth a BLPOP.
 _TICK = 0.001
 
 
 class RedisReplyTransport:
-    """Requests by Celery's broker, answers by a Redis list."""
+    """Transport of requests by Celery's broker, and of answers by Redis lists."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -55,7 +55,7 @@ class RedisReplyTransport:
         self.presences = Presences(self.publisher, self._has_answers)
 
     def _has_answers(self, queue: str) -> bool | None:
-        """True where a worker of the queue writes to this Redis; None where the Redis does not reply."""
+        """Return True where a worker of the queue writes to this Redis; None where the Redis does not reply."""
         try:
             return self.connections.run(_GRACE, ("EXISTS", answers_key(queue))) == [1]
         except BROKEN:
@@ -78,7 +78,7 @@ class RedisReplyTransport:
                 self.connections.reach(max(min(remaining, _SOCKET_SECONDS), _GRACE))
             except BROKEN as error:
                 lost: Exception = error
-            except redis.ResponseError as error:  # a password or a database that it does not have
+            except redis.ResponseError as error:  # a wrong password, or a database that does not exist
                 lost = error
                 break
             else:
@@ -106,7 +106,9 @@ class RedisReplyTransport:
         return _RedisReply(self, request_id, options)
 
     def _park(self, key: str, deposit: bytes, origins: tuple[str, ...], seconds: int) -> bool:
-        """Put a message where its values meet; returns whether all are there, and the message is the client's to send.
+        """Store a message at the key for its values.
+
+        Return True where all values are there, so that the client must send it.
 
         Values of requests that the message does not wait for are removed.
         """
@@ -130,9 +132,11 @@ class RedisReplyTransport:
         token: str | None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Put the request where the values that it waits for come together: the last of those has it published.
+        """Store the request at the key that collects its values.
 
-        Raises BrokerUnavailable, or ResultBackendUnavailable: then nothing was sent.
+        The service that adds the last value publishes the request.
+
+        Raise BrokerUnavailable or ResultBackendUnavailable; then nothing was sent.
         """
         self.publisher.declare(request_id, options)
         expires = None if options.timeout is None else time.time() + options.timeout
@@ -152,7 +156,10 @@ class RedisReplyTransport:
 
 
 class _RedisReply:
-    """``failures``: the lists on which other requests would say that this one has to fail, and the errors they say."""
+    """Reply to one request.
+
+    ``failures`` maps reply lists of other requests to the error that a failure there makes here.
+    """
 
     def __init__(
         self,
@@ -171,7 +178,7 @@ class _RedisReply:
 
     def wait(self, timeout: float | None) -> bytes:
         deadline = None if timeout is None else time.monotonic() + timeout
-        lost: Exception | None = None  # a connection that broke while we waited
+        lost: Exception | None = None  # the error of a connection that broke during the wait
         while True:
             try:
                 found = self._ask(None if deadline is None else deadline - time.monotonic())
@@ -187,7 +194,7 @@ class _RedisReply:
             self._watch.look()
 
     async def arrive(self, timeout: float | None) -> bytes:
-        """`wait` for asyncio: no thread, and one connection for all that an event loop awaits."""
+        """Wait without a thread, on one connection for all awaited calls of an event loop. See `wait`."""
         config = self._transport.config
         begun = time.monotonic()
         deadline = None if timeout is None else begun + timeout
@@ -207,7 +214,7 @@ class _RedisReply:
         raise no_answer(config, self._request_id, self._options, timeout)
 
     async def _first(self, box: Any, timeout: float | None) -> tuple[str, bytes] | None:
-        """The first answer that arrives on a list of this reply, with the key of the list."""
+        """Return the first answer that arrives on a list of this reply, with the key of the list."""
         if not self._failures:
             answer = await box.take(self._key, timeout)
             return None if answer is None else (self._key, answer)
@@ -220,13 +227,16 @@ class _RedisReply:
         return next(((takes[take], answer) for take in done if (answer := take.result()) is not None), None)
 
     def _own(self, key: str, answer: bytes) -> bytes:
-        """The answer, if it is on the list of this request; raises the error that another one said."""
+        """Return an answer on the list of this request; raise the error of a failure on another list."""
         if key == self._key:
             return answer
         raise self._failures[key](answer)
 
     def _ask(self, remaining: float | None) -> tuple[str, bytes] | None:
-        """One BLPOP for at most ``remaining`` seconds (LPOP for none); None where nothing came."""
+        """Run one BLPOP for at most ``remaining`` seconds, or LPOP where no time remains.
+
+        Return None without an answer.
+        """
         if remaining is not None and remaining <= _TICK:
             replies = self._transport.connections.run(_GRACE, *(("LPOP", key) for key in self._keys))
             return next(((key, one) for key, one in zip(self._keys, replies, strict=True) if one is not None), None)
@@ -252,7 +262,7 @@ def _least(seconds: float | None, others: float) -> float | None:
 
 
 def unavailable(config: Config, request_id: str, lost: Exception, *, is_sent: bool = True) -> ResultBackendUnavailable:
-    """The error for a Redis of answers that cannot be reached."""
+    """Return the error for a Redis server of answers that cannot be reached."""
     sent = "The request was sent and may have run." if is_sent else "The request was not sent."
     error = ResultBackendUnavailable(
         f"The result backend {without_passwords(config.result_backend)} of {config.alias!r} could not be "
@@ -264,10 +274,10 @@ def unavailable(config: Config, request_id: str, lost: Exception, *, is_sent: bo
 
 
 class _DepositedReply(_RedisReply):
-    """The way back of a request that waits for values before it is published."""
+    """Reply to a request that waits for values before it is published."""
 
     def cancel(self) -> bool:
-        """Take the message out; where it has been published, as any other."""
+        """Remove the stored message; after its publication, revoke it as any other message."""
         try:
             if self._transport.connections.run(_GRACE, ("HDEL", given_key(self._request_id), DEPOSIT)) == [1]:
                 return True

@@ -1,4 +1,4 @@
-"""Answers by Celery's own result backend: a database, Memcached, and whatever else Celery knows."""
+"""Answers by Celery's result backend: a database, Memcached, or any other backend of Celery."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["ResultBackendTransport"]
 
 logger = logging.getLogger("django_rpc.client")
 
-#: How often a backend that cannot wake us is asked, in seconds.
+#: Seconds between two reads of a backend that cannot notify the client.
 _INTERVAL = 0.02
 
 
 class ResultBackendTransport:
-    """Requests by Celery's broker, answers by the result backend of the settings."""
+    """Transport of requests by Celery's broker, and of answers by the result backend of the settings."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -61,7 +61,7 @@ class _StoredReply:
         self._watch = transport.presences.watch(request_id, options)
 
     def _result(self) -> AsyncResult:
-        # Made by the thread that waits: Celery keeps one backend a thread.
+        # The waiting thread makes it, since Celery has one backend for each thread.
         return self._transport.publisher.app.AsyncResult(self._request_id)
 
     def wait(self, timeout: float | None) -> bytes:
@@ -92,15 +92,15 @@ class _StoredReply:
 
     def _forget(self, result: AsyncResult) -> None:
         try:
-            result.forget()  # it was read: nobody else will
+            result.forget()  # no other thread reads it
         except Exception:
-            # A backend that cannot forget lets results expire; the answer is here all the same.
+            # A backend that cannot forget lets results expire; the answer has arrived nevertheless.
             logger.debug("The result of request %s was not forgotten.", self._request_id, exc_info=True)
 
     def ready(self) -> bool:
         try:
             return bool(self._result().ready())
-        except Exception:  # noqa: BLE001 - every backend has its own; `wait` will raise it
+        except Exception:  # noqa: BLE001 - each backend has its exceptions, and `wait` raises them
             return False
 
     def cancel(self) -> bool:

@@ -1,7 +1,7 @@
 """Answers by ``rpc://``: the worker's Celery sends its result to a queue of this process on the broker.
 
-The worker is stock.  This side is our own, since Celery's binds a result to the thread that sent the request,
-retries for 20 s where the broker is gone, and is not meant for use inside a task.
+The worker is unchanged Celery. The client does not use Celery's code, which binds a result to the thread that sent the
+request, retries for 20 s without a broker, and is not meant for use inside a task.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CONNECT_SECONDS = 5.0
 
 
 class RpcReplyTransport:
-    """Requests and answers by the broker."""
+    """Transport of requests and answers by the broker."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -49,7 +49,7 @@ class RpcReplyTransport:
     ) -> Reply:
         started = time.monotonic()
         try:
-            # An answer to a queue that is not there is lost: the queue comes first.
+            # An answer to a missing queue is lost, so the queue is declared first.
             self.mailbox.expect(request_id, min(options.timeout or _CONNECT_SECONDS, _CONNECT_SECONDS))
         except self.mailbox.failures as error:
             raise self.publisher.unavailable(error, request_id, maybe_sent=False) from error
@@ -69,7 +69,7 @@ class RpcReplyTransport:
 
 
 class _MailedReply:
-    """The way back of one request.  ``sent``: when its sending began (``time.monotonic()``)."""
+    """Reply to one request. ``sent`` is the time when its sending began (``time.monotonic()``)."""
 
     def __init__(self, transport: RpcReplyTransport, request_id: str, options: Options, sent: float) -> None:
         self._transport = transport
@@ -98,7 +98,7 @@ class _MailedReply:
         raise failure_of(self._request_id, str(found.get("status")), value)
 
     def _take(self, timeout: float | None) -> dict[str, Any] | None:
-        """The result message; None when the timeout is over.  Raises NoWorker where no worker will send one."""
+        """Return the result message, or None after the timeout. Raise NoWorker where no worker will send a message."""
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
             until = min(deadline, time.monotonic() + self._watch.seconds())
@@ -113,5 +113,5 @@ class _MailedReply:
     def cancel(self) -> bool:
         if self.ready() or not cancel(self._transport.publisher.app, self._request_id):
             return False
-        # A worker that had the message in hand says so; one that had begun it has answered.
+        # A worker that held the message reports the revocation; a worker that had begun the message has answered.
         return not self.ready() or self._transport.mailbox.status(self._request_id) == REVOKED

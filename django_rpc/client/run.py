@@ -1,8 +1,8 @@
-"""Runs plans: sends the stages of services, runs those of the client, and carries values from one to the next.
+"""Execution of plans: send the stages of services, run the stages of the client, and pass values between stages.
 
-The stages of one tick run at the same time; a tick begins when the one before it has ended.  One deadline spans
-all of them.  Where services hand their values to each other (`handover`), the messages of later ticks are made
-together with those of the first, and the client waits for what it needs alone.
+The stages of one tick run at the same time. A tick begins after the end of the tick before it. All stages have one
+deadline. Where services forward values to each other (`handover`), the messages of later ticks are sent together with
+those of the first tick, and the client waits only for the values that it needs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["NO_LIMIT", "Run", "acompute", "compute", "finished", "submit"]
 
-#: A timeout of a call that waits for ever, where None means what the settings say.
+#: Timeout of a call without a limit; None means the timeout of the settings.
 NO_LIMIT = math.inf
 _NOBODY = contextlib.nullcontext()
 
@@ -48,9 +48,11 @@ def compute(
     timeout: float | None = None,
     priority: bool = False,
 ) -> list[Any]:
-    """The values of ``outputs``, in the fewest messages.  ``runners`` are known ones; others are looked up by name.
+    """Return the values of ``outputs``, with the fewest messages.
 
-    Raises NoRunner where nobody knows a service, what a service or a local function raised, or an error of the way.
+    Other services than those of ``runners`` are looked up by name.
+
+    Raise NoRunner for an unknown service, the error of a service or a local function, or an error of the transport.
 
     >>> from django_rpc.graph.node import Operator
     >>> compute([Output(Operator("add", (1, 2)))])
@@ -73,9 +75,9 @@ def submit(
     timeout: float | None = None,
     priority: bool = False,
 ) -> list[Future[Any]]:
-    """A future for each of ``outputs``.  Where one message answers all, it is sent now, and raises what sending does.
+    """Return a future for each of ``outputs``. A single message is sent at once, and its sending may raise an error.
 
-    A plan of several stages goes on in a thread of its own.
+    A plan of several stages continues in a thread.
     """
     run = Run(outputs, runners, timeout, priority)
     if run.is_one_message:
@@ -94,7 +96,7 @@ async def acompute(
     timeout: float | None = None,
     priority: bool = False,
 ) -> list[Any]:
-    """`compute`, without blocking the event loop: local functions run in a few shared threads."""
+    """Compute values without blocking the event loop; local functions run in a few shared threads. See `compute`."""
     return finished(outputs, await _values(outputs, runners, timeout, priority))
 
 
@@ -107,7 +109,7 @@ async def _values(
 
 
 def finished(outputs: Sequence[Output], values: Sequence[Any]) -> list[Any]:
-    """The outputs' values, as the client wants them."""
+    """Return the outputs' values after their conversion for the caller."""
     return [
         value if output.finish is None else output.finish(value) for output, value in zip(outputs, values, strict=True)
     ]
@@ -125,7 +127,7 @@ class Run:
         watch: Watch | None = None,
     ) -> None:
         self.outputs = outputs
-        self.watch = watch  # of this run alone; it may ask services for more than values
+        self.watch = watch  # of this run only; it may request more than values from services
         self.watches: tuple[Any, ...] = watching.get() if watch is None else (*watching.get(), watch)
         self.plan: Plan = plan(outputs)
         for collector in collectors.get().values():
@@ -135,7 +137,7 @@ class Run:
         self.cancelled = False
         self._calls: dict[int, Any] = {}
         given = {runner.service: runner for runner in reversed(list(runners)) if type(runner) is not ServiceRunner}
-        # All are known before the first message goes out.
+        # All runners are looked up before the first message is sent.
         self._runners: dict[str, Runner] = {}
         for stage in self.plan.messages:
             name = stage.service
@@ -148,7 +150,7 @@ class Run:
             if check_sending is not None:
                 check_sending(outputs)
         self._locales = {
-            name: runner.locale()  # here, in the caller's thread: later stages are sent in others
+            name: runner.locale()  # in the thread of the caller, since later stages are sent in other threads
             for name, runner in self._runners.items()
             if hasattr(runner, "locale")
         }
@@ -163,7 +165,7 @@ class Run:
             self.watches += tuple(self._observers())
 
     def _check_locks(self) -> None:
-        """Raise TransactionManagementError, as a local model does, for a lock that would protect nothing."""
+        """Raise TransactionManagementError for a lock that would protect nothing, as a local model does."""
         lock = unheld_lock(self.plan)
         if lock is not None:
             runner = self._runners[lock.service]
@@ -178,17 +180,17 @@ class Run:
 
     @property
     def under_way(self) -> list[Any]:
-        """The calls that were sent, and whose values have not come."""
+        """Return the calls that were sent, and that have no values yet."""
         return [call for number, call in self._calls.items() if number not in self.results]
 
     def _wants_answer(self, number: int) -> bool:
-        """Whether something beside the values is asked of a stage."""
+        """Return True where this run requests more than values from a stage."""
         runner = self._runners[self.plan.stages[number].service or ""]
         heard = bool(getattr(runner, "active_listeners", list)())
         return heard or (self.watch is not None and self.watch.asking(number) is not None)
 
     def _observers(self) -> Iterator[Any]:
-        """What the observers of the services want to watch a plan by (`telemetry.tracing.PlanSpans`)."""
+        """Yield the watches of this plan that the observers of its services make (`telemetry.tracing.PlanSpans`)."""
         known = [one for runner in self._runners.values() for one in getattr(runner, "observers", ())]
         for begin in dict.fromkeys(one.plan for one in known if hasattr(one, "plan")):
             made = begin(len(self.plan.stages), len(self.plan.messages))
@@ -196,7 +198,7 @@ class Run:
                 yield made
 
     def _begin(self) -> None:
-        """Work out the deadline of several stages: what the caller said, or the longest that its services allow."""
+        """Compute the deadline of several stages: the timeout of the caller, or the longest timeout of the services."""
         if self.timeout is None:
             limits = [runner.timeout for runner in self._runners.values()]
             self._limit = None if None in limits else max((one for one in limits if one is not None), default=None)
@@ -205,7 +207,7 @@ class Run:
         self._deadline = None if self._limit is None else time.monotonic() + self._limit
 
     def ticks(self) -> Iterator[list[int]]:
-        """The numbers of the stages of each tick, in their order; raises where it must not go on."""
+        """Yield the numbers of the stages of each tick, in their order; raise where the run must not continue."""
         numbered = enumerate(self.plan.stages)
         for tick, group in itertools.groupby(numbered, key=lambda pair: pair[1].tick):
             numbers = [number for number, _ in group]
@@ -218,7 +220,7 @@ class Run:
             yield numbers
 
     def send_first(self) -> None:
-        """Send the messages of the first tick, and those that other services will complete."""
+        """Send the messages of the first tick, and the messages that other services will complete."""
         for number in self._to_send(next(self.ticks())):
             self._tell("began", number)
             self._calls[number] = self.send(number)
@@ -245,8 +247,11 @@ class Run:
                 self._ended(number)
 
     def _to_send(self, numbers: list[int]) -> list[int]:
-        """The messages that are to be sent at a tick, which has the stages ``numbers``: their own, and those of later
-        ticks that other services will complete.  A stage stands after those that hand it values."""
+        """Return the messages to send at the tick of the stages ``numbers``.
+
+        These are the messages of the tick, and messages of later ticks that other services will complete. A stage
+        follows the stages that forward values to it.
+        """
         tick = self.plan.stages[numbers[0]].tick
         return [
             number
@@ -258,7 +263,10 @@ class Run:
         return [number for number in numbers if number in self._calls and self.hand_overs.is_awaited(number)]
 
     def _ended(self, number: int) -> None:
-        """The values of a stage are here, so those that it was handed were there."""
+        """Note the end of a stage.
+
+        Its values have arrived, so the stages that forwarded values to it have ended, too.
+        """
         for silent in self.hand_overs.silent_before(number):
             if silent not in self.results:
                 self.results[silent] = []
@@ -298,12 +306,12 @@ class Run:
             await _all([self._aarrive(number) for number in self._to_wait_for(numbers)])
 
     def _in_turn(self, numbers: list[int]) -> list[list[int]]:
-        """Messages that may be sent at the same time; those that name each other, one after the other."""
+        """Group messages that may be sent at the same time. Messages that name each other are one group, in order."""
         linked = [number for number in numbers if self.hand_overs.is_linked(number)]
         return [[number] for number in numbers if number not in linked] + ([linked] if linked else [])
 
     async def _perform(self, numbers: list[int]) -> None:
-        """Send messages, one after the other."""
+        """Send messages, one after another."""
         for number in numbers:
             stage = self.plan.stages[number]
             assert stage.service is not None
@@ -324,7 +332,7 @@ class Run:
         self._tell("ended", number)
 
     def send(self, number: int) -> Any:
-        """Send the message of a stage, with the values that earlier stages gave it."""
+        """Send the message of a stage, with its values from earlier stages."""
         stage = self.plan.stages[number]
         assert stage.service is not None
         runner = self._runners[stage.service]
@@ -332,7 +340,7 @@ class Run:
         timeout = self.timeout
         if self._deadline is not None:
             left = max(self._deadline - time.monotonic(), 0.001)
-            # What waits for others begins when they have ended, and what they wait for ends in time for all.
+            # A stage that waits for others begins after they end, and its inputs must end in time for all stages.
             is_bound = runner.timeout is None or self.timeout is not None or links is not None
             timeout = left if is_bound else min(left, runner.timeout or left)
         asking = None if self.watch is None else self.watch.asking(number)
@@ -362,12 +370,12 @@ class Run:
         return queue
 
     def values(self) -> list[Any]:
-        """The outputs' values, as they came."""
+        """Return the outputs' values without conversion."""
         return self.plan.values(self.results)
 
 
 async def _all(work: list[Coroutine[Any, Any, None]]) -> None:
-    """Do all of ``work`` at the same time; what is not done when one of it fails is given up."""
+    """Run all of ``work`` at the same time. After a failure, cancel the unfinished rest."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         await asyncio.gather(*tasks)

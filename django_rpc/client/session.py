@@ -1,4 +1,4 @@
-"""Runs graphs: outputs in, values out, one message.
+"""Execution of graphs: outputs in, values out, one message.
 
 Output nodes -> Request -> bytes -> Transport -> bytes -> Response -> values or an exception
 """
@@ -43,15 +43,15 @@ __all__ = ["MessageRecord", "Options", "Output", "PlainResults", "Results", "Ses
 logger = logging.getLogger("django_rpc.client")
 
 _HOST = socket.gethostname()
-#: The program that calls ("manage.py", "gunicorn"), as its own claim for the server's log.
+#: Name of the calling program ("manage.py", "gunicorn"), which the client claims for the server's log.
 _PROGRAM = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"
 
 
 class Session:
-    """The way to run graphs on one service.
+    """Executor of graphs on one service.
 
-    ``settings`` is a dict as in DATABASES (or a `Config`), ``results`` makes the caller's objects.  A session
-    holds no connection: it may be kept for ever, shared by threads, and used after a fork.
+    ``settings`` is a dict as in DATABASES (or a `Config`), ``results`` makes the caller's objects. A session holds no
+    connection, so it can be kept for ever, shared by threads, and used after a fork.
 
     >>> session = Session({"BROKER_URL": "redis://localhost/", "RESULT_BACKEND": "redis://localhost/"})
     >>> session.compute([Output(node)], timeout=5)   # doctest: +SKIP
@@ -70,7 +70,8 @@ class Session:
         except ValueError as error:
             raise errors.ImproperSettings(f"DATABASES['{self.config.alias}']['OBSERVERS']: {error}") from error
         self.note_writes: NoteWrites | None = None
-        #: Called in the caller's thread with the outputs of each plan that sends to this service; raises to refuse it.
+        #: Function that receives the outputs of each plan for this service, in the caller's thread. It raises to refuse
+        #: the plan.
         self.check_sending: Callable[[Sequence[Output]], None] | None = None
         self.locale: Callable[[], Locale] = Locale
 
@@ -83,33 +84,33 @@ class Session:
 
     @property
     def signer(self) -> Any:
-        """What signs requests and opens answers; None where the settings name no client, or nothing leaves a test."""
+        """Signer of requests and answers; None where the settings name no client, or where messages stay in a test."""
         return self._signer if getattr(placed(self.config.alias), "signed", True) else None
 
     @property
     def service(self) -> str:
-        """The name that `Source` nodes of this service carry: its alias in DATABASES."""
+        """Name of this service in `Source` nodes: its alias in DATABASES."""
         return self.config.alias
 
     def active_listeners(self) -> list[Listener]:
-        """The listeners that want to hear now: a listener's ``active`` attribute, if it has one, says so."""
+        """Return the listeners that are active now. A listener without an attribute ``active`` is always active."""
         return [listener for listener in self.listeners if getattr(listener, "active", True)]
 
     def options(self, timeout: float | None = None, priority: bool = False) -> Options:
-        """Options of a call, where None means the service's own TIMEOUT."""
+        """Return the options of a call; None means the TIMEOUT of the service."""
         return Options(self.config.timeout if timeout is None else check_timeout(timeout), priority)
 
     @property
     def timeout(self) -> float | None:
-        """How long a message may take by the settings, in seconds; None: for ever."""
+        """Longest duration of a message by the settings, in seconds; None means no limit."""
         return self.config.timeout
 
-    #: Whether ``send`` takes ``asking``, by which a service tells what a stage would do.
+    #: True where ``send`` accepts ``asking``, so that a service can explain a stage.
     can_explain = True
 
     @property
     def runs_here(self) -> bool:
-        """Whether sending is evaluating, in the thread that sends."""
+        """True where ``send`` evaluates the request in the calling thread."""
         transport = placed(self.config.alias)
         return self.config.eager if transport is None else bool(getattr(transport, "runs_here", False))
 
@@ -121,10 +122,10 @@ class Session:
         timeout: float | None = None,
         priority: bool = False,
     ) -> list[Any]:
-        """The values of ``outputs``, in one message where this service can do everything.
+        """Return the values of ``outputs``, with one message where this service can evaluate all of them.
 
-        ``options`` are used as they are; ``timeout`` and ``priority`` are for callers without any.
-        Raises what the service raised, or an `errors.RpcError`.
+        ``options`` are used unchanged; ``timeout`` and ``priority`` are for callers without ``options``. Raise the
+        error of the service, or an `errors.RpcError`.
         """
         return run.compute(outputs, [self], **_given(options, timeout, priority)) if outputs else []
 
@@ -136,7 +137,7 @@ class Session:
         timeout: float | None = None,
         priority: bool = False,
     ) -> list[Future[Any]]:
-        """Send one message and return a future for each output at once.  Raises what sending raises."""
+        """Send one message, and return a future for each output at once. Raise the errors of sending."""
         return run.submit(outputs, [self], **_given(options, timeout, priority)) if outputs else []
 
     def send(
@@ -149,28 +150,31 @@ class Session:
         links: Links | None = None,
         locale: Locale | None = None,
     ) -> PendingCall:
-        """Send the message of one stage.  ``timeout`` None means the settings' own, `run.NO_LIMIT` none.
+        """Send the message of one stage. ``timeout`` None means the timeout of the settings, `run.NO_LIMIT` no timeout.
 
-        ``asking`` is what is asked for beside the values, and who is told the response with it.  ``links`` tie it to
-        other messages: one that waits for values is put where they come together.  ``locale`` is that of the caller
-        where this is called in another thread, in which Django's zone and language are not active.
+        ``asking`` requests more than values, and has the function that receives the response. ``links`` connect the
+        message to other messages; a message that waits for values is stored where these are collected. ``locale`` is
+        the locale of the caller. It is needed in another thread, where Django's zone and language of the caller are not
+        active.
         """
         options = Options(None, priority) if timeout == run.NO_LIMIT else self.options(timeout, priority)
         return self._send(stage, options, asking, links, locale)
 
     def why_not_to(self, other: Any) -> str:
-        """Why this service does not hand values to ``other`` (a session), so that the client carries them; "" where it
-        does."""
+        """Return the reason why this service does not forward values to the session ``other``; "" where it does.
+
+        Where a service does not forward values, the client carries them.
+        """
         return why_not(self, other)
 
     def ids(self, *, writes: bool) -> Ids:
-        """The ids of the next message, for others that name it before it is sent."""
+        """Return the ids of the next message, for other messages that name it before it is sent."""
         return ids_for(writes, self.config.exactly_once)
 
     def gather(self, items: Sequence[Output | Future[Any]], options: Options | None = None) -> list[Any]:
-        """The values of all ``items`` in their order: futures are awaited, all that is unsent goes in one message.
+        """Return the values of all ``items`` in their order: wait for futures, and send all other items in one message.
 
-        The unsent are sent before the first future is awaited, so that both are under way at the same time.
+        The message is sent before the first future is awaited, so that both run at the same time.
         """
         unsent = iter(self.submit([item for item in items if not isinstance(item, Future)], options))
         futures = [item if isinstance(item, Future) else next(unsent) for item in items]
@@ -179,7 +183,7 @@ class Session:
     def outcome(
         self, request_id: str, *, settle: bool = False, timeout: float | None = None, priority: bool = False
     ) -> outcomes.Outcome:
-        """What became of the request with this id; see `django_rpc.outcome`."""
+        """Return the outcome of the request with this id; see `django_rpc.outcome`."""
         return outcomes.ask(self, request_id, settle=settle, timeout=timeout, priority=priority)
 
     # -- one call -----------------------------------------------------------------------------------
@@ -210,8 +214,8 @@ class Session:
             call.end(error)
             raise
         for sent in filter(None, [getattr(listener, "sent", None) for listener in listeners]):
-            sent(request.id)  # the whole call is told when it has ended
-        if options.timeout is not None:  # sending has taken its part of it, and more where a broker was away
+            sent(request.id)  # the record of the whole call follows at its end
+        if options.timeout is not None:  # sending took a part of the time, and more where a broker was unavailable
             options = Options(max(options.timeout - (time.perf_counter() - started), 0.0), options.priority)
         return PendingCall(request.id, reply, options, call.settle, call.end, call)
 
@@ -220,7 +224,7 @@ class Session:
         token = None if self.signer is None else self.signer.sign(call.data, call.request.id, options.timeout)
         transport: Any = self.transport
         headers = call.observed.sent.headers
-        more = {"headers": headers} if headers else {}  # where nobody adds any, transports that know of none will do
+        more = {"headers": headers} if headers else {}  # a transport needs the argument only where there are headers
         if links.given:
             waiting = Waiting(tuple([origin.id for origin in links.given]), links.failures)
             return transport.deposit(call.data, links.ids.message, options, waiting, token, **more)
@@ -256,7 +260,7 @@ def _given(options: Options | None, timeout: float | None, priority: bool) -> di
 
 
 class _Call:
-    """What is known of one message between its sending and its end."""
+    """State of one message between its sending and its end."""
 
     __slots__ = ("data", "ended", "links", "locale", "observed", "request", "session", "started", "told", "trace")
 
@@ -282,7 +286,7 @@ class _Call:
         self.trace: tuple[Any, ...] = ()
 
     def settle(self, answer: bytes) -> list[Any]:
-        """The outputs' values, of which some may be `Missing`; raises the call's error."""
+        """Return the outputs' values, which may contain `Missing`; raise the error of the call."""
         self.observed.sent.bytes_of_answer = len(answer)
         response = self._decode(answer)
         self.trace = response.trace
@@ -304,22 +308,22 @@ class _Call:
         ]
         return self.links.expanded(values, len(self.request.outputs))
 
-    # For the messages that it hands its values to.
+    # For messages that receive values of this message.
 
     def origin(self) -> Origin:
-        """By what another service knows whose values it is handed."""
+        """Return the identity of this message, with which another service checks the origin of its values."""
         signer = self.session.signer
         return Origin(id=self.request.id) if signer is None else signer.origin(self.data, self.request.id)
 
     @property
     def failing(self) -> tuple[str, Callable[[bytes], Exception]]:
-        """The list on which nothing but a failure of this request comes, and what makes its error."""
+        """List that receives only a failure of this request, and the function that makes its error."""
         return reply_key(self.links.ids.message), self._failed
 
     def _failed(self, answer: bytes) -> Exception:
         try:
             self.settle(answer)
-        except Exception as error:  # noqa: BLE001 - the error of whoever waits for a later message
+        except Exception as error:  # noqa: BLE001 - the error of the caller that waits for a later message
             self.end(error)
             return error
         return errors.BadResponse(f"Request {self.request.id} was answered, though its values were to go on.")
@@ -332,13 +336,13 @@ class _Call:
         except WireError as error:
             kind = errors.VersionMismatch if error.code == "VersionMismatch" else errors.BadResponse
             raise kind(f"The answer to request {self.request.id} cannot be read: {error}") from error
-        # A server that could not read our id answers with an empty one, and says why.
+        # A server that cannot read the id of the request answers with an empty id and an error.
         if response.id != self.request.id and (response.id or response.error is None):
             raise errors.BadResponse(f"The answer to request {self.request.id} is of request {response.id!r}.")
         return response
 
     def failure(self, report: ErrorReport) -> Exception:
-        """The exception for a report, with the node and the user's line told in it."""
+        """Return the exception for a report, with the failed node and the user's line as notes."""
         nodes, outputs = self.request.nodes, self.request.outputs
         node = nodes[report.node] if report.node is not None and 0 <= report.node < len(nodes) else None
         error = self.session.results.of(nodes).error(report, node)
@@ -353,15 +357,15 @@ class _Call:
         return error
 
     def end(self, error: Exception | None) -> None:
-        """Log the call and tell the listeners, once for each way it can end."""
+        """Log the call, and notify the listeners. Called once for each end of a wait."""
         seconds = time.perf_counter() - self.started
         request = self.request
         self.ended(error)
         self.observed.end(error)
         note_end(self.session.config.alias, error)
-        if isinstance(error, errors.RpcError):  # the way may know it by the id of its message
+        if isinstance(error, errors.RpcError):  # the transport may name the id of its message instead
             error.request_id = request.id
-        # An error of the service (DoesNotExist and the like) is an answer, and the caller's business.
+        # An error of the service (such as DoesNotExist) is an answer, and the caller handles it.
         level = logging.WARNING if isinstance(error, WEATHER) else logging.INFO
         if logger.isEnabledFor(level):
             logger.log(

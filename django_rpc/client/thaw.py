@@ -1,4 +1,4 @@
-"""Turns decoded values into the caller's: every `Record`, `Table` and `NamedRow`, at any depth of containers."""
+"""Conversion of decoded values for the caller: each `Record`, `Table` and `NamedRow`, at any depth of containers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Missing", "had", "thaw"]
 
 
 class Missing:
-    """In place of an output that the service could not have: ``error`` is for those who ask for it."""
+    """Placeholder of an output that the service could not compute. ``error`` is raised to the caller that reads it."""
 
     __slots__ = ("error",)
 
@@ -23,7 +23,7 @@ class Missing:
 
 
 def had(values: list[Any]) -> list[Any]:
-    """``values``, none of which is missing; raises the error of the first that is."""
+    """Return ``values``; raise the error of the first missing value."""
     for value in values:
         if type(value) is Missing:
             raise value.error
@@ -31,9 +31,9 @@ def had(values: list[Any]) -> list[Any]:
 
 
 def thaw(value: Any, results: Results, failure: Callable[[ErrorReport], Exception] | None = None) -> Any:
-    """``value`` with its records made into objects by ``results``; containers without any stay as they are.
+    """Return ``value`` with its records made into objects by ``results``; containers without records stay unchanged.
 
-    ``failure`` makes the exceptions of those elements of a map that failed.
+    ``failure`` makes the exceptions of the elements of a map that failed.
 
     >>> from django_rpc.client.messages import PlainResults
     >>> thaw({"a": [1, 2]}, PlainResults())
@@ -62,7 +62,10 @@ def thaw(value: Any, results: Results, failure: Callable[[ErrorReport], Exceptio
 
 
 def _all_plain(values: list[Any]) -> bool:
-    """Whether a list holds plain values, or is a table of them (``values_list()``): the long lists, at C speed."""
+    """Return True for a list of plain values, or of tuples or dicts of plain values (``values_list()``).
+
+    Such lists can be long, so C code checks them.
+    """
     kinds = set(map(type, values))
     if kinds == {tuple}:
         return ATOMS.issuperset(map(type, chain.from_iterable(values)))

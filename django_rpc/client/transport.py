@@ -1,4 +1,4 @@
-"""How a request's bytes reach a server and the answer's bytes come back: the interface, and the way in-process."""
+"""Transport of the bytes of requests and answers: the protocol of transports, and the in-process transport."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = [
     "transport_for",
 ]
 
-#: Where the server half keeps its application, by name: client/ does not import it.
+#: Dotted name of the server's Celery application; client/ does not import it.
 _WORKER_APP = "django_rpc.celery.app:app"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How one call is made: ``timeout`` in seconds (None: no limit), by the priority queue or not."""
+    """Options of one call: ``timeout`` in seconds (None: no limit), and if it uses the priority queue."""
 
     timeout: float | None = None
     priority: bool = False
@@ -41,10 +41,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The requests that a message waits for, by their ids, since it is given their values by their services.
+    """Ids of the requests that a message waits for, because their services forward values to it.
 
-    ``failures``: for the reply lists of those (and of what they wait for) on which nothing but a failure comes, what
-    makes the error of it.
+    ``failures`` maps reply lists to functions that make an error. They are the lists of these requests, and of requests
+    that these wait for, where only a failure arrives.
     """
 
     origins: tuple[str, ...]
@@ -52,23 +52,23 @@ class Waiting:
 
 
 class Reply(Protocol):
-    """The way back of one request."""
+    """Protocol of the reply to one request."""
 
     def wait(self, timeout: float | None) -> bytes:
-        """The answer.  Raises RpcTimeout, ResultBackendUnavailable or WorkerLost; after a time-out one may ask again.
+        """Return the answer. A timeout of 0 checks once without waiting.
 
-        A timeout of 0 asks once without waiting.
+        Raise RpcTimeout, ResultBackendUnavailable or WorkerLost; after RpcTimeout a caller may wait again.
         """
 
     def ready(self) -> bool:
-        """Whether `wait` would return at once."""
+        """Return True if `wait` would return at once."""
 
     def cancel(self) -> bool:
-        """Keep workers from beginning the request; False if one has begun it or if nobody could say."""
+        """Keep workers from beginning the request. Return False if a worker has begun it, or if no worker answered."""
 
 
 class Transport(Protocol):
-    """The way to one service."""
+    """Protocol of the transport to one service."""
 
     def send(
         self,
@@ -80,16 +80,16 @@ class Transport(Protocol):
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Hand the request to the broker within the time-out; raises BrokerUnavailable.
+        """Publish the request to the broker within the timeout; raise BrokerUnavailable.
 
-        ``request_id`` is the id of the message.  ``repeatable``: the request only reads, or is done once however often
-        it comes, so that one that may have been sent can be sent again.
-        ``token``: what says who made the request; it goes beside it, as ``headers`` do.
+        ``request_id`` is the id of the message. ``repeatable`` is True for a request that only reads, or that is
+        executed once even if it arrives twice: it can be sent again after an unclear failure. ``token`` proves the
+        author of the request. It is sent next to the request, as are ``headers``.
         """
 
 
 class Answered:
-    """A reply that is here already."""
+    """Reply that has arrived already."""
 
     def __init__(self, answer: bytes) -> None:
         self._answer = answer
@@ -105,7 +105,7 @@ class Answered:
 
 
 class EagerTransport:
-    """Evaluates in this process and thread, still through the bytes of the wire (``task_always_eager``)."""
+    """Transport that evaluates in this process and thread, through the same bytes (``task_always_eager``)."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -130,16 +130,16 @@ class EagerTransport:
         return Answered(result.result.encode())
 
 
-#: Alias -> the transport that stands in the place of what its settings say.
+#: Alias -> transport that replaces the transport of its settings.
 _placed: dict[str, Transport] = {}
 
 
 @contextlib.contextmanager
 def put_in_place(alias: str, transport: Transport) -> Iterator[None]:
-    """Within the block, messages of ``alias`` go to ``transport``, whatever its settings say: for tests.
+    """Send messages of ``alias`` to ``transport`` within the block, and ignore its settings. For tests.
 
-    In all threads.  A transport that evaluates in the thread that sends has an attribute ``runs_here = True``, and one
-    to which nobody has to prove anything ``signed = False``.
+    This applies to all threads. A transport that evaluates in the sending thread has an attribute ``runs_here = True``.
+    A transport without signatures has ``signed = False``.
     """
     before = _placed.get(alias)
     _placed[alias] = transport
@@ -153,12 +153,12 @@ def put_in_place(alias: str, transport: Transport) -> Iterator[None]:
 
 
 def placed(alias: str) -> Transport | None:
-    """The transport that `put_in_place` put there."""
+    """Return the transport that `put_in_place` set, or None."""
     return _placed.get(alias)
 
 
 class _Transports:
-    """One transport for each service's settings in this process."""
+    """Transports of this process, one for the settings of each service."""
 
     def __init__(self) -> None:
         self._made: dict[Config, Transport] = {}
@@ -176,7 +176,7 @@ class _Transports:
 
     def after_fork(self) -> dict[Config, Transport]:
         old, self._made = self._made, {}
-        self._lock = threading.Lock()  # another thread of the parent may have held it
+        self._lock = threading.Lock()  # another thread of the parent process may have held the old lock
         return old
 
 
@@ -184,9 +184,9 @@ _transports = _Transports()
 
 
 def transport_for(config: Config) -> Transport:
-    """The transport of these settings; the same one for equal settings, a new one after a fork.
+    """Return the transport of these settings; equal settings share one transport, and a fork makes a new one.
 
-    Raises ImproperSettings where the settings name no broker.
+    Raise ImproperSettings where the settings name no broker.
     """
     if config.alias in _placed:
         return _placed[config.alias]
@@ -206,7 +206,7 @@ def _make(config: Config) -> Transport:
             f"DATABASES['{config.alias}'] has no RESULT_BACKEND: name what brings answers back, such as "
             "'redis://localhost/', or 'rpc://' on RabbitMQ."
         )
-    # Only a process that calls a service needs these, and what they import.
+    # Only a process that calls a service needs these modules and their imports.
     if config.replies_by_redis:
         from django_rpc.client.redis_reply import RedisReplyTransport
 

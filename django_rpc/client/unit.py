@@ -1,6 +1,6 @@
-"""A unit of work: operations that a block collects, and sends as one message when it ends.
+"""A unit of work: operations that a block collects, and sends as one message at its end.
 
-The service runs a message that writes as one transaction, so all of a unit is done, or nothing.
+The service runs a message with writes as one transaction, so it executes all operations of a unit, or none.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _NAMED = 5
 
 
 class Operation(NamedTuple):
-    """Something to send, and what to do with the answer.
+    """Node to send, and functions that process the answer.
 
-    ``finish`` makes the result of the answer, ``after`` tells others of it.  Where it is collected, ``pend`` is called
-    at once: it prepares for a later answer, and returns what undoes that.
+    ``finish`` makes the result from the answer, ``after`` sends notifications such as signals. ``pend`` is called at
+    once where the operation is collected: it prepares for a later answer, and returns a function that undoes this.
     """
 
     node: Node
@@ -39,7 +39,7 @@ class Operation(NamedTuple):
     pend: Callable[[Collected], Callable[[], object]] | None = None
 
     def done(self, answer: Any) -> Any:
-        """What is done with an answer that comes at once."""
+        """Process an answer that arrived at once, and return its result."""
         result = answer if self.finish is None else self.finish(answer)
         if self.after is not None:
             self.after(answer)
@@ -47,7 +47,7 @@ class Operation(NamedTuple):
 
 
 class Sight(Protocol):
-    """Knows which rows operations change and reads see."""
+    """Protocol of an object that knows which rows operations change and reads see."""
 
     def note(self, node: Node) -> None: ...
 
@@ -61,10 +61,10 @@ class _Step(NamedTuple):
 
 
 class Unit:
-    """What a block has collected for one service, in its order.
+    """Operations that a block has collected for one service, in their order.
 
-    ``refusal`` makes the error for what does not fit into the block; ``sight`` says whether a read could see what is
-    collected (None: every read could).
+    ``refusal`` makes the error for an operation that does not fit into the block. ``sight`` decides if a read could see
+    effects of collected operations; None means that every read could.
     """
 
     def __init__(
@@ -84,9 +84,9 @@ class Unit:
         return f"<Unit of {self.service!r}: {self._texts() or 'nothing collected'}>"
 
     def add(self, call: Any) -> Collected:
-        """Collect a `Delayed` or a queryset: it is evaluated in the block's message, at the place where it was written.
+        """Collect a `Delayed` or a queryset. The message of the block evaluates it in the order of the operations.
 
-        The result is known when the block has ended.  Raises TypeError for anything else.
+        The result is known after the end of the block. Raise TypeError for any other object.
         """
         if isinstance(call, Delayed):
             return self.collect(Operation(*call.__rpc_output__()))
@@ -95,7 +95,7 @@ class Unit:
         raise TypeError(f"add() takes a Delayed or a queryset of a mirror, not {type(call).__name__}: {call!r}")
 
     def collect(self, operation: Operation) -> Collected:
-        """Note what is to be sent when the block ends; raises the refusal for a once() that ends before."""
+        """Collect an operation, to send it at the end of the block; raise the refusal inside a once() of the block."""
         if current_key() is not self._key:
             raise self.refusal("once() goes around the block: what the block collects is sent when it ends, as one.")
         collected = Collected(self, operation.node)
@@ -106,15 +106,15 @@ class Unit:
         return collected
 
     def after(self, callback: Callable[[], object]) -> None:
-        """Call back when the block has been done."""
+        """Call ``callback`` after the block has been executed."""
         self._callbacks.append(callback)
 
     def mark(self) -> tuple[int, int]:
-        """What there is now, for `drop`."""
+        """Return the current position, for `drop`."""
         return len(self._steps), len(self._callbacks)
 
     def drop(self, mark: tuple[int, int] = (0, 0)) -> None:
-        """Forget what was collected since ``mark``, the last first; instances are as they were."""
+        """Forget the operations since ``mark``, the last first, and restore the instances."""
         steps, callbacks = mark
         dropped, self._steps = self._steps[steps:], self._steps[:steps]
         del self._callbacks[callbacks:]
@@ -125,7 +125,7 @@ class Unit:
                 step.undo()
 
     def check(self, plan: Plan) -> None:
-        """Raise the refusal where a plan that shall be run now does not fit into the block."""
+        """Raise the refusal for a plan that would run now and does not fit into the block."""
         for stage in plan.stages:
             for node in stage.nodes:
                 value = pending_of(node) if isinstance(node, Held) else None
@@ -152,10 +152,13 @@ class Unit:
         named = [describe(step.operation.node, 60) for step in self._steps[:_NAMED]]
         return "; ".join([*named, *([f"... {len(self)} in all"] if len(self) > _NAMED else [])])
 
-    # -- the end -------------------------------------------------------------------------------------
+    # -- the end of the block -----------------------------------------------------------------------
 
     def send(self, runner: Runner, **options: Any) -> None:
-        """One message with everything; then each result is known.  Raises what the service raised: nothing is done."""
+        """Send one message with all operations, and set each result.
+
+        After an error of the service, which is raised, none is done.
+        """
         with self._undone_by_errors():
             run = self._run(runner, options)
             if run is not None:
@@ -163,7 +166,7 @@ class Unit:
         self._finish([] if run is None else run.values())
 
     async def asend(self, runner: Runner, **options: Any) -> None:
-        """`send`, without blocking the event loop."""
+        """Send without blocking the event loop. See `send`."""
         with self._undone_by_errors():
             run = self._run(runner, options)
             if run is not None:
@@ -191,7 +194,7 @@ class Unit:
         return run
 
     def outputs(self) -> list[Output]:
-        """What to ask for: the operations, with each other's nodes where they refer to each other's results."""
+        """Return the operations as outputs, where nodes replace references to results of other operations."""
         replaced: dict[Node, Node] = {}
         for node in topological([step.operation.node for step in self._steps]):
             value = None if isinstance(node, Held) else pending_of(node)
@@ -205,7 +208,7 @@ class Unit:
         return [Output(replaced.get(node, node)) for node in nodes]
 
     def _finish(self, answers: Iterable[Any]) -> None:
-        """All results first, whatever goes wrong with one; then whoever listens."""
+        """Set all results, and raise the first error among them. Without an error, call the callbacks."""
         steps, self._steps = self._steps, []
         callbacks, self._callbacks = self._callbacks, []
         failed: list[Exception] = []
@@ -213,7 +216,7 @@ class Unit:
         for step, answer in given:
             try:
                 step.collected.settle(answer if step.operation.finish is None else step.operation.finish(answer))
-            except Exception as error:  # noqa: BLE001 - raised when the others have theirs
+            except Exception as error:  # noqa: BLE001 - raised after the other results are set
                 failed.append(error)
         if failed:
             raise failed[0]
@@ -225,13 +228,13 @@ class Unit:
 
 
 def unit_of(service: str) -> Unit | None:
-    """The unit that is open in this context for a service."""
+    """Return the open unit of a service in this context, or None."""
     return collectors.get().get(service)
 
 
 @contextlib.contextmanager
 def opened(unit: Unit) -> Iterator[Unit]:
-    """Within the block, ``unit`` collects; what it has is dropped where the block is left by an exception."""
+    """Let ``unit`` collect within the block. An exception that leaves the block drops the collected operations."""
     before = collectors.get()
     collectors.set({**before, unit.service: unit})
     try:

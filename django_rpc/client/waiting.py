@@ -1,4 +1,4 @@
-"""Waiting for many futures, and for many things that were not sent yet."""
+"""Functions that wait for many futures, and for many calls that were not sent yet."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["DoneAndNotDone", "agather", "as_completed", "gather", "wait"]
 
 
 class DoneAndNotDone(NamedTuple):
-    """What `wait` returns."""
+    """Result of `wait`."""
 
     done: set[Future[Any]]
     not_done: set[Future[Any]]
 
 
 def as_completed(futures: Iterable[Future[Any]], timeout: float | None = None) -> Iterator[Future[Any]]:
-    """The futures, each as soon as its answer is here (or its call has failed or timed out).
+    """Return the futures in the order of their completion: an answer, a failure or a timeout.
 
-    A future that is given twice comes once.  Raises RpcTimeout when ``timeout`` seconds have passed since the call of
-    this function and there are some left.
+    A future that occurs twice is returned once. Raise RpcTimeout ``timeout`` seconds after the call of this function,
+    if futures remain.
 
         for future in as_completed([qs.submit() for qs in querysets]):
             print(future.result())
@@ -84,10 +84,10 @@ def _has_failed(future: Future[Any]) -> bool:
 
 
 def gather(*calls: Any, timeout: float | None = None, priority: bool = False) -> list[Any]:
-    """The values of ``calls`` in their order: Delayed, querysets, futures, plain values, and containers of them.
+    """Return the values of ``calls`` in their order: Delayed, querysets, futures, plain values, and containers of them.
 
-    Everything that was not sent yet is sent first, in the fewest messages; then the futures are waited for.
-    ``timeout`` is in seconds, for all together.  Raises the error of the first call that failed.
+    All calls that were not sent yet are sent first, in the fewest messages; then the futures are awaited. ``timeout``
+    is in seconds, for all calls together. Raise the error of the first call that failed.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     found, put_back = gathered(calls)
@@ -97,7 +97,7 @@ def gather(*calls: Any, timeout: float | None = None, priority: bool = False) ->
 
 
 async def agather(*calls: Any, timeout: float | None = None, priority: bool = False) -> list[Any]:
-    """`gather`, without blocking the event loop."""
+    """Return the values without blocking the event loop. See `gather`."""
     found, put_back = gathered(calls)
     flying = list(put_back.futures)
     work = asyncio.gather(acompute(*outputs_of(found), timeout=timeout, priority=priority), *map(_arrival, flying))

@@ -1,4 +1,4 @@
-"""``manage.py rpc_inspect rpc --output models.py``: write mirrors of the models that a service exposes."""
+"""Write mirrors of the models that a service exposes: ``manage.py rpc_inspect rpc --output models.py``."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Command(BaseCommand):
 
 def _replace(path: Path, text: str) -> None:
     """Replace the content of the file ``path`` in one step, so that no reader sees a part of it."""
-    target = path.resolve()  # a link stays a link
+    target = path.resolve()  # so that a symbolic link is kept
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     temporary = Path(name)
     try:

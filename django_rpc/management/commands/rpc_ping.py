@@ -1,4 +1,4 @@
-"""``manage.py rpc_ping [alias]``: how far a service is, what runs there, and what this client may do."""
+"""Report the latency of a service, its versions, and the permissions of this client: ``manage.py rpc_ping [alias]``."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _count(text: str) -> int:
 
 
 def _way(session: Session, priority: bool) -> dict[str, Any]:
-    """Where messages go, without passwords."""
+    """Return the addresses of broker and result backend, without passwords."""
     config = session.config
     broker = without_passwords(config.broker_url)
     answers = without_passwords(config.result_backend)
