@@ -51,7 +51,7 @@ _KEY = re.compile(r"[^()]*\(([^()]+)\)=\(")
 
 
 class Constraint(NamedTuple):
-    """Constraint that does not hold: its kind ("" where unknown), its model and the names of its fields, if known."""
+    """Constraint that does not hold: its kind ("" if unknown), its model and the names of its fields, if known."""
 
     kind: str
     model: type[Model] | None = None
@@ -68,7 +68,7 @@ class _Reported(NamedTuple):
 
 
 def find_constraint(error: BaseException, models: Iterable[type[Model]]) -> Constraint:
-    """Return the constraint that ``error`` reports; ``models`` are searched where the error names no table."""
+    """Return the constraint that ``error`` reports; ``models`` are searched if the error names no table."""
     reported = _reported(error)
     if not reported.kind:
         return Constraint("")
@@ -126,7 +126,7 @@ def _of_text(kind: str, names: dict[str, str | None]) -> _Reported:
 
 
 def _fields(model: type[Model], reported: _Reported) -> list[str]:
-    """Return the names of the fields of the columns; none where a column is of no field, or of no foreign key."""
+    """Return the names of the fields of the columns; empty if a column has no field, or is no foreign key."""
     fields = {field.column: field for field in model._meta.local_concrete_fields}
     found = [fields.get(column) for column in reported.columns]
     if None in found or (reported.kind == "foreign key" and not all(field.is_relation for field in found if field)):
@@ -135,7 +135,7 @@ def _fields(model: type[Model], reported: _Reported) -> list[str]:
 
 
 def _fields_of_name(model: type[Model], name: str) -> list[str]:
-    """Return the names of the fields of the constraint or index ``name``; none where the model has no such."""
+    """Return the names of the fields of the constraint or index ``name``; empty if the model does not have it."""
     if not name:
         return []
     opts = model._meta

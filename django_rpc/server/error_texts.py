@@ -1,7 +1,7 @@
 """Texts of errors for clients.
 
 The text of an exception may hold values of rows, names of tables and hidden fields, or the text of an instance, which
-its model makes of any column.  It reaches a client only where one of these holds:
+may contain any column.  A text reaches a client only under one of these conditions:
 
 - the exception is marked by `public_error`, or its class is;
 - this package raised it, since the package writes its texts for clients;
@@ -205,16 +205,16 @@ _TYPES = frozenset(
 )
 _OPERATORS = r"[-+*/%&|^<>=@~]{1,3}|\*\* or pow\(\)|divmod\(\)|and|or|not"
 
-#: Methods by which the text of an exception is its argument.
+#: Methods that return the only argument of an exception as its text.
 _PLAIN_TEXTS = (BaseException.__str__, AttributeError.__str__)
 #: Longer texts are not compared with the templates.
 _MAX_LENGTH = 2_000
-#: Column of a compiled query, as Django shows it: with the names of the alias and of the model.
+#: Column of a compiled query in an error of Django, with the names of the alias and of the model.
 _COLUMN = re.compile(r"Col\(\w+, [\w.]+\.(\w+)\)")
 
 
 def checked_text(error: BaseException, policy: Policy | None) -> str | None:
-    """Return a text of ``error`` that may reach the client; None where there is none."""
+    """Return a text of ``error`` that may reach the client; None if there is no such text."""
     if getattr(error, "safe_message", False) is True:
         return str(error)
     text = error.args[0] if len(error.args) == 1 else None
@@ -233,7 +233,7 @@ def checked_text(error: BaseException, policy: Policy | None) -> str | None:
 
 
 def _rebuilt(text: str, policy: Policy | None) -> str | None:
-    """Return ``text`` made of the first template that it matches, with all variable parts checked; None without one."""
+    """Return ``text`` rebuilt from the first template that matches, with checked variable parts; otherwise None."""
     for pattern, make, kinds in _templates():
         match = pattern.fullmatch(text)
         if match is None:
@@ -266,7 +266,7 @@ def _names(part: str, policy: Policy | None) -> str | None:
 
 
 def _is_name(name: str, policy: Policy | None) -> bool:
-    """Whether the client sent each part of a name or path, or may see a field of this name."""
+    """Return True if the client sent each part of a name or path, or may see a field of this name."""
     if policy is None or re.fullmatch(r"[-+]?[\w.]{1,200}", name) is None:
         return False
     parts = [part for part in re.split(r"__|\.", name.lstrip("-+")) if part]
@@ -278,7 +278,7 @@ def _value(part: str, policy: Policy | None) -> str | None:
 
 
 def _is_value(part: str, policy: Policy | None) -> bool:
-    """Whether ``part`` represents a value that the client sent, or a container of such values."""
+    """Return True if ``part`` represents a value that the client sent, or a container of such values."""
     if policy is None or len(part) > 200:
         return False
     if part in policy.sent.literals:
@@ -311,7 +311,7 @@ def _model(part: str, policy: Policy | None) -> str | None:
 
 
 def _expression(part: str, policy: Policy | None) -> str | None:
-    """Return the representation of an expression, if each of its words is a function or a name for the client."""
+    """Return the representation of an expression if all its words are functions or names that the client knows."""
     if re.fullmatch(r"[\w\s().,'=*+/-]{1,500}", part) is None:
         return None
     words = words_of(re.sub(r"\b\d+\b", "", part))
@@ -334,7 +334,7 @@ _KINDS: dict[str, Callable[[str, Any], str | None]] = {
 
 
 def _is_of_the_package(traceback: TracebackType | None) -> bool:
-    """Whether a ``raise`` in this package raised the exception, and no code that the package called."""
+    """Return True if a ``raise`` in this package raised the exception, and not code that the package called."""
     frame = _innermost(traceback)
     if frame is None:
         return False
@@ -345,7 +345,7 @@ def _is_of_the_package(traceback: TracebackType | None) -> bool:
 
 
 def _is_constant_of_django(text: str, traceback: TracebackType | None) -> bool:
-    """Whether Django raised the exception, with a text that its code has as a constant."""
+    """Return True if Django raised the exception with a text that is a constant in its code."""
     frame = _innermost(traceback)
     if frame is None or not frame.tb_frame.f_globals.get("__name__", "").startswith("django."):
         return False

@@ -272,7 +272,7 @@ def _joins(field: Any) -> bool:
 
 
 def _add_through(columns: dict[str, set[str]], field: Any) -> None:
-    """Add the columns by which a many-to-many field joins; all columns of an automatic through table."""
+    """Add the columns for the joins of a many-to-many field; all columns of an automatic through table."""
     through = field.remote_field.through._meta
     target = columns.setdefault(through.db_table, set())
     if through.auto_created:

@@ -31,13 +31,13 @@ def _pad(sources: list[Any], sizes: list[int]) -> int:
 
 
 def _replace(sources: list[Any], sizes: list[int]) -> int:
-    """Return the size where the text consists of the searched part alone: each is replaced."""
+    """Return the size for the largest result: a text that consists only of the searched part."""
     searched = _literal(sources[1])
     length = len(searched) if isinstance(searched, str) and searched else 1
     return max(sizes[0], 1) * max(-(-sizes[2] // length), 1)
 
 
-#: Functions with results longer than their arguments, and how long those are.
+#: Functions with results longer than their arguments, and the functions that return the length of the results.
 GROWING: dict[type, Callable[[list[Any], list[int]], int]] = {
     functions.Repeat: _repeat,
     functions.LPad: _pad,
@@ -47,9 +47,9 @@ GROWING: dict[type, Callable[[list[Any], list[int]], int]] = {
 
 
 def check_growth(expression: Any, limits: Allowance) -> None:
-    """Raise ResponseTooLarge for an expression with a result larger than an answer may be.
+    """Raise ResponseTooLarge for an expression with a result that is larger than a reply may be.
 
-    A column counts as one character: its length is known to the database alone.
+    A column counts as one character, because only the database knows its length.
     """
     if _size(expression, {}) > limits.response_bytes:
         raise ResponseTooLarge(limits.response_bytes, f"{type(expression).__name__}() makes a text that is too large.")

@@ -60,7 +60,7 @@ def _authentic(origin: Origin, given: bytes | None) -> bytes:
             "Redis as RESULT_BACKEND?"
         )
     if given[:1] == b"{" and not origin.keys:
-        return given  # from a service without keys for this client, whose unsigned replies the client accepts too
+        return given  # from a service that does not sign for this client; clients accept its unsigned replies, too
     from django_rpc.wire import signing  # imported only if there are keys
 
     token, data = signing.parted(given)

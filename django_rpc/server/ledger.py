@@ -161,7 +161,7 @@ class Entry:
         self._databases: list[str] = []
 
     def place(self, databases: list[str], client: str) -> None:
-        """Set the databases to which the request writes, and its client; called before the transactions begin.
+        """Set the databases that the request writes to, and its client; called before the transactions begin.
 
         If one of the databases has no ledger, raises NoLedger for a request that requires it (`Request.once`), and
         OutcomeUnknown for a request that was delivered before.

@@ -1,8 +1,8 @@
 """Time zone and language of the client, active while the server works on one request.
 
-Django has three time zones.  The active zone decides ``__date`` and ``TruncDay``.  The default zone (``TIME_ZONE``) is
-that of naive datetimes.  The third is the zone of a database connection.  A request carries the first two, and the
-server uses its connection.
+Django has three time zones.  The active zone is used for ``__date`` and ``TruncDay``.  The default zone
+(``TIME_ZONE``) is the zone of naive datetimes.  The third is the zone of a database connection.  A request carries the
+first two zones, and the server uses its connection.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _default_zone: contextvars.ContextVar[datetime.tzinfo | None] = contextvars.Cont
 
 
 def _context_default_zone(of_settings: Any) -> Any:
-    """Return a `get_default_timezone` that knows the default zone of the client within a request."""
+    """Return a `get_default_timezone` that returns the client's default zone during a request."""
 
     def get_default_timezone() -> datetime.tzinfo:
         zone: datetime.tzinfo = _default_zone.get() or of_settings()
@@ -43,14 +43,14 @@ if not hasattr(timezone.get_default_timezone, "of_settings"):
 
 
 def naive_zone() -> datetime.tzinfo | None:
-    """Return the zone of the server's naive datetimes; None where it has aware ones (``USE_TZ = True``)."""
+    """Return the zone of the server's naive datetimes; None if its datetimes are aware (``USE_TZ = True``)."""
     default: Any = timezone.get_default_timezone
     return None if settings.USE_TZ else cast(datetime.tzinfo, default.of_settings())
 
 
 @contextlib.contextmanager
 def client_locale(request: Request) -> Iterator[None]:
-    """Activate the zones and the language of a request; restore those from before, also after an error."""
+    """Activate the zones and the language of a request; restore the previous values, also after an error."""
     zone = read_zone(request.zone or UTC)
     default_zone = read_zone(request.default_zone) if request.default_zone else zone
     language = _language(request.language or DEFAULT_LANGUAGE)
@@ -65,7 +65,7 @@ def client_locale(request: Request) -> Iterator[None]:
 
 
 def _language(code: str) -> str:
-    """Return the language of ``LANGUAGES`` for a code, or the server's default where it has none.
+    """Return the language of ``LANGUAGES`` for a code, or the server's default if it does not have the language.
 
     No other code is activated, since Django keeps a catalogue in memory for each active code.
     """

@@ -18,7 +18,7 @@ class _Unclear(Exception):
 
 
 def may_order_by(policy: Policy, opts: Any, item: Any) -> bool:
-    """Return whether the client may use every field that ``item``, a part of an ordering from ``opts``, names.
+    """Return True if the client may use all fields in ``item``, which is a part of an ordering from ``opts``.
 
     The order of rows reveals the values that they are ordered by.  An expression with unknown fields is hidden too.
     """
@@ -54,7 +54,7 @@ def _names(item: Any) -> Iterator[str]:
 
 
 def _is_plain(item: Any) -> bool:
-    """Return whether the SQL of an expression is Django's, with no fields but those of its parts."""
+    """Return True if the SQL of an expression is Django's, with only the fields of its parts."""
     return (
         isinstance(item, BaseExpression)
         and not isinstance(item, RawSQL | Subquery)

@@ -21,7 +21,7 @@ _NOT_PLAIN = "..."
 
 
 def encode_validation_error(error: ValidationError) -> Any:
-    """Return a dict of lists of entries, a list of entries, or one entry, after the form of ``error``.
+    """Return a dict of lists of entries, a list of entries, or a single entry, like the form of ``error``.
 
     An entry is ``[message, code, params]``.
     """

@@ -28,7 +28,7 @@ class _Key(NamedTuple):
 
 @functools.cache
 def _keys_of(model: type[Model]) -> tuple[_Key, ...]:
-    """The keys of a child model: one per line of parents.  Empty for a model without parent tables."""
+    """Return the keys of a child model, one key per line of parents; empty for a model without parent tables."""
     opts = model._meta.concrete_model._meta  # type: ignore[union-attr]
     parents = [parent for parent in opts.get_parent_list() if not parent._meta.proxy]
     groups: list[set[str]] = [{opts.pk.attname}] if parents else []
@@ -44,12 +44,12 @@ def _keys_of(model: type[Model]) -> tuple[_Key, ...]:
 
 
 def is_link(field: Any) -> bool:
-    """Return whether a foreign key links a child's row to that of its parent."""
+    """Return True if a foreign key links a child's row to its parent's row."""
     return bool(getattr(field.remote_field, "parent_link", False))
 
 
 def is_key(model: type[Model], name: str) -> bool:
-    """Return whether a field is the primary key of ``model`` or of a parent, or the link to a parent."""
+    """Return True if a field is the primary key of ``model`` or of a parent, or the link to a parent."""
     field = model._meta.pk if name == "pk" else model._meta.get_field(name)
     attname = getattr(field, "attname", None)
     return bool(getattr(field, "primary_key", False) or any(attname in key.names for key in _keys_of(model)))
@@ -58,7 +58,7 @@ def is_key(model: type[Model], name: str) -> bool:
 def key_values(model: type[Model], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the value of each attribute that holds a key named by ``values``; nothing for a model without parents.
 
-    Raises ValueError where the names of a key have different values, or an expression for a value.
+    Raises ValueError if the names of a key have different values, or if a value is an expression.
     """
     by_name: dict[str, Any] = {}
     for key in _keys_of(model):
@@ -72,7 +72,7 @@ def key_values(model: type[Model], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(model: type[Model], values: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    """The keys among ``values`` that are not None, by attribute.  Django sets the keys of all parents by ``pk``."""
+    """Yield the attribute and value of the keys in ``values`` that are not None; ``pk`` is all keys, as in Django."""
     for name, value in values.items():
         if value is None or (name != "pk" and not is_key(model, name)):
             continue
@@ -93,13 +93,13 @@ def complete_keys(model: type[Model], values: Mapping[str, Any]) -> dict[str, An
 
 
 def check_same_keys(model: type[Model], row: Model, keys: Mapping[str, Any]) -> None:
-    """Raise PermissionDenied where ``keys`` are not those of ``row``, which is in the database."""
+    """Raise PermissionDenied if ``keys`` differ from the keys of ``row``, which is in the database."""
     if any(getattr(row, name) != value for name, value in keys.items()):
         raise PermissionDenied(f"The key of a {model._meta.label} cannot be changed.")
 
 
 def check_new_row(ev: Evaluator, model: type[Model], keys: Mapping[str, Any]) -> None:
-    """Raise PermissionDenied where a new row would take over the row of a parent that the client may not update.
+    """Raise PermissionDenied if a new row would take over the row of a parent that the client may not update.
 
     ``keys`` are those of `key_values`.
     """

@@ -36,12 +36,12 @@ __all__ = [
     "through_manager",
 ]
 
-#: Keys in one statement, within what every database takes.
+#: Number of keys in one statement, below the limit of each database.
 _BATCH = 500
 
 
 def check_writable(exposure: Exposure, names: Iterable[str], unknown: Callable[[str], Exception]) -> None:
-    """Raise ``unknown(name)`` for a name that the client does not see, PermissionDenied for one that it may not set."""
+    """Raise ``unknown(name)`` for a name that the client does not see, PermissionDenied for a read-only name."""
     for name in names:
         if name not in exposure.names and name not in exposure.writable:
             raise unknown(name)
@@ -81,7 +81,7 @@ def _no_target(field: Any, value: Any) -> ValidationError:
 
 
 def held(ev: Evaluator, field: Any, value: Any) -> Any:
-    """Return ``value`` as the column of ``field`` holds it: of an instance, the value that the foreign key leads to."""
+    """Return ``value`` as the column of ``field`` holds it; an instance is replaced by the value of the foreign key."""
     try:
         return ev.references.assigned(value, field)
     except MissingRow:
@@ -91,9 +91,9 @@ def held(ev: Evaluator, field: Any, value: Any) -> Any:
 def check_expression(ev: Evaluator, model: type[Model], value: Any) -> None:
     """Check an expression that Django's ``save()`` will write, with the same checks as for an ``update()``.
 
-    ``F("hidden")`` would copy what the client may not see into what it may.  By multi-table inheritance a name may be
-    of the parent's table, which is a join here.  Django resolves the expression again, in the table that it updates,
-    and refuses all joins.
+    ``F("hidden")`` would copy a hidden value into a visible field.  With multi-table inheritance, a name may belong to
+    the parent's table, which is a join here.  Django resolves the expression again, in the table that it updates, and
+    refuses all joins.
     """
     if hasattr(value, "resolve_expression"):
         query = ev.objects(model).query.chain()
