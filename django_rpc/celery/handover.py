@@ -48,7 +48,7 @@ def hand_over(app: Celery, lists: ReplyLists, origin: str, sending: Sending) -> 
 def _publish(app: Celery, one: HandOver, deposit: Deposit) -> None:
     left = None if deposit.expires is None else deposit.expires - time.time()
     if left is not None and left <= 0:
-        logger.warning("A message is not sent on: nobody waits for it any more", extra={"rpc_request": one.to})
+        logger.warning("A message is not forwarded: its client no longer waits for it", extra={"rpc_request": one.to})
         return
     keywords: dict[str, Any] = task_keywords(reply_key(one.to), deposit.token)
     app.send_task(

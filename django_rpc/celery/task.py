@@ -132,7 +132,7 @@ class _Lists:
     def of(self, task_id: str, key: str) -> ReplyLists | None:
         """Return the reply lists; None if the key does not belong to this request, or if there are no lists."""
         if not _REQUEST_ID.fullmatch(task_id or "") or key != reply_key(task_id):
-            logger.error("A request named a reply list that is not its own: refused.")
+            logger.error("A request named the reply list of another request: refused.")
             return None
         if self._made is None:
             url = self._url or self._app.conf.result_backend
@@ -188,7 +188,7 @@ def _send(app: Celery, lists: ReplyLists, request: Any, sending: Sending, messag
     try:
         hand_over(app, lists, request_of(request.id), sending)
     except HandOverFailed as error:
-        logger.warning("The values of request %s were not handed over: %s", request.id, error)
+        logger.warning("The values of request %s were not sent to other services: %s", request.id, error)
         answer = _sealed(_refusal(request.id, error.code, str(error)), message, request.id)
     except Exception as error:  # any error of Redis or the broker; the client must get an error instead of waiting
         logger.exception("What request %s was answered could not be handed over.", request.id)
@@ -258,7 +258,7 @@ class _Box:
             try:
                 self._lists.forget(self._message_id)
             except Exception:  # the request was answered, and the values expire
-                logger.warning("What was handed over could not be removed.", exc_info=True)
+                logger.warning("The values from other services could not be deleted.", exc_info=True)
 
         return both
 

@@ -113,14 +113,14 @@ def _dataclass(value: Any, runners: list[Any] | None) -> Any:
     unmade = [field.name for field in fields if not field.init]
     if unmade:
         raise ValueError(
-            f"{kind.__name__} holds what is not computed yet, so it will be made anew from its fields; but "
+            f"{kind.__name__} holds values that are not computed yet, so it will be rebuilt from its fields; but "
             f"{', '.join(unmade)} was set from outside: fields with `init=False` are not supported."
         )
     try:
         dataclasses.replace(value)
     except TypeError as error:
         raise TypeError(
-            f"{kind.__name__} holds what is not computed yet, so it will be made anew from its fields, which its "
+            f"{kind.__name__} holds values that are not computed yet, so it will be rebuilt from its fields, which its "
             "__init__ does not take: a custom __init__ is not supported."
         ) from error
     return Apply(kind, (), captured, pure=True, where=callsite())

@@ -125,7 +125,7 @@ EVALUATORS: dict[type[Node], Callable[[Any, _Values], Any]] = {
     Column: _refuse,
 }
 if missing := set(ALL_KINDS.values()) ^ set(EVALUATORS):
-    raise TypeError(f"evaluate.py does not say how {missing} are evaluated.")
+    raise TypeError(f"evaluate.py has no evaluator for {missing}.")
 
 
 def evaluate(node: Node, values: _Values) -> Any:

@@ -36,7 +36,7 @@ class Refusals:
         raise TypeError(f"A Delayed cannot be changed, so .{name} cannot be deleted.")
 
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
-        raise TypeError("A Delayed cannot be changed, so no item of it can be set. Change what compute() returns.")
+        raise TypeError("A Delayed cannot be changed, so no item of it can be set. Change the result of compute().")
 
     def __delitem__(self, key: Any) -> NoReturn:
         raise TypeError("A Delayed cannot be changed, so no item of it can be deleted. Use .delete() on a query.")
@@ -51,7 +51,7 @@ class Refusals:
         if nout is None:
             raise TypeError(
                 f"{_short(self._node)} has not been computed, so it cannot be iterated over (nor unpacked). "
-                "Write: for row in d.compute(): ... (or, where it is a call whose number of results is known: "
+                "Write: for row in d.compute(): ... (or, for a call with a known number of results: "
                 "delayed(function, nout=2))."
             )
         return iter([self[index] for index in range(nout)])  # type: ignore[index]

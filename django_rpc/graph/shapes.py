@@ -199,7 +199,7 @@ def obstacle(shape: Shape, positions: Sequence[int]) -> str | None:
             return f".{node.name}() makes one query of several, or locks"
     mixing = mixed(shape)
     if mixing is not None:
-        return f".{mixing}() puts rows together, which are not told apart after that"
+        return f".{mixing}() combines rows, which cannot be separated afterwards"
     last = shape.steps[-1]
     if not (is_asked(last) or is_step(last) or isinstance(last, Attr)):
         return "it is not one of " + ", ".join(sorted(TERMINALS))

@@ -79,7 +79,7 @@ class Handed(msgspec.Struct, frozen=True):
     place: int
 
     def __repr__(self) -> str:
-        return f"<value {self.place} of what is handed over by {self.origin}>"
+        return f"<value {self.place} from request {self.origin}>"
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -104,8 +104,8 @@ def visualize_error(
     graph: FailedGraph | None = getattr(error, "rpc_graph", None)
     if graph is None:
         raise ValueError(
-            f"{type(error).__name__} has no graph with it: what can be drawn is an error that a service, or a function "
-            "of a graph, has raised."
+            f"{type(error).__name__} has no graph: only an error that a service, or a function of a graph, has "
+            "raised can be drawn."
         )
     title = f"{type(error).__name__}: {error}"
     text = to_dot(graph.outputs, failed=graph.node, title=title[:120], **options)

@@ -223,7 +223,7 @@ def _lone_surrogate(error: UnicodeEncodeError) -> BadValue:
     around = error.object[max(0, error.start - 10) : error.end + 10]
     return BadValue(
         f"The text {around!r} holds half of a surrogate pair, which is no character: "
-        "decode the bytes it came from properly, or use bytes."
+        "decode its bytes with the right encoding, or use bytes."
     )
 
 
@@ -277,7 +277,7 @@ def _request(
                 f"The message has {count:,} {what}; at most {limit:,} are allowed (limit {what!r}). Send it in parts."
             )
     if form.given and fetch is None:
-        raise HandOverFailed("Nothing is handed over here: send the values with the request.")
+        raise HandOverFailed("This service receives no values from other services: send the values with the request.")
     given_values = fetch(form.given) if form.given and fetch is not None else ()
     for zone in filter(None, (form.zone, form.default_zone)):
         read_zone(zone)
@@ -315,7 +315,9 @@ def _request(
 def _check_links(form: _RequestForm) -> None:
     """Raise BadValue for a 'then' or 'back' that names an output which does not exist."""
     if form.back is not None and not form.then:
-        raise BadValue("'back' says which outputs come back where others go on: it needs 'then'.")
+        raise BadValue(
+            "'back' selects the outputs for the client while 'then' sends others to services: it needs 'then'."
+        )
     for places in (form.back or (), *(target.outputs for target in form.then)):
         if any(not 0 <= place < len(form.outputs) for place in places):
             raise BadValue(f"'then' and 'back' name places among the {len(form.outputs)} outputs.")
@@ -394,7 +396,7 @@ def _diagnose(data: bytes, error: Exception) -> WireError:
     try:
         head = msgspec.json.decode(data, type=_Head)
     except (*_PARSER_ERRORS, RecursionError):
-        return BadMessage(f"This is no message of django_rpc: {error}. docs/protocol.md says how one is made.")
+        return BadMessage(f"This is no message of django_rpc: {error}. docs/protocol.md describes the form.")
     try:
         _check_version(head.v)
     except VersionMismatch as mismatch:
@@ -414,7 +416,9 @@ def _diagnose(data: bytes, error: Exception) -> WireError:
         return BadValue(
             f"Node {node} is not written as a {kind!r} node has to be: {error}.", node=node, request_id=request_id
         )
-    return BadMessage(f"The message is not written as docs/protocol.md says: {error}.", request_id=request_id)
+    return BadMessage(
+        f"The message does not have the form described in docs/protocol.md: {error}.", request_id=request_id
+    )
 
 
 def encode_response(

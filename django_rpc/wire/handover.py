@@ -112,7 +112,7 @@ def decode_handed(data: bytes, message_id: str, limits: Limits, naive_zone: date
     check_depth(data, limits)
     response = decode_response(data, limits, naive_zone)
     if response.id != message_id or response.error is not None:
-        raise HandOverFailed("What was handed over is not for this message.")
+        raise HandOverFailed("The values from another service are not for this message.")
     return [_as_data(value) for value in response.outputs]
 
 
@@ -136,7 +136,7 @@ def _as_data(value: Any) -> Any:
         return {_as_data(key): _as_data(item) for key, item in value.items()}
     if kind is slice:
         return slice(*map(_as_data, (value.start, value.stop, value.step)))
-    raise BadValue(f"A service hands over data, and not what a {kind.__name__} stands for.")
+    raise BadValue(f"A service may send only data to another service, and no {kind.__name__}.")
 
 
 def encode_deposit(deposit: Deposit) -> bytes:

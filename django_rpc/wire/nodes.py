@@ -314,7 +314,7 @@ def _read_save(unpack: Unpacker, form: SaveForm) -> Save:
 def _read_insert(unpack: Unpacker, form: InsertForm) -> Insert:
     options = form.options
     if options.on_conflict not in _ON_CONFLICT:
-        raise BadValue(f"{options.on_conflict!r} is not what can be done on conflict: ignore, update or null.")
+        raise BadValue(f"{options.on_conflict!r} is not a value of on_conflict: use ignore, update or null.")
     if len(form.types) != len(form.fields):
         raise BadValue("Rows have one type for each of their fields.")
     return Insert(

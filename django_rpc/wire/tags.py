@@ -110,7 +110,7 @@ class Unpacker:
         if self.code > self.limits.code_bytes:
             raise MessageTooLarge(
                 f"The functions that the message ships have {self.code:,} bytes or more; at most "
-                f"{self.limits.code_bytes:,} are allowed (limit 'code_bytes'). Ship less, or give what they work on as "
+                f"{self.limits.code_bytes:,} are allowed (limit 'code_bytes'). Ship less, or pass their data as "
                 "arguments."
             )
 
@@ -124,7 +124,7 @@ class Unpacker:
         read = TAGS.get(key) if len(value) == 1 else None
         if read is None:
             raise UnknownTag(
-                f"{key[:40]!r} is not a tag of this version, or does not stand alone in its object. "
+                f"{key[:40]!r} is not a tag of this version, or not the only key of its object. "
                 'A key that starts with "$" is written in a {"$dict": [[key, value], ...]}.'
             )
         return read(self, value[key])
@@ -135,8 +135,8 @@ class Unpacker:
             raise BadValue("A reference is the index of a node: an integer from 0.")
         if index >= len(self.nodes):
             raise ForwardReference(
-                f"Node {index} is referred to where only {len(self.nodes)} stand before: "
-                "put each node after those that it is made from."
+                f"Node {index} is referred to by a node with only {len(self.nodes)} nodes before it: "
+                "put each node after its inputs."
             )
         return self.nodes[index]
 
@@ -325,7 +325,7 @@ def _read_reference(unpack: Unpacker, value: Any) -> Reference:
 def _read_given(unpack: Unpacker, value: Any) -> Any:
     origin, place = (expect(item, int, "a number") for item in _fields(value, 2, "$given"))
     if not (0 <= origin < len(unpack.given) and 0 <= place < len(unpack.given[origin])):
-        raise BadValue(f"No value {place} of a request {origin} is handed over with this message.")
+        raise BadValue(f"This message has no value {place} from a request {origin}.")
     return unpack.given[origin][place]
 
 

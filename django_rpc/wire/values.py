@@ -99,7 +99,7 @@ class Packer:
             return self.index[id(node)]
         except KeyError:
             raise BadValue(
-                f"A {type(node).__name__} node is referred to before it stands in the message: "
+                f"A {type(node).__name__} node is referred to before its place in the message: "
                 "give the nodes in topological order."
             ) from None
 
