@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from typing import Any
 
+from django.conf import settings
 from django.db import DataError
 from django.db.backends.base.operations import BaseDatabaseOperations
 
@@ -38,6 +40,9 @@ class DatabaseOperations(BaseDatabaseOperations):
         return value
 
     def adapt_datetimefield_value(self, value: Any) -> Any:
+        """Return ``value``; raise ValueError for an aware datetime where ``USE_TZ`` is False, as most backends do."""
+        if isinstance(value, datetime.datetime) and value.tzinfo is not None and not settings.USE_TZ:
+            raise ValueError("The django_rpc backend does not support timezone-aware datetimes when USE_TZ is False.")
         return value
 
     def adapt_timefield_value(self, value: Any) -> Any:

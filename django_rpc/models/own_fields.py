@@ -7,15 +7,17 @@ pass `loaded_value`.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 import re
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections
-from django.db.models import JSONField, Model, Q, QuerySet
+from django.db.models import DateField, JSONField, Model, Q, QuerySet
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
 
@@ -62,11 +64,15 @@ def note_own_fields(model: Any) -> None:
 
 
 def has_own_fields() -> bool:
+    """Return whether a field of a mirror may have to prepare the value of a lookup.
+
+    With ``USE_TZ = False`` these are the fields of dates and datetimes.
+    """
     while _unsettled and not isinstance(_unsettled[-1].remote_field.model, str):
         field = _unsettled.pop()
         if leads_away(field):
             _known.add(str(field))
-    return bool(_known)
+    return bool(_known) or not settings.USE_TZ
 
 
 def _prepares(field: Field) -> bool:
@@ -213,10 +219,17 @@ def _cannot_join(field: Any, name: str) -> str:
 
 
 def stored_value(field: Field, value: Any, connection: Any) -> Any:
-    """``value`` as the database holds it, where the field is one of the client's own."""
+    """Return ``value`` as the database stores it, if the field is of a class of the project.
+
+    An aware datetime at a client with ``USE_TZ = False`` is also prepared: a `DateField` takes its date, and a
+    `DateTimeField` raises ValueError, as with a local database.
+    """
     while field.is_relation and field.remote_field:
         field = field.target_field
-    if value is None or not _prepares(field) or _is_expression(value):
+    if value is None or _is_expression(value):
+        return value
+    is_datetime = isinstance(field, DateField) and isinstance(value, datetime.datetime) and not settings.USE_TZ
+    if not _prepares(field) and not (is_datetime and value.tzinfo is not None):
         return value
     return field.get_db_prep_value(value, connection=connection, prepared=False)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.test import override_settings
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
@@ -64,3 +68,44 @@ def test_the_key_of_an_existing_row_is_not_changed_by_defaults(local, remote):
         with pytest.raises(PermissionDenied, match="cannot be changed"):
             remote.NaturalKey.objects.update_or_create(title="old", defaults=defaults)
     assert list(local.NaturalKey.objects.values_list("code", "title")) == [("x", "old")]
+
+
+AWARE = datetime.datetime(2024, 3, 9, 23, 30, tzinfo=datetime.UTC)
+UNSUPPORTED = "does not support timezone-aware datetimes when USE_TZ is False"
+
+
+@override_settings(USE_TZ=False, TIME_ZONE="Europe/Berlin")
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda m: m.Order.objects.filter(created=AWARE),
+        lambda m: m.Order.objects.filter(created__gte=AWARE).count(),
+        lambda m: m.Order.objects.exclude(Q(number="x") | Q(created__in=[AWARE])).exists(),
+        lambda m: m.Customer.objects.filter(orders__created__range=(AWARE, AWARE)).first(),
+        lambda m: m.Order.objects.get_or_create(created=AWARE, number="A", customer_id=1),
+        lambda m: m.Order.objects.create(created=AWARE, number="A", customer_id=1),
+        lambda m: m.Order.objects.bulk_create([m.Order(created=AWARE, number="A", customer_id=1)]),
+        lambda m: m.Order.objects.update(created=AWARE),
+        lambda m: m.Order.objects.get_or_create(number="A", customer_id=1, defaults={"created": AWARE}),
+    ],
+)
+def test_a_client_without_time_zones_refuses_aware_datetimes(local, remote, shop_data, messages, use):
+    """Django's backend of SQLite does so in `adapt_datetimefield_value`, when the query is executed."""
+    for models in (local, remote):
+        with messages() as sent, pytest.raises(ValueError, match=UNSUPPORTED):
+            list(use(models))
+        assert len(sent) == 0
+
+
+@override_settings(USE_TZ=False, TIME_ZONE="Europe/Berlin")
+def test_a_client_without_time_zones_takes_the_date_of_an_aware_datetime(local, remote, shop_data):
+    day = AWARE.date()
+    local.Customer.objects.filter(pk=1).update(joined=day)
+    for models in (local, remote):
+        customers = models.Customer.objects
+        assert customers.filter(joined=AWARE, pk=1).exists()
+        assert customers.filter(joined__gt=AWARE, pk=1).count() == 0
+        assert customers.filter(joined__in=[AWARE], pk=1).count() == 1
+        assert models.Order.objects.filter(customer__joined__lte=AWARE, customer=1).exists()
+        customers.filter(pk=2).update(joined=AWARE)
+        assert customers.get(pk=2).joined == day
