@@ -90,7 +90,7 @@ class Settings:
 
     @property
     def limits(self) -> Allowance:
-        """Limits of a request of a client that sets no other limits: the defaults with the values of ``LIMITS``."""
+        """Limits of a request, unless its client has other limits: the defaults with the values of ``LIMITS``."""
         if "limits" not in self._cache:
             self._cache["limits"] = read_limits(self.LIMITS, f"{NAME}['LIMITS']")
         return self._cache["limits"]

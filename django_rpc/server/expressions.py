@@ -72,7 +72,7 @@ FIELDS: dict[str, type[models.Field]] = {name: getattr(models, name) for name in
 
 @functools.cache
 def _keywords(cls: Any) -> frozenset[str] | None:
-    """Return the keywords that a constructor may be given; None where the constructor itself refuses others.
+    """Return the keywords that a constructor may receive; None if the constructor itself refuses other keywords.
 
     A function or a subquery takes any other keyword as a variable of its SQL template.  So these classes get only
     the keywords that they and their bases name.

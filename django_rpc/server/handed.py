@@ -23,7 +23,7 @@ Box = Callable[[Sequence[str]], Mapping[str, bytes]]
 class Handed:
     """Forwarded values that replace the results of other requests, for `wire.codec.decode_request`.
 
-    The codec calls this object only for a message that names other requests.  At that time the sender is authenticated.
+    The codec calls this object only for a message that names other requests, after its sender was authenticated.
     ``data`` are the bytes of the forwarded values.  When the ledger compares two requests, these bytes are part of the
     content, as the message is.
     """

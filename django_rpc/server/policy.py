@@ -2,7 +2,7 @@
 
 Names are checked twice.  `Policy.blocked` checks each name before Django resolves it, so a hidden name gets the same
 error as an unknown name.  When the query is compiled, the columns and tables of its SQL are checked (``audit.py``).
-The second check decides, because no name can enter a query without it.
+The second check decides, because each name in a query passes it.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def evaluate(
     Raises EvaluationError.
 
     A request with a writing node runs in one transaction on each of its databases.  A request that only reads opens no
-    transaction.  A write has an entry in the ledger, in the same transaction; raises Duplicate if there is one already.
+    transaction.  A write has an entry in the ledger, in the same transaction; raises Duplicate if it exists already.
     """
     writes = any(node.writes for node in request.nodes)
     given = (request, policy, writes, {"Prefetch": prefetch.make})

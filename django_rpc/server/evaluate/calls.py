@@ -1,6 +1,6 @@
 """Visitors of ``Call``, ``Function`` and ``Shipped``: registered methods and functions, and functions of clients.
 
-All of them are code of the service, or code of a client with the same permissions.
+All of them are code of the service, or code of a client that is trusted as much as the service's code.
 """
 
 from __future__ import annotations

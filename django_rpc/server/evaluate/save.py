@@ -21,7 +21,7 @@ __all__ = ["visit_insert", "visit_save"]
 
 
 def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
-    """Save one row by the model's ``save()``; return whether it is new, and the values that the client has to learn.
+    """Save one row by the model's ``save()``; return True for a new row, and the values that the client has to learn.
 
     These are the key, and each field that the client sent or requested if its value has changed by the save.  A client
     that may not read the model learns only the key.
@@ -151,7 +151,7 @@ def _assign(
     keys: dict[str, Any],
     node: Save,
 ) -> dict[str, tuple[Any, bool]]:
-    """Set the fields that the client may set; return each sent value, and whether it may differ from the row's value.
+    """Set the fields that the client may set; return each sent value, and True if it may differ from the row's value.
 
     The result must not depend on a value of the row that the client may not read: it could find the value by trying.
     """

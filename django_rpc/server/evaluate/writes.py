@@ -106,7 +106,7 @@ def check_expression(ev: Evaluator, model: type[Model], value: Any) -> None:
 def check_key(field: Any, value: Any) -> None:
     """Raise ValueError for a key that is an expression that reads rows.
 
-    An expression without columns and queries, as ``Now()``, can only make the key of a new row, and the key that the
+    An expression without columns and queries, like ``Now()``, can only make the key of a new row, and the key that the
     database returns is checked.  The keys of a model with parents are never expressions: see `parents.key_values`.
     """
     if field.primary_key and hasattr(value, "resolve_expression") and _reads_rows(value):
@@ -125,8 +125,8 @@ def _reads_rows(value: Any) -> bool:
 def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any], *, check: bool = True) -> dict[str, Any]:
     """Return values for fields of ``model``, with checked keys in place of instances.
 
-    The value of a column is taken before that of its relation, as by ``Model.__init__()``.  A relation without a
-    column, like a generic foreign key, is set to a row that the client sees.
+    The value of a column has precedence over the value of its relation, as in ``Model.__init__()``.  A relation without
+    a column, like a generic foreign key, is set to a row that the client sees.
     """
     prepared = {}
     for name, value in values.items():
@@ -229,7 +229,7 @@ def through_manager(
     _check_parents(ev, queryset, lookup, {**keys, **given.get("create_defaults", given.get("defaults", {}))})
     # The client's query does the lookup.  Django writes the row by the model's save().
     instance, created = _OR_CREATE[name](ev.complete(queryset), lookup, given)
-    if has_new_key and not created:  # another transaction has made the row in the meantime
+    if has_new_key and not created:  # another transaction made the row after the check
         raise _key_is_kept(model)
     confirm(ev, model, [instance.pk])
     if created or name == "update_or_create":
@@ -239,7 +239,7 @@ def through_manager(
 
 
 def _has_new_key(queryset: QuerySet, lookup: dict[str, Any], defaults: dict[str, Any]) -> bool:
-    """Return whether ``defaults`` have a key for the new row; raise PermissionDenied where it is not that of the row.
+    """Return True if ``defaults`` have a key for a new row; raise PermissionDenied if an existing row has another key.
 
     Django would save all columns of the row under the other key, also those that the client may not write.
     """
@@ -274,9 +274,9 @@ _OR_CREATE: dict[str, Callable[..., tuple[Model, bool]]] = {
 
 
 def _lookup_keys(ev: Evaluator, model: type[Model], exact: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the values of a lookup that also make the new row, and values that are only looked up.
+    """Return the values of a lookup that also make the new row, and the values that are only looked up.
 
-    The targets of both are checked.  A relation is only looked up where its column has a value of its own.
+    The targets of both are checked.  A relation is only looked up if the lookup has a separate value for its column.
     """
     keys: dict[str, Any] = {}
     owners: dict[str, Any] = {}
