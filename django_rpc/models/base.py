@@ -1,4 +1,4 @@
-"""``RpcModel``: a model whose rows are at a service."""
+"""``RpcModel``, the base class of models with rows at a service."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["RpcModel", "RpcModelBase"]
 
 
 class RpcModelBase(ModelBase):
-    """Reads ``class Rpc``, and makes the model unmanaged and its managers recording ones."""
+    """Metaclass of mirrors. It reads ``class Rpc``, makes the model unmanaged, and makes its managers record nodes."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], attrs: dict[str, Any], **kwargs: Any) -> Any:
         parents = [base for base in bases if isinstance(base, RpcModelBase)]
@@ -38,7 +38,7 @@ class RpcModelBase(ModelBase):
         abstract = meta.abstract
         if attrs.get("__module__") != "__main__" or abstract:
             model = super().__new__(mcs, name, bases, attrs, **kwargs)
-        else:  # a notebook's cell is run again and again
+        else:  # a notebook runs a cell several times
             with redefining(getattr(meta, "app_label", ""), name, "__main__") as made:
                 model = super().__new__(mcs, name, bases, attrs, **kwargs)
                 made.append(model)
@@ -53,7 +53,10 @@ class RpcModelBase(ModelBase):
         super().add_to_class(name, value)
 
     def __setattr__(cls, name: str, value: Any) -> None:
-        """Django sets the descriptor of a relation on the model that it leads to, too; a mirror's is our own."""
+        """Replace the descriptors of relations by those of mirrors.
+
+        Django also sets the descriptor of a relation on the model that the relation leads to.
+        """
         if type(value) is ManyToManyDescriptor:
             value.__class__ = RpcManyToManyDescriptor
         elif type(value) is ReverseManyToOneDescriptor:
@@ -61,7 +64,7 @@ class RpcModelBase(ModelBase):
         super().__setattr__(name, value)
 
     def _prepare(cls) -> None:
-        """Called by Django when the class is complete, before anybody may use it."""
+        """Prepare the class. Django calls this when the class is complete, before other code can use it."""
         cls._rpc = _options(cls)
         register(cls)
         note_own_fields(cls)
@@ -76,7 +79,10 @@ class RpcModelBase(ModelBase):
 
 
 def _name_as_there(model: Any, field: Any) -> None:
-    """Lookups follow a relation backwards by the service's name for it, where that is made of its model's name."""
+    """Set the name of a relation in backward lookups to the service's default name.
+
+    The service derives it from the name of its model, which may differ from the name of the mirror.
+    """
     rel = field.remote_field
     if rel.related_name or rel.related_query_name or model._meta.default_related_name or rel.symmetrical:
         return
@@ -94,7 +100,7 @@ def _options(model: Any) -> RpcOptions:
 
 
 def _meta_class(attrs: dict[str, Any], bases: tuple[type, ...], parents: list[Any]) -> Any:
-    """The ``Meta`` of a mirror: the user's own or inherited one, unmanaged, with an app label in every place."""
+    """Return the ``Meta`` of a mirror: the declared or inherited class, unmanaged, and always with an app label."""
     own = attrs.get("Meta")
     base = own if own is not None else next((b.Meta for b in bases if hasattr(b, "Meta")), object)
     values: dict[str, Any] = {"abstract": bool(own is not None and getattr(own, "abstract", False)), "managed": False}
@@ -108,9 +114,9 @@ def _meta_class(attrs: dict[str, Any], bases: tuple[type, ...], parents: list[An
 
 
 class RpcModel(models.Model, metaclass=RpcModelBase):
-    """The base of mirrors.
+    """Base class of mirrors.
 
-    Declare the fields that you need of a service's model, and say which model it is:
+    Declare the fields that you need of a service's model, and name the model:
 
     >>> class Customer(RpcModel):                              # doctest: +SKIP
     ...     name = models.CharField(max_length=100)
@@ -120,8 +126,8 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
     ...         database = "rpc"          # the alias in DATABASES; default: "rpc"
     ...         fields = None             # what instances bring; default: all declared fields
 
-    Then use it as any model.  Saving and deleting happen at the service, with its own ``save()``, signals and
-    cascades; this model's signals are sent here.
+    Then use it as any model. The service saves and deletes rows, with its ``save()``, signals and cascades. The client
+    sends the signals of the mirror.
     """
 
     objects: ClassVar[RpcManager]
@@ -140,7 +146,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         using: str | None = None,
         update_fields: Any = None,
     ) -> None:
-        """Save at the service, in one message; what the service filled in is set on this instance."""
+        """Save at the service, with one message, and set values on this instance that the service has filled."""
         using = chosen_database(type(self), using, router.db_for_write, {"instance": self})
         names = frozenset(update_fields) if update_fields is not None else None
         forced = forced_inserts(type(self), force_insert)
@@ -151,7 +157,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
     save_base.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
-        """Delete at the service, with its cascades, in one message; returns what Django's ``delete()`` does."""
+        """Delete at the service with its cascades, with one message; return the same as Django's ``delete()``."""
         if not (self._is_pk_set() if hasattr(self, "_is_pk_set") else self.pk is not None):
             raise ValueError(
                 f"{type(self).__name__} object can't be deleted because its {self._meta.pk.attname} attribute is set "
@@ -164,11 +170,12 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
 
 
 def _record_through_model(sender: Any, **kwargs: Any) -> None:
-    """The automatic through model of a mirror's many-to-many field is a plain Model: its managers shall record."""
+    """Make the managers of a mirror's automatic through model record nodes, since this model is a plain Model."""
     owner = sender._meta.auto_created
     if owner and isinstance(owner, RpcModelBase):
         record_managers(sender)
-        # What Django's collector of related objects asks, which the admin shows before it deletes.
+        # Django's collector of related objects uses the base manager, for example for the admin's page before a
+        # deletion.
         sender.add_to_class("_rpc_base", RpcBaseManager())
         sender._meta.base_manager_name = "_rpc_base"
         sender._meta._expire_cache()

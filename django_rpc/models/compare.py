@@ -1,6 +1,6 @@
-"""A mirror beside what the service exposes of its model: where the two differ, in words.
+"""Comparison of a mirror with the model that its service exposes.
 
-`differences` is what ``manage.py check --database rpc`` prints; docs/reference/checks.md explains each id.
+``manage.py check --database rpc`` prints the `differences`; docs/reference/checks.md explains each id.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django_rpc.models.options import options_of
 
 __all__ = ["Difference", "ServedModel", "differences", "near_names"]
 
-#: Types whose values are of one Python type, and mean the same.
+#: Groups of field types with values of one Python type and one meaning.
 _FAMILIES = {
     "a whole number": "AutoField BigAutoField SmallAutoField IntegerField BigIntegerField SmallIntegerField "
     "PositiveIntegerField PositiveBigIntegerField PositiveSmallIntegerField",
@@ -31,7 +31,7 @@ _RANGES = BaseDatabaseOperations.integer_field_ranges
 
 @dataclass(frozen=True)
 class Difference:
-    """One finding: the id of docs/reference/checks.md, the mirror or its field, what is wrong, and what to do."""
+    """One finding: the id of docs/reference/checks.md, the mirror or its field, the problem, and a hint."""
 
     id: str
     obj: Any
@@ -41,9 +41,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What the service exposes of one model, with what it inherits.
+    """Fields and methods of one model that the service exposes, including inherited fields.
 
-    ``fields`` has each field under its name, and a relation under that of its column, too.
+    ``fields`` has each field by its name, and a relation also by the name of its column.
     """
 
     label: str
@@ -55,7 +55,7 @@ class ServedModel:
 
     @classmethod
     def of(cls, described: Mapping[str, ModelSchema], label: str) -> ServedModel | None:
-        """The model ``label`` of an answer, in whatever letters; None where it is not in it.
+        """Return the model ``label`` of an answer, in any case of its letters; None where the answer does not have it.
 
         >>> tag = ModelSchema(model="shop.Tag", fields=[FieldSchema(name="id", type="AutoField", primary_key=True)])
         >>> list(ServedModel.of({"shop.Tag": tag}, "shop.tag").fields)
@@ -101,7 +101,7 @@ def _lineage(described: Mapping[str, ModelSchema], model: ModelSchema) -> Iterat
 
 
 def near_names(name: str, known: Iterable[str], what: str) -> str:
-    """A hint: the names like ``name``, or all that there are.
+    """Return a hint with the names similar to ``name``, or with all names.
 
     >>> near_names("titel", ["title", "price"], "It exposes")
     "Did you mean 'title'?"
@@ -114,7 +114,7 @@ def near_names(name: str, known: Iterable[str], what: str) -> str:
 
 
 def differences(model: Any, described: Mapping[str, ModelSchema]) -> list[Difference]:
-    """Where the mirror ``model`` differs from what a service's answer, by labels, describes."""
+    """Return the differences between the mirror ``model`` and ``described``, the models of its service by label."""
     options = options_of(model)
     assert options is not None
     served = ServedModel.of(described, options.label)
@@ -132,7 +132,7 @@ def differences(model: Any, described: Mapping[str, ModelSchema]) -> list[Differ
 
 
 class _Comparison:
-    """One mirror and its model."""
+    """Comparison of one mirror with its model."""
 
     def __init__(self, model: Any, served: ServedModel, described: Mapping[str, ModelSchema]) -> None:
         self.model = model
@@ -141,7 +141,7 @@ class _Comparison:
         self.described = described
 
     def run(self) -> Iterator[Difference]:
-        # The fields of a parent, or of the model that a proxy is for, are compared there.
+        # The fields of a parent, or of the concrete model of a proxy, are compared with the mirror that declares them.
         if self.opts.proxy:
             yield from self._proxy()
         else:
@@ -151,7 +151,7 @@ class _Comparison:
         yield from self._named_fields()
 
     def _proxy(self) -> Iterator[Difference]:
-        """A proxy with a name of its own in ``class Rpc`` has all fields of the mirror that it is a proxy of."""
+        """Compare a proxy that names another model in ``class Rpc``; the model must have all fields of its mirror."""
         concrete = options_of(self.opts.concrete_model)
         assert concrete is not None
         if self.served.label.lower() == concrete.label.lower():
@@ -169,7 +169,7 @@ class _Comparison:
         return bool(remote and getattr(remote, "parent_link", False) and field.auto_created)
 
     def _named_fields(self) -> Iterator[Difference]:
-        """The names in ``Rpc.fields`` that are no fields of the mirror: what the service computes."""
+        """Compare the names in ``Rpc.fields`` that are not fields of the mirror: the service must compute them."""
         known = {name for field in self.opts.get_fields() for name in (field.name, getattr(field, "attname", ""))}
         for name in self.model._rpc.fields or ():
             if name not in known and name not in self.served.computed:
@@ -189,7 +189,7 @@ class _Comparison:
             else:
                 yield self._missing(field)
             return
-        if getattr(field, "primary_key", False) and not found.primary_key:  # a generic one has none in Django 4.2
+        if getattr(field, "primary_key", False) and not found.primary_key:  # generic: without it in Django 4.2
             key = self.served.key
             hint = f"The primary key of {self.served.label} is {key.name!r}: declare it so." if key else None
             message = f"is the mirror's primary key, and not that of {self.served.label}."
@@ -223,7 +223,7 @@ class _Comparison:
             yield from self._readonly(field, True)
 
     def _relation(self, field: Any, found: FieldSchema) -> Difference | None:
-        """Both ends lead to the same model, by the same field."""
+        """Compare the relations: both must lead to the same model, by the same field."""
         there = found.type if found.type in RELATIONS else None
         kind = _relation_kind(field)
         if kind != there and (_has_no_column(kind) or _has_no_column(there)):
@@ -231,7 +231,7 @@ class _Comparison:
             return self._difference("E013", field, message, f"Declare it as {found.type}.")
         target = options_of(field.related_model) if field.is_relation and field.related_model else None
         if target is None or there is None or found.to is None:
-            return None  # a local model's key, or a column whose other end is hidden: the type says the rest
+            return None  # a key of a local model, or a column with a hidden target: only the type is compared
         if target.label.lower() != found.to.lower():
             message = f"leads to {target.label}, and {self.served.label}.{found.name} to {found.to}."
             return self._difference("E014", field, message, f"Let it lead to a mirror of {found.to}.")
@@ -244,14 +244,14 @@ class _Comparison:
         if key is None or key.name in (field.target_field.name, field.target_field.attname):
             return None
         if field.target_field.primary_key and key.primary_key:
-            return None  # the target's own check says that its key has another name
+            return None  # the comparison of the target model reports the other name of its key
         message = (
             f"holds {found.to}.{field.target_field.name}, and {self.served.label}.{found.name} {found.to}.{key.name}."
         )
         return self._difference("E014", field, message, f'Declare it with to_field="{key.name}".')
 
     def _key_of(self, found: FieldSchema) -> FieldSchema | None:
-        """The field of the other end that a foreign key holds."""
+        """Return the field of the target that a foreign key holds."""
         served = ServedModel.of(self.described, found.to or "")
         if served is None:
             return None
@@ -289,7 +289,7 @@ class _Comparison:
             yield self._difference("E015", field, message, f"The primary key there is of {' and '.join(names)}.")
 
     def _sizes(self, field: Any, found: FieldSchema) -> Iterator[Difference]:
-        """Lengths, digits and ranges: what forms and full_clean() compare values with."""
+        """Compare lengths, digits and ranges, with which forms and full_clean() validate values."""
         if field.is_relation or field.primary_key:
             return
         for name, here, there in _limits(_output(field), found):
@@ -319,7 +319,7 @@ class _Comparison:
 
 
 def _fills_itself(field: Any) -> bool:
-    """Return whether an instance has a value of ``field`` that nobody has set."""
+    """Return True if a new instance has a value of ``field`` that no code has set."""
     automatic = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
     return automatic or (getattr(field, "concrete", False) and field.has_default())
 
@@ -329,7 +329,7 @@ def _output(field: Any) -> Any:
 
 
 def _is_unresolved(field: Any) -> bool:
-    """Whether its target is a name that no model has, which Django's own check says."""
+    """Return True if the target is the name of a model that does not exist, which Django's check reports."""
     return bool(field.remote_field) and isinstance(field.remote_field.model, str)
 
 
@@ -345,7 +345,7 @@ def _relation_kind(field: Any) -> str:
 
 
 def _type_of(field: Any) -> str | None:
-    """The nearest of Django's classes that the field stores its values as; None for a kind of its own."""
+    """Return the nearest Django class that stores the values of the field; None for a different storage type."""
     field = _output(field)
     while field.is_relation and field.remote_field:
         field = field.target_field
@@ -363,7 +363,7 @@ def _family(kind: str | None) -> str | None:
 
 
 def _limits(field: Any, found: FieldSchema) -> Iterator[tuple[str, Any, Any]]:
-    """What is limited, by how much here, and by how much there (None: not at all)."""
+    """Yield each limit with its name, its value here, and its value at the service (None: no limit)."""
     if _family(_type_of(field)) == _family(found.type) == "text":
         yield "max_length", getattr(field, "max_length", None), found.max_length
     if found.type == "DecimalField":
@@ -378,7 +378,7 @@ def _limits(field: Any, found: FieldSchema) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _less(one: Any, other: Any) -> bool:
-    """Whether ``one`` allows less than ``other``."""
+    """Return True if ``one`` allows less than ``other``."""
     if isinstance(one, tuple):
         return one[0] > other[0] or one[1] < other[1]
     return one is not None and (other is None or one < other)

@@ -1,9 +1,9 @@
-"""Content types between two projects: each has its own table of them, and its own keys.
+"""Content types of two projects. Each project has its own table of content types, with other keys.
 
-A mirror's foreign key to ``ContentType`` holds, at the service, the service's key of the service's model.  Here it
-holds this project's key of the mirror.  What is sent names the model (app label and model), for which the service
-finds its own; for a key that comes, the service is asked once for those of the models that it exposes.  It need not
-expose ``ContentType`` itself.
+A mirror's foreign key to ``ContentType`` holds, at the service, the service's key of the service's model. Here it holds
+this project's key of the mirror. The client sends the name of the model (app label and model), and the service finds
+its content type for it. For received keys, the client requests once the keys of all exposed models. The service need
+not expose ``ContentType`` itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LABEL = "contenttypes.ContentType"
 
 @functools.lru_cache(maxsize=1024)
 def is_content_type(field: Any) -> bool:
-    """Whether the values of ``field`` are keys of content types: a foreign key to them, or their own key."""
+    """Return True if the values of ``field`` are keys of content types: a foreign key to them, or their primary key."""
     if field.is_relation:
         target = getattr(field.remote_field, "model", None)
         return bool(getattr(getattr(target, "_meta", None), "label", None) == LABEL and field.concrete)
@@ -32,7 +32,7 @@ def is_content_type(field: Any) -> bool:
 
 
 def sent_key(value: Any) -> Any:
-    """What is sent for a content type or its key: the name of a mirror's model; others as they are."""
+    """Return the value to send for a content type or its key: the name of a mirror's model; other values unchanged."""
     content_type = apps.get_model(LABEL)
     if isinstance(value, int):
         try:
@@ -50,7 +50,7 @@ def sent_key(value: Any) -> Any:
 
 
 def local_key(value: Any, alias: str) -> Any:
-    """This project's key for the service's key ``value``; itself where no mirror is known for it."""
+    """Return this project's key for the service's key ``value``; ``value`` itself where no mirror belongs to it."""
     if value is None:
         return None
     known = _known.setdefault(alias, {})
@@ -62,19 +62,19 @@ def local_key(value: Any, alias: str) -> Any:
     return apps.get_model(LABEL).objects.get_for_model(model).pk
 
 
-#: Alias -> ``app.model`` by the service's keys, empty for that of a model that it does not show.
+#: Alias -> ``app.model`` by the service's keys. The text is empty for the key of a model that is not exposed.
 _known: dict[str, dict[Any, str]] = {}
 
 
 def _labels(alias: str) -> dict[Any, str]:
-    """``app.model`` by the service's keys, for the models that it exposes to this client."""
-    from django_rpc.models.mirror import exposed_models  # which imports the models, and these this
+    """Return ``app.model`` by the service's keys, for the models that the service exposes to this client."""
+    from django_rpc.models.mirror import exposed_models  # a module that imports the models, which import this module
 
     return {model.content_type: label for label, model in exposed_models(alias).items() if model.content_type}
 
 
 def _forget(**kwargs: Any) -> None:
-    """After a migration or a flush, a service that is evaluated in this process may have given other keys."""
+    """Forget all keys: after a migration or a flush, a service in this process may use different keys."""
     _known.clear()
 
 

@@ -1,6 +1,6 @@
-"""What a mirror of a described model declares: one form for the source that is written and for the class that is made.
+"""Declaration of a mirror for a described model, for both the generated source and the class that is made at run time.
 
-`field_call` says how a field is constructed, as a name and arguments; `Code` is an argument that is not a literal.
+`field_call` returns the construction of a field, as a name and arguments. `Code` is an argument that is not a literal.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CONTENT_TYPE = "contenttypes.ContentType"
 GENERIC = frozenset({"GenericForeignKey", "GenericRelation"})
 HAS_DB_DEFAULT = django.VERSION >= (5, 0)
 
-#: The greatest length that a class has without being told.
+#: Default maximum length of classes that have one.
 _LENGTHS = {
     "EmailField": 254,
     "FileField": 100,
@@ -45,7 +45,7 @@ _LENGTHS = {
     "SlugField": 50,
     "URLField": 200,
 }
-#: Options that one class alone has.
+#: Options that only one class has.
 _OWN_OPTIONS = {
     "DecimalField": ("max_digits", "decimal_places"),
     "GenericIPAddressField": ("protocol",),
@@ -56,7 +56,7 @@ _WITH_LENGTH = frozenset({"BinaryField", "CharField", "TextField", *_LENGTHS})
 
 @dataclass(frozen=True)
 class Code:
-    """A name of a program, what it stands for, and the line that imports it."""
+    """Python expression in source text, with its value and the line that imports its names."""
 
     text: str
     value: Any
@@ -77,7 +77,7 @@ _DEFAULTS = {
 
 @dataclass
 class Call:
-    """The construction of a field or a constraint: the class's name, arguments, and a remark for the reader."""
+    """Construction of a field or a constraint: the name of its class, arguments, and a comment for the reader."""
 
     name: str
     args: list[Any] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Call:
         return self.name in GENERIC
 
     def make(self) -> Any:
-        """The object itself."""
+        """Return the constructed object."""
         if self.is_generic:
             from django.contrib.contenttypes import fields
 
@@ -100,7 +100,7 @@ class Call:
 
 
 def plain(value: Any) -> Any:
-    """``value`` with objects in the places of `Code` and `Call`."""
+    """Return ``value`` with objects in place of `Code` and `Call`."""
     if isinstance(value, Code):
         return value.value
     if isinstance(value, Call):
@@ -109,15 +109,18 @@ def plain(value: Any) -> Any:
 
 
 def declared_fields(model: ModelSchema) -> list[FieldSchema]:
-    """The fields that a mirror can have: ``Rpc`` is a name that its class needs."""
+    """Return the fields that a mirror can have.
+
+    A field cannot have the name ``Rpc``, which the class of a mirror needs.
+    """
     return [described for described in model.fields if described.name != "Rpc"]
 
 
 def field_call(model: ModelSchema, described: FieldSchema, names: dict[str, str]) -> tuple[str, Call]:
-    """The name and the construction of a field.
+    """Return the name and the construction of a field.
 
-    ``names`` maps the label of each related model to how it is referred to; one that is not in it cannot be named,
-    and its key stands in the place of the relation.
+    ``names`` maps the label of each related model to its name in the source. For a model that is not in it, the field
+    is the key instead of the relation.
     """
     if described.type == "GenericForeignKey":
         return described.name, Call(described.type, [described.content_type_field, described.object_id_field])
@@ -147,7 +150,7 @@ def _column(described: FieldSchema) -> Call:
     if described.type is None:
         call.remark = "This field type is a guess."
     length = described.max_length
-    if described.type == "FilePathField":  # whose forms list the files of a folder, which is the service's
+    if described.type == "FilePathField":  # its forms list the files of a folder, which is at the service
         call = Call("CharField", call.args, {}, "A FilePathField there.")
     if length is not None and call.name in _WITH_LENGTH and length != _LENGTHS.get(call.name):
         call.kwargs["max_length"] = length
@@ -195,7 +198,7 @@ def _relation(model: ModelSchema, described: FieldSchema, names: dict[str, str])
 
 
 def composite_key(model: ModelSchema) -> dict[str, Call]:
-    """The key that several fields are together; Django before 5.2 cannot say it."""
+    """Return the composite key; empty before Django 5.2, which has no composite keys."""
     if not model.composite_key or not hasattr(models, "CompositePrimaryKey"):
         return {}
     return {"pk": Call("CompositePrimaryKey", list(model.composite_key))}
@@ -224,7 +227,7 @@ def _common(described: FieldSchema) -> dict[str, Any]:
     editable = described.editable and not described.readonly
     if editable == (described.type == "BinaryField") and (
         described.readonly or not automatic
-    ):  # where it is not what the class has by itself
+    ):  # where it differs from the default of the class
         found["editable"] = editable
     if described.help_text:
         found["help_text"] = described.help_text
@@ -238,7 +241,7 @@ def _choice(value: Any, label: Any) -> tuple[Any, Any]:
 
 
 def meta_options(model: ModelSchema) -> dict[str, Any]:
-    """What ``class Meta`` of the mirror says; tuples, since linters look for lists that a class shares."""
+    """Return the options for the mirror's ``class Meta``, with tuples, since linters warn of lists that a class shares."""
     found: dict[str, Any] = {}
     if model.proxy_of is not None:
         found["proxy"] = True
@@ -284,7 +287,9 @@ def _child(child: list[Any]) -> Any:
 
 
 def class_names(described: dict[str, ModelSchema]) -> dict[str, str]:
-    """The name of the class for each label; of two models with one name, the second has its app's before it.
+    """Return the name of the class for each label.
+
+    Of two models with one name, the second gets its app's name as a prefix.
 
     >>> class_names({label: ModelSchema(model=label) for label in ("hall.Seat", "zoo.Seat")})
     {'hall.Seat': 'Seat', 'zoo.Seat': 'ZooSeat'}
@@ -299,7 +304,7 @@ def class_names(described: dict[str, ModelSchema]) -> dict[str, str]:
 
 
 def inherit_order(described: dict[str, ModelSchema]) -> list[ModelSchema]:
-    """The models, each after those that it inherits from."""
+    """Return the models, each after the models that it inherits from."""
     done: dict[str, ModelSchema] = {}
 
     def add(model: ModelSchema) -> None:
@@ -314,5 +319,5 @@ def inherit_order(described: dict[str, ModelSchema]) -> list[ModelSchema]:
 
 
 def bases(model: ModelSchema) -> list[str]:
-    """The labels of the mirrors that the mirror inherits from."""
+    """Return the labels of the mirrors that the mirror inherits from."""
     return [model.proxy_of] if model.proxy_of else list(model.parents)

@@ -1,4 +1,4 @@
-"""One instance deleted at the service: what ``delete()`` sends, and what becomes of the answer."""
+"""Deletion of one instance at the service: the node of ``delete()``, and the handling of its answer."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = ["delete_instance"]
 
 
 def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
-    """What Django's ``delete()`` returns, with the cascades of the service.
+    """Return the same as Django's ``delete()``, with the cascades of the service.
 
-    This client's ``pre_delete`` is sent at once, and its ``post_delete`` when the answer has come.
+    The client sends ``pre_delete`` at once, and ``post_delete`` after the answer.
     """
     origin = type(instance)
     options = options_of(origin)
@@ -40,7 +40,7 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
     found = Method(rows, "get", (), {"pk": key}, where=callsite())
     kwargs = {"keep_parents": True} if keep_parents else {}
     node = Method(found, "delete", (), kwargs, where=callsite())
-    gone = (0, {options.label: 0})  # before us: Django deletes no row, too
+    gone = (0, {options.label: 0})  # deleted before this call: Django deletes no row either
     finish = functools.partial(_finished, using, local)
     told = functools.partial(_deleted, instance, instance.pk, heard)
     pend = functools.partial(_pend, instance)
@@ -61,13 +61,13 @@ def _finished(using: str, local: LocalPart, answer: Any) -> tuple[int, dict[str,
 
 
 def _if_there(rows: Source, key: Any, node: Method, gone: Any) -> Node:
-    """A row that is gone must not fail all that is done with its deletion."""
+    """Return a node that deletes the row only if it exists, so that a missing row does not fail the message."""
     there = Method(Method(rows, "filter", (), {"pk": key}, where=node.where), "exists", where=node.where)
     return Cond(there, node, Literal(gone), where=node.where)
 
 
 def _deleted(instance: Any, key: Any, heard: Heard, answer: Any) -> None:
-    """``post_delete`` comes with the key of the row; it may have been given another one by now."""
+    """Send ``post_delete`` with the key of the row, since the instance may have another key by now."""
     name = instance._meta.pk.attname
     held = instance.__dict__.get(name)
     setattr(instance, name, key)

@@ -1,4 +1,4 @@
-"""Reports of a service as the exceptions that Django users catch."""
+"""Conversion of a service's reports to the exceptions that Django users catch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["build"]
 
-#: Codes whose exception is made from the message alone.
+#: Exception classes by code, for exceptions that have only a message.
 _PLAIN: dict[str, type[Exception]] = {
     "FieldError": exceptions.FieldError,
     "FieldDoesNotExist": exceptions.FieldDoesNotExist,
@@ -47,14 +47,17 @@ _PLAIN: dict[str, type[Exception]] = {
 
 
 class RemotePermissionDenied(errors.PermissionDenied, exceptions.PermissionDenied):
-    """The service does not allow this; it is Django's PermissionDenied too, which views answer with 403."""
+    """The service does not allow the operation.
+
+    It is also Django's PermissionDenied, so that views respond with 403.
+    """
 
 
 _PLAIN["PermissionDenied"] = RemotePermissionDenied
 
 
 def build(results: Any, report: ErrorReport, node: Node | None) -> Exception:
-    """The exception for ``report``: Django's own class where it has one, else what client/ makes of it."""
+    """Return the exception for ``report``: of Django's class where one exists, otherwise the exception of client/."""
     plain = _PLAIN.get(report.code)
     if plain is not None:
         return plain(report.message)
@@ -82,7 +85,7 @@ def _validation(results: Any, report: ErrorReport) -> Exception:
 
 
 def _validation_error(data: Any) -> exceptions.ValidationError:
-    """Return the error for the data of a report; raises TypeError, ValueError or KeyError where it is malformed."""
+    """Return the error for the data of a report; raise TypeError, ValueError or KeyError where it is malformed."""
     if isinstance(data, dict):
         return exceptions.ValidationError({str(name): _entries(items) for name, items in data.items()})
     if isinstance(data, list) and data and isinstance(data[0], str):
@@ -101,7 +104,7 @@ def _entry(data: list[Any]) -> exceptions.ValidationError:
     if not isinstance(message, str) or not isinstance(code, str | None) or not isinstance(params, dict | None):
         raise TypeError("An entry of a ValidationError is a message, a code and params.")
     if params:
-        message % params  # raises here, and not when the messages are read
+        message % params  # raise here, and not when the messages are read
     return exceptions.ValidationError(message, code, params)
 
 

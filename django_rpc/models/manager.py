@@ -1,4 +1,4 @@
-"""Managers of mirrors, and how a user's own manager becomes one."""
+"""Managers of mirrors, and the conversion of a user's manager to a manager of a mirror."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["RpcBaseManager", "RpcManager", "record_managers", "rpc_manager_class
 
 
 class RpcManager(models.Manager.from_queryset(RpcQuerySet)):  # type: ignore[misc]
-    """``Model.objects`` of a mirror: Django's manager, with `RpcQuerySet`'s own methods."""
+    """Manager of a mirror's ``objects``: Django's manager, with the additional methods of `RpcQuerySet`."""
 
     def get_queryset(self) -> RpcQuerySet:
-        """All rows; where the mirror's ``Rpc.fields`` is a list, their instances bring these fields alone."""
+        """Return all rows. Where the mirror's ``Rpc.fields`` is a list, their instances have only these fields."""
         queryset = super().get_queryset()
         options = options_of(self.model)
         if options is not None and options.fields is not None:
@@ -30,7 +30,7 @@ class RpcManager(models.Manager.from_queryset(RpcQuerySet)):  # type: ignore[mis
 
 
 class RpcBaseManager(RpcManager):
-    """The base manager of mirrors, by which Django loads related rows and ``refresh_from_db()`` its row."""
+    """Base manager of mirrors. Django loads related rows with it, and the row for ``refresh_from_db()``."""
 
     def get_queryset(self) -> RpcQuerySet:
         queryset = super().get_queryset()
@@ -41,7 +41,7 @@ class RpcBaseManager(RpcManager):
 
 @functools.cache
 def rpc_manager_class(cls: type[models.Manager]) -> type[models.Manager]:
-    """``cls``, a user's own manager class, as one whose querysets record."""
+    """Return a subclass of the user's manager class ``cls``, with querysets that record nodes."""
     if issubclass(cls, RpcManager):
         return cls
     if cls is models.Manager:
@@ -52,9 +52,9 @@ def rpc_manager_class(cls: type[models.Manager]) -> type[models.Manager]:
 
 
 def limit_fields(queryset: Any, names: tuple[str, ...]) -> None:
-    """Defer all other fields, and select what is no field of the mirror: it is computed at the service.
+    """Defer all fields that are not in ``names``, and select names without a field, which the service computes.
 
-    Only the local query changes: it decides which columns are asked for, and not what is asked.
+    Only the local query changes. It decides which columns are requested; the node stays the same.
     """
     own = {field.attname for field in queryset.model._meta.concrete_fields}
     queryset.query.add_immediate_loading([name for name in names if name in own])
@@ -64,7 +64,7 @@ def limit_fields(queryset: Any, names: tuple[str, ...]) -> None:
 
 
 def record_managers(model: Any) -> None:
-    """Turn every manager of ``model``, its own or inherited, into one whose querysets record."""
+    """Make every declared or inherited manager of ``model`` record nodes."""
     options = model._meta
     for manager in options.local_managers:
         manager.__class__ = rpc_manager_class(type(manager))
@@ -76,6 +76,6 @@ def record_managers(model: Any) -> None:
             own.__class__ = rpc_manager_class(type(manager))
             model.add_to_class(manager.name, own)
     options._expire_cache()
-    if default is not None and options.default_manager.name != default.name:  # a copy comes before what is inherited
+    if default is not None and options.default_manager.name != default.name:  # a copy precedes inherited managers
         options.default_manager_name = default.name
         options._expire_cache()

@@ -1,6 +1,7 @@
-"""The wire's name of a query expression: Django's own, or one that this project and the service both registered.
+"""Names of query expressions on the wire: Django's name, or a name that client and service have both registered.
 
-``Func(..., function="LOWER")``, and a subclass that says no more than that, is Django's ``Lower``: no SQL text is sent.
+A ``Func(..., function="LOWER")``, and a subclass that adds nothing to it, is sent as Django's ``Lower``: no SQL text is
+sent.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS, OWN, check_identif
 __all__ = ["name_of", "register_expression"]
 
 _names: dict[type, str] = {}
-#: What a subclass of ``Func`` may say and still be no more than the function that it names.
+#: Attributes that a subclass of ``Func`` may set and still only be the function that it names.
 _SAYS_NOTHING = frozenset({"function", "output_field", "__module__", "__doc__", "__qualname__", "__firstlineno__"})
 _SAYS_NOTHING |= {"__static_attributes__", "name", "arity", "identity", "_output_field_or_none"}
 
 
 def register_expression(cls: Any = None, *, name: str | None = None) -> Any:
-    """Send expressions of the class by their name; a decorator, with or without ``name``.
+    """Send expressions of a class by a registered name. This is a decorator, with or without ``name``.
 
-    The service registers a class under the same name with ``@site.expression``, and makes it of the same arguments:
+    The service registers a class under the same name with ``@site.expression``, and makes it from the same arguments:
 
     >>> from django.db.models import Aggregate, FloatField
     >>> @register_expression
@@ -31,7 +32,7 @@ def register_expression(cls: Any = None, *, name: str | None = None) -> Any:
     ...     function = "MEDIAN"
     ...     output_field = FloatField()
 
-    Returns the class.  Raises ValueError for a name that is no identifier, TypeError for what is no expression.
+    Return the class. Raise ValueError for a name that is not an identifier, TypeError for a class of other objects.
     """
     if cls is None:
         return functools.partial(register_expression, name=name)
@@ -44,7 +45,7 @@ def register_expression(cls: Any = None, *, name: str | None = None) -> Any:
 
 
 def name_of(value: expressions.BaseExpression) -> str:
-    """The wire's name of ``value``; raises TypeError for one that has none."""
+    """Return the wire's name of ``value``; raise TypeError for an expression without a name."""
     cls = type(value)
     known = _names.get(cls)
     if known is not None:
@@ -65,7 +66,7 @@ def name_of(value: expressions.BaseExpression) -> str:
 
 
 def _as_djangos(value: expressions.Func) -> str | None:
-    """The name of the expression of Django's by which ``value`` calls its function; None for any SQL of its own."""
+    """Return the name of Django's expression for the function of ``value``; None if ``value`` has other SQL."""
     for cls in type(value).__mro__:
         if cls is expressions.Func:
             break
@@ -79,7 +80,7 @@ def _as_djangos(value: expressions.Func) -> str | None:
 
 @functools.cache
 def _by_function() -> dict[str, tuple[str, bool]]:
-    """Django's functions and aggregates that take columns one after another, by the names of their SQL functions."""
+    """Return Django's functions and aggregates with a plain list of arguments, by their SQL functions."""
     found: dict[str, tuple[str, bool]] = {}
     for module in (functions, aggregates):
         for name, cls in vars(module).items():

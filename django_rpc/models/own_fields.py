@@ -1,8 +1,7 @@
-"""Fields of the client's own: classes that change a value on its way to the database and back.
+"""Field classes of the client, which convert a value on its way to the database and back.
 
-The service knows nothing of them.  What is sent is what the field would store, and what comes is made into the
-field's own value, in whichever form it comes: rows pass Django's converters, instances and values of writes
-pass `loaded_value`.
+The service does not have these classes. The client sends the value that the field would store, and converts received
+values to values of the field. Rows pass Django's converters; instances and values of writes pass `loaded_value`.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ __all__ = [
     "writes_own_sql",
 ]
 
-#: Lookups whose value is one of the field's own; those that Django prepares one by one.
+#: Lookups with one value of the field. Below: lookups with several values, which Django prepares separately.
 _SINGLE = frozenset({"exact", "gt", "gte", "lt", "lte"})
 _MANY = frozenset({"in", "range"})
-#: Methods of a field by which Django makes the SQL of an expression with that output field.
+#: Methods of a field with which Django makes the SQL of an expression with that output field.
 _SQL_METHODS = ("db_type", "cast_db_type", "db_type_parameters", "db_parameters", "select_format", "get_placeholder")
-#: Set with the first mirror that has such a field: nobody else pays for looking.
+#: Names of such fields. While it is empty, queries skip the preparation of values.
 _known: set[str] = set()
-#: Foreign keys whose target may be a class only later.
+#: Foreign keys with a target that may become a class later.
 _unsettled: list[Any] = []
 
 
@@ -55,9 +54,9 @@ def _overrides(cls: type[Field], name: str) -> bool:
 
 
 def note_own_fields(model: Any) -> None:
-    """Remember that there is a field whose values are not what is sent; called for each mirror.
+    """Remember the fields of a mirror that send other values than they hold; called for each mirror.
 
-    A foreign key that leads away from the service is one: an instance of the other model is sent as its key.
+    A foreign key to a model outside of the service is such a field: it sends the key of an instance.
     """
     _known.update(str(f) for f in model._meta.local_fields if _prepares(f))
     _unsettled.extend(f for f in model._meta.local_fields if f.is_relation)
@@ -102,18 +101,21 @@ def prepared_by(field: Field, value: Any) -> Any:
 
 
 def makes_values(field: Field) -> bool:
-    """Whether ``field`` is a class of the client's own that makes something of what is stored."""
+    """Return True if ``field`` is a class of the client that converts stored values."""
     return _overrides(type(field), "from_db_value")
 
 
 def loaded_value(field: Field, value: Any, alias: str) -> Any:
-    """``value``, as the service's own instance holds it, as an instance of the mirror holds it."""
+    """Return ``value`` of the service's instance as an instance of the mirror holds it."""
     return loader(field, alias)(value)
 
 
 @functools.lru_cache(maxsize=4096)
 def loader(field: Field, alias: str) -> Callable[[Any], Any]:
-    """What makes `loaded_value` of the values of ``field``: instances come by the thousand, with ten fields each."""
+    """Return the function that makes `loaded_value` of the values of ``field``.
+
+    It is cached, since an answer may have thousands of instances with ten fields each.
+    """
     if is_content_type(field):
         return reader(field, lambda value: local_key(value, alias))
     is_own = _overrides(type(field), "from_db_value")
@@ -129,7 +131,7 @@ def loader(field: Field, alias: str) -> Callable[[Any], Any]:
 
 
 def prepared_lookups(query: Any, condition: Q) -> Q:
-    """``condition`` with the values for such fields as the service would find them stored."""
+    """Return ``condition`` with values for such fields in the form in which the service stores them."""
     children: list[Any] = []
     for child in condition.children:
         if isinstance(child, Q):
@@ -152,7 +154,7 @@ def _prepared(query: Any, path: str, value: Any) -> tuple[str, Any]:
         return path, value
     field, lookup = found
     path = _without_others(query, path)
-    if is_content_type(field) and not field.is_relation and "__" in path:  # of its key we only have a name
+    if is_content_type(field) and not field.is_relation and "__" in path:  # only the name of its key is sent
         path = re.sub(rf"__(pk|{field.name})(__|$)", r"\2", path)
     return path, _prepared_value(field, lookup, value, connections[options_of(query.model).database])
 
@@ -173,16 +175,19 @@ def _prepared_value(field: Field, lookup: str, value: Any, connection: Any) -> A
 
 
 def _key_of_other(field: Any, value: Any) -> Any:
-    """An instance that is not at the service, where the foreign key ``field`` leads to it, as what the key holds."""
+    """Return the key of an instance, where the foreign key ``field`` leads to a model outside of the service.
+
+    Return other values unchanged.
+    """
     if field.is_relation and field.many_to_one and leads_away(field) and isinstance(value, field.remote_field.model):
         return getattr(value, field.target_field.attname)
     return value
 
 
 def _without_others(query: Any, path: str) -> str:
-    """``path`` with the column of a foreign key in the place of the key, where this leads away from the service.
+    """Return ``path`` with the column of a foreign key instead of the key of a target outside of the service.
 
-    Raises FieldError for a path that goes on from there: nothing can join what two databases have.
+    Raise FieldError for a longer path: no query can join tables of two databases.
     """
     names, options = path.split("__"), query.get_meta()
     for place, name in enumerate(names):
@@ -239,7 +244,7 @@ def _is_expression(value: Any) -> bool:
 
 
 def _field_of(query: Any, path: str) -> tuple[Field, str] | None:
-    """The field that a lookup compares, and the lookup; None for annotations, transforms and wrong names."""
+    """Return the field that a lookup compares, and the lookup; None for annotations, transforms and wrong names."""
     lookups, parts, reference = query.solve_lookup_type(path)
     if reference or len(lookups) > 1:
         return None
