@@ -289,7 +289,7 @@ class _Comparison:
             yield self._difference("E015", field, message, f"The primary key there is of {' and '.join(names)}.")
 
     def _sizes(self, field: Any, found: FieldSchema) -> Iterator[Difference]:
-        """Compare lengths, digits and ranges, with which forms and full_clean() validate values."""
+        """Compare lengths, digits and ranges; forms and full_clean() validate values by these."""
         if field.is_relation or field.primary_key:
             return
         for name, here, there in _limits(_output(field), found):

@@ -241,7 +241,7 @@ def _choice(value: Any, label: Any) -> tuple[Any, Any]:
 
 
 def meta_options(model: ModelSchema) -> dict[str, Any]:
-    """Return the options for the mirror's ``class Meta``, with tuples, since linters warn of lists that a class shares."""
+    """Return the options for ``class Meta`` of the mirror, with tuples: linters warn of lists that a class shares."""
     found: dict[str, Any] = {}
     if model.proxy_of is not None:
         found["proxy"] = True

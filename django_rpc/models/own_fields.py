@@ -39,7 +39,7 @@ __all__ = [
 #: Lookups with one value of the field. Below: lookups with several values, which Django prepares separately.
 _SINGLE = frozenset({"exact", "gt", "gte", "lt", "lte"})
 _MANY = frozenset({"in", "range"})
-#: Methods of a field with which Django makes the SQL of an expression with that output field.
+#: Methods of an output field that Django calls to make the SQL of an expression.
 _SQL_METHODS = ("db_type", "cast_db_type", "db_type_parameters", "db_parameters", "select_format", "get_placeholder")
 #: Names of such fields. While it is empty, queries skip the preparation of values.
 _known: set[str] = set()
