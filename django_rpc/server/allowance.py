@@ -122,15 +122,17 @@ EXCEEDED: dict[str, type[LimitExceeded]] = {
 
 def read_limits(given: Any, where: str, base: Allowance = DEFAULT) -> Allowance:
     """Return ``base`` with the limits of ``given``; raises ImproperlyConfigured for an unknown limit or wrong value."""
-    known = {field.name: type(getattr(DEFAULT, field.name)) for field in dataclasses.fields(Allowance)}
+    field_types = {field.name: type(getattr(DEFAULT, field.name)) for field in dataclasses.fields(Allowance)}
     if not isinstance(given, Mapping):
         raise ImproperlyConfigured(f"{where} has to be a dict of limits, not {type(given).__name__}.")
     for name, value in given.items():
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
+        if name not in field_types:
+            near = difflib.get_close_matches(str(name), field_types, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ImproperlyConfigured(f"{where} has no limit {name!r}; there are {', '.join(sorted(known))}.{hint}")
-        kinds = (int, float) if known[name] is float else (int,)
+            raise ImproperlyConfigured(
+                f"{where} has no limit {name!r}; there are {', '.join(sorted(field_types))}.{hint}"
+            )
+        kinds = (int, float) if field_types[name] is float else (int,)
         if not isinstance(value, kinds) or isinstance(value, bool) or value <= 0:
             raise ImproperlyConfigured(f"{where}[{name!r}] has to be a number above 0; it is {value!r}.")
     return dataclasses.replace(base, **given)

@@ -168,14 +168,14 @@ class AuditedCompiler:
         key = None if with_col_aliases else key_of(self.query, self._all_columns)
         if key is None:
             return super().get_select(with_col_aliases)
-        kept = selections_of(self.connection)
-        selection = kept.get(key)
+        cache = selections_of(self.connection)
+        selection = cache.get(key)
         if selection is None:
             select, klass_info, annotations = super().get_select()
             columns = _own_columns(self.query.model, select)
             if columns is None:
                 return select, klass_info, annotations
-            selection = kept[key] = Selection(select, klass_info, annotations, columns, {})
+            selection = cache[key] = Selection(select, klass_info, annotations, columns, {})
         elif not self._all_columns and not self._may_select(selection):
             return super().get_select()  # this call refuses or skips the hidden columns
         self._selection = selection
@@ -187,8 +187,8 @@ class AuditedCompiler:
 
     def get_group_by(self, select: Any, order_by: Any) -> Any:
         """Return the GROUP BY clause; next to the primary key, other columns of its table do not change the groups."""
-        given = self.query.group_by if isinstance(self.query.group_by, tuple) else ()
-        columns = [column for column in (*given, *(item[0] for item in select)) if isinstance(column, Col)]
+        group_expressions = self.query.group_by if isinstance(self.query.group_by, tuple) else ()
+        columns = [column for column in (*group_expressions, *(item[0] for item in select)) if isinstance(column, Col)]
         self._alone = frozenset([column.alias for column in columns if column.target.primary_key])
         try:
             return super().get_group_by(select, order_by)
@@ -217,12 +217,12 @@ class AuditedCompiler:
         converters = super().get_converters(expressions)
         if not raw:
             return converters
-        kept = {}
+        raw_converters = {}
         for position, (functions, expression) in converters.items():
             functions = [f for f in functions if getattr(f, "__name__", "") != "from_db_value"]
             if functions:
-                kept[position] = (functions, expression)
-        return kept
+                raw_converters[position] = (functions, expression)
+        return raw_converters
 
     def collapse_group_by(self, expressions: Any, having: Any) -> Any:
         # A narrowed table is a subquery in the SQL, and the database does not know that its key is unique.
@@ -242,11 +242,11 @@ class AuditedCompiler:
 
     def narrowed(self, model: Any, table: str, alias: str) -> tuple[str, tuple[Any, ...]] | None:
         """Return ``(SELECT ...) alias`` as trusted SQL if the client may see only some rows of a table, else None."""
-        found = self.query.policy.rows_of_table(model, table)
-        if found is None:
+        model_and_rows = self.query.policy.rows_of_table(model, table)
+        if model_and_rows is None:
             return None
         self.scoped = True
-        narrowing, rows = found
+        narrowing, rows = model_and_rows
         cache, key = self.query.policy.scope_sql, (narrowing, self.connection.alias)
         if key not in cache:
             if not rows.query.is_sliced:
@@ -387,7 +387,7 @@ def _declaring(join: Join) -> Any:
 def _declared_columns(join: Join) -> list[tuple[Any, str, str]]:
     """Return the columns of a relation on the declaring side; a client that sees these may follow the relation."""
     field = _declaring(join)
-    return [(own.model, own.column, field.name) for own, _ in field.related_fields]
+    return [(local_field.model, local_field.column, field.name) for local_field, _ in field.related_fields]
 
 
 def _on_columns(join: Join) -> frozenset[tuple[str, str]]:

@@ -128,7 +128,7 @@ class Budget:
 
     def __enter__(self) -> Budget:
         """Count statements on the databases of this thread, and make the databases stop statements at the deadline."""
-        self._watched = [one for one in connections.all() if hasattr(one, "execute_wrappers")]
+        self._watched = [candidate for candidate in connections.all() if hasattr(candidate, "execute_wrappers")]
         for connection in self._watched:
             connection.execute_wrappers.append(self._execute)
         return self

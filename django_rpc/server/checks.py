@@ -43,10 +43,10 @@ def check_clients(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
                 id="django_rpc.W020",
             )
         ]
-    found: list[checks.CheckMessage] = [*_check_shipping(clients)]
+    problems: list[checks.CheckMessage] = [*_check_shipping(clients)]
     keys = [key for client in clients.values() for key in client.keys.values()]
     if service_key is None and any(key.algorithm == "EdDSA" for key in keys):
-        found.append(
+        problems.append(
             checks.Error(
                 "DJANGO_RPC has clients with Ed25519 keys, and no KEY of its own to sign the answers to them.",
                 hint="Set DJANGO_RPC['KEY'] to a private Ed25519 key (openssl genpkey -algorithm ed25519), and "
@@ -54,7 +54,7 @@ def check_clients(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
                 id="django_rpc.E021",
             )
         )
-    return [*found, *_check_cache()] if keys else found
+    return [*problems, *_check_cache()] if keys else problems
 
 
 def _check_shipping(clients: dict[str, Client]) -> list[checks.CheckMessage]:

@@ -77,11 +77,11 @@ class Settings:
 
     @staticmethod
     def _read(name: str) -> Any:
-        given = getattr(django_settings, NAME, {})
-        if not isinstance(given, dict):
-            raise ImproperlyConfigured(f"{NAME} in the settings has to be a dict, not {type(given).__name__}.")
+        values = getattr(django_settings, NAME, {})
+        if not isinstance(values, dict):
+            raise ImproperlyConfigured(f"{NAME} in the settings has to be a dict, not {type(values).__name__}.")
         default = DEFAULTS[name]
-        value = given.get(name, default)
+        value = values.get(name, default)
         if value is None and isinstance(default, str):
             value = default
         if not isinstance(value, type(default)) or (isinstance(value, bool) and not isinstance(default, bool)):
@@ -123,10 +123,10 @@ class Settings:
         except KeyError:
             pass
         try:
-            found = self._cache["observers"] = load(self.OBSERVERS)
+            loaded = self._cache["observers"] = load(self.OBSERVERS)
         except ValueError as error:
             raise ImproperlyConfigured(f"{NAME}['OBSERVERS']: {error}") from error
-        return found
+        return loaded
 
 
 settings = Settings()

@@ -78,12 +78,12 @@ def find_constraint(error: BaseException, models: Iterable[type[Model]]) -> Cons
             for model in apps.get_models(include_auto_created=True)
             if model._meta.db_table == reported.table and not model._meta.proxy
         ]
-    found = []
+    candidates = []
     for model in dict.fromkeys(model._meta.concrete_model or model for model in models):
         names = _fields(model, reported) if reported.columns else _fields_of_name(model, reported.name)
         if names:
-            found.append(Constraint(reported.kind, model, names))
-    return found[0] if len(found) == 1 else Constraint(reported.kind)
+            candidates.append(Constraint(reported.kind, model, names))
+    return candidates[0] if len(candidates) == 1 else Constraint(reported.kind)
 
 
 def _reported(error: BaseException) -> _Reported:
@@ -128,10 +128,10 @@ def _of_text(kind: str, names: dict[str, str | None]) -> _Reported:
 def _fields(model: type[Model], reported: _Reported) -> list[str]:
     """Return the names of the fields of the columns; empty if a column has no field, or is no foreign key."""
     fields = {field.column: field for field in model._meta.local_concrete_fields}
-    found = [fields.get(column) for column in reported.columns]
-    if None in found or (reported.kind == "foreign key" and not all(field.is_relation for field in found if field)):
+    matches = [fields.get(column) for column in reported.columns]
+    if None in matches or (reported.kind == "foreign key" and not all(field.is_relation for field in matches if field)):
         return _fields_of_name(model, reported.name)
-    return [field.name for field in found if field is not None]
+    return [field.name for field in matches if field is not None]
 
 
 def _fields_of_name(model: type[Model], name: str) -> list[str]:
@@ -177,8 +177,8 @@ def _names_in(value: Any) -> set[str]:
         return {value.partition("__")[0]}
     if isinstance(value, Q):
         lookups = [child[0] for child in value.children if isinstance(child, tuple)]
-        others = [child[1] if isinstance(child, tuple) else child for child in value.children]
-        values = [item for item in others if not isinstance(item, str)]
+        operands = [child[1] if isinstance(child, tuple) else child for child in value.children]
+        values = [item for item in operands if not isinstance(item, str)]
         return {name for item in (*lookups, *values) for name in _names_in(item)}
     if hasattr(value, "get_source_expressions"):
         return {name for item in value.get_source_expressions() for name in _names_in(item)}

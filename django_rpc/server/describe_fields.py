@@ -70,13 +70,13 @@ def field_schema(policy: Policy, exposure: Exposure, field: Any) -> FieldSchema:
             object_id_field=field.object_id_field_name,
             related_query_name=field.remote_field.related_query_name,
         )
-    said = _common(exposure, field)
+    options = _common(exposure, field)
     if field.is_relation:
         relation = _relation(policy, exposure, field)
         if relation is None:  # the other end is hidden: only the column with its value is described
-            return FieldSchema(**{**said, **_sizes(_target(field)), "name": field.attname, "type": _key_type(field)})
-        return FieldSchema(**said, **relation)
-    return FieldSchema(**said, **_sizes(field), type=_type(field))
+            return FieldSchema(**{**options, **_sizes(_target(field)), "name": field.attname, "type": _key_type(field)})
+        return FieldSchema(**options, **relation)
+    return FieldSchema(**options, **_sizes(field), type=_type(field))
 
 
 def _common(exposure: Exposure, field: Any) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _common(exposure: Exposure, field: Any) -> dict[str, Any]:
     usual = "ID" if isinstance(field, AutoField) and name == "id" else name.replace("_", " ")
     output = field.output_field if getattr(field, "generated", False) else field
     readonly = name not in exposure.writable and not field.primary_key and not getattr(field, "generated", False)
-    said = {
+    options = {
         "name": name,
         "verbose_name": None if str(field.verbose_name) == usual else str(field.verbose_name),
         "help_text": str(field.help_text) or None,
@@ -102,7 +102,7 @@ def _common(exposure: Exposure, field: Any) -> dict[str, Any]:
         "allow_unicode": getattr(field, "allow_unicode", False),
         "protocol": protocol if (protocol := getattr(field, "protocol", "both")) != "both" else None,
     }
-    return {**said, **_default(field)}
+    return {**options, **_default(field)}
 
 
 def _default(field: Any) -> dict[str, Any]:
@@ -165,8 +165,8 @@ def _target(field: Any) -> Any:
 
 
 def _key_type(field: Any) -> str | None:
-    found = _type(_target(field))
-    return _KEY_TYPES.get(found, found)  # type: ignore[arg-type]
+    type_name = _type(_target(field))
+    return _KEY_TYPES.get(type_name, type_name)  # type: ignore[arg-type]
 
 
 # Relations
@@ -183,24 +183,24 @@ def _relation(policy: Policy, exposure: Exposure, field: Any) -> dict[str, Any] 
         to = related._meta.label
     # The reverse side of a relation leads to the model that declares it, and not to a child model or a proxy.
     inherited = field.model is not exposure.model
-    said = {
+    options = {
         "type": _relation_type(field),
         "to": to,
         "related_name": "+" if inherited else _related_name(remote),
         "related_query_name": None if inherited else remote.related_query_name,
     }
     if field.many_to_many:
-        return {**said, **_many_to_many(policy, field)}
+        return {**options, **_many_to_many(policy, field)}
     target = field.target_field
     if not target.primary_key and to != CONTENT_TYPE:
         view = policy.view(related)
         if view is None or target.name not in view.names:
             return None
-        said["to_field"] = target.name
+        options["to_field"] = target.name
     rule = getattr(remote.on_delete, "__name__", "")
-    said["on_delete"] = rule if rule in DELETE_RULES else "SET"
-    said["parent_link"] = bool(remote.parent_link) and not inherited
-    return said
+    options["on_delete"] = rule if rule in DELETE_RULES else "SET"
+    options["parent_link"] = bool(remote.parent_link) and not inherited
+    return options
 
 
 def _relation_type(field: Any) -> str:
@@ -219,13 +219,13 @@ def _related_name(remote: Any) -> str | None:
 def _many_to_many(policy: Policy, field: Any) -> dict[str, Any]:
     remote = field.remote_field
     through = remote.through
-    said: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if field.related_model is field.model:
-        said["symmetrical"] = remote.symmetrical
+        options["symmetrical"] = remote.symmetrical
     if not through._meta.auto_created and policy.view(through) is not None:
-        said["through"] = through._meta.label
-        said["through_fields"] = list(remote.through_fields) if remote.through_fields else None
-    return said
+        options["through"] = through._meta.label
+        options["through_fields"] = list(remote.through_fields) if remote.through_fields else None
+    return options
 
 
 # Computed fields

@@ -194,6 +194,6 @@ def _data(error: BaseException, records: Any) -> Any:
     if isinstance(error, exceptions.ValidationError):
         return encode_validation_error(error)
     if isinstance(error, models.ProtectedError | models.RestrictedError) and records is not None:
-        found = getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", ())
-        return records(found)
+        instances = getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", ())
+        return records(instances)
     return None

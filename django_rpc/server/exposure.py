@@ -96,12 +96,12 @@ class Exposure:
         if not self._by_client:
             return self
         lists = self._lists(lambda name: getattr(self.rpc, f"get_{name}")(request))
-        found = self._variants.get(lists)
-        if found is None:
+        variant = self._variants.get(lists)
+        if variant is None:
             if len(self._variants) >= _MOST:
                 self._variants.clear()
-            found = self._variants[lists] = Exposure(self.model, self.rpc, lists)
-        return found
+            variant = self._variants[lists] = Exposure(self.model, self.rpc, lists)
+        return variant
 
     def _error(self, message: str) -> ImproperlyConfigured:
         return ImproperlyConfigured(f"{type(self.rpc).__name__} for {self.label}: {message}")
@@ -149,18 +149,20 @@ class Exposure:
 
     def _fields_of(self, attribute: str) -> tuple[Any, ...]:
         """Return the model's fields in a list of names; the readable fields if the list is None."""
-        given = getattr(self.lists, attribute)
-        if given is None:
+        listed = getattr(self.lists, attribute)
+        if listed is None:
             return self.fields
-        if given == "__all__":
+        if listed == "__all__":
             return self._all
         fields = []
-        for name in given:
+        for name in listed:
             try:
                 field = self.opts.pk if name == "pk" else self.opts.get_field(name)
             except FieldDoesNotExist:
-                known = ", ".join(sorted(f.name for f in self._all))
-                raise self._error(f"{attribute!r} holds {name!r}, which is no field of the model ({known}).") from None
+                field_names = ", ".join(sorted(f.name for f in self._all))
+                raise self._error(
+                    f"{attribute!r} holds {name!r}, which is no field of the model ({field_names})."
+                ) from None
             if not (field.auto_created and not field.concrete):
                 fields.append(field)
         return tuple(fields)
@@ -172,14 +174,14 @@ class Exposure:
             raise self._error(str(error)) from None
         if callable(getattr(type(self.rpc), name, None)) and not hasattr(ModelRpc, name):
             return getattr(self.rpc, name)
-        found = getattr(self.model, name, None)
-        if isinstance(found, property | functools.cached_property):
+        attribute = getattr(self.model, name, None)
+        if isinstance(attribute, property | functools.cached_property):
             return lambda instance: getattr(instance, name)
-        if callable(found):
+        if callable(attribute):
             return lambda instance: getattr(instance, name)()
-        known = ", ".join(sorted(f.name for f in self.opts.get_fields()))
+        field_names = ", ".join(sorted(f.name for f in self.opts.get_fields()))
         raise self._error(
-            f"'fields' holds {name!r}, which is neither a field of the model ({known}), "
+            f"'fields' holds {name!r}, which is neither a field of the model ({field_names}), "
             "nor a property or method of it, nor a method of this class."
         )
 
@@ -220,12 +222,12 @@ class Exposure:
         fields = self._fields_of("writable_fields")
         if self.lists.writable_fields is None:
             fields = (*fields, self.opts.pk)
-        readonly, known = set(self.lists.readonly_fields), self.names | self._names(fields)
-        unknown = readonly - known - set(self.computed)
+        readonly, known_names = set(self.lists.readonly_fields), self.names | self._names(fields)
+        unknown = readonly - known_names - set(self.computed)
         if unknown and self._is_declared:
             raise self._error(
                 f"'readonly_fields' holds {', '.join(sorted(unknown))}, which 'fields' does not: "
-                f"{', '.join(sorted(known))}."
+                f"{', '.join(sorted(known_names))}."
             )
         names: set[str] = set()
         for field in fields:
@@ -255,8 +257,8 @@ class Exposure:
 
 
 def _operations(model: type[Model], rpc: ModelRpc) -> frozenset[str]:
-    given = rpc.operations
-    operations = frozenset((given,) if isinstance(given, str) else given)
+    declared = rpc.operations
+    operations = frozenset((declared,) if isinstance(declared, str) else declared)
     if operations - OPERATIONS:
         wrong = ", ".join(sorted(map(repr, operations - OPERATIONS)))
         raise ImproperlyConfigured(

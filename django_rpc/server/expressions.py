@@ -40,9 +40,9 @@ def _find(name: str) -> Any:
     if name.startswith("lookup:"):
         return _LOOKUP_CLASSES.get(name.removeprefix("lookup:"))
     for module in (models, expressions, functions, functions.text, json):
-        found = vars(module).get(name)
-        if isinstance(found, type) and found.__module__.startswith("django."):
-            return found
+        member = vars(module).get(name)
+        if isinstance(member, type) and member.__module__.startswith("django."):
+            return member
     return None
 
 
@@ -195,9 +195,9 @@ def _refuse_instances(name: str, args: Any, kwargs: dict[str, Any]) -> None:
 def _check_references(value: Expr, args: list[Any], kwargs: dict[str, Any]) -> None:
     """Check a name that is the value of another node with the same rules as a name in the message."""
     if any(type(part) is str for part in (*args, *kwargs.values())):
-        given = tuple([_named(part, found) for part, found in zip(value.args, args, strict=True)])
+        arguments = tuple([_named(part, resolved) for part, resolved in zip(value.args, args, strict=True)])
         check_expression(
-            Expr(value.name, given, {key: _named(part, kwargs[key]) for key, part in value.kwargs.items()})
+            Expr(value.name, arguments, {key: _named(part, kwargs[key]) for key, part in value.kwargs.items()})
         )
 
 
@@ -206,12 +206,12 @@ def _named(given: Any, found: Any) -> Any:
 
 
 def _construct(cls: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    known = _keywords(cls)
-    if known is not None and not kwargs.keys() <= known:
-        if "expression" in kwargs and "expression" not in known:
+    keywords = _keywords(cls)
+    if keywords is not None and not kwargs.keys() <= keywords:
+        if "expression" in kwargs and "expression" not in keywords:
             args = [kwargs.pop("expression"), *args]
         # A function of Django uses an unknown keyword as a variable of its SQL template.
-        for keyword in kwargs.keys() - known:
+        for keyword in kwargs.keys() - keywords:
             if kwargs[keyword] is not None:
                 raise TypeError(f"{cls.__name__} takes no keyword {keyword!r} in this service's release of Django.")
             del kwargs[keyword]

@@ -104,7 +104,7 @@ def _sending(made: bytes, request: Request | None, caller: Caller) -> Sending:
             "rows or fields."
         )
         parts = Parts(encode_response(Response(id=request.id, error=report(too_large))))
-    sealed = tuple([(one, caller.seal(values)) for one, values in parts.handed])
+    sealed = tuple([(target, caller.seal(values)) for target, values in parts.handed])
     back = None if parts.back is None else caller.seal(parts.back)
     return Sending(back, caller.finish, sealed, request.expires, caller.client)
 
@@ -124,10 +124,10 @@ def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observ
         budget = Budget(limits)
         request = decode_request(message, limits, handed, naive_zone(), budget.check)
     except (WireError, LimitExceeded) as error:
-        told, named = report(error), getattr(error, "request_id", None) or request_id
-        logger.warning("A message was refused: %s", told.code, extra={"rpc_request": harmless(named)})
-        observed.failed(told)
-        return encode_response(Response(id=_addressed(named), error=told))
+        error_report, named = report(error), getattr(error, "request_id", None) or request_id
+        logger.warning("A message was refused: %s", error_report.code, extra={"rpc_request": harmless(named)})
+        observed.failed(error_report)
+        return encode_response(Response(id=_addressed(named), error=error_report))
     observed.served.request = request
     if not _is_of_token(request, caller):
         observed.failed(REFUSAL)
@@ -155,10 +155,10 @@ def _answered(
         return ledger.sendable(response, client.limits)
     except (TypeError, ResponseTooLarge) as error:
         logger.warning("An answer could not be sent: %s", error, extra=_extra(request))
-        told = report(error)
+        error_report = report(error)
         if entry is None:  # for a request that writes, this was checked before the end of its transaction
-            observed.failed(told)
-        return encode_response(Response(id=request.id, error=told))
+            observed.failed(error_report)
+        return encode_response(Response(id=request.id, error=error_report))
 
 
 def _is_of_token(request: Request, caller: Caller) -> bool:
@@ -245,9 +245,9 @@ def _prepare_user(policy: Policy, client: Client) -> None:
 def _late(request: Request, entry: ledger.Entry | None, client: str) -> Response | bytes:
     """Return the reply to a request that arrived after its timeout; the request is not executed."""
     logger.warning("The request came too late", extra=_extra(request))
-    kept = entry.earlier(client) if entry is not None else None
+    earlier_reply = entry.earlier(client) if entry is not None else None
     late = ErrorReport(code="RequestExpired", message="The request reached the service after its time-out.")
-    return kept or Response(id=request.id, error=late)
+    return earlier_reply or Response(id=request.id, error=late)
 
 
 def _refused(response: Response, entry: ledger.Entry | None, cause: BaseException | None) -> Response | bytes:

@@ -112,10 +112,10 @@ def kept_in(aliases: Iterable[str] | None = None) -> list[str]:
     """Return those of the databases (by default, of all) that have a ledger, in the order of their entries."""
     if not installed():
         return []
-    known = sorted(connections if aliases is None else aliases)
+    candidates = sorted(connections if aliases is None else aliases)
     return [
         alias
-        for alias in known
+        for alias in candidates
         if connections[alias].vendor != "rpc" and router.allow_migrate_model(alias, apps.get_model(_MODEL))
     ]
 
@@ -267,20 +267,20 @@ class Entry:
         self._client, self._databases = client, kept_in()
         self._digest = self._digest_of_message()
         try:
-            found = look_up(client, self.request.id, self._databases)
+            outcome = look_up(client, self.request.id, self._databases)
         except (DatabaseError, InterfaceError) as error:
             return self._unknown(error)
-        return None if found is None else self._answer_of(found)
+        return None if outcome is None else self._answer_of(outcome)
 
     def first(self) -> bytes:
         """Return the reply that the ledger stores for this request."""
         try:
-            found = look_up(self._client, self.request.id, self._databases)
+            outcome = look_up(self._client, self.request.id, self._databases)
         except (DatabaseError, InterfaceError) as error:
             return self._unknown(error)
-        if found is None:
+        if outcome is None:
             return self._said(OutcomeUnknown("The entry of this request was there and is gone: it has been pruned."))
-        return self._answer_of(found)
+        return self._answer_of(outcome)
 
     def _answer_of(self, found: Found) -> bytes:
         if found.digest and found.digest != self._digest:
@@ -363,14 +363,14 @@ def became_of(client: str, request_id: str, *, settle: bool, limits: Allowance) 
         raise NoLedger(
             f"The service keeps no ledger of what it has done: add {APP!r} to its INSTALLED_APPS and migrate."
         )
-    found = look_up(client, request_id)
-    if settle and found is None:  # the entry of a running request is not visible yet: `withdraw` waits for it
+    outcome = look_up(client, request_id)
+    if settle and outcome is None:  # the entry of a running request is not visible yet: `withdraw` waits for it
         rates.count(client, limits, "withdrawals")
         withdraw(client, request_id)
-        found = look_up(client, request_id)
-    if found is None:
+        outcome = look_up(client, request_id)
+    if outcome is None:
         return {"state": "unknown"}
-    return {"state": found.state, "at": found.at, "answer": found.answer.decode()}
+    return {"state": outcome.state, "at": outcome.at, "answer": outcome.answer.decode()}
 
 
 def withdraw(client: str, request_id: str) -> None:

@@ -151,13 +151,13 @@ class Policy:
             return self._exposures[model]
         except KeyError:
             pass
-        found = self.site.exposure(model)
-        if found is None and model._meta.auto_created:
-            found = self._through(model)
-        if found is None and model._meta.proxy:
-            found = self.site.exposure(model._meta.concrete_model)
-        found = self._exposures[model] = None if found is None else found.for_request(self.request)
-        return found
+        exposure = self.site.exposure(model)
+        if exposure is None and model._meta.auto_created:
+            exposure = self._through(model)
+        if exposure is None and model._meta.proxy:
+            exposure = self.site.exposure(model._meta.concrete_model)
+        exposure = self._exposures[model] = None if exposure is None else exposure.for_request(self.request)
+        return exposure
 
     def _through(self, model: type[Model]) -> Exposure | None:
         """Return the exposure of an automatic through table, if its many-to-many field is exposed."""
@@ -190,7 +190,7 @@ class Policy:
         exposure = self.exposure(model)
         if exposure is None or not exposure.rpc.has_permission(self.request, operation):
             return False
-        return operation not in WRITES or all(self.can(one, operation) for one in self._written_with(model))
+        return operation not in WRITES or all(self.can(parent, operation) for parent in self._written_with(model))
 
     def _written_with(self, model: type[Model]) -> list[type[Model]]:
         """Return the exposed parents of ``model``; with multi-table inheritance, a write also writes their rows."""
@@ -204,7 +204,7 @@ class Policy:
         if exposure is None:
             raise UnknownModel(model._meta.label)
         if not self.can(model, operation):
-            refusing = [one for one in self._written_with(model) if not self.can(one, operation)]
+            refusing = [parent for parent in self._written_with(model) if not self.can(parent, operation)]
             if not refusing or not exposure.rpc.has_permission(self.request, operation):
                 refusing = [model]
             raise PermissionDenied(f"This client may not {operation} {refusing[-1]._meta.label}.")
@@ -215,11 +215,13 @@ class Policy:
 
         Raises UnknownFunction, with the same text if the function exists but the client may not call it.
         """
-        found = self.site.functions.get(name)
-        if found is None or not found.is_open_to(self.request):
-            known = [one.name for one in self.site.functions.values() if one.is_open_to(self.request)]
-            raise UnknownFunction(name, known)
-        return found
+        function = self.site.functions.get(name)
+        if function is None or not function.is_open_to(self.request):
+            open_names = [
+                candidate.name for candidate in self.site.functions.values() if candidate.is_open_to(self.request)
+            ]
+            raise UnknownFunction(name, open_names)
+        return function
 
     # Names
 
@@ -285,8 +287,8 @@ class Policy:
 
     def latest_by(self, model: type[Model]) -> tuple[str, ...]:
         """Return the names in ``Meta.get_latest_by``; an empty tuple if the client may not order by one of them."""
-        given = model._meta.get_latest_by or ()
-        names = (given,) if isinstance(given, str) else tuple(given)
+        latest = model._meta.get_latest_by or ()
+        names = (latest,) if isinstance(latest, str) else tuple(latest)
         paths = [name.lstrip("-").split("__") for name in names]
         return names if all(self.blocked(path, model._meta, use=Use.ANY) is None for path in paths) else ()
 
@@ -296,8 +298,8 @@ class Policy:
 
     def names_field(self, name: str) -> bool:
         """Return True if a model that the request has used has a field of this name for the client."""
-        found = [exposure for exposure in self._exposures.values() if exposure is not None]
-        return any(name in one.names or name in one.writable or name in one.filterable for one in found)
+        exposures = [exposure for exposure in self._exposures.values() if exposure is not None]
+        return any(name in one.names or name in one.writable or name in one.filterable for one in exposures)
 
     def refusal(self, model: type[Model], name: str, choices: Iterable[str] = ()) -> ClientFieldError:
         """Return the error for a blocked name.
@@ -351,13 +353,13 @@ class Policy:
             pass
         views = [self.view(exposure.model) for exposure in self.site.tables.get(table, ())]
         views = [view for view in views if view is not None and table in view.readable]
-        found = None
+        merged = None
         for view in views:  # nearly always a single view
             used, compared = view.used.get(table, _NO_COLUMNS), view.compared.get(table, _NO_COLUMNS)
-            own = Columns(view.readable[table], used, compared)
-            found = own if found is None else Columns(*map(frozenset.union, found, own))
-        self._columns[table] = found
-        return found
+            visible = Columns(view.readable[table], used, compared)
+            merged = visible if merged is None else Columns(*map(frozenset.union, merged, visible))
+        self._columns[table] = merged
+        return merged
 
     def rows(self, model: type[Model]) -> QuerySet | None:
         """Return the rows of ``model`` that are visible to this client, as a trusted query; None if all rows are."""
@@ -383,8 +385,8 @@ class Policy:
     def _own_rows(self, exposure: Exposure) -> QuerySet | None:
         if exposure.plain_rows or (not settings.STRICT and not exposure.has_own_rows):
             return None
-        given = exposure.rpc.get_queryset(self.request)
-        return given if narrows(given) else None
+        queryset = exposure.rpc.get_queryset(self.request)
+        return queryset if narrows(queryset) else None
 
     def default_rows(self, model: type[Model]) -> QuerySet | None:
         """Return the rows of the default manager if they are not the scope of the client; None if these are all rows.

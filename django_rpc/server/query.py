@@ -64,15 +64,15 @@ class _Checked:
         refusal = self.policy.refusal(at.model, name, [*self.annotation_select, *self._filtered_relations])
         if blocked.relation is None and self.policy.knows(at.model, name):
             raise refusal
-        given = list(names)
-        given[blocked.position] = _Hidden(given[blocked.position])
+        path_names = list(names)
+        path_names[blocked.position] = _Hidden(path_names[blocked.position])
         try:
-            *found, rest = super().names_to_path(given, opts, allow_many, fail_on_missing)
+            *path_parts, rest = super().names_to_path(path_names, opts, allow_many, fail_on_missing)
         except FieldError as error:
             if "Choices are" not in str(error):
                 raise
             raise refusal from None
-        return (*found, [str(name) for name in rest])
+        return (*path_parts, [str(name) for name in rest])
 
     def add_annotation(self, annotation: Any, alias: str, select: bool = True) -> None:
         super().add_annotation(annotation, alias, select)
@@ -81,10 +81,10 @@ class _Checked:
         self.policy.budget.count_parts(parts_of(self.annotations[alias], self.policy.parts))
 
     def resolve_ref(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        found = super().resolve_ref(name, *args, **kwargs)
+        resolved = super().resolve_ref(name, *args, **kwargs)
         if name in self.annotations:
-            self.policy.budget.count_parts(parts_of(found, self.policy.parts))
-        return found
+            self.policy.budget.count_parts(parts_of(resolved, self.policy.parts))
+        return resolved
 
     def add_fields(self, field_names: Any, allow_m2m: bool = True) -> None:
         field_names = list(self.__dict__.pop("grouped_by", field_names))
@@ -131,9 +131,9 @@ class _Checked:
         if name == "in" and isinstance(rhs, list | tuple | set | frozenset):
             rhs = self._compared(field, list(rhs))
         else:
-            found = self._compared(field, [rhs])
+            related_values = self._compared(field, [rhs])
             # The client does not see the row of the instance, so no row is related to it.
-            name, rhs = (name, found[0]) if found else ("in", [])
+            name, rhs = (name, related_values[0]) if related_values else ("in", [])
         return super().build_lookup([name], lhs, rhs)
 
     def _compared(self, field: Any, values: list[Any]) -> list[Any]:
@@ -141,12 +141,12 @@ class _Checked:
         references = self.policy.references
         path = (field.path_infos if hasattr(field, "path_infos") else field.get_path_info())[-1]
         instances = [value for value in values if is_instance(value)]
-        others = [value for value in values if not is_instance(value)]
-        if holds_instance(others):
+        plain_values = [value for value in values if not is_instance(value)]
+        if holds_instance(plain_values):
             raise TypeError(f"Field {_name_of(field)!r} expected an instance of a model, and not a container of some.")
         self._check_models(field, instances, path.to_opts)
-        found = [references.targets(instances, target) for target in path.target_fields]
-        return [*(found[0] if len(found) == 1 else zip(*found, strict=True)), *others]
+        columns = [references.targets(instances, target) for target in path.target_fields]
+        return [*(columns[0] if len(columns) == 1 else zip(*columns, strict=True)), *plain_values]
 
     def _check_models(self, field: Any, instances: list[Any], opts: Any) -> None:
         """Raise Django's ValueError for an instance of a model that is not a target of the relation."""
@@ -157,9 +157,9 @@ class _Checked:
                 )
 
     def setup_joins(self, *args: Any, **kwargs: Any) -> Any:
-        found = super().setup_joins(*args, **kwargs)
-        self.ends_in_relation = found.final_field.is_relation
-        return found
+        join_info = super().setup_joins(*args, **kwargs)
+        self.ends_in_relation = join_info.final_field.is_relation
+        return join_info
 
     def trim_joins(self, targets: Any, joins: Any, path: Any) -> Any:
         if self.keeps_joins:  # except for a foreign key that is selected itself
@@ -267,14 +267,14 @@ def parts_of(expression: Any, known: dict[int, tuple[Any, int]]) -> int:
 
     ``known`` is a cache of the numbers by the ids of the expressions.
     """
-    found = known.get(id(expression))
-    if found is None:
+    entry = known.get(id(expression))
+    if entry is None:
         sources = expression.get_source_expressions() if hasattr(expression, "get_source_expressions") else ()
-        found = known[id(expression)] = (
+        entry = known[id(expression)] = (
             expression,
-            1 + sum([parts_of(one, known) for one in sources if one is not None]),
+            1 + sum([parts_of(source, known) for source in sources if source is not None]),
         )
-    return found[1]
+    return entry[1]
 
 
 def is_client(queryset: Any) -> bool:

@@ -66,13 +66,13 @@ def count(client: str, allowed: Allowance, limit: str = "requests") -> None:
                 counter = _counters[client, limit] = _Counter(int(window), before)
     if counter.exceeds(most, elapsed):
         raise TooManyRequests(most, limit=limit)
-    told = 0
+    pending = 0
     with _lock:
         counter.untold += 1
         if counter.untold * _PARTS >= most:
-            told, counter.untold = counter.untold, 0
-    if told:
-        counter.total = _tell(_key(client, limit, window), told, seconds)
+            pending, counter.untold = counter.untold, 0
+    if pending:
+        counter.total = _tell(_key(client, limit, window), pending, seconds)
         if counter.exceeds(most, elapsed):
             raise TooManyRequests(most, limit=limit)
 

@@ -189,11 +189,11 @@ class References:
                 loaded[reference] = self._content_type(reference)
             else:
                 keys.setdefault(self.model(reference), {})[reference] = self.key(reference)
-        for model, wanted in keys.items():
-            found = self._fetch(model, list(wanted.values()))
-            for reference, key in wanted.items():
-                if key in found:
-                    loaded[reference] = found[key]
+        for model, model_keys in keys.items():
+            rows = self._fetch(model, list(model_keys.values()))
+            for reference, key in model_keys.items():
+                if key in rows:
+                    loaded[reference] = rows[key]
                 elif not partial:
                     raise MissingRow("No row that this client sees has this key.", model)
         return loaded
@@ -201,13 +201,13 @@ class References:
     def _fetch(self, model: type[Model], keys: list[Any]) -> dict[Any, Model]:
         if self.ev.policy.view(model) is None:
             return {}
-        found: dict[Any, Model] = {}
+        instances: dict[Any, Model] = {}
         keys = [key for key in keys if type(key) is not int or -(2**63) <= key < 2**63]  # SQLite fails for others
         for start in range(0, len(keys), _BATCH):
             queryset: QuerySet = self.ev.objects(model).order_by().filter(pk__in=keys[start : start + _BATCH])
             queryset.query.all_columns = True  # type: ignore[attr-defined]
-            found.update({instance.pk: instance for instance in queryset})
-        return found
+            instances.update({instance.pk: instance for instance in queryset})
+        return instances
 
     def _is_natural(self, reference: Reference) -> bool:
         return type(reference.key) is str and "." in reference.key
@@ -238,11 +238,11 @@ def _part_of_key(model: type[Model], field: Any) -> int | None:
     for position, part in enumerate(getattr(model._meta, "pk_fields", ())):
         if part is field and len(model._meta.pk_fields) > 1:
             return position
-    own: Any = model._meta.pk
-    while own is not field:
-        if not own.is_relation or not issubclass(model, own.related_model):
+    key_field: Any = model._meta.pk
+    while key_field is not field:
+        if not key_field.is_relation or not issubclass(model, key_field.related_model):
             return None
-        own = own.target_field
+        key_field = key_field.target_field
     return -1
 
 

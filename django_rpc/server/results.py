@@ -122,10 +122,10 @@ class Results:
     # Instances
 
     def shape(self, model: type[Model]) -> _Shape:
-        found = self._shapes.get(model)
-        if found is None:
-            found = self._shapes[model] = self._make_shape(model)
-        return found
+        shape = self._shapes.get(model)
+        if shape is None:
+            shape = self._shapes[model] = self._make_shape(model)
+        return shape
 
     def _make_shape(self, model: type[Model]) -> _Shape:
         view = self.policy.view(model)
@@ -134,11 +134,11 @@ class Results:
         if view is None:
             # The client wrote an instance of a model that it may not read: the record has only the key.
             return _Shape(label, (key,), {}, {key: model._meta.pk})
-        asked = self.asked.get(model._meta.label_lower)
-        if asked is None:
+        requested = self.asked.get(model._meta.label_lower)
+        if requested is None:
             return _Shape(label, view.attnames, view.computed, view.by_attname)
         plain, computed = [key] if key in view.by_attname else [], {}
-        for name in asked:
+        for name in requested:
             if name in view.computed:
                 computed[name] = view.computed[name]
             elif name in view.names and name != "pk":
@@ -165,18 +165,18 @@ class Results:
         return Record(instance._meta.label, names, tuple(values))
 
     def _parts(self, instance: Model, shape: _Shape, loaded: Loaded) -> tuple[tuple[str, ...], list[Any]]:
-        held = instance.__dict__
+        attributes = instance.__dict__
         # Select the loaded attributes before computed fields run, because these may load other attributes.
-        names = tuple([name for name in shape.plain if name in held])
-        values = [self._value(shape, name, held[name]) for name in names]
+        names = tuple([name for name in shape.plain if name in attributes])
+        values = [self._value(shape, name, attributes[name]) for name in names]
         if self._has_expressions:
             self._has_expressions = False
             pairs = [(name, value) for name, value in zip(names, values, strict=True) if value is not _EXPRESSION]
             names, values = tuple([name for name, _ in pairs]), [value for _, value in pairs]
         if loaded:
-            extra = [name for name in loaded.names if name in held]
+            extra = [name for name in loaded.names if name in attributes]
             names += tuple(extra)
-            values += [self(held[name]) for name in extra]
+            values += [self(attributes[name]) for name in extra]
             for name, deeper in loaded.relations.items():
                 names += (name,)
                 values.append(self._related(instance, name, deeper))

@@ -32,15 +32,15 @@ def describe_models(policy: Policy, labels: Iterable[str]) -> dict[str, Any]:
     Without labels, describe all models.
     """
     labels = tuple(labels)
-    wanted: list[type[Model] | None] = [_found(policy, label) for label in labels]
+    pending: list[type[Model] | None] = [_found(policy, label) for label in labels]
     if not labels:
-        wanted += [model for model in apps.get_models() if _is_reached(policy, model)]
+        pending += [model for model in apps.get_models() if _is_reached(policy, model)]
     described: dict[type[Model], ModelSchema] = {}
-    while wanted:
-        model = wanted.pop(0)
+    while pending:
+        model = pending.pop(0)
         if model is not None and model not in described:
             described[model] = _ModelDescriber(policy, model).describe()
-            wanted += [_found(policy, label) for label in _leads_to(described[model])]
+            pending += [_found(policy, label) for label in _leads_to(described[model])]
     ordered = sorted(described, key=lambda model: model._meta.label.lower())
     numbers = _content_types(ordered)
     return as_data([_with_number(described[model], numbers.get(model)) for model in ordered])
@@ -130,8 +130,8 @@ class _ModelDescriber:
 
     def _parents(self) -> list[type[Model]]:
         """Return the nearest parent models with fields that the client also sees in this model."""
-        found = [p for p in self.opts.get_parent_list() if not p._meta.proxy and self._covers(p)]
-        return [p for p in found if not any(p in other._meta.get_parent_list() for other in found)]
+        parents = [p for p in self.opts.get_parent_list() if not p._meta.proxy and self._covers(p)]
+        return [p for p in parents if not any(p in other._meta.get_parent_list() for other in parents)]
 
     def _covers(self, parent: type[Model]) -> bool:
         view = self.policy.view(parent)

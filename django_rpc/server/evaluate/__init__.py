@@ -216,8 +216,8 @@ def _databases(request: Request, policy: Policy) -> list[str]:
             aliases.add(router.db_for_write(policy.model(label)))
     for name in {node.name for node in request.nodes if isinstance(node, Function)}:
         with contextlib.suppress(LookupError):
-            found = policy.function(name)
-            aliases.update(() if found.reads_only else found.databases)
+            function = policy.function(name)
+            aliases.update(() if function.reads_only else function.databases)
     if any(node.writes for node in request.nodes if isinstance(node, Shipped)):
         aliases.add(DEFAULT_DB_ALIAS)
     return sorted(aliases)

@@ -122,13 +122,13 @@ class _Asked:
             rows = _by_key(self, columns, queryset.values_list(*columns), len(shape.plain))
             return {key: [self.ev.results.record_of_row(shape, row) for row in of_key] for key, of_key in rows.items()}
         loaded = self.loaded()
-        found: dict[tuple[Any, ...], list[Any]] = {}
+        instances_by_key: dict[tuple[Any, ...], list[Any]] = {}
         for instance in self.ev.complete(queryset):
             key = tuple([getattr(instance, name) for name in self.names])
             for name in self.joined:
                 del instance.__dict__[name]
-            found.setdefault(key, []).append(remember(instance, loaded))
-        return found
+            instances_by_key.setdefault(key, []).append(remember(instance, loaded))
+        return instances_by_key
 
     def loaded(self) -> Loaded:
         loaded = loaded_by(self.queryset)
@@ -158,10 +158,10 @@ def ask(
 def _count(asked: _Asked) -> Answer:
     low, high = asked.limits()
     rows = asked.plain().values_list(*asked.names).annotate(rpc_count=Count("*"))
-    found = {row[:-1]: row[-1] for row in rows}
+    counts = {row[:-1]: row[-1] for row in rows}
 
     def answer(key: tuple[Any, ...], group: Group) -> int:
-        number = found.get(key, 0)
+        number = counts.get(key, 0)
         return max(0, min(number, number if high is None else high) - low)
 
     return answer
@@ -175,23 +175,23 @@ def _exists(asked: _Asked) -> Answer:
     if query.group_by is not None or query.combinator or query.distinct_fields:
         raise NoKey("it looks at grouped rows")
     queryset = asked.unlimited().order_by().select_related(None).prefetch_related(None)
-    found = set(queryset.values_list(*asked.names).distinct())
-    return lambda key, group: key in found
+    existing_keys = set(queryset.values_list(*asked.names).distinct())
+    return lambda key, group: key in existing_keys
 
 
 def _aggregate(asked: _Asked) -> Answer:
     query = asked.queryset.query
     if query.is_sliced or set(query.annotations) - set(asked.joined):
         raise NoKey("it aggregates sliced or annotated rows")
-    given = {expression.default_alias: expression for expression in asked.args} | asked.kwargs
+    aggregates = {expression.default_alias: expression for expression in asked.args} | asked.kwargs
     base = asked.plain()
     empty = empty_aggregate(base, asked.args, asked.kwargs)
-    own = {f"rpc_value{number}": expression for number, expression in enumerate(given.values())}
+    own = {f"rpc_value{number}": expression for number, expression in enumerate(aggregates.values())}
     width = len(asked.names)
     # Annotations must not have the names of fields, but aggregates may: so they get other names in the query.
     rows = base.values_list(*asked.names).annotate(**own)
-    found = {row[:width]: dict(zip(given, row[width:], strict=True)) for row in rows}
-    return lambda key, group: found.get(key) or dict(empty())
+    values_by_key = {row[:width]: dict(zip(aggregates, row[width:], strict=True)) for row in rows}
+    return lambda key, group: values_by_key.get(key) or dict(empty())
 
 
 #: Aggregates with the result None, or 0, for no rows on each database.
@@ -216,10 +216,10 @@ def _get(asked: _Asked) -> Answer:
     if queryset.query.is_sliced or queryset.query.distinct or queryset.query.combinator:
         raise NoKey("get() of sliced or distinct rows")
     model = queryset.model
-    found = asked.instances(asked.limited(queryset.order_by(), 0, _GET_LIMIT))
+    instances_by_key = asked.instances(asked.limited(queryset.order_by(), 0, _GET_LIMIT))
 
     def answer(key: tuple[Any, ...], group: Group) -> Any:
-        rows = found.get(key, ())
+        rows = instances_by_key.get(key, ())
         if len(rows) == 1:
             return rows[0]
         position = asked.engine.place[group.lane[0]]
@@ -241,8 +241,8 @@ def _end(asked: _Asked, reverse: bool) -> Answer:
         queryset = queryset.reverse() if queryset.ordered else queryset.order_by("-pk")
     elif not queryset.ordered:
         queryset = queryset.order_by("pk")
-    found = asked.instances(asked.limited(queryset, 0, 1))
-    return lambda key, group: found[key][0] if key in found else None
+    instances_by_key = asked.instances(asked.limited(queryset, 0, 1))
+    return lambda key, group: instances_by_key[key][0] if key in instances_by_key else None
 
 
 def _by_time(asked: _Asked, reverse: bool) -> Answer:
@@ -255,12 +255,12 @@ def _by_time(asked: _Asked, reverse: bool) -> Answer:
     queryset.query.clear_ordering(force=True)
     queryset.query.add_ordering(*fields)
     queryset = queryset.reverse() if reverse else queryset
-    found = asked.instances(asked.limited(queryset, 0, 1))
+    instances_by_key = asked.instances(asked.limited(queryset, 0, 1))
     model = queryset.model
 
     def answer(key: tuple[Any, ...], group: Group) -> Any:
-        if key in found:
-            return found[key][0]
+        if key in instances_by_key:
+            return instances_by_key[key][0]
         text = f"{model._meta.object_name} matching query does not exist."
         return Failure(model.DoesNotExist(text), asked.engine.place[group.lane[0]])
 
@@ -271,11 +271,11 @@ def _item(asked: _Asked) -> Answer:
     index = asked.ev.resolve(asked.last.key)
     if asked.queryset.query.is_sliced or type(index) is not int or index < 0:
         raise NoKey("an item of a slice")
-    found = asked.instances(asked.limited(asked.queryset, index, index + 1))
+    instances_by_key = asked.instances(asked.limited(asked.queryset, index, index + 1))
 
     def answer(key: tuple[Any, ...], group: Group) -> Any:
-        if key in found:
-            return found[key][0]
+        if key in instances_by_key:
+            return instances_by_key[key][0]
         return Failure(IndexError("list index out of range"), asked.engine.place[group.lane[0]])
 
     return answer
@@ -291,8 +291,8 @@ def _rows(asked: _Asked) -> Answer:
         raise NoKey("a column is computed by the service")
     queryset = asked.limited(asked.unlimited(), *asked.limits())
     names = tuple(dict.fromkeys((*columns, *asked.names)))
-    found = _by_key(asked, names, read_rows(queryset, names), len(columns))
-    return lambda key, group: RowSet(columns, found.get(key, []))
+    rows_by_key = _by_key(asked, names, read_rows(queryset, names), len(columns))
+    return lambda key, group: RowSet(columns, rows_by_key.get(key, []))
 
 
 def _list(asked: _Asked) -> Answer:
@@ -302,8 +302,8 @@ def _list(asked: _Asked) -> Answer:
     if queryset._fields is not None:
         return _values(asked)
     model, loaded = queryset.model, asked.loaded()
-    found = asked.instances(asked.limited(asked.unlimited(), *asked.limits()))
-    return lambda key, group: Instances(found.get(key, ()), model, loaded)
+    instances_by_key = asked.instances(asked.limited(asked.unlimited(), *asked.limits()))
+    return lambda key, group: Instances(instances_by_key.get(key, ()), model, loaded)
 
 
 #: Constructors of the rows of values() and values_list(), from their names and a tuple of values.
@@ -323,17 +323,17 @@ def _values(asked: _Asked) -> Answer:
     limited = asked.limited(asked.unlimited(), *asked.limits())
     limited.query.append_annotation_mask(asked.joined)  # values() has masked them
     every = tuple(dict.fromkeys((*names, *asked.names)))
-    found = _by_key(asked, every, limited.values_list(*every), len(names))
-    return lambda key, group: [form(names, row) for row in found.get(key, ())]
+    rows_by_key = _by_key(asked, every, limited.values_list(*every), len(names))
+    return lambda key, group: [form(names, row) for row in rows_by_key.get(key, ())]
 
 
 def _by_key(asked: _Asked, names: tuple[str, ...], rows: Any, width: int) -> dict[tuple[Any, ...], list[Any]]:
     """Group rows by key, and return the first ``width`` columns of each row."""
     places = [names.index(name) for name in asked.names]
-    found: dict[tuple[Any, ...], list[Any]] = {}
+    rows_by_key: dict[tuple[Any, ...], list[Any]] = {}
     for row in rows:
-        found.setdefault(tuple([row[place] for place in places]), []).append(row[:width])
-    return found
+        rows_by_key.setdefault(tuple([row[place] for place in places]), []).append(row[:width])
+    return rows_by_key
 
 
 _ASKERS: dict[str, _Asker] = {

@@ -47,8 +47,8 @@ class Group:
 def read(engine: Engine, lanes: Sequence[Lane], shapes: Sequence[Shape]) -> list[Any]:
     """Return the value of each lane, or its Failure.  All shapes have the same key."""
     if isinstance(lanes[0][0], Attr) and shapes[0].steps:
-        found = related.read(engine, lanes)
-        return found if found is not None else [engine.single(*lane) for lane in lanes]
+        related_values = related.read(engine, lanes)
+        return related_values if related_values is not None else [engine.single(*lane) for lane in lanes]
     results: list[Any] = [None] * len(lanes)
     groups = _grouped(engine, lanes, shapes, results)
     for group, value in zip(groups, _answers(engine, groups, shapes[0]), strict=True):
@@ -92,11 +92,11 @@ def _answers(engine: Engine, groups: list[Group], shape: Shape) -> list[Any]:
             return _keyed(engine, groups, shape)
         except NoKey as reason:
             logger.debug("Asked one by one, or by a subquery: %s", reason)
-        found = outer.read(engine, groups, shape)
-        if found is not None:
+        values = outer.read(engine, groups, shape)
+        if values is not None:
             return [
                 _alone(engine, group) if value is outer.ALONE else value
-                for group, value in zip(groups, found, strict=True)
+                for group, value in zip(groups, values, strict=True)
             ]
     return [_alone(engine, group) for group in groups]
 
@@ -178,10 +178,10 @@ class _Builder:
 
     def key(self, group: Group) -> tuple[Any, ...] | None:
         """Return the key of the rows of a group; None if the group has to be read separately."""
-        given = [] if self.relation is None else [group.relation.instance]
-        given += [group.values[position] for position in self.varying]
-        found = [key.of(self.ev, value) for key, value in zip(self.keys, given, strict=True)]
-        return None if any(value is None for value in found) else tuple(found)
+        values = [] if self.relation is None else [group.relation.instance]
+        values += [group.values[position] for position in self.varying]
+        parts = [key.of(self.ev, value) for key, value in zip(self.keys, values, strict=True)]
+        return None if any(value is None for value in parts) else tuple(parts)
 
     def answers(self, keys: list[tuple[Any, ...]], group: Group) -> Any:
         node, frame, row = group.lane

@@ -40,9 +40,9 @@ def _call(ev: Evaluator, node: Call) -> Any:
         return _on_query(ev, parent, node, bare=isinstance(node.parent, Source))(*args, **kwargs)
     if isinstance(parent, Model):
         rpc = registered(ev, type(parent), node.name)
-        own = _of_class(rpc, node.name)
-        if own is not None:
-            return own(ev.policy.request, parent, *args, **kwargs)
+        rpc_method = _of_class(rpc, node.name)
+        if rpc_method is not None:
+            return rpc_method(ev.policy.request, parent, *args, **kwargs)
         method = getattr(parent, node.name, None)
         if callable(method):
             return method(*args, **kwargs)
@@ -50,10 +50,10 @@ def _call(ev: Evaluator, node: Call) -> Any:
 
 
 def visit_function(ev: Evaluator, node: Function) -> Any:
-    found = ev.policy.function(node.name)
-    if node.reads_only and not found.reads_only:
+    function = ev.policy.function(node.name)
+    if node.reads_only and not function.reads_only:
         raise PermissionDenied(f"{node.name}() may write at this service: call it without reads_only=True.")
-    return _called(ev, node, lambda: found.call, *([ev.policy.request] if found.with_request else []))
+    return _called(ev, node, lambda: function.call, *([ev.policy.request] if function.with_request else []))
 
 
 def visit_shipped(ev: Evaluator, node: Shipped) -> Any:
@@ -129,9 +129,9 @@ def _of_class(rpc: ModelRpc, name: str) -> Any:
 
 def _on_query(ev: Evaluator, queryset: QuerySet, node: Call, bare: bool) -> Callable[..., Any]:
     rpc = registered(ev, queryset.model, node.name)
-    own = _of_class(rpc, node.name)
-    if own is not None:
-        return lambda *args, **kwargs: own(ev.policy.request, _rows(ev, queryset, bare), *args, **kwargs)
+    rpc_method = _of_class(rpc, node.name)
+    if rpc_method is not None:
+        return lambda *args, **kwargs: rpc_method(ev.policy.request, _rows(ev, queryset, bare), *args, **kwargs)
     manager = queryset.model._default_manager
     if bare and ev.policy.rows(queryset.model) is None and callable(getattr(manager, node.name, None)):
         return getattr(manager, node.name)

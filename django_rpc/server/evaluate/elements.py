@@ -35,17 +35,17 @@ class _Spans:
         owner: list[int] = []
         position = engine.place[node]
         for index, (row, value) in enumerate(zip(rows, engine.pull(node.parent, frame, rows), strict=True)):
-            found: list[Any] = []
+            row_elements: list[Any] = []
             if type(value) is Failure:
                 self.failures[index] = value
             elif (listed := _elements(engine, value)) is None:
                 error = TypeError(f"'{type(value).__name__}' object is neither a query nor a list: it has no elements")
                 self.failures[index] = Failure(error, position)
             else:
-                found = listed
-            engine.count_elements(len(found))
-            elements += found
-            owner += [row] * len(found)
+                row_elements = listed
+            engine.count_elements(len(row_elements))
+            elements += row_elements
+            owner += [row] * len(row_elements)
             self.ends.append(len(elements))
         made = Frame(node.param, elements, owner, frame)  # type: ignore[arg-type]
         self.frame: Frame = engine.ev.noted(made)
@@ -82,18 +82,18 @@ def _elements(engine: Engine, value: Any) -> list[Any] | None:
 
 def count_rows(engine: Engine, values: list[Any]) -> None:
     """Count the items in the values of elements: a list that is the value of many elements is sent many times."""
-    known: dict[int, int] = {}
-    engine.count_elements(sum(_size(value, known) for value in values if isinstance(value, _CONTAINERS)))
+    sizes: dict[int, int] = {}
+    engine.count_elements(sum(_size(value, sizes) for value in values if isinstance(value, _CONTAINERS)))
 
 
 def _size(value: Any, known: dict[int, int]) -> int:
     """Return the number of items in a container, at any depth; ``known`` is a cache of the sizes by id."""
-    found = known.get(id(value))
-    if found is None:
+    size = known.get(id(value))
+    if size is None:
         items = value.values() if isinstance(value, dict) else value
-        found = len(value) + sum(_size(item, known) for item in items if isinstance(item, _CONTAINERS))
-        known[id(value)] = found
-    return found
+        size = len(value) + sum(_size(item, known) for item in items if isinstance(item, _CONTAINERS))
+        known[id(value)] = size
+    return size
 
 
 def _map(engine: Engine, node: Map, frame: Frame, rows: list[int]) -> list[Any]:
@@ -116,8 +116,8 @@ def _where(engine: Engine, node: Where, frame: Frame, rows: list[int]) -> list[A
     results: list[Any] = []
     for index, (values, elements) in enumerate(zip(spans.bodies(engine, node), spans.elements(), strict=True)):
         failed = spans.failures.get(index) or _first_failure(values)
-        kept = [item for item, value in zip(elements, values, strict=True) if failed is None and _truth(value)]
-        results.append(kept if failed is None else failed)
+        selected = [item for item, value in zip(elements, values, strict=True) if failed is None and _truth(value)]
+        results.append(selected if failed is None else failed)
     return results
 
 
@@ -148,12 +148,12 @@ def _literal(engine: Engine, node: Literal, frame: Frame, rows: list[int]) -> li
     inputs = node.inputs()
     if not inputs:
         return [engine.single(node, frame, row) for row in rows]
-    read = {one: engine.pull(one, frame, rows) for one in inputs if frame.outer is not None or is_step(one)}
+    read = {query: engine.pull(query, frame, rows) for query in inputs if frame.outer is not None or is_step(query)}
     for values in read.values():
         count_rows(engine, values)
     results = []
     for index, row in enumerate(rows):
-        instead = {one: values[index] for one, values in read.items()}
+        instead = {query: values[index] for query, values in read.items()}
         failed = _first_failure(list(instead.values()))
         if failed is None:
             engine.cells.instead = instead

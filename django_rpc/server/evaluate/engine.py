@@ -43,7 +43,7 @@ class Engine:
         self.place = {node: position for position, node in enumerate(self.nodes)}
         self.inputs = {node: node.inputs() for node in self.nodes}
         self.free = free_params(self.nodes, self.inputs)
-        self.used = {one for inputs in self.inputs.values() for one in inputs}
+        self.used = {source for inputs in self.inputs.values() for source in inputs}
         self.root = ev.noted(Frame())
         self.limits = ev.policy.budget.limits
         self.elements = 0
@@ -83,26 +83,26 @@ class Engine:
         stack = list(seen)
         while stack:
             node = stack.pop()
-            for one in (node.test,) if isinstance(node, Cond) else self.inputs[node]:
-                if one not in seen:
-                    seen.add(one)
-                    stack.append(one)
+            for source in (node.test,) if isinstance(node, Cond) else self.inputs[node]:
+                if source not in seen:
+                    seen.add(source)
+                    stack.append(source)
         return sorted((node for node in seen if not self.free[node]), key=self.place.__getitem__)
 
     def recipe(self, node: Node, frame: Frame) -> list[Node]:
         """Return ``node`` and the nodes that it always needs, if their values belong to this frame; inputs first."""
         key = (node, frame.param)
-        found = self._recipes.get(key)
-        if found is None:
+        nodes = self._recipes.get(key)
+        if nodes is None:
             seen, stack = {node}, [node]
             while stack:
-                for one in self._needed(stack.pop()):
-                    if one not in seen and self._is_here(one, frame):
-                        seen.add(one)
-                        stack.append(one)
+                for source in self._needed(stack.pop()):
+                    if source not in seen and self._is_here(source, frame):
+                        seen.add(source)
+                        stack.append(source)
             self.count(len(seen))
-            found = self._recipes[key] = sorted(seen, key=self.place.__getitem__)
-        return found
+            nodes = self._recipes[key] = sorted(seen, key=self.place.__getitem__)
+        return nodes
 
     def _is_here(self, node: Node, frame: Frame) -> bool:
         if isinstance(node, Param):
@@ -123,17 +123,17 @@ class Engine:
         rows at once.
         """
         there, lead = home(frame, self.free[node])
-        found = list(rows)
+        owner_rows = list(rows)
         if lead is not None:
-            found = lead(found)
+            owner_rows = lead(owner_rows)
         if isinstance(node, Param):
             column = dict(enumerate(there.elements))
         else:
-            column = self._column(node, there, list(dict.fromkeys(found)))
+            column = self._column(node, there, list(dict.fromkeys(owner_rows)))
         lists = there.lists.get(node, {})
         if frame is not self.root and there is self.root and isinstance(lists.get(0), QuerySet):
             lists[0] = asked.rows_of(self, lists[0], self.place[node])  # read once for all elements
-        return [lists[row] if row in lists else column[row] for row in found]
+        return [lists[row] if row in lists else column[row] for row in owner_rows]
 
     def _column(self, node: Node, there: Frame, rows: list[int]) -> dict[int, Any]:
         """Return the values of a node in the frame that it belongs to, evaluated for all ``rows``."""
@@ -203,7 +203,7 @@ class Engine:
         level: dict[Node, int] = {}
         waves: dict[int, dict[Any, list[Node]]] = {}
         for node in segment:
-            number = level[node] = 1 + max((level.get(one, 0) for one in self._values_below(node)), default=0)
+            number = level[node] = 1 + max((level.get(source, 0) for source in self._values_below(node)), default=0)
             key = self._shape(node).key if is_read(node) else None
             waves.setdefault(number, {}).setdefault((type(node), key, None if key else node), []).append(node)
         for number in sorted(waves):
@@ -214,20 +214,20 @@ class Engine:
         """Return the nodes with the values that ``node`` needs; queries between them are skipped."""
         if isinstance(node, Map | Where | Cond):
             return self._below(node) - {node}
-        stack, found = list(self._needed(node)), []
+        stack, nodes = list(self._needed(node)), []
         while stack:
-            one = stack.pop()
-            if is_step(one):
-                stack.extend(self.inputs[one])
+            source = stack.pop()
+            if is_step(source):
+                stack.extend(self.inputs[source])
             else:
-                found.append(one)
-        return found
+                nodes.append(source)
+        return nodes
 
     def _shape(self, node: Node) -> Any:
-        found = self._shapes.get(node)
-        if found is None:
-            found = self._shapes[node] = shape_of(node)
-        return found
+        shape = self._shapes.get(node)
+        if shape is None:
+            shape = self._shapes[node] = shape_of(node)
+        return shape
 
     def writes_within(self, node: Node) -> bool:
         """Return True if the evaluation of ``node``, or of its body or branches, writes."""
@@ -235,19 +235,21 @@ class Engine:
             return False
         if node.writes or not isinstance(node, Map | Where | Cond | Literal | Operator):
             return node.writes
-        found = self._writing.get(node)
-        if found is None:
-            own = isinstance(node, Cond)
-            found = self._writing[node] = any(one.writes and (own or self.free[one]) for one in self._below(node))
-        return found
+        writes = self._writing.get(node)
+        if writes is None:
+            is_cond = isinstance(node, Cond)
+            writes = self._writing[node] = any(
+                source.writes and (is_cond or self.free[source]) for source in self._below(node)
+            )
+        return writes
 
     def _below(self, node: Node) -> set[Node]:
         seen, stack = {node}, [node]
         while stack:
-            for one in self.inputs[stack.pop()]:
-                if one not in seen:
-                    seen.add(one)
-                    stack.append(one)
+            for source in self.inputs[stack.pop()]:
+                if source not in seen:
+                    seen.add(source)
+                    stack.append(source)
         self.count(len(seen))
         return seen
 
@@ -264,7 +266,7 @@ class Engine:
         special = self.special.get(type(group[0]))
         if special is not None:
             for node in group:
-                todo = [row for one, _, row in lanes if one is node]
+                todo = [row for lane_node, _, row in lanes if lane_node is node]
                 self._at(node, frame, todo[0])
                 self._store([(node, frame, row) for row in todo], special(self, node, frame, todo))
             return

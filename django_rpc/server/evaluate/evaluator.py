@@ -69,11 +69,11 @@ class Evaluator:
     @cached_property
     def taken_from(self) -> dict[Node, set[str]]:
         """Fields of the reply to a save that other nodes of the request use, as in ``save[1]["number"]``."""
-        found: dict[Node, set[str]] = {}
+        fields: dict[Node, set[str]] = {}
         for node in self.request.nodes:
             if isinstance(node, Item) and isinstance(node.parent, Item) and isinstance(node.key, str):
-                found.setdefault(node.parent.parent, set()).add(node.key)
-        return found
+                fields.setdefault(node.parent.parent, set()).add(node.key)
+        return fields
 
     def objects(self, model: type[Model]) -> QuerySet:
         """Return all rows of ``model`` that the client may see."""

@@ -33,17 +33,21 @@ def _columns(model: type[Model], field: Any) -> tuple[str, str]:
 def written(model: type[Model], names: Iterable[str]) -> list[Any]:
     """Return the generic foreign keys of ``model`` with a part in ``names`` of fields."""
     fields = _generic_keys(model)
-    given = set(names) if fields else ()
-    return [field for field in fields if any(n in given for n in (field.name, field.ct_field, *_columns(model, field)))]
+    written_names = set(names) if fields else ()
+    return [
+        field
+        for field in fields
+        if any(n in written_names for n in (field.name, field.ct_field, *_columns(model, field)))
+    ]
 
 
 def partly_written(model: type[Model], names: Iterable[str]) -> list[Any]:
     """Return the generic foreign keys of ``model`` with one part in ``names`` and the other part not."""
-    given = set(names)
+    written_names = set(names)
     return [
         field
-        for field in written(model, given)
-        if field.fk_field not in given or given.isdisjoint((field.ct_field, _columns(model, field)[0]))
+        for field in written(model, written_names)
+        if field.fk_field not in written_names or written_names.isdisjoint((field.ct_field, _columns(model, field)[0]))
     ]
 
 
@@ -57,27 +61,27 @@ def confirm_targets(ev: Evaluator, model: type[Model], keys: Iterable[Any], name
     for field in fields:
         rows = model._base_manager.using(router.db_for_write(model)).order_by()
         for start in range(0, len(ordered), _BATCH):
-            found = rows.filter(pk__in=ordered[start : start + _BATCH])
-            check_pairs(ev, found.values_list(*_columns(model, field)).distinct())
+            batch = rows.filter(pk__in=ordered[start : start + _BATCH])
+            check_pairs(ev, batch.values_list(*_columns(model, field)).distinct())
 
 
 def check_pairs(ev: Evaluator, pairs: Iterable[tuple[Any, Any]]) -> None:
     """Raise ValidationError unless each pair (content type, key of a row) points to a row that the client sees."""
     from django.contrib.contenttypes.models import ContentType
 
-    wanted: dict[Any, set[Any]] = {}
+    keys_by_type: dict[Any, set[Any]] = {}
     for kind, key in pairs:
         if hasattr(kind, "resolve_expression") or hasattr(key, "resolve_expression"):
             raise ValidationError("A generic foreign key is set to values, not to expressions.", code="invalid")
         if kind is not None and key is not None:
-            wanted.setdefault(kind, set()).add(key)
-    for kind, given in wanted.items():
+            keys_by_type.setdefault(kind, set()).add(key)
+    for kind, target_keys in keys_by_type.items():
         model = ContentType.objects.get_for_id(kind).model_class()
         if model is None or ev.policy.view(model) is None:
-            raise _missing(given)
+            raise _missing(target_keys)
         rows = ev.policy.rows(model)
         if rows is not None:
-            keys = {model._meta.pk.to_python(key): key for key in given}
+            keys = {model._meta.pk.to_python(key): key for key in target_keys}
             seen = set(rows.filter(pk__in=list(keys)).values_list("pk", flat=True))
             if keys.keys() - seen:
                 raise _missing({keys[key] for key in keys.keys() - seen})

@@ -81,8 +81,8 @@ def _relation(ev: Evaluator, instance: Model, name: str) -> Any:
     queryset.query.all_columns = True
     if forward:
         conditions = {}
-        for own, target in field.related_fields:
-            value = getattr(instance, own.attname)
+        for source, target in field.related_fields:
+            value = getattr(instance, source.attname)
             if value is None:
                 return None
             conditions[target.attname] = value

@@ -74,12 +74,12 @@ class Key:
         if value is None or isinstance(value, list | tuple | dict | set) or hasattr(value, "resolve_expression"):
             return None
         try:
-            found = self.field.to_python(value)
+            converted = self.field.to_python(value)
         except (ValidationError, ValueError, TypeError, OverflowError):
             return None
-        if isinstance(found, int) and not -(2**63) <= found < 2**63:
+        if isinstance(converted, int) and not -(2**63) <= converted < 2**63:
             return None
-        return found
+        return converted
 
     def narrowed(self, queryset: Any, values: list[Any]) -> Any:
         return queryset.filter(**{f"{self.path}__in": values})

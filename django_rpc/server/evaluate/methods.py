@@ -34,8 +34,8 @@ if _missing:
 
 def check_references(node: Method, args: list[Any]) -> None:
     """Check a name that is the value of another node with the same rules as a name in the message."""
-    for given, value in zip(node.args, args, strict=True):
-        if isinstance(given, Node) and isinstance(value, str | tuple):
+    for argument, value in zip(node.args, args, strict=True):
+        if isinstance(argument, Node) and isinstance(value, str | tuple):
             check_method_arguments(node.name, (value,), {})
 
 

@@ -48,23 +48,25 @@ def read(engine: Engine, groups: list[Group], shape: Shape) -> list[Any] | None:
     if names is None:
         return None
     # A comparison with Python's None is an error or differs from SQL, where null is not equal to itself.
-    known = [group for group in groups if all(_is_known(group.values[place], model) for place in places)]
-    found: dict[int, Any] = {}
-    for alike in _alike(known, places):
+    comparable = [group for group in groups if all(_is_known(group.values[place], model) for place in places)]
+    values_by_group: dict[int, Any] = {}
+    for alike in _alike(comparable, places):
         try:
-            found.update(zip(map(id, alike), _Outer(engine, alike, shape, names, model).answers(last), strict=True))
+            values_by_group.update(
+                zip(map(id, alike), _Outer(engine, alike, shape, names, model).answers(last), strict=True)
+            )
         except Exception:  # noqa: BLE001 - NoKey, or an error: each separate read raises the error that belongs to it
             return None
-    return [found.get(id(group), ALONE) for group in groups]
+    return [values_by_group.get(id(group), ALONE) for group in groups]
 
 
 def _alike(groups: list[Group], places: list[int]) -> Iterable[list[Group]]:
     """Group the groups that differ only in the values at ``places``; others belong to elements of outer maps."""
-    found: dict[Hashable, list[Group]] = {}
+    groups_by_values: dict[Hashable, list[Group]] = {}
     for group in groups:
         rest = [token(value) for place, value in enumerate(group.values) if place not in places]
-        found.setdefault(tuple(rest), []).append(group)
-    return found.values()
+        groups_by_values.setdefault(tuple(rest), []).append(group)
+    return groups_by_values.values()
 
 
 def _differs(engine: Engine, value: Any, param: Param) -> bool:
@@ -80,10 +82,10 @@ def _references(
 ) -> dict[Node, str] | None:
     """Return the name in SQL of each node that differs between the elements; None if a node has no such name."""
     view = engine.ev.policy.view(model)
-    found: dict[Node, str] = {}
+    names: dict[Node, str] = {}
     for node in nodes:
         if node is param and model._meta.pk.remote_field is None:
-            found[node] = "pk"
+            names[node] = "pk"
         elif node is anchor:
             continue
         elif (
@@ -95,8 +97,8 @@ def _references(
         ):
             return None
         else:
-            found[node] = node.name
-    return found
+            names[node] = node.name
+    return names
 
 
 class _Outer:
@@ -117,15 +119,15 @@ class _Outer:
         expressions, finish = _EXPRESSIONS[last.name](self.ev, inner, *self._arguments(last, 1))
         engine.ev.position = engine.place[last]
         named = {f"rpc_value{number}": expression for number, expression in enumerate(expressions)}
-        found: dict[Any, tuple[Any, ...]] = {}
+        rows_by_key: dict[Any, tuple[Any, ...]] = {}
         keys = list(dict.fromkeys(element.pk for element in self.elements))
         elements = self.ev.objects(self.model).order_by().annotate(**named)
         size = room(elements.db)
         for start in range(0, len(keys), size):
             rows = elements.filter(pk__in=keys[start : start + size])
-            found.update({row[0]: row[1:] for row in rows.values_list("pk", *named)})
+            rows_by_key.update({row[0]: row[1:] for row in rows.values_list("pk", *named)})
         gone = Failure(self.model.DoesNotExist(f"{self.model.__name__} matching query does not exist."), None)
-        answers = [found.get(element.pk) for element in self.elements]
+        answers = [rows_by_key.get(element.pk) for element in self.elements]
         return finish([gone if values is None else values for values in answers])
 
     def _inner(self, last: Method) -> Any:
@@ -179,10 +181,10 @@ class _Outer:
 
 def _reference(name: str, level: int) -> Any:
     """Return a reference to a column of the element from a subquery that is nested ``level`` deep."""
-    found: Any = OuterRef(name)
+    reference: Any = OuterRef(name)
     for _ in range(level - 1):
-        found = OuterRef(found)
-    return found
+        reference = OuterRef(reference)
+    return reference
 
 
 def _count(ev: Evaluator, inner: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -195,13 +197,15 @@ def _exists(ev: Evaluator, inner: Any, args: list[Any], kwargs: dict[str, Any]) 
 
 
 def _aggregate(ev: Evaluator, inner: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    given = {expression.default_alias: expression for expression in args} | kwargs
+    aggregates = {expression.default_alias: expression for expression in args} | kwargs
     empty = empty_aggregate(ev.objects(inner.model), args, kwargs)
     grouped = inner.annotate(rpc_one=Value(1)).values("rpc_one")
-    values = [Subquery(grouped.annotate(rpc_inner=one).values("rpc_inner")) for one in given.values()]
+    values = [Subquery(grouped.annotate(rpc_inner=aggregate).values("rpc_inner")) for aggregate in aggregates.values()]
 
     def finish(rows: list[Any]) -> list[Any]:
-        return [row if type(row) is Failure else _filled(empty, dict(zip(given, row, strict=True))) for row in rows]
+        return [
+            row if type(row) is Failure else _filled(empty, dict(zip(aggregates, row, strict=True))) for row in rows
+        ]
 
     return values, finish
 
@@ -222,8 +226,8 @@ def _end(reverse: bool) -> Any:
         def finish(rows: list[Any]) -> list[Any]:
             keys = [row[0] for row in rows if type(row) is not Failure and row[0] is not None]
             queryset = ev.complete(ev.objects(inner.model)).order_by().filter(pk__in=list(dict.fromkeys(keys)))
-            found = {instance.pk: instance for instance in queryset}
-            return [row if type(row) is Failure else found.get(row[0]) for row in rows]
+            instances = {instance.pk: instance for instance in queryset}
+            return [row if type(row) is Failure else instances.get(row[0]) for row in rows]
 
         return [Subquery(inner.values("pk")[:1])], finish
 

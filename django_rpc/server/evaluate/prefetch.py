@@ -16,24 +16,24 @@ __all__ = ["make", "prefetch_related"]
 
 def make(ev: Evaluator, expr: Expr) -> Prefetch:
     """Return Django's ``Prefetch`` for the arguments of the client."""
-    given = dict(zip(("lookup", "queryset", "to_attr"), expr.args, strict=False)) | expr.kwargs
-    queryset = ev.resolve(given.get("queryset"))
+    arguments = dict(zip(("lookup", "queryset", "to_attr"), expr.args, strict=False)) | expr.kwargs
+    queryset = ev.resolve(arguments.get("queryset"))
     if queryset is not None:
         if not isinstance(queryset, QuerySet):
             raise TypeError(f"Prefetch takes a query; it was given {type(queryset).__name__}.")
         queryset = ev.as_client(queryset)
-    return Prefetch(given["lookup"], queryset=queryset, to_attr=given.get("to_attr"))
+    return Prefetch(arguments["lookup"], queryset=queryset, to_attr=arguments.get("to_attr"))
 
 
 def prefetch_related(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> QuerySet:
     """Return ``queryset.prefetch_related(*args)``, with a query for each level that the client gives no query for."""
     if args == [None]:
         return queryset.prefetch_related(None)
-    known = {lookup.prefetch_to: _model_of(lookup) for lookup in queryset._prefetch_related_lookups}
+    models_by_path = {lookup.prefetch_to: _model_of(lookup) for lookup in queryset._prefetch_related_lookups}
     lookups: list[Prefetch] = []
-    for given in args:
-        lookup = given if isinstance(given, Prefetch) else Prefetch(given)
-        lookups += _levels(ev, queryset.model, lookup, known)
+    for argument in args:
+        lookup = argument if isinstance(argument, Prefetch) else Prefetch(argument)
+        lookups += _levels(ev, queryset.model, lookup, models_by_path)
     return queryset.prefetch_related(*lookups)
 
 

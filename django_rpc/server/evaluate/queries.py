@@ -49,8 +49,8 @@ def _one(name: str) -> Visitor:
         if shape is not None:
             row = getattr(queryset.values_list(*shape.plain), name)(*args, **kwargs)
             return None if row is None else ev.results.record_of_row(shape, row)
-        found = getattr(ev.complete(queryset), name)(*args, **kwargs)
-        return remember(found, loaded_by(queryset))
+        instance = getattr(ev.complete(queryset), name)(*args, **kwargs)
+        return remember(instance, loaded_by(queryset))
 
     return method
 
@@ -69,7 +69,7 @@ def _contains(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[s
 
 def _by_time(name: str) -> Visitor:
     """Return a visitor for ``latest`` or ``earliest``; without fields it uses the model's Meta if all are visible."""
-    one = _one(name)
+    read_instance = _one(name)
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
         fields = args or ev.policy.latest_by(queryset.model)
@@ -78,7 +78,7 @@ def _by_time(name: str) -> Visitor:
                 "earliest() and latest() require either fields as positional arguments or 'get_latest_by' in the "
                 "model's Meta."
             )
-        return one(ev, queryset, list(fields), kwargs)
+        return read_instance(ev, queryset, list(fields), kwargs)
 
     return method
 
@@ -132,8 +132,8 @@ def _others(name: str) -> Visitor:
         for other in args:
             if not isinstance(other, QuerySet):
                 raise TypeError(f"{name}() takes queries; it was given {type(other).__name__}.")
-        others = [other if other._fields is not None else ev.as_client(other) for other in args]
-        combined = getattr(queryset, name)(*others, **kwargs)
+        arms = [other if other._fields is not None else ev.as_client(other) for other in args]
+        combined = getattr(queryset, name)(*arms, **kwargs)
         combined.query.of_instances = combined.query.combinator is not None and combined._fields is None
         return combined
 
@@ -190,21 +190,21 @@ def _followed(ev: Evaluator, model: type[Model], field: Any) -> bool:
 
 def _all_related(ev: Evaluator, model: type[Model], depth: int = 5) -> list[str]:
     """Return the relations of ``select_related()`` without names: those that are never null, to Django's depth."""
-    found = []
+    paths = []
     for field in model._meta.fields:
         if field.is_relation and not field.null and field.related_model and _followed(ev, model, field):
             deeper = _all_related(ev, field.related_model, depth - 1) if depth > 1 else []
-            found += [f"{field.name}__{path}" for path in deeper] or [field.name]
-    return found
+            paths += [f"{field.name}__{path}" for path in deeper] or [field.name]
+    return paths
 
 
 def _in_bulk(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    given = dict(zip(("id_list", "field_name"), args, strict=False)) | kwargs
-    field_name = given.pop("field_name", "pk")
+    arguments = dict(zip(("id_list", "field_name"), args, strict=False)) | kwargs
+    field_name = arguments.pop("field_name", "pk")
     ev.policy.check_path(queryset.model, field_name)
-    found = ev.complete(queryset).in_bulk(given.pop("id_list", None), field_name=field_name, **given)
+    instances = ev.complete(queryset).in_bulk(arguments.pop("id_list", None), field_name=field_name, **arguments)
     loaded = loaded_by(queryset)
-    return {key: remember(instance, loaded) for key, instance in found.items()} if loaded else found
+    return {key: remember(instance, loaded) for key, instance in instances.items()} if loaded else instances
 
 
 def _select_for_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -219,13 +219,13 @@ def _select_for_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwarg
 
 def _aggregate(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """Visit Django's ``aggregate``; an object of a field of the project is converted to the value in the database."""
-    found = queryset.aggregate(*args, **kwargs)
+    values = queryset.aggregate(*args, **kwargs)
     expressions = {**{arg.default_alias: arg for arg in args}, **kwargs}
-    for alias, value in found.items():
+    for alias, value in values.items():
         if type(value) not in ATOMS and not isinstance(value, dict | list):
             resolved = expressions[alias].resolve_expression(queryset.query.chain(), summarize=True)
-            found[alias] = resolved.output_field.get_prep_value(value)
-    return found
+            values[alias] = resolved.output_field.get_prep_value(value)
+    return values
 
 
 def _explain(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:

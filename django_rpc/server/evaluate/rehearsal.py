@@ -179,17 +179,17 @@ def _later(request: Request, meter: Meter, told: set[int | None]) -> tuple[int, 
 
     ``told`` are the positions of the nodes with a recorded statement or refusal.
     """
-    known: set[Node] = set()
+    evaluated: set[Node] = set()
     for frame in meter.frames:
         for node, column in frame.columns.items():
             if column and all(type(value) is not Failure for value in column.values()):
-                known.add(node)
+                evaluated.add(node)
     return tuple(
         [
             position
             for position, node in enumerate(request.nodes)
             if (node.writes or is_asked(node) or isinstance(node, Call | ServiceCall))
-            and node not in known
+            and node not in evaluated
             and position not in told
         ]
     )

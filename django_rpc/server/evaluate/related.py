@@ -101,10 +101,10 @@ def _relation_to_one(ev: Evaluator, model: type[Model], name: str) -> Any:
 
 
 def _fetch(ev: Evaluator, model: type[Model], attname: str, values: set[Any]) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
+    instances: dict[Any, Any] = {}
     ordered = list(values)
     for start in range(0, len(ordered), 5_000):
         queryset = ev.objects(model).filter(**{f"{attname}__in": ordered[start : start + 5_000]}).order_by()
         queryset.query.all_columns = True
-        found.update({getattr(instance, attname): instance for instance in queryset})
-    return found
+        instances.update({getattr(instance, attname): instance for instance in queryset})
+    return instances

@@ -75,25 +75,25 @@ def _targets(ev: Evaluator, relation: Relation, values: Iterable[Any]) -> list[A
 
     Each row must be visible to the client.
     """
-    given = list(values)
-    for value in instances_in(given):
+    targets = list(values)
+    for value in instances_in(targets):
         if not issubclass(ev.references.model(value), relation.model._meta.concrete_model):  # type: ignore[arg-type]
             raise TypeError(
                 f"'{relation.model._meta.object_name}' instance expected, got an instance of "
                 f"'{ev.references.model(value)._meta.object_name}'."
             )
     if relation.is_many_to_many:
-        given = _through_values(ev, relation, given)
+        targets = _through_values(ev, relation, targets)
     else:
-        given = ev.references.rows(given)
+        targets = ev.references.rows(targets)
     rows = ev.policy.rows(relation.model)
     if rows is not None:
         key = _key_field(relation)
-        keys = [_key(key, value) for value in given]
+        keys = [_key(key, value) for value in targets]
         seen = set(rows.filter(**{f"{key.attname}__in": keys}).values_list(key.attname, flat=True))
         if any(key not in seen for key in keys):
             raise _missing(relation)
-    return given
+    return targets
 
 
 def _missing(relation: Relation) -> Exception:
@@ -136,15 +136,15 @@ def _check_options(ev: Evaluator, relation: Relation, options: dict[str, Any]) -
 def _replace(ev: Evaluator, relation: Relation, targets: list[Any], options: dict[str, Any]) -> None:
     """Apply ``set(targets)`` to the rows that the client sees; hidden rows stay related."""
     field = _key_field(relation)
-    wanted = {_key(field, value) for value in targets}
+    target_keys = {_key(field, value) for value in targets}
     related = {_key(field, row): row for row in ev.complete(relation.queryset(ev)).order_by()}
     everything = options.pop("clear", False)
-    removed = [row for key, row in related.items() if everything or key not in wanted]
+    removed = [row for key, row in related.items() if everything or key not in target_keys]
     manager = relation.manager
     if removed and hasattr(manager, "remove"):
         manager.remove(*removed, **{k: v for k, v in options.items() if k == "bulk"})
-    kept = set() if everything else related.keys()
-    manager.add(*[value for value in targets if _key(field, value) not in kept], **options)
+    related_keys = set() if everything else related.keys()
+    manager.add(*[value for value in targets if _key(field, value) not in related_keys], **options)
 
 
 def _changing(name: str) -> Callable[..., Any]:

@@ -102,10 +102,10 @@ def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: 
     queryset = rows.using(using) if rows is not None else model._base_manager.using(using)
     if rows is None and connections[using].features.has_select_for_update:
         queryset = queryset.select_for_update()
-    found = next(iter(queryset.filter(pk=key).order_by()), None)
-    if found is None:
+    row = next(iter(queryset.filter(pk=key).order_by()), None)
+    if row is None:
         _refuse_update(node)
-    return found
+    return row
 
 
 def _refuse_update(node: Save) -> None:
@@ -229,10 +229,10 @@ def _changed(
     ev: Evaluator, exposure: Exposure, instance: Model, sent: dict[str, Any], unknown: Set[str]
 ) -> dict[str, Any]:
     key = exposure.opts.pk.attname
-    asked = _asked(ev, exposure) | unknown
+    requested = _asked(ev, exposure) | unknown
     changed = {} if hasattr(instance.pk, "resolve_expression") else {key: getattr(instance, key)}
     for attname, field in exposure.by_attname.items():
-        if attname not in sent and attname not in asked and not field.primary_key:  # a parent's key is primary, too
+        if attname not in sent and attname not in requested and not field.primary_key:  # a parent's key is primary, too
             continue
         value = instance.__dict__.get(attname)
         if hasattr(value, "resolve_expression") or attname in instance.get_deferred_fields():
@@ -351,10 +351,10 @@ def _instance(ev: Evaluator, exposure: Exposure, fields: list[Any], row: tuple[A
     for field, value in zip(fields, row, strict=True):
         if value is None and field.primary_key:
             continue
-        held = _value(ev, model, field, ev.resolve(value))
+        field_value = _value(ev, model, field, ev.resolve(value))
         if field.attname in exposure.writable:
-            values[field.attname] = held
-        elif not _is_empty(field, held):
+            values[field.attname] = field_value
+        elif not _is_empty(field, field_value):
             raise _read_only(exposure, field)
     return model(**values)
 

@@ -413,8 +413,10 @@ def deleted(ev: Evaluator, result: Any) -> Any:
     """Return the result of ``delete()`` without the models that are hidden from the client."""
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
         return result  # the result of a delete() of the project's model
-    known = {label: count for label, count in result[1].items() if ev.policy.view(apps.get_model(label)) is not None}
-    return sum(known.values()), known
+    visible_counts = {
+        label: count for label, count in result[1].items() if ev.policy.view(apps.get_model(label)) is not None
+    }
+    return sum(visible_counts.values()), visible_counts
 
 
 METHODS: dict[str, Callable[[Evaluator, QuerySet, list[Any], dict[str, Any]], Any]] = {
