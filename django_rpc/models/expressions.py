@@ -1,8 +1,8 @@
-"""Django's query expressions, conditions and instances in the language of the graph, and back to a local form.
+"""Conversion of Django's query expressions, conditions and instances to nodes, and to arguments of the local query.
 
-Two questions are answered for each argument of a recorded method: how it is said on the wire (`freeze`, for
-which Django's types are registered here), and what Django's own method may be given in its place for the
-local query (`localise`: a `Delayed` or a future is no value yet, so a placeholder stands for it).
+Each argument of a recorded method is converted twice. `freeze` returns its form on the wire; this module registers
+Django's types for it. `localise` returns the argument for Django's method on the local query, with a placeholder for a
+`Delayed` or a future, which has no value yet.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from django_rpc.models.tuples import own_column, tuple_condition
 
 __all__ = ["Placeholder", "is_database_default", "localise", "prepared_value", "settle"]
 
-#: Before Django 5.0, Trunc has it for ``is_dst``, where it says nothing.
+#: Default of ``is_dst`` in Trunc before Django 5.0, where it means no value.
 _NOT_PASSED = getattr(timezone, "NOT_PASSED", object())
 
 
-#: Of arguments of fields that are not None where nobody gives them.
+#: Default values of field arguments that are not None by default.
 _DEFAULTS = {"protocol": "both", "unpack_ipv4": False}
 
 
 class Placeholder(expressions.Expression):
-    """Stands in a local query for a value that is not known yet."""
+    """Placeholder in a local query for a value that is not known yet."""
 
     output_field = Field()
 
@@ -52,7 +52,7 @@ class Placeholder(expressions.Expression):
         return self
 
 
-# To the wire
+# Conversion to the wire
 
 
 @freeze.register(Q)
@@ -102,7 +102,7 @@ def _(value: BaseExpression) -> Expr:
     name = name_of(value)
     args, kwargs = value._constructor_args
     if type(value) is expressions.Func:
-        kwargs = {key: item for key, item in kwargs.items() if key != "function"}  # which the name says
+        kwargs = {key: item for key, item in kwargs.items() if key != "function"}  # the wire's name contains it
     return Expr(name, freeze(current_arguments(value, tuple(args))), _keywords(name, kwargs))
 
 
@@ -147,7 +147,7 @@ if hasattr(expressions, "WindowFrameExclusion"):  # since Django 5.1
 
 @freeze.register(expressions.Value)
 def _(value: expressions.Value) -> Expr:
-    """Return the value as its output field prepares it: the service has no fields and JSON encoders of this project."""
+    """Return the value as its output field prepares it; the service has no fields and encoders of this project."""
     args, kwargs = value._constructor_args
     field = args[1] if len(args) > 1 else kwargs.get("output_field")
     if field is None:
@@ -157,7 +157,7 @@ def _(value: expressions.Value) -> Expr:
 
 @freeze.register(expressions.OrderBy)
 def _(value: expressions.OrderBy) -> Expr:
-    # Its arguments may have changed since: reverse_ordering() works in place.
+    # The constructor arguments may be out of date, since reverse_ordering() changes the expression in place.
     flags = {"descending": value.descending, "nulls_first": value.nulls_first, "nulls_last": value.nulls_last}
     return Expr("OrderBy", (freeze(value.expression),), {key: True for key, on in flags.items() if on})
 
@@ -180,7 +180,7 @@ def _(value: models.FilteredRelation) -> Expr:
 def _(value: models.Prefetch) -> Expr:
     kwargs: dict[str, Any] = {}
     if value.queryset is not None:
-        freeze(value.queryset)  # a local model's is a mistake
+        freeze(value.queryset)  # raise for a queryset of a local model
         kwargs["queryset"] = value.queryset.__rpc_node__()
     if value.to_attr:
         kwargs["to_attr"] = value.to_attr
@@ -230,7 +230,7 @@ def _(value: models.Model) -> Reference | Node:
             f"Model instances passed to related filters must be saved. {value!r} is not saved yet: it has no key "
             "that a service could find it by."
         )
-    if isinstance(value.pk, Pending):  # the row is there when the block's message is evaluated
+    if isinstance(value.pk, Pending):  # the row exists when the service evaluates the message of the block
         alias = value._state.db or options.database
         return Method(Source(options.label, alias, base=True), "get", (), {"pk": freeze(value.pk)}, where=callsite())
     connection = connections[options.database]
@@ -239,13 +239,13 @@ def _(value: models.Model) -> Reference | Node:
     return Reference(options.label, key if len(key) > 1 else key[0])
 
 
-# For the local query
+# Conversion for the local query
 
 
 def settle(value: Any) -> Any:
-    """``value`` with one-shot iterators at any depth of containers and Q read into lists, once.
+    """Return ``value`` with iterators read into lists, and with lazy objects (such as ``request.user``) replaced.
 
-    And with the object in the place of a lazy one, as ``request.user`` is.
+    Both are replaced at any depth of containers and Q, so that each iterator is read only once.
     """
     if type(value) in ATOMS:
         return value
@@ -278,7 +278,7 @@ def _is_unsettled(child: Any) -> bool:
 
 
 def localise(value: Any) -> Any:
-    """``value`` with a `Placeholder` where a `Delayed` or a future stands; the same object where none does."""
+    """Return ``value`` with a `Placeholder` for each `Delayed` or future; the same object where it contains neither."""
     kind = type(value)
     if kind in ATOMS or kind is models.F:
         return value
@@ -334,12 +334,12 @@ def _old_q(value: Q, children: list[Any]) -> Q:
 
 
 def is_database_default(value: Any) -> bool:
-    """Whether ``value`` stands for what the service fills: that of a field with ``db_default``, since Django 5.0."""
+    """Return True for the value of a field with ``db_default``, which the service fills (since Django 5.0)."""
     return isinstance(value, BaseExpression) and type(value).__name__ == "DatabaseDefault"
 
 
 def prepared_value(field: Field, value: Any, connection: Any) -> Any:
-    """``value`` as the wire carries it for ``field``: expressions and references frozen, data prepared."""
+    """Return the wire's form of ``value`` for ``field``: expressions and references frozen, data prepared."""
     if isinstance(value, BaseExpression) and any(isinstance(part, expressions.Window) for part in value.flatten()):
         raise FieldError(f"Window expressions are not allowed in this query ({field.name}={value!r}).")
     if isinstance(value, models.Model):

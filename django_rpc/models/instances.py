@@ -1,4 +1,4 @@
-"""Instances of a service's models that came in a result, as instances of the mirrors."""
+"""Conversion of the records in a result to instances of mirrors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class MirrorResults:
-    """What a session of one database alias makes of results (`django_rpc.client.session.Results`)."""
+    """Conversion of the results of one database alias (`django_rpc.client.session.Results`)."""
 
     def __init__(
         self, alias: str, mirrors: Mapping[str, Any] | None = None, annotated: frozenset[str] = frozenset()
@@ -43,7 +43,7 @@ class MirrorResults:
         self.mirrors = mirrors or {}
 
     def of(self, nodes: Iterable[Node]) -> MirrorResults:
-        """Where a model has several mirrors, those that the request was written with, and that these relate to."""
+        """Return results with the mirrors of the request and their related mirrors, for models with several mirrors."""
         nodes = list(nodes)
         annotated = annotated_names(nodes)
         written = {node.model.lower(): node.mirror for node in nodes if type(node) is Source and node.mirror}
@@ -56,11 +56,11 @@ class MirrorResults:
         return MirrorResults(self.alias, mirrors, annotated)
 
     def mirror(self, label: str) -> Any:
-        """The mirror of the service's model ``label``, or None."""
+        """Return the mirror of the service's model ``label``, or None."""
         return self.mirrors.get(label.lower()) or mirror_for(self.alias, label)
 
     def record(self, record: Record) -> Any:
-        """The instance of the mirror of ``record.model``; the record itself where no mirror is declared."""
+        """Return an instance of the mirror of ``record.model``; the record itself where no mirror is declared."""
         model = self.mirror(record.model)
         if model is None:
             return record
@@ -73,7 +73,7 @@ class MirrorResults:
         return [_instance(self, model, table.fields, row) for row in table.rows]
 
     def row(self, fields: tuple[str, ...], values: Iterable[Any]) -> Any:
-        """The named tuple of Django's own class for these fields."""
+        """Return a named tuple of Django's class for these fields."""
         return create_namedtuple_class(*fields)._make(values)
 
     def error(self, report: ErrorReport, node: Node | None) -> Exception:
@@ -82,9 +82,9 @@ class MirrorResults:
         return build(self, report, node)
 
     def shapes(self, nodes: Iterable[Node]) -> Mapping[str, tuple[str, ...]]:
-        """For each model that the nodes name, and each that it relates to: what instances of it bring.
+        """Return the fields that instances must have, for each model of the nodes and its related models.
 
-        Rows say themselves which columns they bring: a graph that asks for nothing else needs no shapes.
+        Rows name their columns themselves, so a graph that only requests rows needs no shapes.
         """
         found: dict[str, tuple[str, ...]] = {}
         for node in nodes:
@@ -100,7 +100,7 @@ class MirrorResults:
         return found
 
     def _unsent(self, node: Save) -> tuple[str, ...]:
-        """What the service fills in a new row: generated fields, defaults of the database."""
+        """Return the fields of a new row that the service fills: generated fields and defaults of the database."""
         model = mirror_for(self.alias, node.model)
         names = () if model is None else loaded_names(model)
         return tuple(name for name in names if name not in node.values)
@@ -108,7 +108,7 @@ class MirrorResults:
 
 @functools.cache
 def related_mirrors(model: Any) -> tuple[Any, ...]:
-    """``model`` and the mirrors of its service that its fields lead to, each once."""
+    """Return ``model``, and the mirrors of its service that its fields lead to, each once."""
     database = options_of(model).database  # type: ignore[union-attr]
     related = [model, *(field.related_model for field in model._meta.get_fields() if field.is_relation)]
     options = {item: options_of(item) for item in related if isinstance(item, type)}
@@ -117,7 +117,7 @@ def related_mirrors(model: Any) -> tuple[Any, ...]:
 
 @functools.cache
 def loaded_names(model: Any) -> tuple[str, ...]:
-    """The attributes that an instance of ``model`` brings: ``Rpc.fields``, or all that the mirror declares."""
+    """Return the attributes of loaded instances of ``model``: ``Rpc.fields``, or all fields of the mirror."""
     options = options_of(model)
     fields = options.fields if options is not None else None
     if fields is None:
@@ -134,7 +134,7 @@ def _attname(model: Any, name: str) -> str:
 
 
 def _instance(results: MirrorResults, model: Any, fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
-    """An instance of ``model``; what is no field of it becomes an attribute, a relation its cache."""
+    """Return an instance of ``model``. Values without a field become attributes, values of relations are cached."""
     names, loads, others = _reading(model, fields, results.alias)
     instance = model.from_db(results.alias, names, [load(values[place]) for load, place in loads])
     for name, place in others:
@@ -153,7 +153,11 @@ def _instance(results: MirrorResults, model: Any, fields: tuple[str, ...], value
 def _reading(
     model: Any, fields: tuple[str, ...], alias: str
 ) -> tuple[list[str], list[tuple[Callable[[Any], Any], int]], list[tuple[str, int]]]:
-    """Where an instance of ``model`` finds its values under a header: its own fields in their order, and the rest."""
+    """Return the positions of the values of an instance of ``model`` in rows with the columns ``fields``.
+
+    The result has the names of its fields, their conversions and positions, and the names and positions of other
+    values.
+    """
     places = {name: place for place, name in enumerate(fields)}
     own = [field for field in model._meta.concrete_fields if field.attname in places]
     names = [field.attname for field in own]
@@ -162,9 +166,9 @@ def _reading(
 
 
 def _cache(model: Any, instance: Any, name: str, value: Any, annotated: frozenset[str]) -> None:
-    """Set the related rows, or None, where Django looks for them before it asks the database.
+    """Cache the related rows, or None, where Django looks for them before it queries the database.
 
-    The rows know their parent, as those that Django prefetches or joins do.
+    The rows refer to their parent, as rows do that Django prefetches or joins.
     """
     descriptor = getattr(model, name, None)
     if isinstance(value, list) and hasattr(descriptor, "related_manager_cls"):
@@ -207,9 +211,9 @@ def _set_parent(field: Any, parent: Any, rows: list[Any]) -> None:
 
 
 def _set_parents(parent: Any, rows: list[Any]) -> None:
-    """Set ``parent`` for the rows of a Prefetch with ``to_attr``: the answer does not name their relation.
+    """Set ``parent`` for the rows of a Prefetch with ``to_attr``; the answer does not name their relation.
 
-    A foreign key that holds the key of ``parent`` leads to it, whichever it is.
+    Each foreign key that holds the key of ``parent`` leads to it.
     """
     for field in type(rows[0])._meta.concrete_fields:
         if not field.is_relation or not isinstance(parent, field.remote_field.model):
@@ -221,7 +225,7 @@ def _set_parents(parent: Any, rows: list[Any]) -> None:
 
 
 def with_known_related(known: dict[Any, dict[Any, Any]], rows: Any) -> Any:
-    """Return ``rows``, which know the instance of whose related manager they were asked."""
+    """Return ``rows``, and cache in them the instance of the related manager that read them."""
     for field, parents in known.items():
         for row in rows if isinstance(rows, list) else ():
             if isinstance(row, Model) and not field.is_cached(row):
@@ -232,7 +236,7 @@ def with_known_related(known: dict[Any, dict[Any, Any]], rows: Any) -> Any:
 
 
 def _prefetch_key(manager: Any, descriptor: Any) -> str:
-    """The key under which a related manager looks for prefetched rows."""
+    """Return the key with which a related manager looks for prefetched rows."""
     many_to_many = getattr(manager, "prefetch_cache_name", None)
     if many_to_many is not None:
         return str(many_to_many)
@@ -241,7 +245,7 @@ def _prefetch_key(manager: Any, descriptor: Any) -> str:
 
 
 def as_model(model: Any, value: Any) -> Any:
-    """``value`` with instances of another mirror of the same model turned into ``model``'s."""
+    """Return ``value`` with instances of other mirrors of the same model turned into instances of ``model``."""
     if isinstance(value, tuple) and value:  # get_or_create()
         return (as_model(model, value[0]), *value[1:])
     if isinstance(value, list):
@@ -259,10 +263,10 @@ def as_model(model: Any, value: Any) -> Any:
 
 
 def keep_expression(instance: Any, field: Any, value: Any) -> None:
-    """Set the attribute of a saved instance that was set to an expression, as ``Model.save()`` leaves it.
+    """Set the attribute of a saved instance that had an expression as its value, as ``Model.save()`` leaves it.
 
-    Before Django 6.0 the expression stays.  Since then the attribute has the value of the row; it is loaded when it is
-    needed where the service did not return it.
+    Before Django 6.0, the expression stays. Since Django 6.0, the attribute has the value of the row. If the service
+    did not return the value, the attribute is deferred.
     """
     if not hasattr(value, "resolve_expression") or hasattr(type(value), "__rpc_node__"):
         return
@@ -273,7 +277,7 @@ def keep_expression(instance: Any, field: Any, value: Any) -> None:
 
 
 def found_or_made(model: Any, lookup: Any, defaults: Any, updates: Any, answer: Any) -> Any:
-    """The answer to ``get_or_create()``: an instance of ``model`` that keeps the instances it was found or made by."""
+    """Return the answer to ``get_or_create()``; the instance keeps the related instances of the call in its cache."""
     instance, created = as_model(model, answer)
     values = {**(lookup if created else {}), **((defaults if created else updates) or {})}
     given = {**lookup, **values}
@@ -281,16 +285,16 @@ def found_or_made(model: Any, lookup: Any, defaults: Any, updates: Any, answer: 
         keep_expression(instance, field, values.get(field.name, values.get(field.attname)))
         related = given.get(field.name)
         if field.is_relation and isinstance(related, Model):
-            column = instance.__dict__.get(field.attname)  # may have been given beside the relation
+            column = instance.__dict__.get(field.attname)  # which may differ, where the call had both
             if column == getattr(related, field.target_field.attname):
                 field.set_cached_value(instance, related)
     return instance, created
 
 
 def deleted_labels(alias: str, deleted: Any) -> tuple[int, dict[str, int]]:
-    """What delete() returned, with the labels of the mirrors in place of the service's."""
+    """Return the result of delete() with the labels of the mirrors in place of the service's labels."""
     if not isinstance(deleted, tuple | list):
-        return 0, {}  # by a delete() of the service's own that does not say
+        return 0, {}  # the service overrides delete() without a count
     count, by_label = deleted
     named: dict[str, int] = {}
     for label, number in by_label.items():

@@ -1,12 +1,12 @@
-"""Parents and prefetched rows in one message.
+"""Parents and their prefetched rows in one message.
 
-Django prefetches after the parents have arrived, one query a lookup.  Here the queries of all lookups are
-planned first: where Django would filter by the parents' keys, the node refers to the parents' column, and the
-service fills it in.  When the answer is there, Django's own ``prefetch_related_objects`` runs as always, on
-querysets that carry their rows with them (`Answer`).
+Django prefetches after the parents have arrived, with one query for each lookup. Here the queries of all lookups are
+planned first. Where Django would filter by the keys of the parents, the node refers to the column of the parents, and
+the service fills in the values. After the answer, Django's ``prefetch_related_objects`` runs as usual, on querysets
+that already have their rows (`Answer`).
 
-What cannot be planned (generic foreign keys, sliced querysets, a parent whose key is deferred) is left to
-Django, which asks for it in further messages.
+Some lookups cannot be planned: generic foreign keys, sliced querysets, a parent with a deferred key. Django fetches
+their rows with further messages.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _VALUE_PREFIX = "_prefetch_related_val_"
 
 
 class Answer:
-    """Rows that have come for a query, shared by its clones until they are read."""
+    """Received rows of a query, which its clones share until they are read."""
 
     __slots__ = ("rowset",)
 
@@ -50,27 +50,27 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Level:
-    """The rows of one model that will come, from the service ``using``: the parents of the next lookups."""
+    """Rows of one model from the service ``using``, before they arrive: the parents of the next lookups."""
 
     model: type[models.Model]
     rows: Rows
     using: str
 
     def nearest(self, model: Any) -> str | None:
-        """The alias at which rows of ``model`` are read for these parents: theirs, where one service has both."""
+        """Return the alias for rows of ``model``: the alias of the parents, if one service has both models."""
         near = options_of(self.model).database == options_of(model).database  # type: ignore[union-attr]
         return self.using if near else None
 
 
 @dataclass
 class _Plan:
-    """The nodes to send beside the parents, each with the answer that its rows go to."""
+    """Nodes to send together with the parents, each with the answer that receives its rows."""
 
     nodes: list[Rows] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
 
     def lookups(self, level: _Level, lookups: Any) -> tuple[Any, ...]:
-        """``lookups`` with querysets that will have their rows, wherever that can be planned."""
+        """Return ``lookups`` with querysets that will receive their rows, where that can be planned."""
         done: dict[str, _Level] = {}
         planned: list[Any] = []
         for lookup in reversed(normalize_prefetch_lookups(reversed(lookups))):
@@ -111,7 +111,7 @@ class _Plan:
         if key not in level.rows.columns or options_of(related_model) is None:
             return None
         if queryset is None:
-            # As Django: one row by the base manager, several by the default one.
+            # As in Django: one row is read by the base manager, several rows by the default manager.
             manager = related_model._default_manager if to_many else related_model._base_manager
             queryset = manager.all()
             if not _is_plannable(queryset):
@@ -142,14 +142,14 @@ def _filtered(node: Node, lookup: str, values: Column, to_many: bool) -> Node:
 
 
 def rows_of(queryset: Any) -> Rows:
-    """The node that brings the rows which ``queryset`` needs to be filled."""
+    """Return the node for the rows that fill ``queryset``."""
     compiler = queryset.query.get_compiler(queryset.db)
     compiler.setup_query()
     return Rows(queryset.query.recorded(queryset.db), column_names(compiler), where=callsite())
 
 
 def can_travel_together(queryset: Any) -> bool:
-    """True when ``queryset`` has prefetch lookups that its own message can bring."""
+    """Return True when ``queryset`` has prefetch lookups that can be part of its message."""
     return bool(
         queryset._prefetch_related_lookups
         and not queryset._prefetch_done
@@ -160,7 +160,10 @@ def can_travel_together(queryset: Any) -> bool:
 
 
 def output_for(queryset: Any) -> Output:
-    """What to ask for, and how to fill ``queryset`` with the answer; the result is ``queryset``, evaluated."""
+    """Return the output to request, and the function that fills ``queryset`` with the answer.
+
+    Its result is ``queryset``.
+    """
     parents = rows_of(queryset)
     plan = _Plan()
     lookups: tuple[Any, ...] = queryset._prefetch_related_lookups
@@ -188,10 +191,10 @@ def output_for(queryset: Any) -> Output:
 
 
 def through_columns(select: Any) -> dict[str, Any] | None:
-    """The columns of a through model that Django's many-to-many prefetch selects by SQL, or None for other SQL.
+    """Return the columns of a through model that Django's many-to-many prefetch selects by SQL; None for other SQL.
 
     ``{"_prefetch_related_val_order_id": '"shop_line"."order_id"'}`` becomes
-    ``{"rpc_through__order_id": ("shop.Line", "order_id")}``: names that the service turns into its own columns.
+    ``{"rpc_through__order_id": ("shop.Line", "order_id")}``: names that the service turns into its columns.
     """
     if not select or not all(name.startswith(_VALUE_PREFIX) for name in select):
         return None
@@ -218,7 +221,10 @@ def _through_column(table: str, attname: str, column: str) -> tuple[str, str] | 
 
 
 def _attname_there(through: Any, key: Any) -> str:
-    """The service's name for a foreign key of a through model: an automatic one has the names of both models."""
+    """Return the service's name for a foreign key of a through model.
+
+    In an automatic through model, this name is derived from the names of both models.
+    """
     target = options_of(key.related_model) if key.is_relation else None
     if not through._meta.auto_created or target is None:
         return str(key.attname)
@@ -248,7 +254,7 @@ def _is_plannable(queryset: Any) -> bool:
 
 
 class _Related(NamedTuple):
-    """How the rows of a relation are read: ``lookup`` filters ``model`` by the parents' values of ``key``."""
+    """Relation, as it is read: ``lookup`` filters ``model`` by the parents' values of ``key``."""
 
     key: str
     lookup: str

@@ -1,8 +1,8 @@
-"""A ``sql.Query`` that carries the node it stands for.
+"""A ``sql.Query`` with a node for the service.
 
-The local query stays complete: it validates names at the user's own line and knows at which position of a
-row each column is.  Beside it, ``node`` says the same in the language of the graph.  Public QuerySet methods
-set the node (`queryset`); what Django does to a Query without a public method is recorded here.
+The local query stays complete: it validates names at the user's line, and has the position of each column in a row.
+``node`` is the same query as a graph. Public QuerySet methods set the node (see `queryset`). This module records the
+changes that Django makes to a Query without a public method.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _NO_OPTIONS: dict[str, Any] = {}
 
 
 class RpcQuery(sql.Query):
-    """A query on a mirror.
+    """Query on a mirror.
 
-    ``node`` is what will be sent.  ``answer`` (`prefetch.Answer`) holds rows that came with an earlier
-    message, so that nothing has to be sent.  ``options`` are those of ``with_options()``.
+    ``node`` is the node to send. ``answer`` (`prefetch.Answer`) has rows of an earlier message, so that no message is
+    sent. ``options`` are the options of ``with_options()``.
     """
 
     node: Node
@@ -52,35 +52,38 @@ class RpcQuery(sql.Query):
 
     @property
     def has_rows(self) -> bool:
-        """True while the rows that came with an earlier message are read."""
+        """True while the rows of an earlier message are read."""
         return self.answer is not None and self.answer.rowset is not None
 
     @property
     def database(self) -> str:
-        """The alias of the service that this query goes to where nobody says ``using``."""
+        """Alias of the service for this query, where the caller specifies no ``using``."""
         return options_of(self.model).database  # type: ignore[union-attr]
 
-    # For whoever prints it
+    # For printing
 
     def __str__(self) -> str:
-        """The SQL as the default database would write it; without a local one, the calls that made this query."""
+        """Return the SQL for the default database; without a local default database, the calls that made this query."""
         try:
             return super().__str__()
         except (NotSupportedError, ImproperlyConfigured):
             return describe(self.recorded())
 
-    # What the compilers and other queries ask
+    # For the compilers and other queries
 
     def recorded(self, using: str | None = None) -> Node:
-        """The node to send, with the mirror's own ``Meta.ordering`` where nothing else orders the rows.
+        """Return the node to send, with the mirror's ``Meta.ordering`` where no other ordering applies.
 
-        ``using`` is the service that it is sent to: this query is read there with all that is nested in it.
+        ``using`` is the service that receives it. It reads this query and all queries nested in it.
         """
         node = self._ordered()
         return node if using is None or using == self.database else moved(node, self.database, using)
 
     def nested(self, using: str | None) -> Node:
-        """The node in another query, with which it goes; ``using``, where it is said, is where it stays."""
+        """Return the node for use in another query. With ``using``, the node is always read from that service.
+
+        Without ``using``, the other query decides the service.
+        """
         node = self._ordered()
         return node if using is None else moved(node, self.database, using, pinned=True)
 
@@ -93,7 +96,7 @@ class RpcQuery(sql.Query):
         return node
 
     def is_known_empty(self) -> bool:
-        """True when no row can match, as after ``none()`` or ``filter(pk__in=[])``: nothing is sent for it."""
+        """Return True when no row can match, as after ``none()`` or ``filter(pk__in=[])``; then no message is sent."""
         if not self.combinator:
             return _matches_nothing(self.where)
         empty = [getattr(query, "is_known_empty", bool)() for query in self.combined_queries]
@@ -101,14 +104,14 @@ class RpcQuery(sql.Query):
 
     @staticmethod
     def wire_alias(name: str) -> str:
-        """Return the wire's name of a selected alias: Django's own alias of a through column has another one."""
+        """Return the wire's name of a selected alias, which differs from Django's alias for a through column."""
         return name.replace("_prefetch_related_val_", THROUGH_PREFIX, 1) if name.startswith("_") else name
 
-    # What Django does to a Query directly
+    # For changes that Django makes to a Query directly
 
     def add_q(self, q_object: Q, *args: Any, **kwargs: Any) -> None:
         q_object = settle(q_object)
-        if self.has_rows:  # they are here, and nothing is sent; later, a clone is a query as any other
+        if self.has_rows:  # the rows have arrived, and no message is sent; later, a clone is an ordinary query
             super().add_q(q_object, *args, **kwargs)
             return
         node = self.node
@@ -159,11 +162,11 @@ class RpcQuery(sql.Query):
         self.node = Method(node, "add_fields", (names, allow_m2m))
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        """Called where this query is nested in a local one: its values are fetched.
+        """Return SQL for this query in a local query: its values are fetched first.
 
-        ``Exists()`` asks only whether there are any, as Django's constraints do where they validate an instance.
+        For ``Exists()``, only the existence of rows is fetched. Django's constraints use it to validate an instance.
         """
-        if hasattr(compiler.query, "recorded"):  # for whoever reads it: a query on a mirror is not run like this
+        if hasattr(compiler.query, "recorded"):  # only for a person who reads it; a query on a mirror runs no SQL
             return super().as_sql(compiler, connection)
         if connection.vendor != "rpc" and _asks_only_whether(self):
             found = self._value(self.database, "exists")
@@ -182,7 +185,7 @@ class RpcQuery(sql.Query):
         super().combine(rhs, connector)
         self.node = Method(node, f"{connector.lower()}{'_' if connector != 'XOR' else ''}", (other,), where=callsite())
 
-    # What Django computes with a Query
+    # For values that Django computes with a Query
 
     def get_count(self, using: str) -> int:
         if self.is_known_empty():
@@ -219,7 +222,7 @@ class RpcQuery(sql.Query):
         return connections[using].compute(node, self.options)
 
     def _validate_aggregates(self, aggregate_exprs: dict[str, Any]) -> dict[str, Any]:
-        """The aggregates as Django resolves them; raises what Django raises for a wrong one, at the user's line."""
+        """Return the aggregates as Django resolves them; raise Django's error for a wrong aggregate."""
         query = self.clone()
         found: dict[str, Any] = {}
         for alias, expression in aggregate_exprs.items():
@@ -233,10 +236,10 @@ class RpcQuery(sql.Query):
 
 
 def _hidden_by_server(model: Any, condition: Condition) -> Condition:
-    """Paths through a relation without a name, by which Django's own managers filter, in the service's spelling.
+    """Return ``condition`` with the service's names of hidden relations, which Django's managers use in filters.
 
-    Django makes such a name of the app, the model and the field (``_shop_order_tags_+``), which may have other
-    names at the service.
+    Django makes such a name from the app, the model and the field (``_shop_order_tags_+``), which may have other names
+    at the service.
     """
     if not any(isinstance(child, tuple) and "_+" in child[0] for child in condition.children):
         return condition
@@ -245,7 +248,7 @@ def _hidden_by_server(model: Any, condition: Condition) -> Condition:
 
 
 def hidden_path(model: Any, path: str) -> str:
-    """``path`` from ``model`` as the service spells it, where it starts with a hidden many-to-many relation."""
+    """Return ``path`` from ``model`` with the service's name of a hidden many-to-many relation at its start."""
     head, sign, rest = path.partition("_+")
     if not sign:
         return path
@@ -258,7 +261,7 @@ def hidden_path(model: Any, path: str) -> str:
 
 
 def _filter_step(condition: Condition) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-    """The method call that says ``condition``: ``filter(a=1)`` where the pairs are keywords of one call."""
+    """Return the method call for ``condition``: ``filter(a=1)`` where the pairs can be keywords of one call."""
     children = condition.children
     names = [child[0] for child in children if isinstance(child, tuple)]
     if condition.connector == "AND" and len(names) == len(children) == len(set(names)):
@@ -277,7 +280,7 @@ def _filter_step(condition: Condition) -> tuple[str, tuple[Any, ...], dict[str, 
 
 
 def _asks_only_whether(query: Any) -> bool:
-    """Whether a query is that of ``Exists()``."""
+    """Return True for the query of ``Exists()``."""
     return bool(query.subquery and query.high_mark == 1 and list(query.annotations) == ["a"])
 
 
@@ -290,7 +293,7 @@ def _matches_nothing(where: Any) -> bool:
         if getattr(child, "lookup_name", None) == "in":
             values = getattr(child, "rhs", None)
             if isinstance(values, list | tuple | set | frozenset) and all(map(_is_null, values)):
-                return True  # NULL is equal to nothing
+                return True  # since NULL is not equal to any value
         elif isinstance(child, IntegerFieldOverflow):
             if _is_beyond(child):
                 return True
@@ -300,11 +303,11 @@ def _matches_nothing(where: Any) -> bool:
 
 
 def _is_null(value: Any) -> bool:
-    return value is None or (isinstance(value, tuple) and None in value)  # of several columns, since Django 5.2
+    return value is None or (isinstance(value, tuple) and None in value)  # a tuple for several columns
 
 
 def _is_beyond(lookup: Any) -> bool:
-    """Whether a lookup asks an integer column for what no database's integers hold."""
+    """Return True if a lookup compares an integer column with a value outside of the range of all databases."""
     value = lookup.rhs
     positive = getattr(lookup.lhs.output_field, "get_internal_type", str)().startswith("Positive")
     if type(value) is not int or (0 if positive else -_LARGEST_INTEGER - 1) <= value <= _LARGEST_INTEGER:

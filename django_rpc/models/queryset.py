@@ -1,8 +1,8 @@
-"""The queryset of a mirror: a real ``QuerySet`` whose every step is recorded as a node.
+"""The queryset of a mirror: a real ``QuerySet`` that records each step as a node.
 
-Three kinds of methods are defined here, each kind by one small function: methods that return a queryset
-(`_recorded`), methods that ask for a value (`_terminal`), and methods that are refused (`_refused`).  All
-others are Django's own, and come to the service through the backend's compilers.
+This module defines three kinds of methods, each kind by one small function: methods that return a queryset
+(`_recorded`), methods that return a value (`_terminal`), and methods that are refused (`_refused`). All other methods
+are Django's, and use the compilers of the backend.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ from django_rpc.wire.zones import read_zone, zone_text
 
 __all__ = ["RpcQuerySet", "rpc_queryset_class"]
 
-#: The field, the kind, the order and the zone.
+#: Number of arguments of ``datetimes()``: the field, the kind, the order and the zone.
 _DATETIMES_ARGUMENTS = 4
 
 
 def _recorded(name: str) -> Callable[..., Any]:
-    """The QuerySet method ``name``, which also adds its node."""
+    """Return the QuerySet method ``name``, extended to add its node."""
     parent = getattr(QuerySet, name)
 
     @functools.wraps(parent)
@@ -67,7 +67,7 @@ def _recorded(name: str) -> Callable[..., Any]:
 
 
 def _terminal(name: str) -> Callable[..., Any]:
-    """The QuerySet method ``name``, which after ``future()`` is sent and returns a future."""
+    """Return the QuerySet method ``name``; after ``future()`` it sends a message, and returns a future."""
     parent = getattr(QuerySet, name)
 
     @functools.wraps(parent)
@@ -89,8 +89,10 @@ def _refused(name: str, reason: str) -> Callable[..., Any]:
 
 @recorded_in_lambdas
 class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
-    """``QuerySet`` of a mirror.  What it adds to Django's: `future`, `submit`, `delayed`, `call`, `getset`,
-    `with_options`."""
+    """``QuerySet`` of a mirror.
+
+    It adds these methods to Django's: `future`, `submit`, `delayed`, `call`, `getset`, `with_options`.
+    """
 
     _future = False
     _locks = True
@@ -111,14 +113,20 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     _select_for_update = _recorded("select_for_update")
 
     def select_for_update(self, *args: Any, **kwargs: Any) -> Any:
-        """As Django's.  The lock ends with the message: a read that is sent without the write is refused."""
+        """Lock the rows, as Django does.
+
+        The lock ends with the message, so a read without the write in the same message is refused.
+        """
         return self._select_for_update(*args, **kwargs) if self._locks else self._chain()
 
     defer = _recorded("defer")
     only = _recorded("only")
 
     def datetimes(self, *args: Any, **kwargs: Any) -> Any:
-        """As Django does, take the zone that is active now, where other methods take that of the evaluation."""
+        """Use the zone that is active now, as Django does.
+
+        Other methods use the zone that is active at the evaluation.
+        """
         if settings.USE_TZ and len(args) < _DATETIMES_ARGUMENTS and kwargs.get("tzinfo") is None:
             kwargs["tzinfo"] = read_zone(zone_text(timezone.get_current_timezone()))
         return _recorded("datetimes")(self, *args, **kwargs)
@@ -130,7 +138,10 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         return self._recorded_values("values_list", fields, options)
 
     def _recorded_values(self, name: str, fields: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """values() or values_list(), where no fields means the mirror's fields, whatever others the service has."""
+        """Record values() or values_list().
+
+        Without arguments, they select the fields of the mirror, not all of the service.
+        """
         fields, keywords = tuple(map(_named, settle(fields))), settle(keywords)
         node, where = self.query.node, callsite()
         frozen, options = freeze(fields), freeze(keywords)
@@ -148,11 +159,11 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         return clone
 
     def using(self, alias: str | None) -> Any:
-        known = alias is not None and alias in connections  # as ever, an unknown one is an error when it is asked
+        known = alias is not None and alias in connections  # an unknown alias fails at the evaluation
         return super().using(database_of(self.model, alias) if known else alias)
 
     def extra(self, select: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Refused, but for the one form in which Django's many-to-many prefetch asks for its through column."""
+        """Refuse SQL, except for the through column that Django's many-to-many prefetch selects."""
         columns = prefetch.through_columns(select) if not args and not kwargs else None
         if columns is None:
             raise NotSupportedError(
@@ -166,7 +177,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
     raw = _refused("raw", "no SQL crosses the wire. Use the queryset's methods, or a registered method: .call().")
 
-    # Methods that ask for a value
+    # Methods that return a value
 
     get = _terminal("get")
     first = _terminal("first")
@@ -181,16 +192,16 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     explain = _terminal("explain")
 
     def create(self, **kwargs: Any) -> Any:
-        """As Django's; values may be futures and Delayed."""
+        """Create a row, as Django does; values may be futures and Delayed."""
         self._for_write = True
         instance = new_instance(self.model, settle(kwargs))
         asked = []
-        instance._state.sending = lambda saved: asked.append(self._perform(saved))  # so that its own save() is called
+        instance._state.sending = lambda saved: asked.append(self._perform(saved))  # so that the mirror's save() runs
         instance.save(force_insert=True, using=self.db)
         return asked[0] if self._future and asked else instance
 
     def get_or_create(self, defaults: Any = None, **kwargs: Any) -> Any:
-        """As Django's, in one message and one transaction at the service."""
+        """Get or create a row, as Django does, with one message and one transaction at the service."""
         if not self._future and not self._is_said_by_values(defaults, kwargs):
             return super().get_or_create(defaults, **kwargs)
         values = {"defaults": self._stored(defaults), **self._stored(kwargs)}
@@ -198,11 +209,11 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         return self._write("get_or_create", (), values, made)
 
     def update_or_create(self, defaults: Any = None, create_defaults: Any = None, **kwargs: Any) -> Any:
-        """As Django's, in one message and one transaction at the service."""
+        """Update or create a row, as Django does, with one message and one transaction at the service."""
         given = {"defaults": defaults} if create_defaults is None else {"create_defaults": create_defaults}
         if not self._future and not self._is_said_by_values(defaults, kwargs, create_defaults):
             steps = self._chain()
-            steps._locks = False  # Django locks the row first, which no message of several could hold
+            steps._locks = False  # Django locks the row first, but no lock can last for several messages
             return super(RpcQuerySet, steps).update_or_create(**{"defaults": defaults, **given}, **kwargs)
         values = {"defaults": self._stored(defaults), **self._stored(kwargs)}
         if create_defaults is not None:
@@ -213,10 +224,10 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         )
 
     def _is_said_by_values(self, defaults: Any, kwargs: dict[str, Any], create_defaults: Any = None) -> bool:
-        """Whether the service can do it all.
+        """Return True if the service can execute the whole call.
 
-        Not what is worked out only when a row is made: a callable, a property, this client's own ``save()`` and
-        receivers of its signals.  Raises what Django raises for a wrong lookup or an unknown name.
+        It cannot compute values that the client makes only for a new row: callables, properties, the mirror's
+        ``save()`` and receivers of its signals. Raise Django's errors for a wrong lookup or an unknown name.
         """
         self.filter(**kwargs)
         model = self.model
@@ -239,16 +250,16 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         return self._write("update", (), self._update_values(kwargs))
 
     def _update(self, values: Any, returning_fields: Any = None) -> Any:
-        """Django's own form of update(), by field objects; since 6.0 with what comes back, which is nothing here."""
+        """Update by field objects, as Django does internally. It never returns fields, as Django 6.0 can."""
         count = self._write("update", (), self._update_values({field.name: value for field, _, value in values}))
         if returning_fields is None:
             return count
-        return [()] if count > 0 else []  # of the one row that Django updates so
+        return [()] if count > 0 else []  # for the single row that Django updates
 
     def getset(self, **values: Any) -> Any:
-        """Set ``values`` on every row of the query, and return what was there before, in one transaction.
+        """Set ``values`` on every row of the query, and return the old values, in one transaction.
 
-        Returns a list of dicts with the primary key and the old values, in the query's order:
+        Return a list of dicts with the primary key and the old values, in the query's order:
 
         >>> Product.objects.filter(sku="a").getset(price=5)  # doctest: +SKIP
         [{'id': 1, 'price': Decimal('4.00')}]
@@ -269,7 +280,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
             return delayed_terminal(self, "delete", (), {}).submit(**self.query.options)
         if self.query.is_known_empty():
             return 0, {}
-        # As Django's collector does, instances are fetched where somebody listens for their deletion.
+        # As in Django's collector, instances are fetched where their deletion has receivers.
         local, alias = LocalPart(self.model), self.db
         instances = list(self._chain()) if local else None
         local.collect(instances or (), self)
@@ -287,39 +298,39 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method ``name`` that the service registered (``ModelRpc.methods``) on its manager or queryset.
 
-        Arguments are data, queries, futures or Delayed; the result is what the method returned.
+        Arguments are data, queries, futures or Delayed. Return the result of the method.
         """
         node = Call(self.__rpc_node__(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
         return self._run(node)
 
-    # Another way to evaluate
+    # Other ways to evaluate
 
     def future(self) -> Any:
-        """A queryset that is sent without waiting: `submit` it, or call a method that asks for a value."""
+        """Return a queryset that does not wait for answers: call `submit`, or a method that returns a value."""
         clone = self._chain()
         clone._future = True
         return clone
 
     def with_options(self, *, timeout: float | None = None, priority: bool | None = None) -> Any:
-        """The same query with other options for its message: a time-out in seconds, the priority queue."""
+        """Return the same query with other options for its message: a timeout in seconds, the priority queue."""
         clone = self._chain()
         given = {"timeout": timeout, "priority": priority}
         clone.query.options = {**clone.query.options, **{k: v for k, v in given.items() if v is not None}}
         return clone
 
     def submit(self, **options: Any) -> Any:
-        """Send the query now; returns a future whose result is the evaluated queryset."""
+        """Send the query now, and return a future of the evaluated queryset."""
         (future,) = self._session.submit([self.rpc_output()], **{**self.query.options, **options})
-        future._node = self.query.nested(self._db)  # as an argument it is the query, whatever was asked for
+        future._node = self.query.nested(self._db)  # as an argument, the future is the query, even if it requested more
         return future
 
     def compute(self, **options: Any) -> Any:
-        """The evaluated queryset, as a list: one message."""
+        """Return the rows of the queryset as a list, with one message."""
         (value,) = self._session.compute([self.rpc_output()], **{**self.query.options, **options})
         return list(value)
 
     def delayed(self) -> Delayed:
-        """The handle on this query's node: nothing is sent before its ``compute()``."""
+        """Return a `Delayed` of this query, which sends nothing before ``compute()``."""
         finish = self._as_instances if self._fields is None else None
         return Delayed(self.__rpc_node__(), self._session, finish)
 
@@ -329,7 +340,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     def __rpc_node__(self) -> Node:
         """Return the node of the query with its prefetch lookups, which only instances need.
 
-        Steps may be added to it, so it also says whether the next filter continues the last one.
+        Further calls may follow it, so the node also records if the next filter continues the last filter.
         """
         query = self.query
         node = query.recorded(self.db)
@@ -342,7 +353,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         return self
 
     def rpc_output(self) -> Any:
-        """What to ask the service for, so that this queryset can be filled with the answer."""
+        """Return the output to request, and the function that fills this queryset with the answer."""
         if not self._future:
             return prefetch.output_for(self)
         plain = self._chain()
@@ -356,7 +367,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
         return Output(node, finish)
 
-    # How Django copies and evaluates
+    # Copies and evaluation by Django
 
     def _clone(self) -> Any:
         clone = super()._clone()
@@ -389,7 +400,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         return connections[self.db].session
 
     def _run(self, node: Node, finish: Any = None, *after: Any) -> Any:
-        """Send a node that asks for a value: a future after ``future()``, else its result."""
+        """Send a node that returns a value; return a future after ``future()``, otherwise the result."""
         finish = finish or functools.partial(as_model, self.model)
         if is_recorded(node):
             return Delayed(node, self._session, finish)
@@ -399,7 +410,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         return perform(self.db, operation, self.query.options, self._future)
 
     def _write(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *then: Any) -> Any:
-        """Send a method that writes; ``then`` are `Operation`'s ``finish`` and ``after``, where others are wanted."""
+        """Send a method that writes. ``then`` are ``finish`` and ``after`` of `Operation`, to replace the defaults."""
         self._for_write = True
         node = Method(self.query.recorded(self.db), name, freeze(args), freeze(kwargs), where=callsite())
         value = self._run(node, *then)
@@ -407,7 +418,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         return value
 
     def _update_values(self, values: dict[str, Any]) -> dict[str, Any]:
-        """``values`` of an update, checked against the mirror's fields and prepared for the wire."""
+        """Return ``values`` of an update, checked against the fields of the mirror and prepared for the wire."""
         values = settle(values)
         check = self.query.chain(UpdateQuery)
         check.add_update_values(localise(values))
@@ -419,7 +430,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         }
 
     def _stored(self, params: Any) -> Any:
-        """Lookups and values by the names of fields, as the service would find them stored."""
+        """Return lookups and values by the names of fields, in the form in which the service stores them."""
         params = _resolved(params)
         if not params or not has_own_fields():
             return params
@@ -436,7 +447,7 @@ RpcQuerySet.rpc_output.queryset_only = True  # type: ignore[attr-defined]
 
 
 def _resolved(params: Any) -> Any:
-    """Callable defaults are called at the client, as Django's ``resolve_callables`` does."""
+    """Call callable defaults at the client, as Django's ``resolve_callables`` does."""
     if params is None:
         return None
     return {
@@ -445,7 +456,7 @@ def _resolved(params: Any) -> Any:
 
 
 def _named(field: Any) -> Any:
-    """A query that is selected without a name, as an expression: its name shall be the same at both ends."""
+    """Return an expression for a query that is selected without a name, so that both sides use the same name."""
     return Subquery(field) if isinstance(field, QuerySet | Query) else field
 
 
@@ -455,7 +466,7 @@ def _is_remote_value(value: Any) -> bool:
 
 @functools.cache
 def rpc_queryset_class(cls: type[QuerySet]) -> type[QuerySet]:
-    """``cls``, a user's own QuerySet class, as a class that records."""
+    """Return a subclass of the user's QuerySet class ``cls`` that records nodes."""
     if issubclass(cls, RpcQuerySet):
         return cls
     if cls is models.QuerySet:

@@ -24,7 +24,7 @@ _ABSENT: Any = object()
 
 
 def annotated_names(nodes: Iterable[Node]) -> frozenset[str]:
-    """Return the names that ``nodes`` annotate: Django lets them replace methods that the user wrote."""
+    """Return the names that ``nodes`` annotate; Django lets annotations replace methods of the user's class."""
     return frozenset(
         [name for node in nodes if type(node) is Method and node.name == "annotate" for name in node.kwargs]
     )

@@ -1,8 +1,7 @@
-"""Relations of mirrors to many rows: changed at the service, in one message and one transaction each.
+"""Managers of a mirror's relations to many rows. Each change is one message and one transaction at the service.
 
-Django's own related manager changes the rows of the through table in several queries.  Here ``add``,
-``remove``, ``set`` and ``clear`` are the service's, which sends its own ``m2m_changed``; this client's
-``m2m_changed`` is sent here.
+Django's related manager changes the rows of the through table in several queries. Here the service runs its ``add``,
+``remove``, ``set`` and ``clear``, and sends its ``m2m_changed``. The client sends ``m2m_changed`` of the mirror.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ __all__ = ["RpcManyToManyDescriptor", "RpcReverseDescriptor", "recorded_relation
 
 
 class RpcReverseDescriptor(ReverseManyToOneDescriptor):
-    """The attribute of a mirror that gives the manager of the rows whose foreign keys lead to it."""
+    """Attribute of a mirror that returns the manager of the rows with foreign keys to it."""
 
     @cached_property
     def related_manager_cls(self) -> Any:
@@ -37,9 +36,9 @@ class RpcReverseDescriptor(ReverseManyToOneDescriptor):
 
 
 def _in_one_message(base: Any) -> Any:
-    """``base``, the manager class of a reverse foreign key, with each change sent as one message and transaction.
+    """Return the manager class ``base`` of a reverse foreign key, with each change as one message and transaction.
 
-    Django's own saves row by row (``bulk=False``), and takes out and puts in (``set()``).
+    Django's manager saves row by row (``bulk=False``), and removes and adds rows separately (``set()``).
     """
 
     class RpcRelatedManager(base):  # type: ignore[misc]
@@ -58,7 +57,7 @@ def _in_one_message(base: Any) -> Any:
         return method
 
     for name in ("add", "remove", "clear", "set"):
-        if hasattr(base, name):  # rows that must have a parent are not taken out
+        if hasattr(base, name):  # absent where the rows must have a parent
             setattr(RpcRelatedManager, name, together_at(name))
     RpcRelatedManager.__name__ = base.__name__
     RpcRelatedManager.__qualname__ = base.__qualname__
@@ -66,25 +65,25 @@ def _in_one_message(base: Any) -> Any:
 
 
 class RpcManyToManyDescriptor(ManyToManyDescriptor):
-    """The attribute of a mirror that gives its many-to-many manager."""
+    """Attribute of a mirror that returns its many-to-many manager."""
 
     @cached_property
     def related_manager_cls(self) -> Any:
         base = super().related_manager_cls
         name = self.rel.get_accessor_name() if self.reverse else self.rel.field.name
         if self.reverse and (not self.rel.related_name or self.rel.hidden):
-            return base  # the accessor's name comes from the mirror's class: the service may have another
+            return base  # the accessor's name is from the mirror's class, and the service may have another name
         return recorded_relation(base, name)
 
 
 def recorded_relation(base: Any, accessor: str) -> Any:
-    """``base``, a many-to-many manager class, with the four changes made at the service's ``accessor``."""
+    """Return the many-to-many manager class ``base``, with the four changes made by ``accessor`` of the service."""
 
     class RpcManyRelatedManager(base):  # type: ignore[misc]
         @functools.wraps(base.add)
         def add(self, *objs: Any, through_defaults: Any = None) -> None:
             targets = self._targets(objs)
-            if targets and m2m_changed.has_listeners(self.through):  # they are told which are new
+            if targets and m2m_changed.has_listeners(self.through):  # which receive only the new keys
                 names = self.source_field_name, self.target_field_name
                 targets = self._get_missing_target_ids(*names, self._alias, targets)
                 self._change("add", "add", targets, through_defaults=through_defaults)
@@ -103,7 +102,7 @@ def recorded_relation(base: Any, accessor: str) -> Any:
         @functools.wraps(base.set)
         def set(self, objs: Any, *, clear: bool = False, through_defaults: Any = None) -> None:
             objs = tuple(objs)
-            if m2m_changed.has_listeners(self.through):  # they are told what is removed and what is added
+            if m2m_changed.has_listeners(self.through):  # which receive the removed and the added keys
                 base.set(self, objs, clear=clear, through_defaults=through_defaults)
                 return
             self._change("set", "add", self._targets(objs), through_defaults=through_defaults, clear=clear)
@@ -112,7 +111,7 @@ def recorded_relation(base: Any, accessor: str) -> Any:
             _method.alters_data = True  # type: ignore[attr-defined]
 
         def _targets(self, objs: tuple[Any, ...]) -> set[Any]:
-            """The keys of ``objs``; Django checks what is no plain key."""
+            """Return the keys of ``objs``; Django checks all objects that are not plain keys."""
             keys = {self.target_field.get_prep_value(one) for one in objs if type(one) in ATOMS}
             return keys | self._get_target_ids(self.target_field_name, [one for one in objs if type(one) not in ATOMS])
 
@@ -159,7 +158,7 @@ def _row_of(instance: Any, alias: str) -> Method:
 
 
 def _target_values(manager: Any, objs: tuple[Any, ...]) -> set[Any]:
-    """The values of the through table's column for ``objs``, instances or keys."""
+    """Return the values of the through table's column for ``objs``, which are instances or keys."""
     return {
         manager.target_field.get_foreign_related_value(obj)[0] if isinstance(obj, manager.model) else obj
         for obj in objs

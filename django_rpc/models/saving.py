@@ -1,4 +1,4 @@
-"""One instance to the service and back: what ``save()`` and ``create()`` send, and what becomes of the answer."""
+"""Saving of one instance at the service: the node of ``save()`` and ``create()``, and the handling of its answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ __all__ = ["begin_save", "forced_inserts", "new_instance"]
 
 
 def new_instance(model: Any, values: Mapping[str, Any]) -> Any:
-    """``model(**values)``, where values may be futures and Delayed: the service gives them to its own instance."""
+    """Return ``model(**values)``, where values may be futures and Delayed.
+
+    The service sets the values of these on its instance.
+    """
     reverse = getattr(model._meta, "_reverse_one_to_one_field_names", frozenset()).intersection(values)
     if reverse:
         names = ", ".join(sorted(reverse))
@@ -37,7 +40,7 @@ def new_instance(model: Any, values: Mapping[str, Any]) -> Any:
             field = model._meta.pk if name == "pk" else model._meta.get_field(name)
         except FieldDoesNotExist:
             raise TypeError(f"{model.__name__}() got unexpected keyword arguments: {name!r}") from None
-        instance.__dict__[field.attname] = value  # its descriptor would compare it
+        instance.__dict__[field.attname] = value  # directly, since its descriptor would compare the value
     return instance
 
 
@@ -46,10 +49,10 @@ def _is_remote_value(value: Any) -> bool:
 
 
 def forced_inserts(model: Any, force_insert: Any) -> bool | tuple[str, ...]:
-    """``force_insert`` of ``save()`` as it is sent: models, since Django 5.0, by the labels of those that they mean.
+    """Return ``force_insert`` of ``save()`` in the form to send: a bool, or (since Django 5.0) labels of models.
 
-    A base that no service knows, as ``models.Model``, means all mirrors that derive from it.  Raises what Django
-    raises for what is neither a bool nor a tuple of bases.
+    A base that no service has, such as ``models.Model``, means all mirrors that derive from it. Raise the errors of
+    Django for values other than a bool and a tuple of bases.
     """
     if isinstance(force_insert, bool) or not hasattr(model, "_validate_force_insert"):
         return bool(force_insert)
@@ -61,13 +64,13 @@ def forced_inserts(model: Any, force_insert: Any) -> bool | tuple[str, ...]:
 def begin_save(
     instance: Any, using: str, *, names: frozenset[str] | None, raw: bool, force_insert: Any, force_update: bool
 ) -> Operation:
-    """The operation that saves ``instance``, which is its result.
+    """Return the operation that saves ``instance``; its result is the instance.
 
-    This client's ``pre_save`` is sent here, and its ``post_save`` when the answer has come.
+    The client sends ``pre_save`` here, and ``post_save`` after the answer.
     """
     origin = type(instance)
     model = origin._meta.concrete_model
-    options = options_of(origin)  # a proxy may be a model of its own at the service
+    options = options_of(origin)  # the service may have a separate model for a proxy
     assert options is not None
     sent = {"sender": origin, "raw": raw, "using": using, "update_fields": names}
     if not origin._meta.auto_created:
@@ -92,7 +95,10 @@ def begin_save(
 
 @functools.cache
 def _key_names(model: Any) -> frozenset[str]:
-    """What Django names among the loaded fields of a row that is partly loaded, and cannot update: a parent's key."""
+    """Return the names of primary keys, including keys of parents.
+
+    Django includes a parent's key in the loaded fields of a deferred instance, although it cannot update the key.
+    """
     return frozenset(name for f in model._meta.concrete_fields if f.primary_key for name in (f.name, f.attname))
 
 
@@ -100,11 +106,11 @@ _ABSENT = object()
 
 
 class _Saving:
-    """One save of an instance, and what becomes of its answer.
+    """One save of an instance, and the handling of its answer.
 
-    In a block that collects, the instance goes on living before the answers come.  It may be saved again: then what has
-    not been set since has, at the service, the value that the save before gave it.  And what has been set after a save
-    is not replaced by that save's answer.
+    In a block that collects operations, the instance is used further before the answers arrive, and may be saved again.
+    A field that was not changed between two saves then has, at the service, the value after the first save. A value
+    that was set after a save is not replaced by the answer to that save.
     """
 
     node: Save
@@ -115,12 +121,15 @@ class _Saving:
         self.key = model._meta.pk.attname
         self.using = using
         self.sent = sent
-        self.held: dict[str, Any] = {}  # by the instance when the save was collected, as far as answers replace it
-        self.known: dict[str, tuple[Any, _Saving]] = {}  # what was last sent of each field, and by which save
+        self.held: dict[str, Any] = {}  # values of the instance when the save was collected, updated by answers
+        self.known: dict[str, tuple[Any, _Saving]] = {}  # the last sent value of each field, and the save that sent it
         self.pending: Pending | None = None
 
     def values(self, values: dict[str, Any]) -> dict[str, Any]:
-        """What to send: of what an earlier save of the block has sent, the value that it became there."""
+        """Return the values to send.
+
+        An unchanged value of an earlier save in the block becomes a reference to its result.
+        """
         earlier = _collected_of(self.instance)
         known = earlier[-1].known if earlier else {}
         self.known = {**known, **{name: (value, self) for name, value in values.items()}}
@@ -132,7 +141,7 @@ class _Saving:
         }
 
     def pend(self, collected: Collected) -> Callable[[], None]:
-        """The instance counts as saved at once; its key is known when the block has ended."""
+        """Mark the instance as saved at once; its key is known at the end of the block."""
         instance, before = self.instance, Before(self.instance)
         self.pending = Pending(collected, (1, self.key), f"The key of this {type(instance)._meta.object_name}")
         for name in key_names(type(instance)):
@@ -146,11 +155,11 @@ class _Saving:
         return before.restore
 
     def finish(self, answer: Any) -> Any:
-        """Set what the service filled in."""
+        """Set the values that the service has filled."""
         changed = changed_values(self.instance, answer)
         instance = self.instance
         if self.pending is not None:
-            key = self.fields.get(self.key)  # a composite key is no field: its parts are given
+            key = self.fields.get(self.key)  # a composite key is no field, and its parts are known
             self.pending.settle(None if key is None else loaded_value(key, changed.get(self.key), self.using))
         for attname, value in changed.items():
             if attname in self.fields and self._is_as_saved(attname):
@@ -158,7 +167,7 @@ class _Saving:
         for attname in self.fields:
             held = instance.__dict__.get(attname)
             if is_database_default(held):
-                del instance.__dict__[attname]  # the service did not say: it is read when it is asked for
+                del instance.__dict__[attname]  # the service did not return the value, so it is loaded when it is read
             elif isinstance(held, Pending) and held.done():
                 instance.__dict__[attname] = held.result()
             elif attname in self.known and hasattr(held, "resolve_expression"):
@@ -168,17 +177,17 @@ class _Saving:
         return instance
 
     def _is_as_saved(self, attname: str) -> bool:
-        """Whether nobody has set the attribute since the save was collected."""
+        """Return True if the attribute has not been set since the save was collected."""
         return self.pending is None or self.instance.__dict__.get(attname, _ABSENT) is self.held[attname]
 
     def _set(self, attname: str, value: Any) -> None:
         instance = self.instance
         before = instance.__dict__.get(attname, _ABSENT)
         if isinstance(before, Pending) and before.done() and before.result() == value:
-            instance.__dict__[attname] = value  # the instance that it is the key of stays cached
+            instance.__dict__[attname] = value  # without setattr(), so that the instance with this key stays cached
         else:
             if _is_remote_value(before):
-                del instance.__dict__[attname]  # a Delayed there must not be compared with
+                del instance.__dict__[attname]  # the descriptor must not compare a Delayed
             setattr(instance, attname, value)
         for later in _collected_of(instance):
             if later.held.get(attname, _ABSENT) is before:
@@ -190,7 +199,10 @@ class _Saving:
 
 
 def _collected_of(instance: Any) -> list[_Saving]:
-    """The saves of an instance that a block has collected, and that have no answer yet; a copy of it has the same."""
+    """Return the saves of an instance that an open block has collected, without answers yet.
+
+    A copy of the instance has the same saves.
+    """
     found: list[_Saving] = instance._state.__dict__.pop("collected", [])
     if found:
         found = [one for one in found if one.pending is not None and one.pending.is_open]
@@ -200,17 +212,17 @@ def _collected_of(instance: Any) -> list[_Saving]:
 
 
 def _is_same(value: Any, other: Any) -> bool:
-    """Whether plain values are equal; what is evaluated at the service is evaluated each time."""
+    """Return True for equal plain values; False for an expression, which the service evaluates each time."""
     if isinstance(value, Node | Expr) or next(nodes_in(value), None) is not None:
         return False
     return type(value) is type(other) and bool(value == other)
 
 
 def _values_to_save(instance: Any, model: Any, raw: bool, names: Any, connection: Any) -> dict[str, Any]:
-    """The attributes to send: all that are loaded, or of them ``names`` and the key.
+    """Return the values of the attributes to send: all loaded attributes, or of these ``names`` and the key.
 
-    For another service than that of the instance, what is not loaded is read first.  What only the service can fill
-    is left out: a key that is not known yet, a column's default.
+    For another service than that of the instance, deferred attributes are loaded first. Values that only the service
+    can fill are omitted: a key that is not known yet, and defaults of columns.
     """
     values = {}
     keys = key_names(model)
@@ -222,7 +234,7 @@ def _values_to_save(instance: Any, model: Any, raw: bool, names: Any, connection
         if field.attname not in instance.__dict__:
             if not elsewhere:
                 continue
-            getattr(instance, field.attname)  # read where the instance came from
+            getattr(instance, field.attname)  # loaded from the instance's service
         adding = instance._state.adding
         held = instance.__dict__[field.attname]
         value = held if raw or _is_remote_value(held) else field.pre_save(instance, adding)

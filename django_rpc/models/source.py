@@ -1,4 +1,4 @@
-"""The text of a ``models.py`` with the mirrors of described models: what ``rpc_inspect`` prints."""
+"""Source of a ``models.py`` with mirrors of described models, which ``rpc_inspect`` prints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from django_rpc.models.declare import (
 __all__ = ["models_source"]
 
 WIDTH = 88
-#: Names that the body of a class uses, by how late a field of that name has to come.
+#: Names that the body of a class uses. A field of that name must follow other fields, by rank.
 _SHADOWING = {**dict.fromkeys("Decimal datetime dict list timezone uuid".split(), 1), "models": 2}
 _HEAD = '''"""Mirrors of the models that {using!r} exposes, written by ``manage.py rpc_inspect {using}``.
 
@@ -34,7 +34,7 @@ Keep the models and fields that you need, and add methods and ``__str__`` to the
 
 
 def models_source(described: dict[str, ModelSchema], using: str = "rpc") -> str:
-    """A module with one mirror for each model: valid, importable in an installed app, formatted.
+    """Return the source of a module with one mirror for each model: valid, importable in an installed app, formatted.
 
     >>> print(models_source({"shop.Tag": ModelSchema(model="shop.Tag")}).partition("class ")[2])
     Tag(RpcModel):
@@ -56,7 +56,7 @@ class _Writer:
         self.imports: set[str] = {"from django.db import models", "from django_rpc.models import RpcModel"}
 
     def import_lines(self) -> list[str]:
-        """The standard library's, and with a line between what is installed: Django's and ours."""
+        """Return the import lines: the standard library, an empty line, then Django and this package."""
         groups: dict[int, list[str]] = {}
         for (module, word), names in _by_module(self.imports).items():
             line = f"from {module} import {', '.join(sorted(names))}" if word == "from" else f"import {module}"
@@ -66,7 +66,7 @@ class _Writer:
         return "\n\n".join("\n".join(lines) for lines in order).split("\n")
 
     def mirror(self, model: ModelSchema) -> str:
-        """The text of one class."""
+        """Return the source of one class."""
         name = self.names[model.model]
         above = [self.names[label] for label in bases(model)] or ["RpcModel"]
         parts = [
@@ -75,7 +75,7 @@ class _Writer:
         meta = meta_options(model)
         if meta:
             parts.append(["    class Meta:", *(line for item in meta.items() for line in self._option(*item))])
-        # A name that the lines below it need for something else (a field "uuid", a default uuid.uuid4) comes last.
+        # A field is last if following lines use its name otherwise (a field "uuid", a default uuid.uuid4).
         ordered = sorted(declared_fields(model), key=lambda field: _SHADOWING.get(field.name, 0))
         calls = [*composite_key(model).items(), *(field_call(model, field, self._references()) for field in ordered)]
         fields = [line for field_name, call in calls for line in self._field(field_name, call)]
@@ -124,7 +124,7 @@ class _Writer:
         return {**self.names, "contenttypes.ContentType": "contenttypes.ContentType"}
 
     def _import_for(self, value: Any) -> None:
-        """Add the imports that the text of ``value`` needs, at any depth."""
+        """Add the imports that the source of ``value`` needs, at any depth."""
         if isinstance(value, Call):
             if value.is_generic:
                 self.imports.add(f"from django.contrib.contenttypes.fields import {value.name}")
@@ -148,7 +148,10 @@ def _assignment(name: str, value: Any, indent: int) -> Iterator[str]:
 
 
 def _text(value: Any, indent: int = 8, taken: int = 0) -> str:
-    """``value`` as source; what does not fit on its line, of which ``taken`` characters are used, has one an item."""
+    """Return ``value`` as source, on one line if it fits, otherwise with one line for each item.
+
+    ``taken`` is the number of used characters on the line.
+    """
     line = _literal(value)
     parts = _parts(value)
     if parts is None or indent + taken + _width(line) <= WIDTH:
@@ -159,12 +162,12 @@ def _text(value: Any, indent: int = 8, taken: int = 0) -> str:
 
 
 def _width(line: str) -> int:
-    """Its columns on a terminal, by which formatters count."""
+    """Return the number of columns on a terminal, which formatters count."""
     return len(line) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in line)
 
 
 def _parts(value: Any) -> tuple[str, list[tuple[str, Any]], str] | None:
-    """How a call or a list begins, its named items, and how it ends; None for what is written on one line."""
+    """Return the start of a call or a list, its named items, and its end; None for a value on one line."""
     if isinstance(value, Call):
         items = [*(("", item) for item in value.args), *((f"{name}=", item) for name, item in value.kwargs.items())]
         return f"{'' if value.is_generic else 'models.'}{value.name}(", items, ")"
@@ -175,7 +178,7 @@ def _parts(value: Any) -> tuple[str, list[tuple[str, Any]], str] | None:
 
 
 def _literal(value: Any) -> str:
-    """``repr`` as formatters write it: double quotes, unless single ones spare an escape."""
+    """Return ``repr`` in the style of formatters: double quotes, unless single quotes avoid an escape."""
     if isinstance(value, str):
         return _quoted(str(value))
     if isinstance(value, decimal.Decimal):
@@ -197,7 +200,7 @@ def _quoted(value: str) -> str:
     >>> print(_quoted("it's"), _quoted('"so"'), _quoted("it's \\"so\\""))
     "it's" '"so"' "it's \\"so\\""
     """
-    inner = repr(value + "'\"")[1:-4]  # with a quote of each kind, repr has single ones and escapes them
+    inner = repr(value + "'\"")[1:-4]  # since the text contains both quotes, repr uses single quotes and escapes them
     if value.count('"') > value.count("'"):
         return f"'{inner}'"
     return '"' + inner.replace("\\'", "'").replace('"', '\\"') + '"'
