@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.install.environments import InstallationFailed, make_environment
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
@@ -47,36 +49,35 @@ def redis_url():
         yield redis.url
 
 
-def test_quick_start(tmp_path, redis_url):
+def readme_extras():
+    """The extras of the service and of the client, from the text."""
+    service, client = re.findall(r"`pip install '\.\[([\w,]+)\]'`", README)
+    return service.split(","), client.split(",")
+
+
+@pytest.mark.parametrize("lowest", [False, True], ids=["newest versions", "lowest versions"])
+def test_quick_start(tmp_path, redis_url, required, lowest):
+    """In two environments that have only the packages which the text installs."""
     from django_rpc.demo.services import worker
 
     write_projects(tmp_path, redis_url)
     commands = console()
-    env = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "settings",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-    service, client = tmp_path / "service", tmp_path / "client"
     assert "python -m django migrate --run-syncdb" in commands
     assert "celery -A django_rpc.celery.app worker" in commands
-    run("python -m django migrate --run-syncdb", service, {**env, **path_to(service)})
-    settings = service / "settings.py"
-    settings.write_text(settings.read_text().replace("library.sqlite3", str(service / "library.sqlite3")))
-    with worker("settings", path_to(service)):
-        found = run("python read.py", client, {**env, **path_to(client)})
-    assert found == commands["DJANGO_SETTINGS_MODULE=settings python read.py"]
-
-
-def path_to(folder):
-    """The project first, and then what this process finds its own modules by."""
-    return {"PYTHONPATH": os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])}
-
-
-def run(command, folder, env):
-    done = subprocess.run(command.split(), cwd=folder, env=env, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    service, client = tmp_path / "service", tmp_path / "client"
+    service_extras, client_extras = readme_extras()
+    try:
+        at_service = make_environment(tmp_path / "at_service", *service_extras, lowest=lowest)
+        at_client = make_environment(tmp_path / "at_client", *client_extras, lowest=lowest)
+    except InstallationFailed as error:
+        required(False, str(error))
+    settings = {"DJANGO_SETTINGS_MODULE": "settings"}
+    at_service.run(at_service.python, "-m", "django", "migrate", "--run-syncdb", cwd=service, **settings)
+    text = (service / "settings.py").read_text()
+    (service / "settings.py").write_text(text.replace("library.sqlite3", str(service / "library.sqlite3")))
+    with worker("settings", {"PYTHONPATH": str(service)}, python=at_service.python):
+        printed = at_client.run(at_client.python, "read.py", cwd=client, **settings)
+    assert printed == commands["DJANGO_SETTINGS_MODULE=settings python read.py"]
 
 
 @pytest.fixture(scope="module")
