@@ -137,6 +137,8 @@ TEMPLATES = (
     "The following kwargs are invalid: {names}",
     "This backend does not support {type} subtraction.",
     "Unknown options: {names}",
+    "{format} is not a recognized format. Allowed formats: {formats}",
+    "{format} is not a recognized format.{rest}",
     # Python
     "unsupported operand type(s) for {operator}: '{type}' and '{type}'",
     "bad operand type for unary {operator}: '{type}'",
@@ -273,6 +275,12 @@ def _is_name(name: str, policy: Policy | None) -> bool:
     return all(part in policy.sent.words or policy.names_field(part) for part in parts)
 
 
+def _format(part: str, policy: Policy | None) -> str | None:
+    """Return a format of explain(), which Django writes in capitals, if the client sent it in any letters."""
+    sent = policy is not None and repr(part).lower() in map(str.lower, policy.sent.literals)
+    return part if sent else None
+
+
 def _value(part: str, policy: Policy | None) -> str | None:
     return part if _is_value(part, policy) else None
 
@@ -327,6 +335,8 @@ _KINDS: dict[str, Callable[[str, Any], str | None]] = {
     "type": _type,
     "model": _model,
     "expression": _expression,
+    "format": _format,
+    "formats": lambda part, policy: part if re.fullmatch(r"[A-Z]{1,20}(, [A-Z]{1,20}){0,20}", part) else None,
     "number": lambda part, policy: part if re.fullmatch(r"\d{1,20}", part, re.ASCII) else None,
     "operator": lambda part, policy: part if re.fullmatch(_OPERATORS, part) else None,
     "rest": lambda part, policy: "",

@@ -36,12 +36,17 @@ def is_instance(value: Any) -> bool:
 
 
 def instances_in(value: Any) -> Iterator[Any]:
-    """Yield the instances and references in ``value``, at any depth of containers."""
+    """Yield the instances and references in ``value``, at any depth of containers.
+
+    A container that several others hold is searched once: a graph can nest it exponentially often.
+    """
     stack = [value]
+    searched: set[int] = set()
     while stack:
         item = stack.pop()
-        if type(item) in ATOMS:
+        if type(item) in ATOMS or id(item) in searched:
             continue
+        searched.add(id(item))
         if is_instance(item):
             yield item
         elif isinstance(item, _SEQUENCES):
@@ -247,18 +252,31 @@ def _part_of_key(model: type[Model], field: Any) -> int | None:
 
 
 def _replaced(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Return ``value`` with ``change(item)`` for each instance and reference in it."""
-    if type(value) in ATOMS:
-        return value
-    if is_instance(value):
-        return change(value)
+    """Return ``value`` with ``change(item)`` for each instance and reference in it.
+
+    A container that several others hold is replaced once, by one new container.
+    """
+    replaced: dict[int, Any] = {}
+
+    def replace(item: Any) -> Any:
+        if type(item) in ATOMS:
+            return item
+        if id(item) not in replaced:
+            replaced[id(item)] = change(item) if is_instance(item) else _rebuilt(item, replace)
+        return replaced[id(item)]
+
+    return replace(value)
+
+
+def _rebuilt(value: Any, replace: Callable[[Any], Any]) -> Any:
+    """Return a container of the kind of ``value``, with each item replaced; other values are returned as they are."""
     if isinstance(value, _SEQUENCES):
-        items = [_replaced(item, change) for item in value]
+        items = [replace(item) for item in value]
         return value._make(items) if hasattr(value, "_make") else _plain(value)(items)
     if isinstance(value, dict):
-        return {_replaced(key, change): _replaced(item, change) for key, item in value.items()}
+        return {replace(key): replace(item) for key, item in value.items()}
     if isinstance(value, slice):
-        return slice(*[_replaced(item, change) for item in (value.start, value.stop, value.step)])
+        return slice(*[replace(item) for item in (value.start, value.stop, value.step)])
     return value
 
 

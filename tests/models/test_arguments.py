@@ -24,7 +24,7 @@ from django_rpc.server.expressions import CLASSES, FIELDS, Resolver
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
-resolve = Resolver({}, lambda instance: instance)
+resolve = Resolver({})
 
 #: The arguments that a class needs, where they are not one column.
 NEEDED = {
