@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery, signals
 from kombu import Connection
 
 from django_rpc.client.lines import open_connection, reach, redis_of
-from django_rpc.client.redis_connections import RedisConnections
 from django_rpc.wire.names import answers_key, is_redis, without_passwords, worker_key
+
+if TYPE_CHECKING:
+    from django_rpc.client.redis_connections import RedisConnections
 
 __all__ = ["Announcer", "announce"]
 
@@ -33,13 +35,19 @@ _SOCKET_SECONDS = 2.0
 _REDIS = ("redis", "rediss", "sentinel")
 
 
+def _redis_connections(url: str) -> RedisConnections:
+    from django_rpc.client.redis_connections import RedisConnections  # needs redis-py, which other backends do not
+
+    return RedisConnections(url)
+
+
 class Announcer:
     """The thread of one worker.  ``backend`` is the URL of its result backend."""
 
     def __init__(self, app: Celery, backend: str, milliseconds: int) -> None:
         self._app = app
         self._milliseconds = milliseconds
-        self._answers = RedisConnections(backend) if is_redis(backend) else None
+        self._answers = _redis_connections(backend) if is_redis(backend) else None
         self._backend = without_passwords(backend)
         self._connection: Connection | None = None
         self._stopped = threading.Event()
