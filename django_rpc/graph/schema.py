@@ -183,7 +183,10 @@ def _model(data: Mapping[str, Any]) -> ModelSchema:
         msgspec.structs.replace(field, default=item["default"]) if "default" in item else field
         for field, item in zip(fields, data.get("fields", ()), strict=True)
     ]
-    checks = [CheckSchema(**{"message": None, **item}) for item in data.get("checks", ())]
+    checks = [
+        msgspec.structs.replace(msgspec.convert({**item, "condition": []}, CheckSchema), condition=item["condition"])
+        for item in data.get("checks", ())
+    ]
     model = msgspec.structs.replace(model, fields=fields_with_defaults, checks=checks)
     _check(model)
     return model

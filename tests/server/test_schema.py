@@ -279,3 +279,32 @@ def test_a_mirror_is_written_and_checked_by_what_may_be_set(describe, registered
     options = {item.name: declare._common(item) for item in describe("shop.Customer")["shop.Customer"].fields}
     assert options["city"]["editable"] is False
     assert "editable" not in options["name"]
+
+
+def condition_of(check):
+    return models_of({"models": [{"model": "shop.Tag", "checks": [check]}]})["shop.Tag"].checks[0].condition
+
+
+def test_a_reader_ignores_unknown_keys_of_a_check():
+    condition = ["OR", True, [["price__gt", "value", Decimal(1)], ["AND", False, [["cost", "field", "price"]]]]]
+    assert condition_of({"name": "high", "condition": condition, "new_key": 1}) == condition
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        {"name": "high"},
+        {"name": 5, "condition": ["AND", False, [["price", "value", 1]]]},
+        {"name": "high", "condition": []},
+        {"name": "high", "condition": ["AND", False, []]},
+        {"name": "high", "condition": ["NAND", False, [["price", "value", 1]]]},
+        {"name": "high", "condition": ["AND", "no", [["price", "value", 1]]]},
+        {"name": "high", "condition": ["AND", False, [["price); import os", "value", 1]]]},
+        {"name": "high", "condition": ["AND", False, [["price", "field", "x y"]]]},
+        {"name": "high", "condition": ["AND", False, [["price", "value", {"a": 1}]]]},
+        {"name": "high", "condition": ["AND", False, [["price", "call", "x"]]]},
+    ],
+)
+def test_a_check_of_another_form_is_refused(check):
+    with pytest.raises(ValueError, match=r"describe models|unknown form|lookup path"):
+        condition_of(check)
