@@ -35,12 +35,12 @@ def _mirrors(app_configs: Any = None) -> list[Any]:
 @checks.register(checks.Tags.models)
 def check_databases(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """E001: a mirror's ``Rpc.database`` is not an alias of DATABASES with this engine."""
-    found: list[checks.CheckMessage] = []
+    messages: list[checks.CheckMessage] = []
     for model in _mirrors():
         alias = options_of(model).database  # type: ignore[union-attr]
         if alias not in connections or connections[alias].vendor != "rpc":
             remote = [name for name in connections if connections[name].vendor == "rpc"]
-            found.append(
+            messages.append(
                 checks.Error(
                     f"{model._meta.label} is a mirror of the database {alias!r}, which is no service.",
                     hint=f"Name one of {remote} in its class Rpc."
@@ -50,7 +50,7 @@ def check_databases(app_configs: Any = None, **kwargs: Any) -> list[checks.Check
                     id="django_rpc.E001",
                 )
             )
-    return found
+    return messages
 
 
 @checks.register(checks.Tags.models)
@@ -112,14 +112,14 @@ def check_services(
 
     The check runs where the command names a service: ``manage.py check --database rpc``.
     """
-    found: list[checks.CheckMessage] = []
+    messages: list[checks.CheckMessage] = []
     for alias in databases or ():
         if connections[alias].vendor != "rpc" or not _may_ask(alias):
             continue
         mirrors = [model for model in _mirrors(app_configs) if options_of(model).database == alias]  # type: ignore[union-attr]
         if mirrors:
-            found += _check_service(alias, mirrors)
-    return found
+            messages += _check_service(alias, mirrors)
+    return messages
 
 
 def _may_ask(alias: str) -> bool:

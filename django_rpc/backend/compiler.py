@@ -3,7 +3,7 @@
 Django evaluates every queryset through ``query.get_compiler(using).execute_sql()``. Iterables, async, ``iterator()``,
 prefetching, the admin and forms all call it, so none of them needs an override.
 
-The compiler sets up the local query (which columns, of which models, at which position), but never turns it into SQL:
+The compiler sets up the local query (columns, their models and positions), but never turns it into SQL:
 `SQLCompiler.compile` does nothing.
 """
 
@@ -116,15 +116,15 @@ class SQLCompiler(_LocalModels, compiler.SQLCompiler):
 
     def set_up(self) -> tuple[str, ...]:
         """Set up the query as ``setup_query()`` does, and return the names of the columns."""
-        known = plain.kept(self.query)
-        if known is None:
+        selection = plain.kept(self.query)
+        if selection is None:
             self.setup_query()
             columns = column_names(self)
             expressions = [selected[0] for selected in self.select]
             converters = super().get_converters(expressions)
-            known = plain.Selection(self.select, self.klass_info, self.annotation_col_map, columns, converters)
-            plain.keep(self.query, known)
-        self.select, self.klass_info, self.annotation_col_map, columns, self._converters = known
+            selection = plain.Selection(self.select, self.klass_info, self.annotation_col_map, columns, converters)
+            plain.keep(self.query, selection)
+        self.select, self.klass_info, self.annotation_col_map, columns, self._converters = selection
         self.col_count = len(self.select)
         return columns
 

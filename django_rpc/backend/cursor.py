@@ -67,5 +67,5 @@ def _output(call: Any) -> Output:
         raise TypeError(
             f"gather() takes futures, querysets of mirror models and Delayed, not {type(call).__name__}: {call!r}"
         )
-    found: Output = output()
-    return found
+    result: Output = output()
+    return result

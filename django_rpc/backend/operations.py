@@ -1,4 +1,7 @@
-"""Values pass through unchanged: the wire carries them exactly, and the service's backend adapts them."""
+"""Operations of the backend.
+
+Values stay unchanged: the wire carries them exactly, and the service's backend adapts them.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,21 @@ from django.db.backends.base.operations import BaseDatabaseOperations
 class DatabaseOperations(BaseDatabaseOperations):
     compiler_module = "django_rpc.backend.compiler"
     set_operators = {"union": "", "intersection": "", "difference": ""}
-    # All of Django's: only the service knows what its database supports.
+    # All operators and prefixes of Django, since only the service knows which its database supports.
     explain_prefix = "EXPLAIN"
 
     def quote_name(self, name: str) -> str:
         return name if name.startswith('"') and name.endswith('"') else f'"{name}"'
 
     def bulk_batch_size(self, fields: Any, objs: Any) -> int:
-        """All in one message; the service splits it as its database needs."""
+        """Return the number of all objects, for one message; the service splits it as its database needs."""
         return max(len(objs), 1)
 
     def max_name_length(self) -> int:
         return 63
 
     def get_db_converters(self, expression: Any) -> list[Any]:
-        """A content type's key is the service's: it becomes this project's."""
+        """Convert a content type's key from the key of the service to the key of this project."""
         from django_rpc.models.content_types import is_content_type
 
         target = getattr(expression, "target", None)
@@ -58,12 +61,12 @@ class DatabaseOperations(BaseDatabaseOperations):
         return value
 
     def adapt_json_value(self, value: Any, encoder: Any) -> Any:
-        """Plain JSON data, with what a field's own encoder makes of other types."""
+        """Return plain JSON data; the encoder of a field converts other types."""
         if not encoder:
             return value
         try:
             return json.loads(json.dumps(value, cls=encoder))
-        except json.JSONDecodeError as error:  # as a database would say
+        except json.JSONDecodeError as error:  # the error of a database
             raise DataError(f"{encoder.__name__} makes no JSON of the value: {error}") from error
 
     def adapt_integerfield_value(self, value: Any, internal_type: str) -> Any:
@@ -73,7 +76,7 @@ class DatabaseOperations(BaseDatabaseOperations):
         return None
 
     def sql_flush(self, style: Any, tables: Any, **options: Any) -> list[str]:
-        """A service's tables are its own: ``flush`` has nothing to do here."""
+        """Return no SQL: ``flush`` does not change the tables of a service."""
         return []
 
     def execute_sql_flush(self, sql_list: Any) -> None:

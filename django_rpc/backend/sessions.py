@@ -1,4 +1,4 @@
-"""The sessions of this process, one for each alias in DATABASES."""
+"""Sessions of this process. Each alias in DATABASES has one session."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _lock = threading.Lock()
 def session_for(alias: str, settings: Mapping[str, Any]) -> Session:
     """Return the session of ``alias``, which is a new session after its settings have changed (tests change them)."""
     config = Config.from_dict(settings, alias)
-    known = _sessions.get(alias)
-    if known is not None and known[0] == config:
-        return known[1]
+    cached = _sessions.get(alias)
+    if cached is not None and cached[0] == config:
+        return cached[1]
     from django_rpc.models.instances import MirrorResults
 
     with _lock:

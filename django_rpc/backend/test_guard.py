@@ -68,4 +68,4 @@ def check_sending(alias: str, outputs: Sequence[Output]) -> None:
         if "connect" in vars(connection):
             connection.connect()
     except SynchronousOnlyOperation:
-        pass  # in an event loop: Django's own function was reached, so no test case has replaced it
+        pass  # in an event loop: Django's function was called, so no test case has replaced it

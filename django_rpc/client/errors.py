@@ -271,14 +271,14 @@ def remote_class(name: str) -> type[RemoteError]:
     >>> remote_class("PaymentRefused") is remote_class("PaymentRefused")
     True
     """
-    found = _remote_classes.get(name)
-    if found is None:
+    error_class = _remote_classes.get(name)
+    if error_class is None:
         # The server chooses this name. It only becomes the name of a class, and is never looked up.
         short = name.rpartition(".")[2]
-        found = type(short if short.isidentifier() else "RemoteError", (RemoteError,), {"remote_name": name})
+        error_class = type(short if short.isidentifier() else "RemoteError", (RemoteError,), {"remote_name": name})
         if len(_remote_classes) < _MAX_REMOTE_CLASSES:
-            found = _remote_classes.setdefault(name, found)
-    return found
+            error_class = _remote_classes.setdefault(name, error_class)
+    return error_class
 
 
 def annotate(

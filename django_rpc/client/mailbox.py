@@ -92,10 +92,10 @@ class Mailbox:
         """Return the result message for a request, or None after the deadline."""
         while True:
             with self._condition:
-                found = self._answers.pop(request_id, None)
-                if found is not None:
+                answer = self._answers.pop(request_id, None)
+                if answer is not None:
                     self._expected.pop(request_id, None)
-                    return found
+                    return answer
                 remaining = _CHUNK if deadline is None else min(deadline - time.monotonic(), _CHUNK)
                 if deadline is not None and remaining <= 0:
                     return None
@@ -129,8 +129,8 @@ class Mailbox:
 
     def status(self, request_id: str) -> str | None:
         """Return Celery's state of an answer that has arrived."""
-        found = self._answers.get(request_id)
-        return None if found is None else found.get("status")
+        answer = self._answers.get(request_id)
+        return None if answer is None else answer.get("status")
 
     def broke_since(self, moment: float) -> BaseException | None:
         """Return the last break of the connection after ``moment`` (time.monotonic), or None."""

@@ -120,7 +120,7 @@ def _outcome(session: Any, request_id: str, value: Mapping[str, Any]) -> Outcome
     if response.error is not None:
         error = results.of(()).error(response.error, None)
         return Outcome(request_id, state, value["at"], error=_of(error, request_id))
-    values = tuple([thaw(one, results.of(())) for one in response.outputs])
+    values = tuple([thaw(output, results.of(())) for output in response.outputs])
     return Outcome(request_id, state, value["at"], values)
 
 

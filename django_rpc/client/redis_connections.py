@@ -18,9 +18,9 @@ BROKEN = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSE
 #: Longest wait for one operation on a socket, other than for a reply.  A call uses the longest of these that its
 #: patience allows.  Each limit has a pool, since redis-py sets the limits when it makes a connection.
 _SOCKET_SECONDS = (5.0, 1.0)
-#: The limit of redis-py is 100 connections by default, and each thread that waits for an answer needs one.
+#: The limit of redis-py is 100 connections by default, and each waiting thread needs a connection.
 _MAX_CONNECTIONS = 2**31
-#: Before 5.3, redis-py requires the name of a command here, and does not use it; later releases warn of one.
+#: Before 5.3, redis-py requires the name of a command here, and does not use it; later releases warn of a name.
 _UNUSED_NAME = ("",) if redis.VERSION < (5, 3) else ()
 
 

@@ -181,9 +181,9 @@ class _RedisReply:
         lost: Exception | None = None  # the error of a connection that broke during the wait
         while True:
             try:
-                found = self._ask(None if deadline is None else deadline - time.monotonic())
-                if found is not None:
-                    return self._own(*found)
+                key_and_answer = self._ask(None if deadline is None else deadline - time.monotonic())
+                if key_and_answer is not None:
+                    return self._own(*key_and_answer)
             except BROKEN as error:
                 lost = error
                 time.sleep(_PAUSE)
@@ -201,9 +201,9 @@ class _RedisReply:
         box = inbox(config.result_backend or "")
         while True:
             remaining = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            found = await self._first(box, _least(remaining, self._watch.seconds()))
-            if found is not None:
-                return self._own(*found)
+            key_and_answer = await self._first(box, _least(remaining, self._watch.seconds()))
+            if key_and_answer is not None:
+                return self._own(*key_and_answer)
             if deadline is not None and time.monotonic() >= deadline - _TICK:
                 break
             if not self._watch.seconds():
@@ -239,7 +239,9 @@ class _RedisReply:
         """
         if remaining is not None and remaining <= _TICK:
             replies = self._transport.connections.run(_GRACE, *(("LPOP", key) for key in self._keys))
-            return next(((key, one) for key, one in zip(self._keys, replies, strict=True) if one is not None), None)
+            return next(
+                ((key, answer) for key, answer in zip(self._keys, replies, strict=True) if answer is not None), None
+            )
         seconds = min(_CHUNK if remaining is None else remaining, _CHUNK, self._watch.seconds())
         (reply,) = self._transport.connections.run(
             seconds + _GRACE, ("BLPOP", *self._keys, f"{max(seconds, 0.01):.3f}")

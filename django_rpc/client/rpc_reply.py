@@ -82,8 +82,8 @@ class _MailedReply:
         mailbox = self._transport.mailbox
         if timeout == 0:
             mailbox.arrived(self._request_id)
-        found = self._take(timeout)
-        if found is None:
+        message = self._take(timeout)
+        if message is None:
             config = self._transport.config
             broken = mailbox.broke_since(self._sent)
             if broken is None:
@@ -92,19 +92,19 @@ class _MailedReply:
                 f"The broker of {config.alias!r} was lost while request {self._request_id} waited for its answer "
                 f"({broken!r}). The request was sent and may have run. Is the broker running?"
             ) from broken
-        value = found.get("result")
-        if found.get("status") == SUCCESS and isinstance(value, str):
+        value = message.get("result")
+        if message.get("status") == SUCCESS and isinstance(value, str):
             return value.encode()
-        raise failure_of(self._request_id, str(found.get("status")), value)
+        raise failure_of(self._request_id, str(message.get("status")), value)
 
     def _take(self, timeout: float | None) -> dict[str, Any] | None:
         """Return the result message, or None after the timeout. Raise NoWorker where no worker will send a message."""
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
             until = min(deadline, time.monotonic() + self._watch.seconds())
-            found = self._transport.mailbox.take(self._request_id, None if math.isinf(until) else until)
-            if found is not None or time.monotonic() >= deadline:
-                return found
+            message = self._transport.mailbox.take(self._request_id, None if math.isinf(until) else until)
+            if message is not None or time.monotonic() >= deadline:
+                return message
             self._watch.look()
 
     def ready(self) -> bool:

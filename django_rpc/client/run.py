@@ -63,9 +63,9 @@ def compute(
         run = Run(outputs, runners, timeout, priority)
         run.execute()
         return finished(outputs, run.values())
-    known = list(runners)
-    ask = partial(_values, outputs, known, timeout, priority)
-    return finished(outputs, replay.values([one.node for one in outputs], ask))
+    runner_list = list(runners)
+    ask = partial(_values, outputs, runner_list, timeout, priority)
+    return finished(outputs, replay.values([output.node for output in outputs], ask))
 
 
 def submit(
@@ -86,7 +86,7 @@ def submit(
     else:
         call = PlanCall(run)
         places = list(range(len(outputs)))
-    return [Future(call, place, one.node, one.finish) for place, one in zip(places, outputs, strict=True)]
+    return [Future(call, place, output.node, output.finish) for place, output in zip(places, outputs, strict=True)]
 
 
 async def acompute(
@@ -136,14 +136,16 @@ class Run:
         self.results: dict[int, Any] = {}
         self.cancelled = False
         self._calls: dict[int, Any] = {}
-        given = {runner.service: runner for runner in reversed(list(runners)) if type(runner) is not ServiceRunner}
+        runners_by_service = {
+            runner.service: runner for runner in reversed(list(runners)) if type(runner) is not ServiceRunner
+        }
         # All runners are looked up before the first message is sent.
         self._runners: dict[str, Runner] = {}
         for stage in self.plan.messages:
             name = stage.service
             assert name is not None
             if name not in self._runners:
-                self._runners[name] = given.get(name) or resolve(name)
+                self._runners[name] = runners_by_service.get(name) or resolve(name)
         self._check_locks()
         for runner in self._runners.values():
             check_sending = getattr(runner, "check_sending", None)
@@ -191,8 +193,8 @@ class Run:
 
     def _observers(self) -> Iterator[Any]:
         """Yield the watches of this plan that the observers of its services make (`telemetry.tracing.PlanSpans`)."""
-        known = [one for runner in self._runners.values() for one in getattr(runner, "observers", ())]
-        for begin in dict.fromkeys(one.plan for one in known if hasattr(one, "plan")):
+        observers = [observer for runner in self._runners.values() for observer in getattr(runner, "observers", ())]
+        for begin in dict.fromkeys(observer.plan for observer in observers if hasattr(observer, "plan")):
             made = begin(len(self.plan.stages), len(self.plan.messages))
             if made is not None:
                 yield made
@@ -201,7 +203,9 @@ class Run:
         """Compute the deadline of several stages: the timeout of the caller, or the longest timeout of the services."""
         if self.timeout is None:
             limits = [runner.timeout for runner in self._runners.values()]
-            self._limit = None if None in limits else max((one for one in limits if one is not None), default=None)
+            self._limit = (
+                None if None in limits else max((limit for limit in limits if limit is not None), default=None)
+            )
         else:
             self._limit = None if self.timeout == NO_LIMIT else check_timeout(self.timeout)
         self._deadline = None if self._limit is None else time.monotonic() + self._limit
@@ -287,9 +291,9 @@ class Run:
         return stack
 
     def _run_here(self, number: int) -> list[Any]:
-        told = None if self.watch is None else self.watch.timer(number)
+        timer = None if self.watch is None else self.watch.timer(number)
         with self._within(number):
-            return run_stage(self.plan.stages[number], self.results, told)
+            return run_stage(self.plan.stages[number], self.results, timer)
 
     async def aexecute(self) -> None:
         try:
@@ -376,7 +380,7 @@ class Run:
 
 async def _all(work: list[Coroutine[Any, Any, None]]) -> None:
     """Run all of ``work`` at the same time. After a failure, cancel the unfinished rest."""
-    tasks = [asyncio.ensure_future(one) for one in work]
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
     try:
         await asyncio.gather(*tasks)
     finally:

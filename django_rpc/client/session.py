@@ -296,10 +296,10 @@ class _Call:
             self.observed.sent.code = response.error.code
             raise self.failure(response.error)
         count = len(self.request.outputs if self.links.back is None else self.links.back)
-        wanted = 0 if self.request.asking == "explain" else count
-        if len(response.outputs) != wanted:
+        expected = 0 if self.request.asking == "explain" else count
+        if len(response.outputs) != expected:
             raise errors.BadResponse(
-                f"Request {self.request.id} was answered with {len(response.outputs)} values instead of {wanted}."
+                f"Request {self.request.id} was answered with {len(response.outputs)} values instead of {expected}."
             )
         results = self.session.results.of(self.request.nodes)
         values = [
@@ -311,7 +311,7 @@ class _Call:
     # For messages that receive values of this message.
 
     def origin(self) -> Origin:
-        """Return the identity of this message, with which another service checks the origin of its values."""
+        """Return the identity of this message, so that another service can check the origin of its values."""
         signer = self.session.signer
         return Origin(id=self.request.id) if signer is None else signer.origin(self.data, self.request.id)
 

@@ -158,7 +158,7 @@ def placed(alias: str) -> Transport | None:
 
 
 class _Transports:
-    """Transports of this process, one for the settings of each service."""
+    """Transports of this process, by the settings of their services."""
 
     def __init__(self) -> None:
         self._made: dict[Config, Transport] = {}
@@ -166,13 +166,13 @@ class _Transports:
         forget_after_fork(self)
 
     def get(self, config: Config) -> Transport:
-        found = self._made.get(config)
-        if found is None:
+        transport = self._made.get(config)
+        if transport is None:
             with self._lock:
-                found = self._made.get(config)
-                if found is None:
-                    found = self._made[config] = _make(config)
-        return found
+                transport = self._made.get(config)
+                if transport is None:
+                    transport = self._made[config] = _make(config)
+        return transport
 
     def after_fork(self) -> dict[Config, Transport]:
         old, self._made = self._made, {}

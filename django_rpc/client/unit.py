@@ -135,15 +135,15 @@ class Unit:
                 self._check_message(stage)
 
     def _check_message(self, stage: Stage) -> None:
-        asked = describe(stage.nodes[stage.outputs[0]], 100) if stage.outputs else "This"
+        text = describe(stage.nodes[stage.outputs[0]], 100) if stage.outputs else "This"
         if stage.writes:
             raise self.refusal(
-                f"{asked} writes, and asks for its result at once; what is written in this block is sent when it ends. "
+                f"{text} writes, and asks for its result at once; what is written in this block is sent when it ends. "
                 "Give a Delayed to add() of the block, and ask for the result after the block."
             )
         if self._steps and (self._sight is None or self._sight.could_see(stage.nodes)):
             raise self.refusal(
-                f"{asked} asks for an answer at once, which could depend on what this block has collected and not "
+                f"{text} asks for an answer at once, which could depend on what this block has collected and not "
                 f"sent: {self._texts()}. Read it before the first write, or within the block's message: a Delayed "
                 "(.delayed()) can be given to the next operation as a value, or to add() of the block."
             )
@@ -212,15 +212,15 @@ class Unit:
         steps, self._steps = self._steps, []
         callbacks, self._callbacks = self._callbacks, []
         failed: list[Exception] = []
-        given = list(zip(steps, answers, strict=True))
-        for step, answer in given:
+        steps_and_answers = list(zip(steps, answers, strict=True))
+        for step, answer in steps_and_answers:
             try:
                 step.collected.settle(answer if step.operation.finish is None else step.operation.finish(answer))
             except Exception as error:  # noqa: BLE001 - raised after the other results are set
                 failed.append(error)
         if failed:
             raise failed[0]
-        for step, answer in given:
+        for step, answer in steps_and_answers:
             if step.operation.after is not None:
                 step.operation.after(answer)
         for callback in callbacks:

@@ -90,17 +90,17 @@ def gather(*calls: Any, timeout: float | None = None, priority: bool = False) ->
     is in seconds, for all calls together. Raise the error of the first call that failed.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    found, put_back = gathered(calls)
-    sent = submit(*outputs_of(found), timeout=timeout, priority=priority) if found else []
+    unsent, put_back = gathered(calls)
+    sent = submit(*outputs_of(unsent), timeout=timeout, priority=priority) if unsent else []
     values = [future.result(None if deadline is None else max(deadline - time.monotonic(), 0)) for future in sent]
     return list(put_back(values, None if deadline is None else max(deadline - time.monotonic(), 0)))
 
 
 async def agather(*calls: Any, timeout: float | None = None, priority: bool = False) -> list[Any]:
     """Return the values without blocking the event loop. See `gather`."""
-    found, put_back = gathered(calls)
+    unsent, put_back = gathered(calls)
     flying = list(put_back.futures)
-    work = asyncio.gather(acompute(*outputs_of(found), timeout=timeout, priority=priority), *map(_arrival, flying))
+    work = asyncio.gather(acompute(*outputs_of(unsent), timeout=timeout, priority=priority), *map(_arrival, flying))
     try:
         values, *_ = await asyncio.wait_for(work, timeout)
     except TimeoutError as error:

@@ -101,9 +101,12 @@ def _options(model: Any) -> RpcOptions:
 
 def _meta_class(attrs: dict[str, Any], bases: tuple[type, ...], parents: list[Any]) -> Any:
     """Return the ``Meta`` of a mirror: the declared or inherited class, unmanaged, and always with an app label."""
-    own = attrs.get("Meta")
-    base = own if own is not None else next((b.Meta for b in bases if hasattr(b, "Meta")), object)
-    values: dict[str, Any] = {"abstract": bool(own is not None and getattr(own, "abstract", False)), "managed": False}
+    declared = attrs.get("Meta")
+    base = declared if declared is not None else next((b.Meta for b in bases if hasattr(b, "Meta")), object)
+    values: dict[str, Any] = {
+        "abstract": bool(declared is not None and getattr(declared, "abstract", False)),
+        "managed": False,
+    }
     if not hasattr(base, "app_label") and apps.get_containing_app_config(attrs["__module__"]) is None:
         inherited = next((p._rpc.label.partition(".")[0] for p in parents if getattr(p, "_rpc", None)), "rpc")
         values["app_label"] = getattr(attrs.get("Rpc"), "app_label", None) or inherited

@@ -61,23 +61,23 @@ class ServedModel:
         >>> list(ServedModel.of({"shop.Tag": tag}, "shop.tag").fields)
         ['id']
         """
-        found = next((model for name, model in described.items() if name.lower() == label.lower()), None)
-        if found is None:
+        match = next((model for name, model in described.items() if name.lower() == label.lower()), None)
+        if match is None:
             return None
         fields: dict[str, FieldSchema] = {}
-        for model in _lineage(described, found):
+        for model in _lineage(described, match):
             for field in model.fields:
                 fields.setdefault(field.name, field)
         columns = {
             f"{name}_id": field for name, field in fields.items() if field.type in ("ForeignKey", "OneToOneField")
         }
         return cls(
-            label=found.model,
+            label=match.model,
             fields={**columns, **fields},
-            computed={item.name: item.type for model in _lineage(described, found) for item in model.computed},
-            composite_key=tuple(found.composite_key),
-            operations=frozenset(found.operations),
-            proxy_of=found.proxy_of,
+            computed={item.name: item.type for model in _lineage(described, match) for item in model.computed},
+            composite_key=tuple(match.composite_key),
+            operations=frozenset(match.operations),
+            proxy_of=match.proxy_of,
         )
 
     @property
@@ -170,38 +170,40 @@ class _Comparison:
 
     def _named_fields(self) -> Iterator[Difference]:
         """Compare the names in ``Rpc.fields`` that are not fields of the mirror: the service must compute them."""
-        known = {name for field in self.opts.get_fields() for name in (field.name, getattr(field, "attname", ""))}
+        field_names = {name for field in self.opts.get_fields() for name in (field.name, getattr(field, "attname", ""))}
         for name in self.model._rpc.fields or ():
-            if name not in known and name not in self.served.computed:
+            if name not in field_names and name not in self.served.computed:
                 message = f"{self.opts.label}.Rpc.fields has {name!r}, which is no field of the mirror, and which "
                 message += f"{self.served.label} does not compute."
-                names = {*self.served.names, *known - {""}}
+                names = {*self.served.names, *field_names - {""}}
                 yield Difference("E016", self.model, message, near_names(name, names, "There are"))
 
     def _field(self, field: Any) -> Iterator[Difference]:
-        found = self.served.fields.get(field.name) or self.served.fields.get(getattr(field, "attname", field.name))
+        served_field = self.served.fields.get(field.name) or self.served.fields.get(
+            getattr(field, "attname", field.name)
+        )
         if hasattr(field, "field_names"):
             yield from self._composite_key(field)
             return
-        if found is None:
+        if served_field is None:
             if field.name in self.served.computed:
                 yield from self._computed(field, self.served.computed[field.name])
             else:
                 yield self._missing(field)
             return
-        if getattr(field, "primary_key", False) and not found.primary_key:  # generic: without it in Django 4.2
+        if getattr(field, "primary_key", False) and not served_field.primary_key:  # generic: without it in Django 4.2
             key = self.served.key
             hint = f"The primary key of {self.served.label} is {key.name!r}: declare it so." if key else None
             message = f"is the mirror's primary key, and not that of {self.served.label}."
             yield self._difference("E015", field, message, hint)
-        wrong = self._relation(field, found) or self._type(field, found)
+        wrong = self._relation(field, served_field) or self._type(field, served_field)
         if wrong is not None:
             yield wrong
             return
         if field.concrete and not field.many_to_many:
-            yield from self._nulls(field, found)
-            yield from self._sizes(field, found)
-        yield from self._readonly(field, found.readonly)
+            yield from self._nulls(field, served_field)
+            yield from self._sizes(field, served_field)
+        yield from self._readonly(field, served_field.readonly)
 
     def _difference(self, id: str, field: Any, message: str, hint: str | None) -> Difference:
         return Difference(id, field, f"{self.opts.label}.{field.name} {message}", hint)
@@ -369,8 +371,8 @@ def _limits(field: Any, found: FieldSchema) -> Iterator[tuple[str, Any, Any]]:
     if found.type == "DecimalField":
         here, there = (field.max_digits, field.decimal_places), (found.max_digits, found.decimal_places)
         if None not in here and None not in there and here != there:
-            whole = here[0] - here[1], there[0] - there[1]
-            yield "max_digits - decimal_places", *whole
+            integer_digits = here[0] - here[1], there[0] - there[1]
+            yield "max_digits - decimal_places", *integer_digits
             yield "decimal_places", here[1], there[1]
     here, there = _RANGES.get(_type_of(field) or ""), _RANGES.get(found.type or "")
     if here is not None and there is not None:

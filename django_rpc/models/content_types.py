@@ -53,10 +53,10 @@ def local_key(value: Any, alias: str) -> Any:
     """Return this project's key for the service's key ``value``; ``value`` itself where no mirror belongs to it."""
     if value is None:
         return None
-    known = _known.setdefault(alias, {})
-    if value not in known:
-        known |= {value: "", **_labels(alias)}
-    model = mirror_for(alias, known[value])
+    labels = _known.setdefault(alias, {})
+    if value not in labels:
+        labels |= {value: "", **_labels(alias)}
+    model = mirror_for(alias, labels[value])
     if model is None:
         return value
     return apps.get_model(LABEL).objects.get_for_model(model).pk

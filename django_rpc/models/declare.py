@@ -37,7 +37,7 @@ CONTENT_TYPE = "contenttypes.ContentType"
 GENERIC = frozenset({"GenericForeignKey", "GenericRelation"})
 HAS_DB_DEFAULT = django.VERSION >= (5, 0)
 
-#: Default maximum length of classes that have one.
+#: Default maximum length of some classes.
 _LENGTHS = {
     "EmailField": 254,
     "FileField": 100,
@@ -209,29 +209,29 @@ def _verbose(described: FieldSchema) -> list[Any]:
 
 
 def _common(described: FieldSchema) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     automatic = described.auto_now or described.auto_now_add
     if described.choices is not None:
-        found["choices"] = [_choice(value, label) for value, label in described.choices]
+        options["choices"] = [_choice(value, label) for value, label in described.choices]
     has_default = described.default is not msgspec.UNSET or described.called_default in _DEFAULTS
     if has_default and not described.readonly:
-        found["default"] = (
+        options["default"] = (
             described.default if described.default is not msgspec.UNSET else _DEFAULTS[described.called_default]
         )
     elif (described.filled or has_default or (described.readonly and automatic)) and HAS_DB_DEFAULT:
         # The client does not send the field, so that the service fills it.
-        found["db_default"] = Code("models.Value(None)", models.Value(None))
+        options["db_default"] = Code("models.Value(None)", models.Value(None))
     for name in ("null", "blank", "unique", "primary_key"):
         if getattr(described, name):
-            found[name] = True
+            options[name] = True
     editable = described.editable and not described.readonly
     if editable == (described.type == "BinaryField") and (
         described.readonly or not automatic
     ):  # where it differs from the default of the class
-        found["editable"] = editable
+        options["editable"] = editable
     if described.help_text:
-        found["help_text"] = described.help_text
-    return found
+        options["help_text"] = described.help_text
+    return options
 
 
 def _choice(value: Any, label: Any) -> tuple[Any, Any]:
@@ -242,25 +242,27 @@ def _choice(value: Any, label: Any) -> tuple[Any, Any]:
 
 def meta_options(model: ModelSchema) -> dict[str, Any]:
     """Return the options for ``class Meta`` of the mirror, with tuples: linters warn of lists that a class shares."""
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if model.proxy_of is not None:
-        found["proxy"] = True
+        options["proxy"] = True
     for name in ("verbose_name", "verbose_name_plural"):
         if getattr(model, name):
-            found[name] = getattr(model, name)
+            options[name] = getattr(model, name)
     if model.ordering:
-        found["ordering"] = tuple(model.ordering)
+        options["ordering"] = tuple(model.ordering)
     if model.get_latest_by:
-        found["get_latest_by"] = model.get_latest_by[0] if len(model.get_latest_by) == 1 else tuple(model.get_latest_by)
+        options["get_latest_by"] = (
+            model.get_latest_by[0] if len(model.get_latest_by) == 1 else tuple(model.get_latest_by)
+        )
     if model.unique_together:
-        found["unique_together"] = tuple(map(tuple, model.unique_together))
+        options["unique_together"] = tuple(map(tuple, model.unique_together))
     constraints = [
         Call("UniqueConstraint", [], {"fields": item.fields, "name": item.name}) for item in model.constraints
     ]
     constraints += [_check_constraint(check) for check in model.checks]
     if constraints:
-        found["constraints"] = tuple(constraints)
-    return found
+        options["constraints"] = tuple(constraints)
+    return options
 
 
 def _check_constraint(check: CheckSchema) -> Call:
@@ -294,13 +296,13 @@ def class_names(described: dict[str, ModelSchema]) -> dict[str, str]:
     >>> class_names({label: ModelSchema(model=label) for label in ("hall.Seat", "zoo.Seat")})
     {'hall.Seat': 'Seat', 'zoo.Seat': 'ZooSeat'}
     """
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for label in described:
         app_label, _, name = label.partition(".")
-        if name in found.values():
+        if name in names.values():
             name = app_label.replace("_", " ").title().replace(" ", "") + name
-        found[label] = name
-    return found
+        names[label] = name
+    return names
 
 
 def inherit_order(described: dict[str, ModelSchema]) -> list[ModelSchema]:

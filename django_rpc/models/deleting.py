@@ -37,14 +37,14 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
     heard.before()
     key = freeze(stored_value(origin._meta.pk, instance.pk, connections[using]))
     rows = Source(options.label, using, base=True)
-    found = Method(rows, "get", (), {"pk": key}, where=callsite())
+    row = Method(rows, "get", (), {"pk": key}, where=callsite())
     kwargs = {"keep_parents": True} if keep_parents else {}
-    node = Method(found, "delete", (), kwargs, where=callsite())
+    node = Method(row, "delete", (), kwargs, where=callsite())
     gone = (0, {options.label: 0})  # deleted before this call: Django deletes no row either
     finish = functools.partial(_finished, using, local)
-    told = functools.partial(_deleted, instance, instance.pk, heard)
+    after = functools.partial(_deleted, instance, instance.pk, heard)
     pend = functools.partial(_pend, instance)
-    collected = collect(using, Operation(_if_there(rows, key, node, gone), finish, told, pend))
+    collected = collect(using, Operation(_if_there(rows, key, node, gone), finish, after, pend))
     if collected is not None:
         return collected
     try:
@@ -69,10 +69,10 @@ def _if_there(rows: Source, key: Any, node: Method, gone: Any) -> Node:
 def _deleted(instance: Any, key: Any, heard: Heard, answer: Any) -> None:
     """Send ``post_delete`` with the key of the row, since the instance may have another key by now."""
     name = instance._meta.pk.attname
-    held = instance.__dict__.get(name)
+    current_key = instance.__dict__.get(name)
     setattr(instance, name, key)
     heard.after()
-    setattr(instance, name, held)
+    setattr(instance, name, current_key)
 
 
 def _pend(instance: Any, collected: Collected) -> Callable[[], None]:

@@ -86,18 +86,18 @@ class MirrorResults:
 
         Rows name their columns themselves, so a graph that only requests rows needs no shapes.
         """
-        found: dict[str, tuple[str, ...]] = {}
+        shapes: dict[str, tuple[str, ...]] = {}
         for node in nodes:
             if isinstance(node, Source):
                 model = node.mirror or mirror_for(self.alias, node.model)
                 for related in () if model is None else related_mirrors(model):
                     label = options_of(related).label  # type: ignore[union-attr]
                     names = loaded_names(related)
-                    found[label] = tuple(dict.fromkeys((*found.get(label, ()), *names)))
+                    shapes[label] = tuple(dict.fromkeys((*shapes.get(label, ()), *names)))
             elif isinstance(node, Save) and node.adding:
                 names = self._unsent(node)
-                found[node.model] = tuple(dict.fromkeys((*found.get(node.model, ()), *names)))
-        return found
+                shapes[node.model] = tuple(dict.fromkeys((*shapes.get(node.model, ()), *names)))
+        return shapes
 
     def _unsent(self, node: Save) -> tuple[str, ...]:
         """Return the fields of a new row that the service fills: generated fields and defaults of the database."""
@@ -112,7 +112,9 @@ def related_mirrors(model: Any) -> tuple[Any, ...]:
     database = options_of(model).database  # type: ignore[union-attr]
     related = [model, *(field.related_model for field in model._meta.get_fields() if field.is_relation)]
     options = {item: options_of(item) for item in related if isinstance(item, type)}
-    return tuple(item for item, known in options.items() if known is not None and known.database == database)
+    return tuple(
+        item for item, rpc_options in options.items() if rpc_options is not None and rpc_options.database == database
+    )
 
 
 @functools.cache
@@ -135,9 +137,9 @@ def _attname(model: Any, name: str) -> str:
 
 def _instance(results: MirrorResults, model: Any, fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
     """Return an instance of ``model``. Values without a field become attributes, values of relations are cached."""
-    names, loads, others = _reading(model, fields, results.alias)
+    names, loads, other_positions = _reading(model, fields, results.alias)
     instance = model.from_db(results.alias, names, [load(values[place]) for load, place in loads])
-    for name, place in others:
+    for name, place in other_positions:
         value = values[place]
         if isinstance(value, Record):
             value = results.record(value)
@@ -159,10 +161,10 @@ def _reading(
     values.
     """
     places = {name: place for place, name in enumerate(fields)}
-    own = [field for field in model._meta.concrete_fields if field.attname in places]
-    names = [field.attname for field in own]
-    others = [(name, place) for name, place in places.items() if name not in names]
-    return names, [(loader(field, alias), places[field.attname]) for field in own], others
+    loaded_fields = [field for field in model._meta.concrete_fields if field.attname in places]
+    names = [field.attname for field in loaded_fields]
+    other_positions = [(name, place) for name, place in places.items() if name not in names]
+    return names, [(loader(field, alias), places[field.attname]) for field in loaded_fields], other_positions
 
 
 def _cache(model: Any, instance: Any, name: str, value: Any, annotated: frozenset[str]) -> None:
@@ -280,10 +282,10 @@ def found_or_made(model: Any, lookup: Any, defaults: Any, updates: Any, answer: 
     """Return the answer to ``get_or_create()``; the instance keeps the related instances of the call in its cache."""
     instance, created = as_model(model, answer)
     values = {**(lookup if created else {}), **((defaults if created else updates) or {})}
-    given = {**lookup, **values}
+    arguments = {**lookup, **values}
     for field in model._meta.concrete_fields if isinstance(instance, model) else ():
         keep_expression(instance, field, values.get(field.name, values.get(field.attname)))
-        related = given.get(field.name)
+        related = arguments.get(field.name)
         if field.is_relation and isinstance(related, Model):
             column = instance.__dict__.get(field.attname)  # which may differ, where the call had both
             if column == getattr(related, field.target_field.attname):

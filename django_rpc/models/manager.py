@@ -56,10 +56,10 @@ def limit_fields(queryset: Any, names: tuple[str, ...]) -> None:
 
     Only the local query changes. It decides which columns are requested; the node stays the same.
     """
-    own = {field.attname for field in queryset.model._meta.concrete_fields}
-    queryset.query.add_immediate_loading([name for name in names if name in own])
+    attnames = {field.attname for field in queryset.model._meta.concrete_fields}
+    queryset.query.add_immediate_loading([name for name in names if name in attnames])
     for name in names:
-        if name not in own:
+        if name not in attnames:
             queryset.query.add_annotation(Placeholder(), name, select=True)
 
 
@@ -72,9 +72,9 @@ def record_managers(model: Any) -> None:
     default = options.default_manager
     for manager in options.managers:
         if not isinstance(manager, RpcManager):  # of an abstract base that local models may share
-            own = copy.copy(manager)
-            own.__class__ = rpc_manager_class(type(manager))
-            model.add_to_class(manager.name, own)
+            clone = copy.copy(manager)
+            clone.__class__ = rpc_manager_class(type(manager))
+            model.add_to_class(manager.name, clone)
     options._expire_cache()
     if default is not None and options.default_manager.name != default.name:  # a copy precedes inherited managers
         options.default_manager_name = default.name

@@ -47,9 +47,9 @@ def register_expression(cls: Any = None, *, name: str | None = None) -> Any:
 def name_of(value: expressions.BaseExpression) -> str:
     """Return the wire's name of ``value``; raise TypeError for an expression without a name."""
     cls = type(value)
-    known = _names.get(cls)
-    if known is not None:
-        return known
+    registered_name = _names.get(cls)
+    if registered_name is not None:
+        return registered_name
     djangos = cls.__module__.startswith("django.db.models")
     if djangos and isinstance(value, lookups.Lookup) and value.lookup_name in LOOKUPS:
         return f"lookup:{value.lookup_name}"
@@ -74,20 +74,24 @@ def _as_djangos(value: expressions.Func) -> str | None:
             return None
     if value.extra.keys() - {"function"}:
         return None
-    found = _by_function().get(str(value.extra.get("function") or value.function).upper())
-    return found[0] if found is not None and found[1] == bool(value.__dict__.get("contains_aggregate")) else None
+    name_and_kind = _by_function().get(str(value.extra.get("function") or value.function).upper())
+    return (
+        name_and_kind[0]
+        if name_and_kind is not None and name_and_kind[1] == bool(value.__dict__.get("contains_aggregate"))
+        else None
+    )
 
 
 @functools.cache
 def _by_function() -> dict[str, tuple[str, bool]]:
     """Return Django's functions and aggregates with a plain list of arguments, by their SQL functions."""
-    found: dict[str, tuple[str, bool]] = {}
+    names: dict[str, tuple[str, bool]] = {}
     for module in (functions, aggregates):
         for name, cls in vars(module).items():
             if not (name in EXPRESSIONS and _is_plain(cls)):
                 continue
-            found.setdefault(cls.function, (name, issubclass(cls, aggregates.Aggregate)))
-    return found
+            names.setdefault(cls.function, (name, issubclass(cls, aggregates.Aggregate)))
+    return names
 
 
 def _is_plain(cls: Any) -> bool:

@@ -131,7 +131,7 @@ def loader(field: Field, alias: str) -> Callable[[Any], Any]:
 
 
 def prepared_lookups(query: Any, condition: Q) -> Q:
-    """Return ``condition`` with values for such fields in the form in which the service stores them."""
+    """Return ``condition`` with values for such fields as the service stores them."""
     children: list[Any] = []
     for child in condition.children:
         if isinstance(child, Q):
@@ -141,7 +141,7 @@ def prepared_lookups(query: Any, condition: Q) -> Q:
             children.append(child if pair[1] is child[1] and pair[0] == child[0] else pair)
         else:
             children.append(child)
-    if all(one is other for one, other in zip(children, condition.children, strict=True)):
+    if all(new is old for new, old in zip(children, condition.children, strict=True)):
         return condition
     clone = Q(_connector=condition.connector, _negated=condition.negated)
     clone.children = children
@@ -149,10 +149,10 @@ def prepared_lookups(query: Any, condition: Q) -> Q:
 
 
 def _prepared(query: Any, path: str, value: Any) -> tuple[str, Any]:
-    found = _field_of(query, path)
-    if found is None:
+    field_and_lookup = _field_of(query, path)
+    if field_and_lookup is None:
         return path, value
-    field, lookup = found
+    field, lookup = field_and_lookup
     path = _without_others(query, path)
     if is_content_type(field) and not field.is_relation and "__" in path:  # only the name of its key is sent
         path = re.sub(rf"__(pk|{field.name})(__|$)", r"\2", path)
@@ -209,7 +209,9 @@ def _without_others(query: Any, path: str) -> str:
 
 
 def _has(field: Any, names: list[str]) -> bool:
-    return bool(names) and any(names[0] == one.name for one in field.remote_field.model._meta.get_fields())
+    return bool(names) and any(
+        names[0] == related_field.name for related_field in field.remote_field.model._meta.get_fields()
+    )
 
 
 def _cannot_join(field: Any, name: str) -> str:

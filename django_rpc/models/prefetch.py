@@ -116,12 +116,12 @@ class _Plan:
             queryset = manager.all()
             if not _is_plannable(queryset):
                 return None
-        asked = queryset._chain() if queryset._db else queryset.using(level.nearest(queryset.model))
-        asked.query.node = _filtered(asked.query.node, lookup, Column(level.rows, key), to_many)
+        filtered = queryset._chain() if queryset._db else queryset.using(level.nearest(queryset.model))
+        filtered.query.node = _filtered(filtered.query.node, lookup, Column(level.rows, key), to_many)
         if through is not None:
-            asked = asked.extra(select=through)
-        rows = rows_of(asked)
-        below = _Level(asked.model, rows, asked.db)
+            filtered = filtered.extra(select=through)
+        rows = rows_of(filtered)
+        below = _Level(filtered.model, rows, filtered.db)
         answer = Answer()
         self.nodes.append(rows)
         self.answers.append(answer)
@@ -171,11 +171,11 @@ def output_for(queryset: Any) -> Output:
         lookups = plan.lookups(_Level(queryset.model, parents, queryset.db), lookups)
 
     def fill(rowsets: Any) -> Any:
-        own = Answer()
-        first, *others = rowsets if plan.nodes else (rowsets,)
-        for answer, rowset in zip([own, *plan.answers], [first, *others], strict=True):
+        parents_answer = Answer()
+        first, *other_rowsets = rowsets if plan.nodes else (rowsets,)
+        for answer, rowset in zip([parents_answer, *plan.answers], [first, *other_rowsets], strict=True):
             answer.rowset = rowset
-        queryset.query.answer = own
+        queryset.query.answer = parents_answer
         try:
             queryset._result_cache = list(queryset._iterable_class(queryset))
             if lookups:
@@ -198,15 +198,15 @@ def through_columns(select: Any) -> dict[str, Any] | None:
     """
     if not select or not all(name.startswith(_VALUE_PREFIX) for name in select):
         return None
-    found = {}
+    columns = {}
     for name, text in select.items():
         table, _, column = text.replace('"', "").partition(".")
         attname = name.removeprefix(_VALUE_PREFIX)
         named = _through_column(table, attname, column)
         if named is None:
             return None
-        found[THROUGH_PREFIX + attname] = named
-    return found
+        columns[THROUGH_PREFIX + attname] = named
+    return columns
 
 
 def _through_column(table: str, attname: str, column: str) -> tuple[str, str] | None:

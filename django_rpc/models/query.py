@@ -169,8 +169,8 @@ class RpcQuery(sql.Query):
         if hasattr(compiler.query, "recorded"):  # only for a person who reads it; a query on a mirror runs no SQL
             return super().as_sql(compiler, connection)
         if connection.vendor != "rpc" and _asks_only_whether(self):
-            found = self._value(self.database, "exists")
-            return f"(SELECT 1{connection.features.bare_select_suffix} WHERE 1 = {int(found)})", ()
+            exists = self._value(self.database, "exists")
+            return f"(SELECT 1{connection.features.bare_select_suffix} WHERE 1 = {int(exists)})", ()
         if connection.vendor != "rpc":
             return as_values(self, connection)
         return super().as_sql(compiler, connection)
@@ -206,10 +206,10 @@ class RpcQuery(sql.Query):
             values = {alias: expression.empty_result_set_value for alias, expression in resolved.items()}
             if not any(value is NotImplemented for value in values.values()):
                 return values
-        found = self._value(using, "aggregate", (), frozen)
+        results = self._value(using, "aggregate", (), frozen)
         fields = {alias: expression._output_field_or_none for alias, expression in resolved.items()}
-        own = {alias: field for alias, field in fields.items() if field is not None and makes_values(field)}
-        return {**found, **{alias: loaded_value(field, found[alias], using) for alias, field in own.items()}}
+        own_fields = {alias: field for alias, field in fields.items() if field is not None and makes_values(field)}
+        return {**results, **{alias: loaded_value(field, results[alias], using) for alias, field in own_fields.items()}}
 
     def explain(self, using: str, format: str | None = None, **options: Any) -> str:
         for name in options:
@@ -224,15 +224,15 @@ class RpcQuery(sql.Query):
     def _validate_aggregates(self, aggregate_exprs: dict[str, Any]) -> dict[str, Any]:
         """Return the aggregates as Django resolves them; raise Django's error for a wrong aggregate."""
         query = self.clone()
-        found: dict[str, Any] = {}
+        resolved_aggregates: dict[str, Any] = {}
         for alias, expression in aggregate_exprs.items():
             query.check_alias(alias)
             resolved = localise(expression).resolve_expression(query, allow_joins=True, reuse=None, summarize=True)
             if not resolved.contains_aggregate:
                 raise TypeError(f"{alias} is not an aggregate expression")
             query.append_annotation_mask([alias])
-            query.annotations[alias] = found[alias] = resolved
-        return found
+            query.annotations[alias] = resolved_aggregates[alias] = resolved
+        return resolved_aggregates
 
 
 def _hidden_by_server(model: Any, condition: Condition) -> Condition:

@@ -159,8 +159,8 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         return clone
 
     def using(self, alias: str | None) -> Any:
-        known = alias is not None and alias in connections  # an unknown alias fails at the evaluation
-        return super().using(database_of(self.model, alias) if known else alias)
+        is_known = alias is not None and alias in connections  # an unknown alias fails at the evaluation
+        return super().using(database_of(self.model, alias) if is_known else alias)
 
     def extra(self, select: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Refuse SQL, except for the through column that Django's many-to-many prefetch selects."""
@@ -195,10 +195,10 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         """Create a row, as Django does; values may be futures and Delayed."""
         self._for_write = True
         instance = new_instance(self.model, settle(kwargs))
-        asked = []
-        instance._state.sending = lambda saved: asked.append(self._perform(saved))  # so that the mirror's save() runs
+        results = []
+        instance._state.sending = lambda saved: results.append(self._perform(saved))  # so that the mirror's save() runs
         instance.save(force_insert=True, using=self.db)
-        return asked[0] if self._future and asked else instance
+        return results[0] if self._future and results else instance
 
     def get_or_create(self, defaults: Any = None, **kwargs: Any) -> Any:
         """Get or create a row, as Django does, with one message and one transaction at the service."""
@@ -210,11 +210,11 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
     def update_or_create(self, defaults: Any = None, create_defaults: Any = None, **kwargs: Any) -> Any:
         """Update or create a row, as Django does, with one message and one transaction at the service."""
-        given = {"defaults": defaults} if create_defaults is None else {"create_defaults": create_defaults}
+        options = {"defaults": defaults} if create_defaults is None else {"create_defaults": create_defaults}
         if not self._future and not self._is_said_by_values(defaults, kwargs, create_defaults):
             steps = self._chain()
             steps._locks = False  # Django locks the row first, but no lock can last for several messages
-            return super(RpcQuerySet, steps).update_or_create(**{"defaults": defaults, **given}, **kwargs)
+            return super(RpcQuerySet, steps).update_or_create(**{"defaults": defaults, **options}, **kwargs)
         values = {"defaults": self._stored(defaults), **self._stored(kwargs)}
         if create_defaults is not None:
             values["create_defaults"] = self._stored(create_defaults)
@@ -314,8 +314,8 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     def with_options(self, *, timeout: float | None = None, priority: bool | None = None) -> Any:
         """Return the same query with other options for its message: a timeout in seconds, the priority queue."""
         clone = self._chain()
-        given = {"timeout": timeout, "priority": priority}
-        clone.query.options = {**clone.query.options, **{k: v for k, v in given.items() if v is not None}}
+        new_options = {"timeout": timeout, "priority": priority}
+        clone.query.options = {**clone.query.options, **{k: v for k, v in new_options.items() if v is not None}}
         return clone
 
     def submit(self, **options: Any) -> Any:
@@ -430,7 +430,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         }
 
     def _stored(self, params: Any) -> Any:
-        """Return lookups and values by the names of fields, in the form in which the service stores them."""
+        """Return lookups and values by the names of fields, with values as the service stores them."""
         params = _resolved(params)
         if not params or not has_own_fields():
             return params

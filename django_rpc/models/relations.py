@@ -112,8 +112,8 @@ def recorded_relation(base: Any, accessor: str) -> Any:
 
         def _targets(self, objs: tuple[Any, ...]) -> set[Any]:
             """Return the keys of ``objs``; Django checks all objects that are not plain keys."""
-            keys = {self.target_field.get_prep_value(one) for one in objs if type(one) in ATOMS}
-            return keys | self._get_target_ids(self.target_field_name, [one for one in objs if type(one) not in ATOMS])
+            keys = {self.target_field.get_prep_value(obj) for obj in objs if type(obj) in ATOMS}
+            return keys | self._get_target_ids(self.target_field_name, [obj for obj in objs if type(obj) not in ATOMS])
 
         @property
         def _alias(self) -> str:
@@ -141,8 +141,8 @@ def recorded_relation(base: Any, accessor: str) -> Any:
             node = Method(relation, method, args, options, where=callsite())
 
             def tell(answer: Any) -> None:
-                known = targets and {key.result() if isinstance(key, Pending) else key for key in targets}
-                m2m_changed.send(action=f"post_{action}", **{**sent, "pk_set": known})
+                pk_set = targets and {key.result() if isinstance(key, Pending) else key for key in targets}
+                m2m_changed.send(action=f"post_{action}", **{**sent, "pk_set": pk_set})
 
             perform(alias, Operation(node, after=tell))
 

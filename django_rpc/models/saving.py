@@ -57,8 +57,10 @@ def forced_inserts(model: Any, force_insert: Any) -> bool | tuple[str, ...]:
     if isinstance(force_insert, bool) or not hasattr(model, "_validate_force_insert"):
         return bool(force_insert)
     bases = model._validate_force_insert(force_insert)
-    meant = [one for one in (model, *model._meta.get_parent_list()) if issubclass(one, bases) and options_of(one)]
-    return tuple([options_of(one).label for one in meant])  # type: ignore[union-attr]
+    mirrors = [
+        mirror for mirror in (model, *model._meta.get_parent_list()) if issubclass(mirror, bases) and options_of(mirror)
+    ]
+    return tuple([options_of(mirror).label for mirror in mirrors])  # type: ignore[union-attr]
 
 
 def begin_save(
@@ -131,11 +133,11 @@ class _Saving:
         An unchanged value of an earlier save in the block becomes a reference to its result.
         """
         earlier = _collected_of(self.instance)
-        known = earlier[-1].known if earlier else {}
-        self.known = {**known, **{name: (value, self) for name, value in values.items()}}
+        last_sent = earlier[-1].known if earlier else {}
+        self.known = {**last_sent, **{name: (value, self) for name, value in values.items()}}
         return {
-            name: Item(Item(known[name][1].node, 1), name)
-            if name in known and _is_same(value, known[name][0])
+            name: Item(Item(last_sent[name][1].node, 1), name)
+            if name in last_sent and _is_same(value, last_sent[name][0])
             else value
             for name, value in values.items()
         }
@@ -165,13 +167,13 @@ class _Saving:
             if attname in self.fields and self._is_as_saved(attname):
                 self._set(attname, loaded_value(self.fields[attname], value, self.using))
         for attname in self.fields:
-            held = instance.__dict__.get(attname)
-            if is_database_default(held):
+            current = instance.__dict__.get(attname)
+            if is_database_default(current):
                 del instance.__dict__[attname]  # the service did not return the value, so it is loaded when it is read
-            elif isinstance(held, Pending) and held.done():
-                instance.__dict__[attname] = held.result()
-            elif attname in self.known and hasattr(held, "resolve_expression"):
-                keep_expression(instance, self.fields[attname], held)
+            elif isinstance(current, Pending) and current.done():
+                instance.__dict__[attname] = current.result()
+            elif attname in self.known and hasattr(current, "resolve_expression"):
+                keep_expression(instance, self.fields[attname], current)
         instance._state.db = self.using
         instance._state.adding = False
         return instance
@@ -203,12 +205,12 @@ def _collected_of(instance: Any) -> list[_Saving]:
 
     A copy of the instance has the same saves.
     """
-    found: list[_Saving] = instance._state.__dict__.pop("collected", [])
-    if found:
-        found = [one for one in found if one.pending is not None and one.pending.is_open]
-        if found:
-            instance._state.collected = found
-    return found
+    saves: list[_Saving] = instance._state.__dict__.pop("collected", [])
+    if saves:
+        saves = [save for save in saves if save.pending is not None and save.pending.is_open]
+        if saves:
+            instance._state.collected = saves
+    return saves
 
 
 def _is_same(value: Any, other: Any) -> bool:
@@ -228,16 +230,16 @@ def _values_to_save(instance: Any, model: Any, raw: bool, names: Any, connection
     keys = key_names(model)
     elsewhere = instance._state.db not in (None, connection.alias)
     for field in model._meta.concrete_fields:
-        wanted = names is None or field.attname in keys or field.name in names or field.attname in names
-        if not wanted or getattr(field, "generated", False):
+        is_selected = names is None or field.attname in keys or field.name in names or field.attname in names
+        if not is_selected or getattr(field, "generated", False):
             continue
         if field.attname not in instance.__dict__:
             if not elsewhere:
                 continue
             getattr(instance, field.attname)  # loaded from the instance's service
         adding = instance._state.adding
-        held = instance.__dict__[field.attname]
-        value = held if raw or _is_remote_value(held) else field.pre_save(instance, adding)
+        current = instance.__dict__[field.attname]
+        value = current if raw or _is_remote_value(current) else field.pre_save(instance, adding)
         if is_database_default(value) or (value is None and field.primary_key):
             continue
         values[field.attname] = prepared_value(field, value, connection)

@@ -89,12 +89,12 @@ class _Writer:
 
     def _rpc(self, model: ModelSchema, name: str) -> dict[str, str]:
         app_label, _, own_name = model.model.partition(".")
-        found = {"app_label": app_label}
+        options = {"app_label": app_label}
         if own_name != name or bases(model):
-            found["name"] = own_name
+            options["name"] = own_name
         if self.using != "rpc":
-            found["database"] = self.using
-        return found
+            options["database"] = self.using
+        return options
 
     def _remarks(self, model: ModelSchema) -> list[str]:
         lines = []
@@ -207,11 +207,11 @@ def _quoted(value: str) -> str:
 
 
 def _by_module(lines: Iterable[str]) -> dict[tuple[str, str], set[str]]:
-    found: dict[tuple[str, str], set[str]] = {}
+    modules: dict[tuple[str, str], set[str]] = {}
     for line in lines:
         word, module, *rest = line.split()
-        found.setdefault((module, word), set()).update(rest[1:])
-    return found
+        modules.setdefault((module, word), set()).update(rest[1:])
+    return modules
 
 
 def _comment(text: str, indent: int) -> Iterable[str]:

@@ -45,8 +45,8 @@ class Command(BaseCommand):
             described = exposed_models(alias, *options["model"], timeout=options["timeout"])
         except (RpcError, ValueError) as error:
             raise CommandError(f"The service {alias!r} could not be asked: {error}") from error
-        known = set(map(str.lower, described))
-        missing = [unknown_model(label, alias) for label in options["model"] if label.lower() not in known]
+        labels = set(map(str.lower, described))
+        missing = [unknown_model(label, alias) for label in options["model"] if label.lower() not in labels]
         if missing:
             raise CommandError("\n".join(missing))
         if not described:
