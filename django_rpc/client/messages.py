@@ -67,7 +67,7 @@ class PlainResults:
         return table
 
     def row(self, fields: tuple[str, ...], values: Iterable[Any]) -> Any:
-        return _row_class(fields)._make(values)
+        return tuple.__new__(_row_class(fields), values)  # there may be more values than names
 
     def error(self, report: ErrorReport, node: Node | None) -> Exception:
         return errors.build(report, node)

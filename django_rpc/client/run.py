@@ -21,6 +21,7 @@ from django_rpc.client.config import check_timeout
 from django_rpc.client.errors import CallCancelled, RpcTimeout, build
 from django_rpc.client.futures import Future
 from django_rpc.client.handover import HandOvers, Links
+from django_rpc.client.locale import Locale
 from django_rpc.client.once import Ids
 from django_rpc.client.plan_call import PlanCall
 from django_rpc.client.replay import current
@@ -125,6 +126,7 @@ class Run:
         timeout: float | None,
         priority: bool,
         watch: Watch | None = None,
+        locale: Locale | None = None,
     ) -> None:
         self.outputs = outputs
         self.watch = watch  # of this run only; it may request more than values from services
@@ -152,7 +154,7 @@ class Run:
             if check_sending is not None:
                 check_sending(outputs)
         self._locales = {
-            name: runner.locale()  # in the thread of the caller, since later stages are sent in other threads
+            name: locale or runner.locale()  # in the thread of the caller, since later stages are sent in other threads
             for name, runner in self._runners.items()
             if hasattr(runner, "locale")
         }

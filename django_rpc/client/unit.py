@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from django_rpc.client.collected import Collected, collectors, node_within, pending_of
 from django_rpc.client.errors import NotSentYet
+from django_rpc.client.locale import Locale
 from django_rpc.client.once import current_key
 from django_rpc.client.run import Run
 from django_rpc.graph.content import substitute
@@ -68,7 +69,11 @@ class Unit:
     """
 
     def __init__(
-        self, service: str, refusal: Callable[[str], Exception] = NotSentYet, sight: Sight | None = None
+        self,
+        service: str,
+        refusal: Callable[[str], Exception] = NotSentYet,
+        sight: Sight | None = None,
+        current_locale: Callable[[], Locale] = Locale,
     ) -> None:
         self.service = service
         self.refusal = refusal
@@ -76,6 +81,8 @@ class Unit:
         self._steps: list[_Step] = []
         self._callbacks: list[Callable[[], object]] = []
         self._key = current_key()
+        self._current_locale = current_locale
+        self._locale = Locale()
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -98,12 +105,25 @@ class Unit:
         """Collect an operation, to send it at the end of the block; raise the refusal inside a once() of the block."""
         if current_key() is not self._key:
             raise self.refusal("once() goes around the block: what the block collects is sent when it ends, as one.")
+        self._check_zone(operation)
         collected = Collected(self, operation.node)
         undo = None if operation.pend is None else operation.pend(collected)
         self._steps.append(_Step(operation, collected, undo))
         if self._sight is not None:
             self._sight.note(operation.node)
         return collected
+
+    def _check_zone(self, operation: Operation) -> None:
+        """Keep the zone of the first operation for the message; raise the refusal for an operation in another zone."""
+        locale = self._current_locale()
+        if not self._steps:
+            self._locale = locale
+        elif locale[:2] != self._locale[:2]:
+            raise self.refusal(
+                f"{describe(operation.node, 100)} is in the time zone {locale.zone!r}, and the block has collected "
+                f"operations in the time zone {self._locale.zone!r}. The message of a block has one time zone: "
+                "activate it around the block, or use one block for each time zone."
+            )
 
     def after(self, callback: Callable[[], object]) -> None:
         """Call ``callback`` after the block has been executed."""
@@ -184,7 +204,7 @@ class Unit:
     def _run(self, runner: Runner, options: dict[str, Any]) -> Run | None:
         if not self._steps:
             return None
-        run = Run(self.outputs(), [runner], options.get("timeout"), options.get("priority", False))
+        run = Run(self.outputs(), [runner], options.get("timeout"), options.get("priority", False), locale=self._locale)
         writing = [stage for stage in run.plan.stages if stage.writes]
         if len(writing) > 1 or any(stage.service != self.service for stage in writing):
             raise self.refusal(

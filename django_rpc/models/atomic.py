@@ -99,7 +99,7 @@ def _checked(using: str) -> str:
 
 
 def _unit(using: str) -> Unit:
-    return Unit(using, NotSentYet, Reach(using))
+    return Unit(using, NotSentYet, Reach(using), connections[using].session.locale)
 
 
 @contextlib.contextmanager

@@ -101,7 +101,7 @@ def _entries(data: Any) -> list[exceptions.ValidationError]:
 
 def _entry(data: list[Any]) -> exceptions.ValidationError:
     message, code, params = data
-    if not isinstance(message, str) or not isinstance(code, str | None) or not isinstance(params, dict | None):
+    if not isinstance(message, str) or not isinstance(code, str | None) or not isinstance(params, dict | tuple | None):
         raise TypeError("An entry of a ValidationError is a message, a code and params.")
     if params:
         message % params  # raise here, and not when the messages are read

@@ -73,8 +73,8 @@ class MirrorResults:
         return [_instance(self, model, table.fields, row) for row in table.rows]
 
     def row(self, fields: tuple[str, ...], values: Iterable[Any]) -> Any:
-        """Return a named tuple of Django's class for these fields."""
-        return create_namedtuple_class(*fields)._make(values)
+        """Return a named tuple of Django's class; values of ``annotate()`` after ``values_list()`` have no names."""
+        return tuple.__new__(create_namedtuple_class(*fields), values)
 
     def error(self, report: ErrorReport, node: Node | None) -> Exception:
         from django_rpc.models.errors import build

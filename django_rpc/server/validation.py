@@ -72,20 +72,28 @@ def _entry(error: ValidationError) -> list[Any]:
         return _entry(_refused())
     if not error.params:
         return [message, code, None if error.params is None else {}]
-    params = {}
-    for name, value in error.params.items():
-        try:
-            params[str(name)] = _plain(value)
-        except TypeError:
-            if f"%({name})" in message:
-                params[str(name)] = _NOT_PLAIN
     try:
+        params = _plain_params(error.params, message)
         if not message:  # ngettext_lazy() has a text only with the number among the params
             message = str(error.message % params).replace("%", "%%")
         message % params
     except (TypeError, ValueError, KeyError):  # the format needs an object that is not plain
         return _entry(_refused())
     return [message, code, params]
+
+
+def _plain_params(params: Any, message: str) -> Any:
+    """Return the params without objects that are not plain; raise TypeError for a tuple with such an object."""
+    if not isinstance(params, dict):
+        return _plain(params)
+    plain = {}
+    for name, value in params.items():
+        try:
+            plain[str(name)] = _plain(value)
+        except TypeError:
+            if f"%({name})" in message:
+                plain[str(name)] = _NOT_PLAIN
+    return plain
 
 
 def _as_text(value: Any) -> str | None:

@@ -344,7 +344,10 @@ def _read_named(unpack: Unpacker, value: Any) -> NamedRow:
     for name in names:
         if name[:1] == "_" or not name.isidentifier() or keyword.iskeyword(name):
             raise BadValue(f"{name[:60]!r} cannot be a name of $named.")
-    return NamedRow(names, tuple(map(unpack, _fields(values, len(names), "$named"))))
+    row = NamedRow(names, tuple(map(unpack, expect(values, list, "an array of values in $named"))))
+    if len(row.values) < len(names):
+        raise BadValue("The values of $named are fewer than its names.")
+    return row
 
 
 def _read_table(unpack: Unpacker, value: Any) -> Table:

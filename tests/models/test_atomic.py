@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import copy
+import datetime
+import zoneinfo
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from django.db import IntegrityError, connections
 from django.db.models import Count, F
 from django.db.transaction import TransactionManagementError
+from django.utils import timezone
 
 import django_rpc
 from django_rpc.client.errors import RpcError
@@ -371,3 +374,45 @@ def test_what_the_client_would_have_to_compute_in_between_is_refused(local, remo
         updated = remote.Tag.objects.filter(pk=1).update(name="changed")
         remote.Customer.objects.filter(pk=1).update(credit=django_rpc.delayed(lambda n: n * 100)(updated))
     assert not local.Tag.objects.filter(name="changed").exists()
+
+
+def order_on_new_year(local):
+    """Return an order of the last evening of a year in UTC, which is the next year in India."""
+    moment = datetime.datetime(2024, 12, 31, 20, tzinfo=datetime.UTC)
+    return local.Order.objects.create(customer_id=1, number="new year", created=moment)
+
+
+def test_a_block_is_in_the_zone_of_its_writes(local, remote, shop_data):
+    order = order_on_new_year(local)
+    with django_rpc.atomic("rpc"), timezone.override(zoneinfo.ZoneInfo("Asia/Kolkata")):
+        remote.Order.objects.filter(pk=order.pk, created__year=2025).update(total=77)
+        remote.Order.objects.filter(pk=order.pk, created__year=2024).update(total=88)
+    order.refresh_from_db()
+    assert order.total == 77
+
+
+def test_a_write_in_another_zone_is_refused(local, remote, shop_data):
+    order = order_on_new_year(local)
+    new_year = remote.Order.objects.filter(pk=order.pk, created__year=2025)
+    with (
+        pytest.raises(NotSentYet, match="'UTC', and the block .* time zone 'Asia/Kolkata'"),
+        django_rpc.atomic("rpc"),
+    ):
+        with timezone.override(zoneinfo.ZoneInfo("Asia/Kolkata")):
+            new_year.update(total=77)
+        new_year.update(total=88)
+    order.refresh_from_db()
+    assert order.total == 0
+
+
+def test_a_block_without_steps_takes_the_next_zone(local, remote, shop_data):
+    order = order_on_new_year(local)
+    new_year = remote.Order.objects.filter(pk=order.pk, created__year=2025)
+    with django_rpc.atomic("rpc"):
+        with pytest.raises(ZeroDivisionError), django_rpc.atomic("rpc"):
+            new_year.update(total=1)
+            raise ZeroDivisionError
+        with timezone.override(zoneinfo.ZoneInfo("Asia/Kolkata")):
+            new_year.update(total=77)
+    order.refresh_from_db()
+    assert order.total == 77

@@ -65,6 +65,7 @@ QUERIES = {
     "annotations": lambda q: q.values("price").annotate(n=Count("pk"), m=Max("pk")).order_by("price"),
     "flat expression": lambda q: q.annotate(v=Value("x")).values_list("v", flat=True),
     "empty": lambda q: q.none().values_list("attributes", flat=True),
+    "named, then annotated": lambda q: q.values_list("sku", named=True).annotate(n=Count("lines")),
     "empty named": lambda q: q.filter(pk=-1).values_list("pk", named=True),
     "distinct": lambda q: q.values_list("price", flat=True).distinct().order_by("price"),
     "union": lambda q: (

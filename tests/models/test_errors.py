@@ -43,6 +43,7 @@ _RAISED = {
             "map": {"k": [1, True]},
         },
     ),
+    "params without names": lambda: ValidationError("%s and %s", params=("a", 5)),
     "a percent sign without params": lambda: ValidationError("100 % sure"),
     "a percent sign with params": lambda: ValidationError("%(n)d %% sure", params={"n": 100}),
 }

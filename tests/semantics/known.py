@@ -35,10 +35,6 @@ def _uncached(text: str) -> str:
     return re.sub(r", 'cached \w+': (None|\('\w+', [^)]*\))", "", text)
 
 
-def _named_and_annotated(program: str, local: str, remote: str) -> bool:
-    return "named=True).annotate(" in program
-
-
 def _combined(program: str, local: str, remote: str) -> bool:
     failed = re.search(r"raises (DatabaseError|OperationalError)", local)
     return bool(failed and re.search(r"\.(union|intersection|difference)\(", program))
@@ -61,7 +57,6 @@ KNOWN: tuple[Known, ...] = (
     ("Writes of a client have to leave rows among those that it sees; the manager of a proxy hides rows.", _proxy),
     ("Django copies an existing row to another key, with columns that the client may not write.", _other_key),
     ("Rows that a map returns do not cache the element that they belong to.", _parents_in_maps),
-    ("Django makes a named tuple with more values than names in annotate() after them.", _named_and_annotated),
     ("SQLite refuses arms of a union with other columns or orders; a mirror names the columns.", _combined),
     ("A missing row is DoesNotExist of its model, which is the base class of Django's error.", _no_related_row),
     ("The mirror of Booking does not declare the constraint, so full_clean() does not check it.", _undeclared),

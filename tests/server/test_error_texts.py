@@ -246,6 +246,13 @@ def test_validation_params_that_are_objects_are_not_texts(ask, registered):
     assert "secret" not in repr(told)
 
 
+@pytest.mark.parametrize("params", [(Customer(name=SECRET),), [_TextThatRuns()], Customer(name=SECRET)])
+def test_validation_params_without_names_that_are_objects_replace_the_message(params):
+    told = report(ValidationError("about %s", params=params))
+    assert told.message == "The service does not take these values."
+    assert "secret" not in repr(told)
+
+
 @pytest.mark.parametrize("message", [_TextThatRuns(), Customer(name=SECRET), object()])
 def test_validation_message_that_is_an_object_is_replaced(message):
     told = report(ValidationError(message))
