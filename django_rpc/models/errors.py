@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import getattr_static
 from typing import Any
 
 from django.core import exceptions
 from django.db import IntegrityError, transaction, utils
 from django.db.models import ProtectedError, RestrictedError
+from django.db.models.fields.related_descriptors import ReverseOneToOneDescriptor
 
 from django_rpc.client import errors
 from django_rpc.client.thaw import thaw
@@ -76,6 +78,23 @@ def _of_model(attribute: str, fallback: type[Exception]) -> Callable[[Any, Error
     return builder
 
 
+def _does_not_exist(results: Any, report: ErrorReport) -> Exception:
+    """Return the error of the model, or that of a one-to-one relation without a row.
+
+    The service is not trusted: an error of the relation is used only where the mirror has this relation to the model.
+    """
+    error = _of_model("DoesNotExist", exceptions.ObjectDoesNotExist)(results, report)
+    data = report.data if isinstance(report.data, dict) else {}
+    label, name = data.get("model"), data.get("relation")
+    owner = results.mirror(label) if isinstance(label, str) else None
+    descriptor = getattr_static(owner, name, None) if owner is not None and isinstance(name, str) else None
+    if isinstance(descriptor, ReverseOneToOneDescriptor):
+        cls = descriptor.RelatedObjectDoesNotExist
+        if issubclass(cls, type(error)):
+            return cls(report.message)
+    return error
+
+
 def _validation(results: Any, report: ErrorReport) -> Exception:
     """Return the ValidationError of the service, with its messages, codes and params."""
     try:
@@ -131,7 +150,7 @@ def _protected(cls: type[Exception]) -> Callable[[Any, ErrorReport], Exception]:
 
 
 _SPECIAL: dict[str, Callable[[Any, ErrorReport], Exception]] = {
-    "DoesNotExist": _of_model("DoesNotExist", exceptions.ObjectDoesNotExist),
+    "DoesNotExist": _does_not_exist,
     "MultipleObjectsReturned": _of_model("MultipleObjectsReturned", exceptions.MultipleObjectsReturned),
     "ValidationError": _validation,
     "IntegrityError": _constraint(IntegrityError),

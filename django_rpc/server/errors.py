@@ -11,8 +11,10 @@ import logging
 import traceback
 from typing import Any
 
+from django.apps import apps
 from django.core import exceptions
 from django.db import models, transaction, utils
+from django.db.models.fields.related_descriptors import ReverseOneToOneDescriptor
 
 from django_rpc.server.allowance import EXCEEDED
 from django_rpc.server.conf import settings
@@ -20,7 +22,7 @@ from django_rpc.server.constraints import find_constraint
 from django_rpc.server.error_texts import WITHHELD, checked_text
 from django_rpc.server.functions import UnknownFunction
 from django_rpc.server.ledger import LedgerError
-from django_rpc.server.policy import Policy, UnknownModel
+from django_rpc.server.policy import Policy, UnknownModel, relation_named
 from django_rpc.server.shipped import ShippingFailed
 from django_rpc.server.sqlite import error_behind
 from django_rpc.server.validation import encode_validation_error, texts_of, without_hidden_fields
@@ -116,7 +118,7 @@ def report(
         message=_message(error, code, policy) if broken is None else _text_of(*broken),
         model=None if model is None else model._meta.label,
         remote_name=remote_name,
-        data=_data(error, records) if broken is None else {"kind": broken[0], "fields": broken[1]},
+        data=_data(error, records, policy) if broken is None else {"kind": broken[0], "fields": broken[1]},
         node=node,
         traceback="".join(traceback.format_exception(error)) if settings.SHOW_TRACEBACK else None,
     )
@@ -135,8 +137,9 @@ def _model(error: BaseException, code: str) -> type[models.Model] | None:
     """Return the model of the error: ``Order`` for ``Order.DoesNotExist``."""
     if code not in ("DoesNotExist", "MultipleObjectsReturned"):
         return None
-    from django.apps import apps
-
+    relation = _empty_relation(error)
+    if relation is not None:
+        return relation.related_model  # type: ignore[no-any-return]
     name = type(error).__qualname__.rpartition(".")[0].rpartition(".")[2]
     for model in apps.get_models():
         if model.__name__ == name and type(error) in (
@@ -145,6 +148,36 @@ def _model(error: BaseException, code: str) -> type[models.Model] | None:
         ):
             return model
     return None
+
+
+def _empty_relation(error: BaseException) -> Any:
+    """Return the one-to-one relation that has no row, for the error ``Customer.profile.RelatedObjectDoesNotExist``."""
+    *_, owner, _, kind = ("", "", *type(error).__qualname__.split("."))
+    if kind != "RelatedObjectDoesNotExist":
+        return None
+    for model in apps.get_models():
+        descriptors = vars(model).values() if model.__name__ == owner else ()
+        for descriptor in descriptors:
+            if (
+                isinstance(descriptor, ReverseOneToOneDescriptor)
+                and type(error) is descriptor.RelatedObjectDoesNotExist
+            ):
+                return descriptor.related
+    return None
+
+
+def _relation_data(error: BaseException, policy: Policy | None) -> dict[str, str] | None:
+    """Return the model and the name of the relation without a row, for a client that sees the relation."""
+    relation = _empty_relation(error)
+    if relation is None:
+        return None
+    model, name = relation.model, relation.get_accessor_name()
+    if policy is not None:
+        try:
+            relation_named(policy, model, name)
+        except exceptions.FieldDoesNotExist:
+            return None
+    return {"model": model._meta.label, "relation": name}
 
 
 def _broken(error: utils.Error, policy: Policy | None) -> tuple[str, list[str]] | None:
@@ -190,10 +223,10 @@ def log_level(made: ErrorReport) -> int:
     return logging.WARNING if made.message.endswith(WITHHELD) else logging.INFO
 
 
-def _data(error: BaseException, records: Any) -> Any:
+def _data(error: BaseException, records: Any, policy: Policy | None) -> Any:
     if isinstance(error, exceptions.ValidationError):
         return encode_validation_error(error)
     if isinstance(error, models.ProtectedError | models.RestrictedError) and records is not None:
         instances = getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", ())
         return records(instances)
-    return None
+    return _relation_data(error, policy)

@@ -272,7 +272,7 @@ def _rebuilt(value: Any, replace: Callable[[Any], Any]) -> Any:
     """Return a container of the kind of ``value``, with each item replaced; other values are returned as they are."""
     if isinstance(value, _SEQUENCES):
         items = [replace(item) for item in value]
-        return value._make(items) if hasattr(value, "_make") else _plain(value)(items)
+        return tuple.__new__(type(value), items) if hasattr(value, "_fields") else _plain(value)(items)
     if isinstance(value, dict):
         return {replace(key): replace(item) for key, item in value.items()}
     if isinstance(value, slice):

@@ -6,8 +6,13 @@ import datetime
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.db.models import Max, Min, Q
+from django.db.models.functions import Upper
 from django.test import override_settings
+
+from django_rpc.models.errors import build
+from django_rpc.models.instances import MirrorResults
+from django_rpc.wire.messages import ErrorReport
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
@@ -109,3 +114,63 @@ def test_a_client_without_time_zones_takes_the_date_of_an_aware_datetime(local, 
         assert models.Order.objects.filter(customer__joined__lte=AWARE, customer=1).exists()
         customers.filter(pk=2).update(joined=AWARE)
         assert customers.get(pk=2).joined == day
+
+
+NAMED = {
+    "aggregate": lambda rows: rows.values_list("name", "code", named=True).annotate(lowest=Min("code")),
+    "two": lambda rows: rows.values_list("name", named=True).annotate(a=Min("code"), b=Max("prices__amount")),
+    "expression": lambda rows: rows.values_list("code", named=True).annotate(upper=Upper("name")),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_annotate_after_named_rows_adds_values_without_names(local, remote, currencies, name):
+    """Django makes a named tuple with more values than names."""
+    results = []
+    queries = [models.Currency.objects.order_by("pk") for models in (local, remote)]
+    delayed = NAMED[name](remote.Currency.objects.delayed().order_by("pk"))
+    for rows in (*[list(NAMED[name](query)) for query in queries], delayed.compute(), delayed.submit().result()):
+        results.append([(tuple(row), row._fields, len(row) - len(row._fields)) for row in rows])
+    assert results[0] == results[1] == results[2] == results[3]
+    assert results[0][0][2] > 0
+
+
+PROFILES = {
+    "one": lambda m: m.Customer.objects.delayed().get(pk=1).profile.compute(),
+    "field": lambda m: m.Customer.objects.delayed().order_by("pk").map(lambda row: row.profile.bio).compute(),
+    "row": lambda m: m.Customer.objects.delayed().filter(pk=1).map(lambda row: row.profile).compute(),
+    "joined": lambda m: m.Customer.objects.delayed().select_related("profile").get(pk=1).profile.bio.compute(),
+    "nested": lambda m: (
+        m.Order.objects.delayed().filter(customer=1).map(lambda row: row.customer.profile.bio).compute()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_one_to_one_relation_without_a_row_has_the_error_of_django(local, remote, shop_data, name):
+    local.Profile.objects.all().delete()
+    local.Order.objects.filter(pk=1).update(customer=1)
+    with pytest.raises(local.Customer.profile.RelatedObjectDoesNotExist, match="Customer has no profile"):
+        local.Customer.objects.get(pk=1).profile  # noqa: B018
+    with pytest.raises(remote.Profile.DoesNotExist, match="Customer has no profile") as raised:
+        PROFILES[name](remote)
+    assert type(raised.value) is remote.Customer.profile.RelatedObjectDoesNotExist
+    errors = remote.Customer.objects.delayed().map(lambda row: row.profile.bio, return_exceptions=True).compute()
+    assert {type(error) for error in errors} == {remote.Customer.profile.RelatedObjectDoesNotExist}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        5,
+        {"model": 5, "relation": "profile"},
+        {"model": "shop.Customer", "relation": ["profile"]},
+        {"model": "shop.Customer", "relation": "__class__"},
+        {"model": "shop.Customer", "relation": "orders"},
+        {"model": "shop.Nothing", "relation": "profile"},
+        {"model": "zoo.Place", "relation": "restaurant"},
+    ],
+)
+def test_a_report_of_a_relation_is_not_trusted(remote, data):
+    report = ErrorReport(code="DoesNotExist", message="m", model="shop.Profile", data=data)
+    assert type(build(MirrorResults("rpc"), report, None)) is remote.Profile.DoesNotExist

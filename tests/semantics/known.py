@@ -40,11 +40,6 @@ def _combined(program: str, local: str, remote: str) -> bool:
     return bool(failed and re.search(r"\.(union|intersection|difference)\(", program))
 
 
-def _no_related_row(program: str, local: str, remote: str) -> bool:
-    expected = re.sub(r"raises \w+\.(\w+)\.RelatedObjectDoesNotExist", "raises DoesNotExist", local)
-    return "mapping(" in program and expected == re.sub(r"raises \w+\.DoesNotExist", "raises DoesNotExist", remote)
-
-
 def _several_errors(program: str, local: str, remote: str) -> bool:
     return "_wrong" in program and "raises " in local and "FieldError" in remote
 
@@ -58,7 +53,6 @@ KNOWN: tuple[Known, ...] = (
     ("Django copies an existing row to another key, with columns that the client may not write.", _other_key),
     ("Rows that a map returns do not cache the element that they belong to.", _parents_in_maps),
     ("SQLite refuses arms of a union with other columns or orders; a mirror names the columns.", _combined),
-    ("A missing row is DoesNotExist of its model, which is the base class of Django's error.", _no_related_row),
     ("The mirror of Booking does not declare the constraint, so full_clean() does not check it.", _undeclared),
     ("Of several errors in one query, the wrong name is found first.", _several_errors),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.evaluate.relations import Relation, no_related_row
 from django_rpc.server.evaluate.writes import deleted
 from django_rpc.server.loaded import loaded_with
 from django_rpc.server.policy import relation_named
@@ -87,4 +87,7 @@ def _relation(ev: Evaluator, instance: Model, name: str) -> Any:
                 return None
             conditions[target.attname] = value
         return queryset.get(**conditions)
-    return queryset.get(**{field.remote_field.name: instance})
+    try:
+        return queryset.get(**{field.remote_field.name: instance})
+    except field.related_model.DoesNotExist:
+        raise no_related_row(instance, field) from None

@@ -11,7 +11,7 @@ from django.db.models import Model
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.frames import Failed, Failure
 from django_rpc.server.evaluate.keys import Key, NoKey, made
-from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.evaluate.relations import Relation, no_related_row
 from django_rpc.server.loaded import loaded_with
 from django_rpc.server.policy import relation_named
 
@@ -69,6 +69,8 @@ def read(engine: Engine, lanes: Sequence[Lane]) -> list[Any] | None:
         elif value is not None or not forward:
             name = field.related_model._meta.object_name
             error = field.related_model.DoesNotExist(f"{name} matching query does not exist.")
+            if not forward:
+                error = no_related_row(parents[index], field)
             results[index] = Failure(error, engine.place[lanes[index][0]])
     return results
 

@@ -65,6 +65,13 @@ class Relation:
                 ev.policy.require(through, "delete")
 
 
+def no_related_row(instance: Model, field: Any) -> Exception:
+    """Return Django's error for an instance without a row of a one-to-one relation that another model declares."""
+    name = field.get_accessor_name()
+    error: Exception = getattr(field.model, name).RelatedObjectDoesNotExist(f"{type(instance).__name__} has no {name}.")
+    return error
+
+
 def is_all(step: Node) -> bool:
     """Return True if ``step`` is all() on a relation; a manager's all() is the same query and no separate step."""
     return isinstance(step, Method) and step.name == "all" and not step.args and not step.kwargs
