@@ -62,7 +62,7 @@ def check_router(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
     return [
         checks.Warning(
             "There are mirror models, but RpcRouter is not in DATABASE_ROUTERS.",
-            hint=f'Add "{ROUTER}" to DATABASE_ROUTERS: related managers and migrations ask the routers.',
+            hint=f'Add "{ROUTER}" to DATABASE_ROUTERS: related managers and migrations use the routers.',
             id="django_rpc.W001",
         )
     ]

@@ -201,7 +201,7 @@ def recorded_node(query: Any, using: str) -> Any:
         return query.recorded(using)
     except AttributeError:
         raise NotSupportedError(
-            f"A query on {_subject(query)} came to a database of django_rpc, but it was not made through a mirror "
+            f"A query on {_subject(query)} was sent to a database of django_rpc, but it was not made through a mirror "
             "model (a subclass of django_rpc.models.RpcModel). Local models cannot be read from a service, and a "
             "query cannot join local and remote tables: fetch one side first, as list(...)."
         ) from None

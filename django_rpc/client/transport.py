@@ -203,7 +203,7 @@ def _make(config: Config) -> Transport:
         )
     if not config.result_backend:
         raise ImproperSettings(
-            f"DATABASES['{config.alias}'] has no RESULT_BACKEND: name what brings answers back, such as "
+            f"DATABASES['{config.alias}'] has no RESULT_BACKEND: set the backend for answers, such as "
             "'redis://localhost/', or 'rpc://' on RabbitMQ."
         )
     # Only a process that calls a service needs these modules and their imports.

@@ -158,8 +158,8 @@ class Unit:
         text = describe(stage.nodes[stage.outputs[0]], 100) if stage.outputs else "This"
         if stage.writes:
             raise self.refusal(
-                f"{text} writes, and asks for its result at once; what is written in this block is sent when it ends. "
-                "Give a Delayed to add() of the block, and ask for the result after the block."
+                f"{text} writes, and needs its result at once; writes of this block are sent at its end. "
+                "Give a Delayed to add() of the block, and read the result after the block."
             )
         if self._steps and (self._sight is None or self._sight.could_see(stage.nodes)):
             raise self.refusal(

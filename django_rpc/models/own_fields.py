@@ -92,7 +92,7 @@ def prepared_by(field: Field, value: Any) -> Any:
     if _overrides(type(field), "get_db_prep_value"):
         raise TypeError(
             f"Value(..., {type(field).__name__}()) cannot be sent to a service: the field prepares its values for one "
-            "database. Pass the prepared value with one of Django's own fields."
+            "database. Pass the prepared value with a field of Django."
         )
     if _overrides(type(field), "get_prep_value"):
         return field.get_prep_value(value)

@@ -18,14 +18,12 @@ from django_rpc.models.source import models_source
 
 
 class Command(BaseCommand):
-    help = "Writes the mirror models of what a service exposes to this client."
+    help = "Writes mirrors of the models that a service exposes to this client."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("database", nargs="?", default="rpc", help='The alias in DATABASES (default: "rpc").')
-        parser.add_argument(
-            "model", nargs="*", help="Models, as app_label.ModelName; they bring all that they lead to."
-        )
+        parser.add_argument("model", nargs="*", help="Models, as app_label.ModelName; related models are included.")
 
         parser.add_argument("--timeout", type=float, default=5.0, help="Seconds for the message (default: 5).")
         parser.add_argument(
