@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
+from celery.worker import state as worker_state
 
 from django_rpc.celery.rejected import reject
 
@@ -21,6 +22,7 @@ COMMANDS = frozenset(
     | {"revoke", "enable_events", "disable_events", "heartbeat"}
 )
 _Text = Annotated[str, msgspec.Meta(max_length=255)]
+_Texts = Annotated[list[_Text], msgspec.Meta(max_length=100)]
 
 
 class _ReplyTo(msgspec.Struct):
@@ -28,9 +30,21 @@ class _ReplyTo(msgspec.Struct):
     routing_key: _Text
 
 
+class _Arguments(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Arguments of all commands that a worker obeys; `COMMANDS` names them."""
+
+    task_id: _Text | _Texts | None = None
+    ids: _Text | _Texts | None = None
+    taskinfoitems: _Texts | None = None
+    builtins: bool = False
+    safe: bool | None = None
+    terminate: bool | None = None
+    signal: _Text | None = None
+
+
 class _Command(msgspec.Struct, forbid_unknown_fields=True):
     method: _Text
-    arguments: dict[str, Any] | None = None
+    arguments: _Arguments | None = None
     destination: list[_Text] | None = None
     #: A pattern of worker names, which this worker would match itself: not accepted.
     pattern: None = None
@@ -41,8 +55,18 @@ class _Command(msgspec.Struct, forbid_unknown_fields=True):
 
 def restrict(node: Any) -> None:
     """Let a worker's mailbox obey only messages of the schema with an allowed command."""
-    node.handlers = {name: node.handlers[name] for name in COMMANDS}
+    node.handlers = {**{name: node.handlers[name] for name in COMMANDS}, "revoke": _revoke}
     node.handle_message = _checked(node, node.handle_message)
+
+
+def _revoke(state: Any, task_id: str | list[str], **_: Any) -> dict[str, str]:
+    """Refuse to begin the requests of these ids.
+
+    Celery's command also queries the result backend about each id, in the worker's main process.
+    """
+    ids = [task_id] if isinstance(task_id, str) else task_id
+    worker_state.revoked.update(ids)
+    return {"ok": f"tasks {', '.join(ids)} flagged as revoked"}
 
 
 def _checked(node: Any, handle: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,8 +78,7 @@ def _checked(node: Any, handle: Callable[..., Any]) -> Callable[..., Any]:
             command = msgspec.convert(body, _Command)
         except msgspec.ValidationError as error:
             return reject(f"it is not a command: {error}")
-        arguments = command.arguments or {}
-        if command.method not in COMMANDS or arguments.get("terminate"):
+        if command.method not in COMMANDS or (command.arguments is not None and command.arguments.terminate):
             return reject(f"the command {command.method} is not obeyed")
         if command.reply_to is not None and command.reply_to.exchange != reply_exchange:
             return reject("its reply is for an exchange that is not one of replies")

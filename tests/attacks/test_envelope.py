@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 from celery import Celery
 from celery.exceptions import InvalidTaskError
+from celery.worker import state as worker_state
 from kombu.message import Message
 
 from django_rpc.celery import register
@@ -127,6 +128,41 @@ def test_remote_control_does_not_end_a_worker(method):
     handle.assert_not_called()
     node.handle_message({"method": "ping", "arguments": {}})
     handle.assert_called_once()
+
+
+def restricted(handlers):
+    """Return a node with the handlers, restricted; it calls them as kombu does."""
+    node = SimpleNamespace(handlers={**dict.fromkeys(COMMANDS), **handlers})
+    node.mailbox = SimpleNamespace(reply_exchange=SimpleNamespace(name="reply.celery.pidbox"))
+    node.handle_message = lambda body: node.handlers[body["method"]](None, **(body.get("arguments") or {}))
+    restrict(node)
+    return node
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({"task_id": 5}, {"task_id": [[1]]}, {"task_id": ["x"] * 101}, {"task_id": "x" * 256}, {"state": 5}),
+        *({"ids": [{}]}, {"safe": 5}, {"taskinfoitems": "x"}, {"terminate": True, "task_id": "x"}, {"unknown": 1}, []),
+    ],
+)
+def test_arguments_of_a_command_are_of_the_schema(arguments):
+    handler = mock.Mock()
+    node = restricted({"query_task": handler})
+    node.handle_message({"method": "query_task", "arguments": arguments})
+    handler.assert_not_called()
+    node.handle_message({"method": "query_task", "arguments": {"ids": ["x"]}})
+    handler.assert_called_once_with(None, ids=["x"])
+
+
+@pytest.mark.parametrize("ids", ["revoked-1", ["revoked-2", "revoked-3"]])
+def test_a_revoked_id_costs_no_query_of_the_result_backend(ids):
+    """A command with 200,000 ids stopped a worker: Celery asked the result backend twice about each of them."""
+    celerys = mock.Mock()
+    node = restricted({"revoke": celerys})
+    node.handle_message({"method": "revoke", "arguments": {"task_id": ids, "terminate": False, "signal": "SIGTERM"}})
+    celerys.assert_not_called()
+    assert all(name in worker_state.revoked for name in ([ids] if isinstance(ids, str) else ids))
 
 
 def test_the_largest_body_is_not_parsed():

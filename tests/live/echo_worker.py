@@ -19,6 +19,10 @@ def obey(value):
     action = value["do"]
     if action == "sleep":
         time.sleep(value["seconds"])
+    elif action == "await":  # a file that the test makes
+        deadline = time.monotonic() + 60
+        while not os.path.exists(value["path"]) and time.monotonic() < deadline:
+            time.sleep(0.01)
     elif action == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     elif action == "write":  # says that it ran

@@ -395,7 +395,8 @@ def test_the_priority_queue(broker, redis, prepared, sqlite_url, request, use_se
             "RESULT_BACKEND": redis.url,
             "DEFAULT_QUEUE_NAME": queue,
             "PRIORITY_QUEUE_NAME": f"{queue}_priority",
-            "TIMEOUT": 15,
+            "TIMEOUT": 60,
+            "WORKER_GRACE": None,  # a call waits here for a worker that starts late
         }
 
     customers = remote.Customer.objects
@@ -410,7 +411,7 @@ def test_the_priority_queue(broker, redis, prepared, sqlite_url, request, use_se
                 customers.with_options(timeout=1).count()
             assert customers.filter(pk=1).with_options(priority=True).exists()
             with worker(env=env, queues=[queue]):
-                assert waiting.result(timeout=12) > 0
+                assert waiting.result(timeout=60) > 0
     finally:
         if broker == "rabbitmq":
             from kombu import Connection

@@ -86,14 +86,16 @@ def test_an_error_of_the_server(session):
     assert type(caught.value).__name__ == "NoStock"
 
 
-def test_futures(session):
-    [slow] = session.submit([echo({"do": "sleep", "seconds": 0.4})])
+def test_futures(session, tmp_path):
+    path = tmp_path / "go"
+    [slow] = session.submit([echo({"do": "await", "path": str(path)})])
     [quick] = session.submit([echo("quick")])
     assert not slow.done()
     assert quick.result(timeout=5) == "quick"
     with pytest.raises(errors.RpcTimeout, match=r"celery -A django_rpc\.celery\.app worker"):
         slow.result(timeout=0.05)
-    assert slow.result(timeout=5) > 0  # asked again
+    path.touch()
+    assert slow.result(timeout=30) > 0  # asked again
     assert slow.done()
     assert session.gather([slow, echo("late")])[1] == "late"
 
