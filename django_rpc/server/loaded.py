@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-__all__ = ["NOTHING", "Loaded", "loaded_by", "loaded_with", "remember"]
+__all__ = ["NOTHING", "Loaded", "is_loaded", "loaded_by", "loaded_with", "remember"]
 
 #: Where an instance keeps what was loaded with it.
 _ATTRIBUTE = "_rpc_loaded"
@@ -73,3 +73,17 @@ def remember(instance: Any, loaded: Loaded) -> Any:
 
 def loaded_with(instance: Model) -> Loaded:
     return instance.__dict__.get(_ATTRIBUTE, NOTHING)
+
+
+def is_loaded(instance: Model, name: str) -> bool:
+    """Return whether the related rows under ``name`` are still in memory, so that reading them runs no query.
+
+    Django forgets them when a relation changes and in ``refresh_from_db()``, and would then load them without the
+    scope of the client.
+    """
+    if name in instance.__dict__ or name in instance._state.fields_cache:
+        return True
+    manager = getattr(type(instance), name, None)
+    if not hasattr(manager, "related_manager_cls"):
+        return False
+    return getattr(instance, name).all()._result_cache is not None

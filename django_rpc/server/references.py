@@ -19,11 +19,12 @@ from django_rpc.server.policy import UnknownModel
 if TYPE_CHECKING:
     from django_rpc.server.evaluate.evaluator import Evaluator
 
-__all__ = ["CONTENT_TYPE", "MissingRow", "References", "holds_instance", "instances_in", "is_instance"]
+__all__ = ["CONTENT_TYPE", "MissingRow", "References", "holds_instance", "instances_in", "is_instance", "replaced"]
 
 CONTENT_TYPE = "contenttypes.ContentType"
 _BATCH = 500
 _SEQUENCES = (list, tuple, set, frozenset)
+_CONTAINERS = (*_SEQUENCES, dict, slice)
 
 
 class MissingRow(LookupError):
@@ -179,11 +180,13 @@ class References:
         except MissingRow as error:
             model = error.args[1]
             raise model.DoesNotExist(f"{model._meta.object_name} matching query does not exist.") from None
-        return _replaced(value, loaded.__getitem__)
+        return replaced(value, lambda item: loaded[item] if type(item) is Reference else item)
 
     def identities(self, value: Any) -> Any:
-        """Return ``value`` with each instance and reference replaced by its `identity`."""
-        return _replaced(value, self.identity) if holds_instance(value) else value
+        """Return ``value`` with each instance and reference replaced by what Django compares it by."""
+        if not holds_instance(value):
+            return value
+        return replaced(value, lambda item: self.identity(item) if is_instance(item) else item)
 
     def _load(self, references: Iterable[Reference], *, partial: bool = False) -> dict[Reference, Model]:
         """Return the row of each reference; raises MissingRow for a missing row, unless ``partial``."""
@@ -251,33 +254,31 @@ def _part_of_key(model: type[Model], field: Any) -> int | None:
     return -1
 
 
-def _replaced(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Return ``value`` with ``change(item)`` for each instance and reference in it.
+def replaced(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return ``value`` with ``change(item)`` for each item, at any depth, that is neither plain nor a container.
 
     A container that several others hold is replaced once, by one new container.
     """
-    replaced: dict[int, Any] = {}
+    replacements: dict[int, Any] = {}
 
     def replace(item: Any) -> Any:
         if type(item) in ATOMS:
             return item
-        if id(item) not in replaced:
-            replaced[id(item)] = change(item) if is_instance(item) else _rebuilt(item, replace)
-        return replaced[id(item)]
+        if id(item) not in replacements:
+            replacements[id(item)] = _rebuilt(item, replace) if isinstance(item, _CONTAINERS) else change(item)
+        return replacements[id(item)]
 
     return replace(value)
 
 
 def _rebuilt(value: Any, replace: Callable[[Any], Any]) -> Any:
-    """Return a container of the kind of ``value``, with each item replaced; other values are returned as they are."""
+    """Return a container of the kind of ``value``, with each item replaced."""
     if isinstance(value, _SEQUENCES):
         items = [replace(item) for item in value]
         return tuple.__new__(type(value), items) if hasattr(value, "_fields") else _plain(value)(items)
     if isinstance(value, dict):
         return {replace(key): replace(item) for key, item in value.items()}
-    if isinstance(value, slice):
-        return slice(*[replace(item) for item in (value.start, value.stop, value.step)])
-    return value
+    return slice(*[replace(item) for item in (value.start, value.stop, value.step)])
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 
 from django_rpc.graph.values import ATOMS, NamedRow, Record, RowSet, Table, freeze
 from django_rpc.server.failure import Failure
-from django_rpc.server.loaded import NOTHING, Loaded, loaded_by, loaded_with
+from django_rpc.server.loaded import NOTHING, Loaded, is_loaded, loaded_by, loaded_with
 from django_rpc.server.policy import ClientFieldError, Policy, relation_named, unknown_keyword
 from django_rpc.server.query import is_client
 
@@ -178,6 +178,8 @@ class Results:
             names += tuple(extra)
             values += [self(attributes[name]) for name in extra]
             for name, deeper in loaded.relations.items():
+                if not is_loaded(instance, name):
+                    continue
                 names += (name,)
                 values.append(self._related(instance, name, deeper))
         if shape.computed:

@@ -20,6 +20,7 @@ _NAMES = "test_hidden_names.py::test_hidden_is_like_unknown_and_runs_no_sql"
 _GROWTH, _WRITES, _LEAKS = "test_growth.py::", "test_writes.py::", "test_leaks.py::"
 _PARENTS, _BLIND = "test_parents.py::", "test_blind_writes.py::"
 _SCOPE, _CALLED, _ORDERINGS = "test_write_scope.py::", "test_registered_queries.py::", "test_orderings.py::"
+_SERVICE = "test_service_code.py::"
 _LIMITS, _REFERENCES = "test_limits.py::", "test_references.py::"
 _FIELDS = "test_fields.py::"
 _HANDED, _HANDED_LIVE = "test_handed.py::", "tests/live/test_handed_signed.py::"
@@ -430,6 +431,47 @@ CATALOGUE = [
         (
             ("depth", f"{_GROWTH}test_bytes_that_exhaust_a_parser[depth of what is read]"),
             ("digits", f"{_GROWTH}test_bytes_that_exhaust_a_parser[a decimal]"),
+        ),
+    ),
+    Attack(
+        "expressions, conditions and queries as arguments of the service's code, in any container: a method that "
+        "filters by its argument would compare hidden fields",
+        "methods and functions take values, rows and queries; a query is one without what the client loads with it",
+        tuple(
+            f"{_SERVICE}test_{name}"
+            for name in (
+                *("an_expression_is_no_value", "queries_in_any_container_are_trusted_ones"),
+                "loaded_rows_beside_references",
+            )
+        ),
+        (("arguments", f"{_SERVICE}test_an_expression_is_no_value[a condition]"),),
+    ),
+    Attack(
+        "related rows of an instance that Django forgets, since the relation changes or the service's code calls "
+        "`refresh_from_db()`: Django would load them again without the scope of the client",
+        "rows that are no longer in memory are left out of an answer, or loaded by the client's query",
+        (
+            f"{_SERVICE}test_prefetched_rows_that_django_forgets",
+            f"{_SERVICE}test_related_rows_that_the_service_forgets",
+        ),
+        (("forgotten", f"{_SERVICE}test_prefetched_rows_that_django_forgets"),),
+    ),
+    Attack(
+        "rows of a through model out of scope, made and deleted by `add`, `set`, `remove`, `clear`; read-only generic "
+        "foreign keys set by the relation; a query as the foreign key of `get_or_create`; hidden names in "
+        "`update_fields`",
+        "the rows of the through model before and after are compared with those that the client sees; a relation is "
+        "writable where its columns are; a foreign key in a scope is a value; a hidden name is an unknown one",
+        tuple(
+            f"{_SERVICE}test_{name}"
+            for name in (
+                *("rows_of_a_through_model_out_of_scope", "a_generic_foreign_key_that_is_read_only"),
+                *("a_query_as_the_foreign_key_of_a_lookup", "hidden_names_of_update_fields"),
+            )
+        ),
+        (
+            ("through rows", f"{_SERVICE}test_rows_of_a_through_model_out_of_scope"),
+            ("targets", f"{_SERVICE}test_a_query_as_the_foreign_key_of_a_lookup[get_or_create-customer_id]"),
         ),
     ),
     Attack(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from collections.abc import Callable
@@ -273,6 +274,19 @@ DEFENCES: dict[str, Defence] = {
         _without(
             f"{_EVALUATE}.methods._check_instances",
             f"{_SERVER}.expressions._refuse_instances",
+        ),
+    ),
+    "arguments": Defence(
+        "the service's code gets no expressions", _without(f"{_EVALUATE}.calls._trusted", instead=lambda ev, item: item)
+    ),
+    "forgotten": Defence(
+        "related rows are those in memory",
+        _without(f"{_SERVER}.results.is_loaded", instead=lambda instance, name: True),
+    ),
+    "through rows": Defence(
+        "rows of through models are in the client's scope",
+        _without(
+            f"{_EVALUATE}.relations.Relation.changing", instead=lambda self, ev, names=(): contextlib.nullcontext()
         ),
     ),
     "through": Defence("columns of through models take the place of nothing", _through),

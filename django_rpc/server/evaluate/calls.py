@@ -9,12 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import Field, FilteredRelation, Model, Prefetch, QuerySet
 
 from django_rpc.graph.node import Call, Source
 from django_rpc.graph.registered import Function, ServiceCall
 from django_rpc.graph.shipped import Shipped
-from django_rpc.graph.values import ATOMS
 from django_rpc.server import shipped
 from django_rpc.server.evaluate import prefetch
 from django_rpc.server.evaluate.evaluator import Evaluator
@@ -23,6 +22,7 @@ from django_rpc.server.loaded import Loaded, loaded_by
 from django_rpc.server.options import ModelRpc
 from django_rpc.server.policy import relation_named
 from django_rpc.server.query import is_client, trusted
+from django_rpc.server.references import replaced
 
 __all__ = ["registered", "visit", "visit_function", "visit_shipped"]
 
@@ -153,17 +153,19 @@ def _rows(ev: Evaluator, queryset: QuerySet, bare: bool) -> QuerySet:
 
 
 def _own(ev: Evaluator, value: Any) -> Any:
-    """Return an argument for the service's code: with loaded rows and checked queries."""
-    return _trusted(ev, ev.references.rows(value))
+    """Return an argument as the server's own code expects it: rows are loaded, queries are checked.
+
+    Raises TypeError for an expression or condition: the service's code could use it in a query that nobody checks, in
+    the place of a plain value.
+    """
+    return replaced(ev.references.rows(value), lambda item: _trusted(ev, item))
 
 
-def _trusted(ev: Evaluator, value: Any) -> Any:
-    if isinstance(value, QuerySet):
-        return trusted(value)
-    if isinstance(value, Relation):
-        return trusted(value.queryset(ev))
-    if type(value) in (list, tuple):
-        return type(value)([item if type(item) in ATOMS else _trusted(ev, item) for item in value])
-    if type(value) is dict:
-        return {key: _trusted(ev, item) for key, item in value.items()}
-    return value
+def _trusted(ev: Evaluator, item: Any) -> Any:
+    if isinstance(item, Relation):
+        item = item.queryset(ev)
+    if isinstance(item, QuerySet):
+        return trusted(item)
+    if hasattr(item, "resolve_expression") or isinstance(item, Field | FilteredRelation | Prefetch):
+        raise TypeError("Methods and functions of the service take values, rows and queries, and no expressions.")
+    return item

@@ -11,7 +11,7 @@ from django.db.models import Model
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation, no_related_row
 from django_rpc.server.evaluate.writes import deleted
-from django_rpc.server.loaded import loaded_with
+from django_rpc.server.loaded import is_loaded, loaded_with
 from django_rpc.server.policy import relation_named
 
 __all__ = ["METHODS", "attribute"]
@@ -75,8 +75,8 @@ def _relation(ev: Evaluator, instance: Model, name: str) -> Any:
     if field.many_to_many or field.one_to_many:
         return Relation(instance, name, field)
     forward = not (field.auto_created and not field.concrete)
-    if name in loaded_with(instance).relations:
-        return getattr(instance, name)  # loaded with the instance, by the client's query
+    if name in loaded_with(instance).relations and is_loaded(instance, name):
+        return getattr(instance, name)  # came with the instance, through the client's own query
     queryset = ev.objects(field.related_model)
     queryset.query.all_columns = True
     if forward:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.db import router
 from django.db.models import Model, QuerySet
 
 from django_rpc.graph.node import Method, Node
-from django_rpc.server.evaluate import writes
+from django_rpc.server.evaluate import generic, writes
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.references import instances_in, is_instance
 
@@ -56,13 +58,47 @@ class Relation:
         """Raise PermissionDenied unless the client may change the related rows."""
         field = self.declared
         owner = ev.policy.require(field.model if not self.is_generic else self.model, "update")
-        if not self.is_generic and field.name not in owner.writable:
-            raise PermissionDenied(f"{owner.label}.{field.name} is read-only.")
-        if self.is_many_to_many:
-            through = field.remote_field.through
-            if not through._meta.auto_created:
-                ev.policy.require(through, "create")
-                ev.policy.require(through, "delete")
+        names = [field.content_type_field_name, field.object_id_field_name] if self.is_generic else [field.name]
+        for name in names:
+            if name not in owner.writable:
+                raise PermissionDenied(f"{owner.label}.{name} is read-only.")
+        if self.through is not None:
+            ev.policy.require(self.through, "create")
+            ev.policy.require(self.through, "delete")
+
+    @property
+    def through(self) -> type[Model] | None:
+        """The model of the project's own whose rows are the relation; None where there is none."""
+        through = self.declared.remote_field.through if self.is_many_to_many else None
+        return None if through is None or through._meta.auto_created else through
+
+    def is_scoped(self, ev: Evaluator) -> bool:
+        """Return whether there may be related rows that the client does not see."""
+        return any(model is not None and ev.policy.rows(model) is not None for model in (self.model, self.through))
+
+    @contextlib.contextmanager
+    def changing(self, ev: Evaluator, names: Iterable[str] = ()) -> Iterator[None]:
+        """Check the rows of the project's own through model that the block makes and deletes.
+
+        ``names`` are the fields that the client sets in new rows.  Raises PermissionDenied for a row out of the scope
+        of the client, which rolls all back.
+        """
+        through = self.through
+        scope = None if through is None else ev.policy.rows(through)
+        if through is None or (scope is None and not generic.written(through, names)):
+            yield
+            return
+        own = {self.manager.source_field.name: self.instance}
+        rows = through._base_manager.using(router.db_for_write(through)).filter(**own).order_by().values_list("pk")
+        before = set(rows)
+        seen = before if scope is None else set(scope.filter(**own).order_by().values_list("pk"))
+        yield
+        after = set(rows.all())
+        if before - after - seen:
+            raise PermissionDenied(f"This client may not delete a {through._meta.label} that it could not read.")
+        made = [key for (key,) in after - before]
+        writes.confirm(ev, through, made)
+        generic.confirm_targets(ev, through, made, names)
 
 
 def no_related_row(instance: Model, field: Any) -> Exception:
@@ -140,6 +176,15 @@ def _check_options(ev: Evaluator, relation: Relation, options: dict[str, Any]) -
         options["through_defaults"] = writes.prepare(ev, through, defaults)
 
 
+def _related(ev: Evaluator, relation: Relation, targets: list[Any]) -> list[Any]:
+    """Return those of ``targets`` that the client sees among the related rows."""
+    field = _key_field(relation)
+    keys = [_key(field, value) for value in targets]
+    rows = relation.queryset(ev).filter(**{f"{field.attname}__in": keys}).order_by()
+    seen = {_key(field, row) for row in ev.complete(rows)}
+    return [value for key, value in zip(keys, targets, strict=True) if key in seen]
+
+
 def _replace(ev: Evaluator, relation: Relation, targets: list[Any], options: dict[str, Any]) -> None:
     """Apply ``set(targets)`` to the rows that the client sees; hidden rows stay related."""
     field = _key_field(relation)
@@ -168,11 +213,14 @@ def _changing(name: str) -> Callable[..., Any]:
                 objs = ev.as_client(objs)
             args = [list(objs)]
         targets = _targets(ev, relation, args[0] if name == "set" else args)
-        if name in ("set", "clear") and ev.policy.rows(relation.model) is not None:
-            _replace(ev, relation, targets, kwargs)
-        else:
-            getattr(manager, name)(*([targets] if name == "set" else targets), **kwargs)
-        if not relation.is_many_to_many:  # the related rows have changed
+        with relation.changing(ev, kwargs.get("through_defaults") or ()):
+            if name in ("set", "clear") and relation.is_scoped(ev):
+                _replace(ev, relation, targets, kwargs)
+            elif name == "remove" and relation.is_scoped(ev):
+                manager.remove(*_related(ev, relation, targets), **kwargs)
+            else:
+                getattr(manager, name)(*([targets] if name == "set" else targets), **kwargs)
+        if not relation.is_many_to_many:  # the rows themselves have changed
             writes.confirm(ev, relation.model, [t.pk if isinstance(t, Model) else t for t in targets])
 
     return method
@@ -189,20 +237,27 @@ def _creating(name: str) -> Callable[..., Any]:
             writes.check_writable(owner, [relation.declared.name], FieldDoesNotExist)
         options = {"through_defaults": kwargs.pop("through_defaults")} if "through_defaults" in kwargs else {}
         _check_options(ev, relation, options)
-        if name == "create":
-            return writes.through_manager(ev, relation.queryset(ev), relation.manager, name, args, kwargs, options)
-        if relation.is_generic:
-            raise AttributeError(f"'{relation.name}' has no method '{name}'; use get() and create().")
-        queryset = relation.queryset(ev)
-        if relation.is_many_to_many:
-            instance, created = writes.through_manager(ev, queryset, None, name, args, kwargs)
-            if created:
-                relation.manager.add(instance, **options)
-            return instance, created
-        kwargs[relation.declared.name] = relation.instance
-        return writes.through_manager(ev, queryset, None, name, args, kwargs)
+        with relation.changing(ev, options.get("through_defaults") or ()):
+            return _created(ev, relation, name, args, kwargs, options)
 
     return method
+
+
+def _created(
+    ev: Evaluator, relation: Relation, name: str, args: list[Any], kwargs: dict[str, Any], options: dict[str, Any]
+) -> Any:
+    if name == "create":
+        return writes.through_manager(ev, relation.queryset(ev), relation.manager, name, args, kwargs, options)
+    if relation.is_generic:
+        raise AttributeError(f"'{relation.name}' has no method '{name}'; use get() and create().")
+    queryset = relation.queryset(ev)
+    if relation.is_many_to_many:
+        instance, created = writes.through_manager(ev, queryset, None, name, args, kwargs)
+        if created:
+            relation.manager.add(instance, **options)
+        return instance, created
+    kwargs[relation.declared.name] = relation.instance
+    return writes.through_manager(ev, queryset, None, name, args, kwargs)
 
 
 RELATION_METHODS: dict[str, Callable[[Evaluator, Relation, list[Any], dict[str, Any]], Any]] = {

@@ -29,6 +29,7 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     model = ev.policy.model(node.model)
     exposure = ev.policy.exposure(model)
     fields = {name: _field(exposure, name) for name in node.values}
+    _check_update_fields(exposure, node)
     using = router.db_for_write(model)
     values = {field.attname: _value(ev, model, field, ev.resolve(node.values[name])) for name, field in fields.items()}
     keys = parents.key_values(model, values)
@@ -67,6 +68,19 @@ def _field(exposure: Exposure, name: str) -> Any:
     if field is None:
         raise FieldDoesNotExist(f"{exposure.opts.object_name} has no field named '{name}'")
     return field
+
+
+def _check_update_fields(exposure: Exposure, node: Save) -> None:
+    """Raise Django's error for unknown names of ``update_fields``; a hidden name is an unknown one."""
+    names = {name for field in exposure.settable.values() for name in (field.name, field.attname)}
+    unknown = [
+        name for name in node.update_fields or () if name not in names or exposure.opts.get_field(name).primary_key
+    ]
+    if unknown:
+        raise ValueError(
+            "The following fields do not exist in this model, are m2m fields, primary keys, or are non-concrete "
+            f"fields: {', '.join(unknown)}"
+        )
 
 
 def _value(ev: Evaluator, model: type[Model], field: Any, value: Any) -> Any:

@@ -286,7 +286,7 @@ def _lookup_keys(ev: Evaluator, model: type[Model], exact: dict[str, Any]) -> tu
         is_owner = holds_instance(value) and name != field.attname and field.attname in exact
         if holds_instance(value):
             name, value = field.attname, held(ev, field, value)
-        if field.is_relation and field.concrete and not isinstance(value, QuerySet):
+        if field.is_relation and field.concrete:
             check_target(ev, field, value)
         (owners if is_owner else keys)[name] = value
     return keys, owners
