@@ -30,6 +30,7 @@ _MALFORMED = "tests/live/test_malformed_messages.py::"
 _HASHES = "tests/attacks/test_hashes.py::"
 _PARKED = "tests/live/test_parked_values.py::"
 _KILLED = "tests/live/test_killed_processes.py::"
+_ZONES = "test_zones.py::"
 _REGEX = "test_regex.py::"
 _TEXTS = "tests/server/test_error_texts.py::"
 _SHIPPING = "test_shipping.py::"
@@ -664,6 +665,15 @@ CATALOGUE = [
         (
             ("handed data", f"{_HANDED}test_an_operation_in_a_value_is_refused[filter-an expression]"),
             ("handed data", f"{_HANDED}test_an_operation_in_a_value_is_refused[filter-a condition]"),
+        ),
+    ),
+    Attack(
+        "a time zone of a request or of a value that is a path to another file of the server",
+        "a zone is an offset, or a text in the form of a name of the IANA database; no file is opened for other texts",
+        (f"{_ZONES}test_a_zone_is_a_name_and_no_path", "tests/wire/test_zones.py::test_a_zone_that_is_refused"),
+        (
+            ("zones", f"{_ZONES}test_a_zone_is_a_name_and_no_path[a parent folder-zone]"),
+            ("zones", f"{_ZONES}test_a_zone_is_a_name_and_no_path[another file-a value]"),
         ),
     ),
     Attack(

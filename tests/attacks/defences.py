@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -368,6 +369,10 @@ DEFENCES: dict[str, Defence] = {
     "bound": Defence("handed values are for one message", _bound),
     "handed data": Defence(
         "handed values are data", _without("django_rpc.wire.handover._as_data", instead=lambda value: value)
+    ),
+    "zones": Defence(
+        "a zone has the form of a name of the IANA database",
+        _without("django_rpc.wire.zones._NAME", instead=re.compile(".*", re.DOTALL)),
     ),
     "replays": Defence(
         "a token is good once", _without(f"{_SERVER}.replays.begin", instead=lambda *args, **kwargs: False)

@@ -24,7 +24,7 @@ def currencies(db, local):
 
 
 @pytest.mark.parametrize("method", ["get_or_create", "update_or_create"])
-def test_a_column_comes_before_the_instance_of_its_relation(local, remote, currencies, method):
+def test_the_value_of_a_column_precedes_the_instance_of_its_relation(local, remote, currencies, method):
     for models in (local, remote):
         nok = models.Currency.objects.get(code="NOK")
         price, created = getattr(nok.prices, method)(currency_id="EUR", amount=7)
@@ -40,7 +40,7 @@ def test_a_relation_and_its_column_are_both_looked_up(local, remote, currencies)
         assert (price.currency_id, created, local.Price.objects.count()) == ("EUR", True, number)
 
 
-def test_a_column_comes_before_its_relation_in_defaults(local, remote, currencies):
+def test_the_value_of_a_column_precedes_its_relation_in_defaults(local, remote, currencies):
     for amount, models in ((1, local), (2, remote)):
         nok = models.Currency.objects.get(code="NOK")
         defaults = {"currency_id": "EUR", "currency": nok}
