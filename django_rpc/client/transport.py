@@ -184,7 +184,7 @@ _transports = _Transports()
 
 
 def transport_for(config: Config) -> Transport:
-    """Return the transport of these settings; equal settings share one transport, and a fork makes a new one.
+    """Return the transport of these settings. Equal settings share one transport until a fork.
 
     Raise ImproperSettings where the settings name no broker.
     """

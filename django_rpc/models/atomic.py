@@ -1,4 +1,4 @@
-"""``with django_rpc.atomic("rpc"):``: all that mirrors write in the block is one message, and one transaction."""
+"""The block ``django_rpc.atomic("rpc")``: all writes of mirrors in it are one message, and one transaction."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["NotSentYet", "atomic", "together"]
 
 
 class NotSentYet(errors.NotSentYet, transaction.TransactionManagementError):
-    """It does not fit into a block that collects; it is Django's TransactionManagementError too."""
+    """The operation does not fit into a block that collects. It is also Django's TransactionManagementError."""
 
 
 class atomic:
-    """A block in which what mirrors of one service write is collected, and sent as one message when it ends.
+    """A block that collects the writes of mirrors of one service, and sends them as one message at its end.
 
     ``create()``, ``save()``, ``update()``, ``delete()``, the changes of many-to-many relations and ``bulk_create()``
-    send nothing.  At the end the service does all of it in one transaction, or nothing, and instances get their keys
-    and what the service filled in.  Within the block, an instance that is not saved yet can be the foreign key of the
-    next, and what ``update()`` and the like return is known when the block has ended: ``result()``.
+    send nothing. At the end, the service executes all of them in one transaction, or none. Then the instances get their
+    keys and the values that the service has filled. Within the block, an unsaved instance can be the foreign key of
+    another instance. The results of ``update()`` and similar methods are known after the block: ``result()``.
 
     >>> with django_rpc.atomic("rpc"):                                        # doctest: +SKIP
     ...     order = Order.objects.create(customer=customer, total=10)
@@ -36,13 +36,13 @@ class atomic:
     >>> order.pk                                                              # doctest: +SKIP
     4711
 
-    Left by an exception, it sends nothing, and the instances are as they were.  What the service raises is raised at
-    the end of the block, with the operation and the line named, and then nothing is done.  A read that could see what
-    is collected raises `NotSentYet`; a `Delayed` or a queryset given to ``add()`` of the block (``as block``) is
-    answered in its message.  A block within a block is a part of it; ``durable`` forbids that.
+    After an exception in the block, nothing is sent, and the instances are restored. An error of the service is raised
+    at the end of the block, and names the operation and its line; then nothing is done. A read that could see collected
+    writes raises `NotSentYet`. A `Delayed` or a queryset passed to ``add()`` of the block (``as block``) is evaluated
+    in its message. A nested block is a part of the outer block; ``durable`` forbids that.
 
-    It is also an ``async with`` block and a decorator.  ``using`` is the service's alias in DATABASES; ``timeout``
-    (seconds) and ``priority`` are of the message.
+    It is also an ``async with`` block and a decorator. ``using`` is the service's alias in DATABASES. ``timeout``
+    (seconds) and ``priority`` are options of the message.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class atomic:
         return await self._entered.pop().__aexit__(*exception)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def block() -> atomic:  # one for each call
+        def block() -> atomic:  # a new block for each call
             return atomic(self.using, durable=self.durable, **self.options)  # type: ignore[arg-type]
 
         @functools.wraps(function)
@@ -104,7 +104,7 @@ def _unit(using: str) -> Unit:
 
 @contextlib.contextmanager
 def _block(using: str, durable: bool, options: dict[str, Any]) -> Iterator[Unit]:
-    """Django's own block is around it: for savepoints, ``on_commit()`` and ``durable``."""
+    """Open a block within Django's block, which provides savepoints, ``on_commit()`` and ``durable``."""
     connection = connections[using]
     with transaction.atomic(using=using, durable=durable):
         around = unit_of(using)
@@ -122,7 +122,7 @@ def _block(using: str, durable: bool, options: dict[str, Any]) -> Iterator[Unit]
 
 @contextlib.asynccontextmanager
 async def _ablock(using: str, durable: bool, options: dict[str, Any]) -> AsyncIterator[Unit]:
-    """Django's blocks are of a thread, and this one is of a task: so it stands by itself."""
+    """Open a block without Django's block: Django's block belongs to a thread, this block to a task."""
     around = unit_of(using)
     if around is not None:
         if durable:
@@ -137,7 +137,7 @@ async def _ablock(using: str, durable: bool, options: dict[str, Any]) -> AsyncIt
 
 @contextlib.contextmanager
 def _part_of(unit: Unit) -> Iterator[None]:
-    """A block within one: what it has collected goes, where it is left by an exception."""
+    """Open a nested block. An exception that leaves it drops its collected operations."""
     mark = unit.mark()
     try:
         yield
@@ -148,7 +148,7 @@ def _part_of(unit: Unit) -> Iterator[None]:
 
 @contextlib.contextmanager
 def together(using: str, options: dict[str, Any]) -> Iterator[None]:
-    """One message for what Django's own code writes in several steps; a part of the block that is open."""
+    """Send several write steps of Django's code as one message, or as a part of the open block."""
     if unit_of(using) is not None:
         yield
         return

@@ -1,4 +1,4 @@
-"""Content types of two projects. Each project has its own table of content types, with other keys.
+"""Content types of two projects. Each project has a separate table of content types, with different keys.
 
 A mirror's foreign key to ``ContentType`` holds, at the service, the service's key of the service's model. Here it holds
 this project's key of the mirror. The client sends the name of the model (app label and model), and the service finds

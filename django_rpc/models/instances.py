@@ -238,7 +238,7 @@ def with_known_related(known: dict[Any, dict[Any, Any]], rows: Any) -> Any:
 
 
 def _prefetch_key(manager: Any, descriptor: Any) -> str:
-    """Return the key with which a related manager looks for prefetched rows."""
+    """Return the key of prefetched rows in the cache that a related manager reads."""
     many_to_many = getattr(manager, "prefetch_cache_name", None)
     if many_to_many is not None:
         return str(many_to_many)

@@ -84,7 +84,7 @@ def writes_own_sql(cls: type[Field]) -> bool:
 
 
 def prepared_by(field: Field, value: Any) -> Any:
-    """Return the value of ``Value(value, field)`` in the form in which ``field`` sends it to a database."""
+    """Return the value of ``Value(value, field)`` as ``field`` sends it to a database."""
     while field.is_relation and field.remote_field:
         field = field.target_field
     if value is None or _is_expression(value):
