@@ -39,7 +39,7 @@ def check_sending(alias: str, outputs: Sequence[Output]) -> None:
     """Raise where a test must not send ``outputs`` to the service ``alias``.
 
     Canned answers and a service in the process of the test are always allowed. A real service needs
-    ``DATABASES[alias]["TEST"] = {"REAL_SERVICE": True}``, and a test whose ``databases`` contain the alias.
+    ``DATABASES[alias]["TEST"] = {"REAL_SERVICE": True}``, and the alias in ``databases`` of the test.
 
     Raises:
         RealServiceInTests: The settings do not allow the real service.

@@ -105,7 +105,7 @@ class Session:
         """Longest duration of a message by the settings, in seconds; None means no limit."""
         return self.config.timeout
 
-    #: True where ``send`` accepts ``asking``, so that a service can explain a stage.
+    #: True where ``send`` can also request an explanation of a stage.
     can_explain = True
 
     @property
