@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-__all__ = ["NOTHING", "Loaded", "is_loaded", "loaded_by", "loaded_with", "remember"]
+__all__ = ["NOTHING", "Loaded", "forget_related", "is_loaded", "loaded_by", "loaded_with", "remember"]
 
 #: Where an instance keeps what was loaded with it.
 _ATTRIBUTE = "_rpc_loaded"
@@ -87,3 +87,13 @@ def is_loaded(instance: Model, name: str) -> bool:
     if not hasattr(manager, "related_manager_cls"):
         return False
     return getattr(instance, name).all()._result_cache is not None
+
+
+def forget_related(instance: Model) -> Model:
+    """Forget the related rows that the client loaded with ``instance``, and return it.
+
+    The service's code would take the rows that the client selected for all related rows.
+    """
+    instance._state.fields_cache.clear()
+    instance.__dict__.pop("_prefetched_objects_cache", None)
+    return instance

@@ -303,6 +303,7 @@ def trusted(queryset: QuerySet) -> QuerySet:
     clone.query.select_related = False
     clone.query.clear_deferred_loading()
     clone._prefetch_related_lookups = ()
+    clone._known_related_objects = {}
     return clone
 
 

@@ -458,6 +458,13 @@ CATALOGUE = [
         (("forgotten", f"{_SERVICE}test_prefetched_rows_that_django_forgets"),),
     ),
     Attack(
+        "a `Prefetch` or join of the client that the service's methods, `save()` or `delete()` take for the state of a "
+        "row",
+        "the service's code gets an instance without the related rows that the client loaded with it",
+        (f"{_SERVICE}test_related_rows_that_the_client_selects_for_the_service",),
+        (("bare", f"{_SERVICE}test_related_rows_that_the_client_selects_for_the_service"),),
+    ),
+    Attack(
         "rows of a through model out of scope, made and deleted by `add`, `set`, `remove`, `clear`; read-only generic "
         "foreign keys set by the relation; a query as the foreign key of `get_or_create`; hidden names in "
         "`update_fields`",

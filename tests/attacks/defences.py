@@ -280,6 +280,14 @@ DEFENCES: dict[str, Defence] = {
     "arguments": Defence(
         "the service's code gets no expressions", _without(f"{_EVALUATE}.calls._trusted", instead=lambda ev, item: item)
     ),
+    "bare": Defence(
+        "the service's code gets no related rows of the client",
+        _without(
+            f"{_EVALUATE}.calls.forget_related",
+            f"{_EVALUATE}.instances.forget_related",
+            instead=lambda instance: instance,
+        ),
+    ),
     "forgotten": Defence(
         "related rows are those in memory",
         _without(f"{_SERVER}.results.is_loaded", instead=lambda instance, name: True),

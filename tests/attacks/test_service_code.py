@@ -22,13 +22,22 @@ def named(model, key):
 class OwnOrderRpc(ModelRpc):
     fields = ["id", "number", "customer", "status", "products"]
     operations = ALL
-    methods = ["counted", "refreshed", "numbered"]
+    methods = ["counted", "listed", "siblings", "siblings_of_each", "refreshed", "numbered"]
 
     def get_queryset(self, request):
         return super().get_queryset(request).filter(number__startswith="own")
 
     def counted(self, request, order):
         return len(order.lines.all())
+
+    def listed(self, request, order, other):
+        return len(other.lines.all())
+
+    def siblings(self, request, order):
+        return len(order.customer.orders.all())
+
+    def siblings_of_each(self, request, orders):
+        return [len(order.customer.orders.all()) for order in orders]
 
     def refreshed(self, request, order):
         order.refresh_from_db()
@@ -88,6 +97,43 @@ def test_related_rows_that_the_service_forgets(send, order, registered):
         assert send([*called, ["attr", 2, "customer"]], outputs=[4]).code == "DoesNotExist"
     finally:
         OwnOrderRpc.refreshed = real
+
+
+def test_related_rows_that_the_client_selects_for_the_service(send, order, registered):
+    """An empty ``Prefetch`` of the client is not the state of the row."""
+    lines = order.lines.count()
+    totals = []
+
+    def save(self, **options):
+        totals.append(len(self.lines.all()))
+
+    empty = [
+        ORDERS,
+        ["source", "shop.Line"],
+        method(1, "none"),
+        method(0, "prefetch_related", expr("Prefetch", "lines", ref(2))),
+        method(3, "get", pk=order.pk),
+    ]
+    assert send([*empty, ["call", 4, "counted", [], {}]]).output == lines
+    assert send([*empty, ["call", 4, "listed", [ref(4)], {}]]).output == lines
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Order, "save", save)
+        patch.setattr(Order, "delete", save)
+        assert send([*empty, method(4, "save")]).error is None
+        assert send([*empty, method(4, "delete")]).error is None
+    assert totals == [lines, lines]
+    # The parent of a relation, which each of its rows knows.
+    parents = [
+        CUSTOMERS,
+        ORDERS,
+        method(1, "none"),
+        method(0, "prefetch_related", expr("Prefetch", "orders", ref(2))),
+        method(3, "get", pk=1),
+        ["attr", 4, "orders"],
+    ]
+    siblings = order.customer.orders.count()
+    assert send([*parents, method(5, "get", pk=order.pk), ["call", 6, "siblings", [], {}]]).output == siblings
+    assert send([*parents, ["call", 5, "siblings_of_each", [], {}]]).output == [siblings]
 
 
 # Through tables and generic relations

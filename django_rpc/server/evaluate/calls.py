@@ -18,7 +18,7 @@ from django_rpc.server import shipped
 from django_rpc.server.evaluate import prefetch
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
-from django_rpc.server.loaded import Loaded, loaded_by
+from django_rpc.server.loaded import Loaded, forget_related, loaded_by
 from django_rpc.server.options import ModelRpc
 from django_rpc.server.policy import relation_named
 from django_rpc.server.query import is_client, trusted
@@ -41,6 +41,7 @@ def _call(ev: Evaluator, node: Call) -> Any:
     if isinstance(parent, Model):
         rpc = registered(ev, type(parent), node.name)
         rpc_method = _of_class(rpc, node.name)
+        forget_related(parent)
         if rpc_method is not None:
             return rpc_method(ev.policy.request, parent, *args, **kwargs)
         method = getattr(parent, node.name, None)
@@ -166,6 +167,8 @@ def _trusted(ev: Evaluator, item: Any) -> Any:
         item = item.queryset(ev)
     if isinstance(item, QuerySet):
         return trusted(item)
+    if isinstance(item, Model):
+        return forget_related(item)
     if hasattr(item, "resolve_expression") or isinstance(item, Field | FilteredRelation | Prefetch):
         raise TypeError("Methods and functions of the service take values, rows and queries, and no expressions.")
     return item

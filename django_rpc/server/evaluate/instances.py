@@ -11,7 +11,7 @@ from django.db.models import Model
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation, no_related_row
 from django_rpc.server.evaluate.writes import deleted
-from django_rpc.server.loaded import is_loaded, loaded_with
+from django_rpc.server.loaded import forget_related, is_loaded, loaded_with
 from django_rpc.server.policy import relation_named
 
 __all__ = ["METHODS", "attribute"]
@@ -22,7 +22,7 @@ def _save(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, Any
     if args or kwargs:
         raise TypeError("save() of an instance of the graph takes no arguments.")
     ev.policy.require(type(instance), "update")
-    instance.save()
+    forget_related(instance).save()
     return instance
 
 
@@ -30,7 +30,7 @@ def _delete(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, A
     if args or kwargs.keys() - {"keep_parents"}:
         raise TypeError("delete() of an instance of the graph takes keep_parents and nothing else.")
     ev.policy.require(type(instance), "delete")
-    return deleted(ev, instance.delete(**{name: True for name, on in kwargs.items() if on}))
+    return deleted(ev, forget_related(instance).delete(**{name: True for name, on in kwargs.items() if on}))
 
 
 def _refresh(ev: Evaluator, instance: Model, args: list[Any], kwargs: dict[str, Any]) -> Model:
