@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
-from django.db.models import Value, functions
+from django.db.models import Count, ExpressionWrapper, Max, Min, Value, functions
+from django.db.models.expressions import Col, CombinedExpression, Ref
 
 from django_rpc.server.allowance import Allowance, ResponseTooLarge
 
 __all__ = ["GROWING", "check_growth"]
+
+
+#: Number larger than each limit, for an expression that a client can make large without a large literal.
+_UNKNOWN = 10**18
+#: Expressions with a result that is not larger than their first source, and than their largest source.
+_FIRST = frozenset(
+    (functions.Abs, functions.Cast, functions.Ceil, functions.Floor, functions.Round, ExpressionWrapper, Max, Min, Ref)
+)
+_LARGEST = frozenset((functions.Coalesce, functions.Greatest, functions.Least))
+_OPERATORS: dict[str, Callable[[int, int], int]] = {"+": operator.add, "-": operator.add, "*": operator.mul}
 
 
 def _literal(expression: Any) -> Any:
@@ -17,9 +31,26 @@ def _literal(expression: Any) -> Any:
 
 
 def _number(expression: Any) -> int:
-    """Return a literal number; 1 for a number that only the database knows."""
-    value = _literal(expression)
-    return max(int(value), 0) if isinstance(value, int | float) and value == value and abs(value) < 1e300 else 1
+    """Return the largest absolute value of a number; 1 for a column, because only the database knows its value.
+
+    All expressions that are not listed here are refused: a client could make a large number of small literals.
+    """
+    kind = type(expression)
+    if isinstance(expression, Value):
+        value = expression.value
+        is_number = isinstance(value, int | float | Decimal) and abs(value) < _UNKNOWN
+        return 0 if value is None else math.ceil(abs(value)) if is_number else _UNKNOWN
+    if isinstance(expression, Col) or kind is Count:
+        return 1
+    if kind is functions.Length:
+        return _size(expression.get_source_expressions()[0], {})
+    if kind in _FIRST:
+        return _number(expression.get_source_expressions()[0])
+    if kind in _LARGEST:
+        return max(map(_number, expression.get_source_expressions()))
+    if isinstance(expression, CombinedExpression) and expression.connector in _OPERATORS:
+        return _OPERATORS[expression.connector](_number(expression.lhs), _number(expression.rhs))
+    return _UNKNOWN
 
 
 def _repeat(sources: list[Any], sizes: list[int]) -> int:
@@ -52,7 +83,11 @@ def check_growth(expression: Any, limits: Allowance) -> None:
     A column counts as one character, because only the database knows its length.
     """
     if _size(expression, {}) > limits.response_bytes:
-        raise ResponseTooLarge(limits.response_bytes, f"{type(expression).__name__}() makes a text that is too large.")
+        raise ResponseTooLarge(
+            limits.response_bytes,
+            f"{type(expression).__name__}() makes a text that is too large, or its number is neither a literal nor a "
+            "column, nor a sum, product, cast or comparison of these.",
+        )
 
 
 def _size(expression: Any, known: dict[int, int]) -> int:

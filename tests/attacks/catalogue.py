@@ -179,6 +179,7 @@ CATALOGUE = [
             f"{_PARENTS}test_keys_that_are_different",
             f"{_PARENTS}test_a_key_given_by_an_expression_takes_no_row",
             f"{_PARENTS}test_a_key_reads_no_row",
+            f"{_PARENTS}test_a_key_may_be_made_of_literals",
             f"{_PARENTS}test_the_permission_on_the_parent",
             f"{_PARENTS}test_a_parent_that_is_not_exposed",
             f"{_PARENTS}test_rows_are_those_whose_every_parent_is_seen",
@@ -376,6 +377,7 @@ CATALOGUE = [
                 *("texts_of_the_database_that_are_read", "texts_that_the_database_makes"),
                 *("rows_are_read_in_chunks_that_fit", "one_row_is_counted", "texts_within_the_limit_grow"),
                 *("functions_that_grow_texts_of_literals", "texts_that_the_database_makes_by_numbers_of_its_own"),
+                *("numbers_of_literals_are_estimated", "a_subquery_is_no_number", "numbers_of_the_database_are_taken"),
             )
         ),
         (

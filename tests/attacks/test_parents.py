@@ -335,21 +335,48 @@ def test_rows_are_those_whose_every_parent_is_seen(send, family):
     assert seen.pk != seen.oid
 
 
-@pytest.mark.parametrize("key", [expr("F", "id"), expr("Max", "id"), expr("Coalesce", expr("F", "owner"), 7)])
-def test_a_key_reads_no_row(send, family, key):
+VALUE = expr("Value", 1)
+#: Expressions that read rows.  The nodes of references are a queryset and its first row as a queryset.
+READING_KEYS = {
+    "column": expr("F", "id"),
+    "aggregate": expr("Max", "id"),
+    "function of a column": expr("Coalesce", expr("F", "owner"), 7),
+    "subquery": expr("Subquery", ref(1)),
+    "in": expr("lookup:in", VALUE, ref(1)),
+    "exact": expr("lookup:exact", VALUE, ref(2)),
+    "gt": expr("lookup:gt", VALUE, ref(2)),
+    "in a list": expr("lookup:in", VALUE, [7, expr("F", "id")]),
+    "range": expr("lookup:range", VALUE, [expr("F", "id"), 9]),
+    "subquery on the right": expr("lookup:exact", VALUE, expr("Subquery", ref(2))),
+    "case": expr("Case", expr("When", expr("lookup:in", VALUE, ref(1)), 7), default=8),
+    "condition": expr("Case", expr("When", {"$q": ["AND", False, [expr("lookup:in", VALUE, ref(1))]]}, 7), default=8),
+    "below a function": expr("Abs", expr("Cast", expr("lookup:in", VALUE, ref(1)), expr("IntegerField"))),
+    "exists": expr("Exists", ref(1)),
+    "queryset as a source": expr("Coalesce", ref(2), 7),
+}
+
+
+@pytest.mark.parametrize("kind", READING_KEYS)
+def test_a_key_reads_no_row(send, family, kind):
     family.Root.objects.create(owner=THEIRS)
     before = state(family)
-    for nodes in (
-        [["source", "zoo.AtkRoot"], method(0, "create", id=key)],
-        [["source", "zoo.AtkRoot"], method(0, "get_or_create", id=key)],
-        [["source", "zoo.AtkRoot"], method(0, "get_or_create", name="x", defaults={"id": key})],
-        [["save", "zoo.AtkRoot", {"id": key, "name": "x"}, False, {}]],
-        [["insert", "zoo.AtkRoot", ["id"], ["expr"], [[key]], {}]],
-        [
-            ["source", "zoo.AtkRoot"],
-            method(0, "values", "id"),
-            method(0, "create", id=expr("Subquery", ref(1))),
-        ],
+    key = READING_KEYS[kind]
+    queries = [["source", "zoo.AtkRoot"], method(0, "values", "id"), ["item", 1, {"$slice": [None, 1, None]}]]
+    for node in (
+        method(0, "create", id=key),
+        method(0, "get_or_create", id=key),
+        method(0, "get_or_create", name="x", defaults={"id": key}),
+        ["save", "zoo.AtkRoot", {"id": key, "name": "x"}, False, {}],
     ):
-        assert send(nodes).error is not None, nodes
-        assert state(family) == before, nodes
+        answered = send([*queries, node])
+        assert answered.error is not None, node
+        assert not [sql for sql in answered.data_statements if "INSERT" in sql], node
+        assert state(family) == before, node
+    assert send([*queries, ["insert", "zoo.AtkRoot", ["id"], ["any"], [[key]], {}]]).error is not None
+    assert state(family) == before
+
+
+def test_a_key_may_be_made_of_literals(send, family):
+    key = expr("Case", expr("When", expr("lookup:in", VALUE, [1, 2]), 71), default=72)
+    answered = send([["source", "zoo.AtkRoot"], method(0, "create", id=key)])
+    assert "is a key" not in answered.text

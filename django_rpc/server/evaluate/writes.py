@@ -17,6 +17,7 @@ from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError
 from django.db import connections, router
 from django.db.models import Model, QuerySet, Subquery
 from django.db.models.expressions import BaseExpression, Col
+from django.db.models.sql import Query
 
 from django_rpc.server.evaluate import generic, parents
 from django_rpc.server.evaluate.evaluator import Evaluator
@@ -117,9 +118,26 @@ def check_key(field: Any, value: Any) -> None:
 
 
 def _reads_rows(value: Any) -> bool:
-    if not isinstance(value, BaseExpression) or isinstance(value, Subquery | Col):
-        return True
-    return any(_reads_rows(source) for source in value.get_source_expressions() if source is not None)
+    """Return True if a part of ``value`` is a column or a query.
+
+    All attributes are searched: the right side of a lookup is a source expression only if it is compiled to SQL.
+    """
+    seen: set[int] = set()
+    stack = [value]
+    while stack:
+        part = stack.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, list | tuple | set | frozenset):
+            stack.extend(part)
+        elif isinstance(part, dict):
+            stack.extend(part.values())
+        elif isinstance(part, BaseExpression) and not isinstance(part, Subquery | Col | Query):
+            stack.extend(vars(part).values())
+        elif hasattr(part, "resolve_expression"):  # F, Q, a queryset, or a query
+            return True
+    return False
 
 
 def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any], *, check: bool = True) -> dict[str, Any]:
