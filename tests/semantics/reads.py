@@ -325,6 +325,8 @@ class Query:
 
     def ended(self) -> str:
         """Return the text of the whole read."""
+        if self.random.random() < 0.1:
+            return f"iterate({self.text}, {self.random.randint(1, 3)})"
         if self.random.random() < 0.5 or self.is_combined:
             return f"rows({self.text})"
         fields = chosen(self.random, self.model, ("date", "datetime"), 0)
@@ -332,6 +334,7 @@ class Query:
             "first()", "last()", "count()", "exists()", f"get(pk={self.random.randint(1, 9)})", "in_bulk()",
             f"get({condition(self.random, self.model, 0)})", f"aggregate(a={aggregate(self.random, self.model)[0]})",
             f"aggregate({aggregate(self.random, self.model)[0]})", "earliest('pk')", "latest('pk')",
+            f"contains(M.{self.model}.objects.order_by('pk')[{self.random.randint(0, 4)}])",
         ]  # fmt: skip
         if fields[1] in ("date", "datetime"):
             kind = self.random.choice(("year", "month", "day", "week"))

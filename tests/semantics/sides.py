@@ -44,6 +44,7 @@ def namespace(models: Any, way: str, alias: str) -> dict[str, Any]:
     if way in (LOCAL, "query"):
         names |= {
             "query": lambda model: model.objects.all(), "rows": _listed, "value": lambda value: value,
+            "iterate": lambda rows, size: list(rows.iterator(chunk_size=size)),
             "mapping": lambda rows, function: [_listed(function(row)) for row in _listed(rows)],
             "where": lambda rows, function: [row for row in _listed(rows) if function(row)],
             "fold": fold, "cond": lambda test, then, otherwise: then() if test else otherwise(),
@@ -52,6 +53,7 @@ def namespace(models: Any, way: str, alias: str) -> dict[str, Any]:
         names |= {
             "query": lambda model: model.objects.delayed(),
             **dict.fromkeys(("rows", "value"), lambda delayed: evaluated(delayed, way, alias)),
+            "iterate": lambda delayed, size: evaluated(delayed, way, alias),
             "mapping": lambda rows, function: rows.map(function),
             "where": lambda rows, function: rows.filter_by(function),
             "fold": lambda name, values: getattr(values, name)(),

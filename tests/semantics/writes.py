@@ -52,6 +52,9 @@ SET = {
     "NaturalKey": [("title", "text")],
 }  # fmt: skip
 
+#: Both ends of the many-to-many relation with a model of its own, `Line`.
+THROUGH = {("Order", "Product"), ("Product", "Order")}
+
 
 def arguments(random: Random, model: str) -> str:
     """Return the text of the arguments of a new row."""
@@ -143,6 +146,11 @@ def related(random: Random, number: int, names: list[tuple[str, str]]) -> list[s
          f"create({arguments(random, target)})",
          f"add({random.randint(1, 4)})", f"get_or_create({arguments(random, target)})"),
     )  # fmt: skip
+    if (model, target) in THROUGH and random.random() < 0.6:
+        method = random.choice((f"add({rows}", f"set([{rows}]", f"create({arguments(random, target)}",
+                                f"get_or_create({arguments(random, target)}", f"set([{rows}], clear=True"))  # fmt: skip
+        values = f"quantity={random.randint(0, 9)}, price={random.randint(0, 9)}"
+        end = f"{method}, through_defaults=dict({values}))"
     return [f"note(lambda: {owner}.{end})"]
 
 
