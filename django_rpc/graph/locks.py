@@ -45,13 +45,22 @@ def unheld_lock(plan: Plan) -> UnheldLock | None:
             write = _later_write(plan, number, node)
             if write is not None:
                 reason = f"{describe(write, 100)} needs values of these rows in a later message."
-            elif not stage.writes:
+            elif not _writes_after(stage, node):
                 reason = "this message writes nothing: it would protect nothing."
             else:
                 continue
             begin = "select_for_update() locks rows until its message is answered"
             return UnheldLock(node, stage.service, f"{begin}, and {reason} {_ADVICE}")
     return None
+
+
+def _writes_after(stage: Stage, lock: Node) -> bool:
+    """Return True for a stage that writes; ``get_or_create()`` of the locked rows changes none of them."""
+    locked = set(_dependent(stage, {lock}))
+    return any(
+        node.writes and not (node in locked and type(node) is Method and node.name == "get_or_create")
+        for node in stage.nodes
+    )
 
 
 def _later_write(plan: Plan, number: int, lock: Node) -> Node | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 ROOT = Path(__file__).parents[2]
 FILES = {
@@ -238,6 +240,14 @@ def test_a_failure_leaves_the_file_as_it_was(run):
     assert models.read_text() == text
     done = run("-m", "django", "rpc_inspect", "--output", "nowhere/models.py", check=False)
     assert "CommandError: nowhere/models.py could not be written" in done.stderr
+
+
+@pytest.mark.django_db(databases=["default", "rpc"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_call_command_writes_to_a_path_of_each_type(tmp_path, kind):
+    path = tmp_path / "models.py"
+    call_command("rpc_inspect", "rpc", output=kind(path), stderr=StringIO())
+    assert path.read_text().startswith('"""')
 
 
 def test_the_mirrors_pass_the_checks(run):

@@ -52,6 +52,27 @@ def test_a_read_without_a_write_is_refused(products, messages, name, block):
     assert [entry for entry in sent if "select_for_update" in entry["sql"]] == []
 
 
+@pytest.mark.parametrize("block", [contextlib.nullcontext, lambda: transaction.atomic(using="rpc")])
+def test_get_or_create_alone_is_a_read_of_the_locked_row(products, local, messages, block):
+    locked = products.select_for_update()
+    for call in (
+        lambda: locked.get_or_create(pk=1),
+        lambda: locked.filter(pk=1).delayed().get_or_create(pk=1)[0].price.compute(),
+        lambda: django_rpc.compute(products.delayed().count(), locked.delayed().get_or_create(pk=1)),
+    ):
+        with (
+            messages() as sent,
+            pytest.raises(TransactionManagementError, match="this message writes nothing"),
+            block(),
+        ):
+            call()
+        assert len(sent) == 0
+    row = products.delayed().select_for_update().get_or_create(pk=1)[0]
+    price = local.Product.objects.get(pk=1).price
+    assert products.delayed().filter(pk=row.pk).update(price=row.price + 1).compute() == 1
+    assert local.Product.objects.get(pk=1).price == price + 1
+
+
 def test_a_write_in_a_later_message_is_refused(products, local):
     """A local function takes the value out of the transaction, also where the first message writes something else."""
     before = local.Product.objects.get(pk=1).price

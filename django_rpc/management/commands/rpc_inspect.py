@@ -54,7 +54,7 @@ class Command(BaseCommand):
             self.stdout.write(source, ending="")
             return
         try:
-            _replace(options["output"], source)
+            _replace(Path(options["output"]), source)  # call_command() passes a text as it is
         except OSError as error:
             raise CommandError(f"{options['output']} could not be written: {error}") from error
         self.stderr.write(f"{len(described)} mirrors were written to {options['output']}.")
