@@ -91,6 +91,8 @@ def _defaults(config: Config) -> dict[str, Any]:
         # A worker takes a message only when it can process it; until then another worker can take the message.
         "worker_prefetch_multiplier": 1,
         "broker_connection_retry_on_startup": True,
+        # A Redis that is full, or becomes a replica, and a RabbitMQ that closes a channel are no reason to end.
+        "broker_channel_error_retry": True,
         "worker_consumer": f"{Consumer.__module__}:{Consumer.__qualname__}",
         # For projects with beat: `celery -A django_rpc.celery.app beat`, or the worker's option -B.
         "beat_schedule": {

@@ -29,7 +29,8 @@ _CONNECT_SECONDS = 5.0
 #: How long an answer that came for nobody is kept for who asks again.
 _KEPT_SECONDS = 300
 
-BROKEN = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError, TimeoutError)
+#: Errors of a lost connection, and errors that Redis replies with, such as after a failover.
+BROKEN = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError, OSError, TimeoutError)
 
 
 class Inbox:

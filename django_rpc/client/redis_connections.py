@@ -12,8 +12,8 @@ from django_rpc.wire.names import redis_url
 
 __all__ = ["BROKEN", "RedisConnections"]
 
-#: Errors of a connection that broke, or of a server that refuses connections.
-BROKEN = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, OSError)
+#: Errors of a connection that broke, of a server that refuses connections, or of one that has become a replica.
+BROKEN = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError, OSError)
 
 #: Longest wait for one operation on a socket, other than for a reply.  A call uses the longest of these that its
 #: patience allows.  Each limit has a pool, since redis-py sets the limits when it makes a connection.

@@ -184,7 +184,10 @@ class _RedisReply:
                 key_and_answer = self._ask(None if deadline is None else deadline - time.monotonic())
                 if key_and_answer is not None:
                     return self._own(*key_and_answer)
-            except BROKEN as error:
+            except (
+                *BROKEN,
+                redis.ResponseError,
+            ) as error:  # a Redis that becomes a replica ends each BLPOP with an error
                 lost = error
                 time.sleep(_PAUSE)
             if deadline is not None and time.monotonic() >= deadline - _TICK:

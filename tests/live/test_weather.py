@@ -1,16 +1,20 @@
 """Bad weather: what is broken gives an error of its own class within the time-out, and the worker serves on."""
 
+import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from redis import Redis
 
 from django_rpc.client import errors
 from django_rpc.client.session import Output, Session
@@ -310,6 +314,66 @@ def test_a_result_backend_that_is_restarted_during_a_call(own_redis, redis):
         threading.Timer(0.3, own_redis.restart).start()
         assert future.result() > 0  # both ends found it again
         assert session.compute([echo("after")]) == ["after"]
+
+
+def until_the_worker_is_refused(service):
+    """Return when the worker has logged that its broker refuses a command."""
+    log = Path(service.worker.log_path)
+    deadline = time.monotonic() + 30
+    while not re.search("Unrecoverable error|onnection to broker lost|Cannot connect", log.read_text()):
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+
+
+def test_a_redis_that_is_a_replica_for_a_moment(own_redis, tmp_path):
+    """A failover: each command that waits or writes gets an error, and nobody hangs up."""
+    path = tmp_path / "go"
+    order = echo({"do": "await", "path": str(path)})
+    client = Redis.from_url(own_redis.url)
+
+    async def awaited():
+        return await session.submit([order])[0]
+
+    with (
+        echo_service(own_redis.url, own_redis.url, concurrency=3) as service,  # so that it waits for a third message
+        ThreadPoolExecutor() as threads,
+    ):
+        session = service.session(WORKER_GRACE=None, TIMEOUT=60)
+        calls = [threads.submit(session.compute, [order]), threads.submit(asyncio.run, awaited())]
+        while client.hlen("django_rpc:unacked") < len(calls):
+            assert not any(call.done() for call in calls)
+            time.sleep(0.01)
+        client.replicaof("127.0.0.1", free_port())
+        with pytest.raises(errors.BrokerUnavailable):
+            session.compute([echo(1)], timeout=2)
+        until_the_worker_is_refused(service)
+        client.replicaof("NO", "ONE")
+        path.touch()
+        assert all(call.result(60) for call in calls)
+        assert service.serves()
+        assert service.worker.alive
+
+
+@pytest.mark.parametrize("name", ["maxmemory", "min-replicas-to-write"])
+def test_a_broker_that_refuses_writes_for_a_moment(own_redis, redis, tmp_path, name):
+    path = tmp_path / "go"
+    client = Redis.from_url(own_redis.url)
+    with echo_service(own_redis.url, redis.url, concurrency=1) as service:
+        session = service.session(WORKER_GRACE=None, TIMEOUT=60)
+        [first] = session.submit([echo({"do": "await", "path": str(path)})])
+        while not client.hlen("django_rpc:unacked"):
+            assert not first.done()
+            time.sleep(0.01)
+        session.submit([echo("next")])
+        client.config_set(name, 1)
+        with pytest.raises(errors.BrokerUnavailable):
+            session.compute([echo(1)], timeout=2)
+        path.touch()  # the worker takes the next message from a broker that refuses to note it
+        assert first.result() > 0
+        until_the_worker_is_refused(service)
+        client.config_set(name, 0)
+        assert service.serves()
+        assert service.worker.alive
 
 
 def test_a_result_backend_that_was_restarted_before_the_answer(own_redis, redis):
