@@ -40,7 +40,7 @@ CATALOGUE = [
     Attack(
         "a hidden field in any of 142 paths: filter, Q, order_by, values, annotate, aggregate, F, Subquery, Window, "
         "FilteredRelation, Prefetch, union arms, updates, in_bulk, dates, maps, functions",
-        "a hidden name is an unknown one, in the same words and with no SQL; the compiled query is checked once more",
+        "a hidden name gives the same error as an unknown name, and no SQL runs; the compiled query is checked again",
         (
             _NAMES,
             "test_hidden_names.py::test_the_audit_alone_refuses_it",
@@ -51,8 +51,8 @@ CATALOGUE = [
     Attack(
         "a field that may be read and not used, in any of these paths: as condition, order, group, part of an "
         "expression, column of a nested query, of a union, of distinct rows",
-        "readable and filterable are apart; in the compiled query, what is only readable stands by itself in what is "
-        "answered, and nowhere else",
+        "readable and filterable fields are declared separately; in the compiled query, a column that is only readable "
+        "is accepted only as a selected column, and not as a part of an expression",
         tuple(
             f"{_FIELDS}test_{name}"
             for name in (
@@ -70,7 +70,7 @@ CATALOGUE = [
     Attack(
         "a field that may be filtered by and not read: by its beginning, order or range, through an expression or "
         "itself; a field that may be set and not read",
-        "in the compiled query, what is not readable stands at the left of `exact`, `in` and `isnull`, nowhere else",
+        "in the compiled query, an unreadable column is accepted only at the left of `exact`, `in` and `isnull`",
         (
             f"{_FIELDS}test_what_is_compared_is_nothing_else",
             f"{_FIELDS}test_a_comparison_with_itself",
@@ -85,13 +85,13 @@ CATALOGUE = [
     ),
     Attack(
         "a field of another client",
-        "what may be read, used and set is worked out for the client of each request",
+        "the fields that may be read, used and set are determined for the client of each request",
         (f"{_FIELDS}test_each_client_has_its_own",),
         (("clients", f"{_FIELDS}test_each_client_has_its_own"),),
     ),
     Attack(
-        "a way that nobody thought of",
-        "every kind of node, tag, method and expression has a probe; the audit needs no list of ways",
+        "an unforeseen way to a hidden field",
+        "every kind of node, tag, method and expression has a probe; the check of compiled SQL needs no list of ways",
         (
             "test_probes.py::test_every_kind_of_node_has_a_probe",
             "test_probes.py::test_a_denied_name_in_each_kind_of_node",
@@ -108,8 +108,8 @@ CATALOGUE = [
     Attack(
         "words that become SQL: the CVEs of Django's ORM of 2020 to 2026, `_connector`, aliases, kinds of Trunc, "
         "options of explain, templates, output fields",
-        "names match a pattern and words are of a closed list when the message is decoded; those that come by a "
-        "reference when its value is there; a system check warns of a Django with known holes",
+        "names must match a pattern, and keywords must be in a closed list, when the message is decoded; a name from a "
+        "reference is checked when its value is known; a system check warns of a Django with known holes",
         (
             "test_injection.py::test_it_is_refused_and_no_sql_runs",
             "test_injection.py::test_a_name_that_comes_by_a_reference",
@@ -124,19 +124,19 @@ CATALOGUE = [
     ),
     Attack(
         "a hidden value copied into a readable field by `F` in save() or in defaults",
-        "expressions that the server's own save() will write are checked as those of update()",
+        "expressions that save() at the server will write are checked as those of update()",
         (f"{_WRITES}test_a_hidden_value_is_not_copied_by_a_save",),
         (("saved", f"{_WRITES}test_a_hidden_value_is_not_copied_by_a_save"),),
     ),
     Attack(
-        "mass assignment: fields that may not be set, keys, what is no field",
-        "writable fields are apart from readable ones, in each way to write",
+        "mass assignment: fields that may not be set, keys, names that are no field",
+        "writable fields are declared separately from readable fields, and checked in each way to write",
         (f"{_WRITES}test_what_may_not_be_set", f"{_WRITES}test_a_row_that_is_saved_as_if_it_were_new"),
         (("writable", f"{_WRITES}test_what_may_not_be_set[city]"),),
     ),
     Attack(
         "`annotate(pk=7)`, and then delete(): an annotation that makes another row of an instance",
-        "annotations and `to_attr` take the place of no attribute",
+        "annotations and `to_attr` may not have the name of an attribute",
         (f"{_WRITES}test_an_annotation_does_not_make_another_row",),
         (("free", f"{_WRITES}test_an_annotation_does_not_make_another_row"),),
     ),
@@ -151,7 +151,7 @@ CATALOGUE = [
     ),
     Attack(
         "writes to rows of others: set() and clear() of relations, insert with ignored conflicts, foreign keys",
-        "relations change among the client's rows; what was written is looked at before the commit",
+        "relations change among the client's rows; the written rows are checked before the commit",
         (
             f"{_WRITES}test_rows_of_others_stay_related",
             f"{_WRITES}test_rows_of_others_stay_related_by_a_foreign_key",
@@ -168,8 +168,8 @@ CATALOGUE = [
         ),
     ),
     Attack(
-        "the parent row of another client, by multi-table inheritance: by the key of the child, the link, the parent's "
-        "own key, keys that are different, grandparents, second parents, in each way to write",
+        "the parent row of another client, by multi-table inheritance: by the key of the child, the link, the key of "
+        "the parent, keys that are different, grandparents, second parents, in each way to write",
         "all names of a key have the same value; an existing row becomes the parent of a new row only where the client "
         "may see and update it; the permission of each parent model counts",
         (
@@ -190,8 +190,8 @@ CATALOGUE = [
     Attack(
         "rows inserted into a database that returns no keys; a key that the database evaluates again; foreign keys, "
         "generic foreign keys and hidden fields that a conflict (`on_conflict`) updates",
-        "a row without a known key is refused; rows are inserted one by one where the keys are needed; both parts of a "
-        "generic foreign key are updated, or none",
+        "a row without a known key is refused; each row is inserted separately where the keys are needed; both parts "
+        "of a generic foreign key are updated, or none",
         (
             f"{_SCOPE}test_inserted_rows_are_checked_without_their_keys",
             f"{_SCOPE}test_inserted_rows_with_keys_of_the_client",
@@ -211,8 +211,8 @@ CATALOGUE = [
     Attack(
         "rows of others with the query of a registered method or function: joined or prefetched by the client "
         "before the call, or by the method",
-        "a query goes into the service's code without what the client loads with its rows; related rows of the query "
-        "that it returns are loaded by the client's queries",
+        "the service's code receives a query without the related rows that the client loads with it; related rows of "
+        "the query that it returns are loaded by the client's queries",
         (
             f"{_CALLED}test_joined_rows_of_others",
             f"{_CALLED}test_rows_of_others_that_the_method_joins",
@@ -324,7 +324,8 @@ CATALOGUE = [
     ),
     Attack(
         "names of hidden things in descriptions, SQL in traces, time",
-        "a description holds what a query could name; SQL only where SHOW_SQL is on; neither name runs a query",
+        "a description holds only names that a query could use; SQL only where SHOW_SQL is on; neither a hidden nor an "
+        "unknown name runs a query",
         (
             f"{_LEAKS}test_a_description_names_nothing_hidden",
             f"{_LEAKS}test_sql_is_not_told",
@@ -338,7 +339,7 @@ CATALOGUE = [
     ),
     Attack(
         "calling anything: `__class__`, `_meta`, `save_base`, dotted names",
-        "closed vocabulary, methods registered one by one; all others are unknown names",
+        "closed vocabulary, each method is registered separately; all others are unknown names",
         (f"{_LEAKS}test_internal_names_are_unknown_names",),
         (("registered", f"{_LEAKS}test_internal_names_are_unknown_names[delete]"),),
     ),
@@ -363,8 +364,8 @@ CATALOGUE = [
         ),
     ),
     Attack(
-        "texts made, read and asked for again and again",
-        "all that a request makes, reads and answers is counted (limit `response_bytes`)",
+        "texts made, read and requested many times",
+        "all texts that a request makes, reads and answers are counted (limit `response_bytes`)",
         tuple(
             f"{_GROWTH}test_{name}"
             for name in (
@@ -390,9 +391,9 @@ CATALOGUE = [
         ),
     ),
     Attack(
-        "a request that costs too much, of each kind that there is a limit for",
-        "each limit has a default, may be another for each client, and an error that names it; what is over it runs "
-        "no SQL, or none after it",
+        "a request that costs too much, for each limit",
+        "each limit has a default, can be set for each client, and has an error that names it; a request over the "
+        "limit runs no SQL, or none after the limit is reached",
         (
             f"{_LIMITS}test_every_limit_has_a_probe",
             f"{_LIMITS}test_the_error_names_the_limit",
@@ -406,7 +407,7 @@ CATALOGUE = [
     ),
     Attack(
         "catastrophic regular expressions",
-        "the database's own time-out; on SQLite a search that ends",
+        "the time-out of the database; on SQLite a search that ends",
         (f"{_GROWTH}test_catastrophic_searches", f"{_GROWTH}test_a_search_is_a_search"),
         (("searches", f"{_GROWTH}test_catastrophic_searches[(a+)+$-27]"),),
     ),
@@ -439,7 +440,8 @@ CATALOGUE = [
     Attack(
         "expressions, conditions and queries as arguments of the service's code, in any container: a method that "
         "filters by its argument would compare hidden fields",
-        "methods and functions take values, rows and queries; a query is one without what the client loads with it",
+        "methods and functions take values, rows and queries; a query is passed without the rows that the client loads "
+        "with it",
         tuple(
             f"{_SERVICE}test_{name}"
             for name in (
@@ -471,7 +473,7 @@ CATALOGUE = [
         "foreign keys set by the relation; a query as the foreign key of `get_or_create`; hidden names in "
         "`update_fields`",
         "the rows of the through model before and after are compared with those that the client sees; a relation is "
-        "writable where its columns are; a foreign key in a scope is a value; a hidden name is an unknown one",
+        "writable where its columns are; a foreign key in a scope is a value; a hidden name is an unknown name",
         tuple(
             f"{_SERVICE}test_{name}"
             for name in (
@@ -504,9 +506,9 @@ CATALOGUE = [
     ),
     Attack(
         "pickle and cloudpickle without permission: unsigned, signed by others, forged, replayed, in every place of a "
-        "graph, and where only bytes may stand",
-        "code is unpickled in one place, for a signed client that the settings name, and when that is known; the same "
-        "refusal where nobody may; code of another Python is not looked at",
+        "graph, and where only bytes are allowed",
+        "code is unpickled in a single place, for a signed client that the settings name, and only after the signature "
+        "is checked; the refusal is the same if no client may ship; code of another Python is not read",
         tuple(
             f"{_SHIPPING}test_{name}"
             for name in (
@@ -526,7 +528,7 @@ CATALOGUE = [
     ),
     Attack(
         "envelope tampering: Celery's callbacks, chains and reply addresses",
-        "foreign signatures are refused; a reply goes to the list of its request alone",
+        "foreign signatures are refused; a reply is sent only to the list of its request",
         (
             f"{_LEAKS}test_foreign_tasks_in_the_envelope",
             f"{_LEAKS}test_what_is_no_text",
@@ -538,10 +540,11 @@ CATALOGUE = [
         ),
     ),
     Attack(
-        "messages that are none of ours, as anybody can put them on the queue: pickles, YAML, other tasks (a project's "
-        "`shared_task`, Celery's `map` and `chunks`), odd headers and bodies, compressed ones, for a time to come",
-        "a worker of ours has its own tasks alone and reads JSON alone; everything else is refused, and the next "
-        "message is served",
+        "foreign messages, which every program with access to the broker can put on the queue: pickles, YAML, other "
+        "tasks (a project's `shared_task`, Celery's `map` and `chunks`), odd headers and bodies, compressed bodies, "
+        "messages for a later time",
+        "a worker of django_rpc has only the tasks of django_rpc and reads only JSON; everything else is refused, and "
+        "the next message is served",
         (
             f"{_LEAKS}test_a_worker_has_its_own_tasks_alone",
             *(
@@ -561,8 +564,8 @@ CATALOGUE = [
     Attack(
         "malformed messages: Celery's headers with values of other types, items of a Redis list that are not JSON or "
         "not of the form, header tables that py-amqp cannot read, commands of remote control",
-        "a message is built anew from the values that a closed schema allows; others are rejected, logged and counted "
-        "(`MalformedMessage`); remote control asks, and takes back requests",
+        "a new message is built from the values that a closed schema allows; others are rejected, logged and counted "
+        "(`MalformedMessage`); remote control only inspects, and takes back requests",
         (
             *(
                 f"{_ENVELOPE}test_{name}"
@@ -633,8 +636,8 @@ CATALOGUE = [
     Attack(
         "values that services hand to each other: forged, altered, unsigned, of another client, service or request, "
         "swapped, missing, of an earlier message; a secret named as their key",
-        "a service signs what it hands over, for this request and for one message; the message, which the client "
-        "signed, names the request and the public key; checked before a node is read",
+        "a service signs the values that it hands over, for this request and for one message; the message, which the "
+        "client signed, names the request and the public key; checked before a node is read",
         (
             *(
                 f"{_HANDED}test_{name}"
@@ -661,9 +664,9 @@ CATALOGUE = [
         ),
     ),
     Attack(
-        "an operation in a value that is handed over: expressions, conditions, references, at any depth",
-        "what is handed over is data: anything else is refused, whoever signed it; names and rows are those of the "
-        "client that asks",
+        "an operation in a value that a service hands over: expressions, conditions, references, at any depth",
+        "values of other services are data: anything else is refused, also with a valid signature; names and rows are "
+        "those of the client that sent the request",
         tuple(
             f"{_HANDED}test_{name}"
             for name in (
