@@ -77,7 +77,8 @@ def begin_save(
     sent = {"sender": origin, "raw": raw, "using": using, "update_fields": names}
     if not origin._meta.auto_created:
         signals.pre_save.send(instance=instance, **sent)
-    if (force_update or names) and instance.pk is None:
+    has_key = instance.pk is not None or any(instance.__dict__.get(name) is not None for name in key_names(origin))
+    if (force_update or names) and not has_key:  # the key of a parent is enough
         raise ValueError("Cannot force an update in save() with no primary key.")
     saving = _Saving(instance, model, using, sent)
     node = Save(

@@ -6,6 +6,7 @@ import datetime
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, transaction
 from django.db.models import Max, Min, Q
 from django.db.models.functions import Upper
 from django.test import override_settings
@@ -174,3 +175,16 @@ def test_a_one_to_one_relation_without_a_row_has_the_error_of_django(local, remo
 def test_a_report_of_a_relation_is_not_trusted(remote, data):
     report = ErrorReport(code="DoesNotExist", message="m", model="shop.Profile", data=data)
     assert type(build(MirrorResults("rpc"), report, None)) is remote.Profile.DoesNotExist
+
+
+def test_a_deleted_child_keeps_the_key_of_its_parent(local, remote):
+    """Django's delete() sets the key of the child to None, and save(update_fields=...) uses that of the parent."""
+    for models in (local, remote):
+        place = models.Restaurant.objects.create(name="R")
+        place.delete()
+        assert (place.pk, place.id is None) == (None, False)
+        with pytest.raises(DatabaseError, match="did not affect any rows"), transaction.atomic():
+            place.save(update_fields=["serves_pizza"])
+        assert local.Restaurant.objects.count() == 0
+        with pytest.raises(ValueError, match="no primary key"):
+            models.Restaurant(name="R").save(update_fields=["serves_pizza"])
