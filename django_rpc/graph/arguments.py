@@ -14,14 +14,17 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django_rpc.graph import postgres
 from django_rpc.graph.node import Node
 from django_rpc.graph.values import Condition, Expr
 from django_rpc.graph.vocabulary import (
     CONNECTORS,
     DATE_PARTS,
     EXPRESSIONS,
-    FIELDS,
+    OUTPUT_FIELDS,
     OWN,
+    POSTGRES,
+    POSTGRES_AGGREGATES,
     check_identifier,
     check_path,
     check_result_name,
@@ -118,12 +121,13 @@ def _default_alias(value: Any) -> str | None:
     >>> _default_alias(Expr("Sum", ("lines__price",)))
     'lines__price__sum'
     """
-    if not isinstance(value, Expr) or value.name not in _AGGREGATES or not value.args:
+    if not isinstance(value, Expr) or value.name not in _AGGREGATES | POSTGRES_AGGREGATES or not value.args:
         return None
     path = value.args[0]
+    name = value.name.removeprefix(POSTGRES).lower()
     if isinstance(path, Expr) and path.name == "F" and path.args:
         path = path.args[0]
-    return f"{path}__{value.name.lower()}" if isinstance(path, str) and path != "*" else None
+    return f"{path}__{name}" if isinstance(path, str) and path != "*" else None
 
 
 def _check_conditions(args: tuple[Any, ...]) -> None:
@@ -216,7 +220,7 @@ def check_expression(expr: Expr) -> None:
     ValueError: 'Func' is not an expression that can be sent to a service.
     """
     name = expr.name
-    if name in FIELDS:
+    if name in OUTPUT_FIELDS:
         _check_field(expr)
         return
     if name.startswith(OWN):
@@ -233,14 +237,15 @@ def check_expression(expr: Expr) -> None:
     if name in _EXPRESSION_CHECKS:
         _EXPRESSION_CHECKS[name](expr)
     if name not in _STRINGS_ARE_DATA and not name.startswith("lookup:"):
-        _check_strings(expr.args, _check_column)
-        for keyword in ("name", "expression", "relation_name", "lookup", "partition_by", "order_by"):
+        if name not in postgres.CHECKS:
+            _check_strings(expr.args, _check_column)
+        for keyword in ("name", "expression", "relation_name", "lookup", "partition_by", "order_by", "ordering"):
             _check_strings((expr.kwargs.get(keyword),), _check_column)
 
 
 def _check_output(expr: Expr) -> None:
     output = expr.kwargs.get("output_field")
-    if output is not None and not (isinstance(output, Expr) and output.name in FIELDS):
+    if output is not None and not (isinstance(output, Expr) and output.name in OUTPUT_FIELDS):
         raise ValueError("output_field is a model field that can be sent to a service.")
 
 
@@ -268,7 +273,7 @@ def _check_field(expr: Expr) -> None:
     if expr.args:
         raise ValueError(f"{expr.name} as an output field takes keywords only.")
     for keyword, value in expr.kwargs.items():
-        if keyword not in FIELDS[expr.name] or not _FIELD_VALUES.get(keyword, _is_size)(value):
+        if keyword not in OUTPUT_FIELDS[expr.name] or not _FIELD_VALUES.get(keyword, _is_size)(value):
             raise ValueError(f"{expr.name} as an output field does not take {keyword}={value!r}.")
 
 
@@ -278,6 +283,7 @@ def _is_size(value: Any) -> bool:
 
 #: Checks of the values of an output field's keywords; `_is_size` checks all other keywords.
 _FIELD_VALUES: dict[str, Callable[[Any], bool]] = {
+    "base_field": lambda value: isinstance(value, Expr) and value.name in OUTPUT_FIELDS,
     "db_collation": lambda value: isinstance(value, str) and _COLLATION.fullmatch(value) is not None,
     "protocol": lambda value: value in ("both", "IPv4", "IPv6", "ipv4", "ipv6"),
     "unpack_ipv4": lambda value: isinstance(value, bool),
@@ -349,6 +355,7 @@ def _check_key(expr: Expr) -> None:
 
 
 _EXPRESSION_CHECKS: dict[str, Callable[[Expr], None]] = {
+    **postgres.CHECKS,
     "F": _check_name,
     "OuterRef": _check_name,
     "CombinedExpression": _check_combined,

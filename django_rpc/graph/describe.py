@@ -15,6 +15,7 @@ from django_rpc.graph import node as kinds
 from django_rpc.graph.functions import Finish, MethodOf, function_name
 from django_rpc.graph.node import Node
 from django_rpc.graph.values import Condition, Expr, Reference
+from django_rpc.graph.vocabulary import POSTGRES
 
 __all__ = ["describe", "step"]
 
@@ -168,7 +169,7 @@ def _slice(value: Any, limit: int, depth: int) -> str:
 
 
 def _expression(value: Any, limit: int, depth: int) -> str:
-    return f"{value.name}({_arguments(value.args, value.kwargs, limit, depth - 1)})"
+    return f"{value.name.removeprefix(POSTGRES)}({_arguments(value.args, value.kwargs, limit, depth - 1)})"
 
 
 def _reference(value: Any, limit: int, depth: int) -> str:

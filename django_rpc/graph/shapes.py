@@ -30,7 +30,7 @@ TERMINALS = frozenset("get first last earliest latest count exists aggregate".sp
 NESTED = frozenset("first last count exists aggregate".split())
 #: Steps that make it impossible, or not simple, to distinguish the rows of different values afterwards.
 _OPAQUE = frozenset("union intersection difference and_ or_ xor none dates datetimes select_for_update".split())
-_AGGREGATES = frozenset("Avg Count Max Min StdDev Sum Variance".split())
+_AGGREGATES = frozenset("Avg Count Max Min StdDev Sum Variance".split()) | vocabulary.POSTGRES_AGGREGATES
 #: Methods that return a query.
 _QUERIES = frozenset({name for name, spec in vocabulary.METHODS.items() if spec.returns_query})
 #: Methods with lookups as keywords, which allow to distinguish their rows by a column.

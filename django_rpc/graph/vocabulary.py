@@ -14,7 +14,10 @@ __all__ = [
     "FIELDS",
     "METHODS",
     "OPERATORS",
+    "OUTPUT_FIELDS",
     "OWN",
+    "POSTGRES",
+    "POSTGRES_AGGREGATES",
     "VALUE_METHODS",
     "MethodSpec",
     "check_identifier",
@@ -192,6 +195,41 @@ LOOKUPS: frozenset[str] = frozenset(
 )
 EXPRESSIONS.update({f"lookup:{name}": frozenset({"lhs", "rhs"}) for name in sorted(LOOKUPS)})
 
+#: Prefix of the names of ``django.contrib.postgres``: ``Expr("postgres:ArrayAgg", ("total",))``.  Services on other
+#: databases refuse them.
+POSTGRES = "postgres:"
+_ORDERED = _AGGREGATE | {"expression", "order_by", "ordering"}
+_PAIR = _OUT | {"y", "x", "filter", "default"}
+_SEARCH: dict[str, frozenset[str]] = {
+    "SearchConfig": frozenset({"config"}),
+    "SearchVector": frozenset({"config", "weight"}),
+    "SearchQuery": frozenset({"value", "config", "invert", "search_type"}),
+    **_expressions("CombinedSearchVector CombinedSearchQuery", frozenset({"lhs", "connector", "rhs", "config"})),
+    "SearchRank": frozenset({"vector", "query", "weights", "normalization", "cover_density"}),
+    "SearchHeadline": frozenset(
+        "expression query config start_sel stop_sel max_words min_words short_word highlight_all max_fragments "
+        "fragment_delimiter".split()
+    ),
+}
+_POSTGRES: dict[str, frozenset[str]] = {
+    **_expressions("ArrayAgg JSONBAgg", _ORDERED),
+    "StringAgg": _ORDERED | {"delimiter"},
+    **_expressions("BitAnd BitOr BitXor BoolAnd BoolOr", _AGGREGATE | {"expression"}),
+    **_expressions("Corr RegrAvgX RegrAvgY RegrCount RegrIntercept RegrR2 RegrSlope RegrSXX RegrSXY RegrSYY", _PAIR),
+    "CovarPop": frozenset({"y", "x", "sample", "filter", "default"}),
+    **_SEARCH,
+    **_expressions(
+        "TrigramSimilarity TrigramDistance TrigramWordSimilarity TrigramWordDistance TrigramStrictWordSimilarity "
+        "TrigramStrictWordDistance",
+        _OUT | {"expression", "string"},
+    ),
+    **_expressions("RandomUUID TransactionNow", frozenset()),
+    "ArraySubquery": frozenset({"queryset"}),
+}
+#: Those that aggregate rows.
+POSTGRES_AGGREGATES = frozenset({POSTGRES + name for name, keywords in _POSTGRES.items() if "filter" in keywords})
+EXPRESSIONS.update({POSTGRES + name: keywords for name, keywords in _POSTGRES.items()})
+
 #: Prefix of the name of an expression that a service registered: ``Expr("own:Median", ("total",))``.
 OWN = "own:"
 
@@ -216,6 +254,13 @@ FIELDS: dict[str, frozenset[str]] = {
     ),
     **dict.fromkeys("CharField EmailField SlugField TextField URLField".split(), _FIELD_KEYWORDS | {"db_collation"}),
     "GenericIPAddressField": _FIELD_KEYWORDS | {"protocol", "unpack_ipv4"},
+}
+
+#: The fields above, and those of ``django.contrib.postgres``.
+OUTPUT_FIELDS: dict[str, frozenset[str]] = {
+    **FIELDS,
+    f"{POSTGRES}ArrayField": frozenset({"base_field", "size", "null"}),
+    **dict.fromkeys((f"{POSTGRES}HStoreField", f"{POSTGRES}SearchVectorField"), frozenset({"null"})),
 }
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")

@@ -25,7 +25,7 @@ except ImportError:  # before Django 5.2
 from django_rpc.client.collected import Pending
 from django_rpc.graph.node import Method, Node, Source, callsite
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference, freeze
-from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS
+from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, OUTPUT_FIELDS, POSTGRES
 from django_rpc.models.arguments import current_arguments
 from django_rpc.models.content_types import is_content_type, sent_key
 from django_rpc.models.options import options_of
@@ -101,6 +101,10 @@ def _(value: BaseExpression) -> Expr:
         return freeze(value.expression)
     name = name_of(value)
     args, kwargs = value._constructor_args
+    if name.startswith(POSTGRES):
+        if "invert" in EXPRESSIONS[name]:  # `~` changes it in a copy
+            kwargs = {**kwargs, "invert": value.invert}
+        return Expr(name, freeze(tuple(args)), _keywords(name, kwargs))
     if type(value) is expressions.Func:
         kwargs = {key: item for key, item in kwargs.items() if key != "function"}  # the wire's name contains it
     return Expr(name, freeze(current_arguments(value, tuple(args))), _keywords(name, kwargs))
@@ -125,7 +129,7 @@ def _subquery(value: expressions.Subquery) -> Expr:
             "models can. Fetch the local values first: list(...)."
         )
     kwargs = dict(value.extra)
-    if kind != "Exists" and value.__dict__.get("output_field") is not None:
+    if kind == "Subquery" and value.__dict__.get("output_field") is not None:
         kwargs["output_field"] = value.output_field
     frozen = Expr(kind, (recorded(),), _keywords(kind, kwargs))
     if getattr(value, "negated", False):  # Django 4.2 keeps ~Exists() as a flag
@@ -192,6 +196,9 @@ def _(value: Field) -> Expr:
     while value.is_relation and value.remote_field:
         value = value.target_field
     name = type(value).__name__
+    if type(value).__module__.startswith("django.contrib.postgres.") and POSTGRES + name in OUTPUT_FIELDS:
+        keywords = {key: freeze(getattr(value, key)) for key in sorted(OUTPUT_FIELDS[POSTGRES + name] - {"null"})}
+        return Expr(POSTGRES + name, (), {key: item for key, item in keywords.items() if item is not None})
     if name not in FIELDS or not type(value).__module__.startswith("django.db.models"):
         name = value.get_internal_type()
     if name not in FIELDS or writes_own_sql(type(value)):

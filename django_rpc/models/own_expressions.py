@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import aggregates, expressions, functions, lookups
 
-from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS, OWN, check_identifier
+from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS, OWN, POSTGRES, check_identifier
 
 __all__ = ["name_of", "register_expression"]
 
@@ -55,6 +55,8 @@ def name_of(value: expressions.BaseExpression) -> str:
         return f"lookup:{value.lookup_name}"
     if djangos and cls.__name__ in EXPRESSIONS:
         return cls.__name__
+    if cls.__module__.startswith("django.contrib.postgres.") and POSTGRES + cls.__name__ in EXPRESSIONS:
+        return POSTGRES + cls.__name__
     same = _as_djangos(value) if isinstance(value, expressions.Func) else None
     if same is not None:
         return same

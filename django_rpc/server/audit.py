@@ -18,6 +18,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.models.sql.datastructures import BaseTable, Join
 
+from django_rpc.server import postgres
 from django_rpc.server.growth import GROWING, check_growth
 from django_rpc.server.ordering import may_order_by
 from django_rpc.server.policy import ClientFieldError
@@ -414,10 +415,17 @@ def _refusal(policy: Any, model: Any, name: str) -> Exception:
 def _check_for(kind: type) -> Any:
     if issubclass(kind, TrustedCol):
         return None
-    for base, check in _BASES:
-        if issubclass(kind, base):
-            return check
-    return None
+    found = next((check for base, check in _BASES if issubclass(kind, base)), None)
+    if any(base.__module__.startswith("django.contrib.postgres.") for base in kind.__mro__):
+        return functools.partial(_check_database, found)
+    return found
+
+
+def _check_database(check: Any, compiler: Any, node: Any) -> Any:
+    """Refuse an expression of ``django.contrib.postgres`` on other databases: its SQL is not theirs."""
+    if compiler.connection.vendor != "postgresql":
+        raise postgres.refusal(type(node).__name__)
+    return None if check is None else check(compiler, node)
 
 
 _BASES: tuple[tuple[type, Any], ...] = (

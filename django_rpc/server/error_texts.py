@@ -197,7 +197,7 @@ _OF_INSTANCES = tuple(
 _TYPES = frozenset(
     {
         *(name for name, value in vars(builtins).items() if isinstance(value, type)),
-        *vocabulary.EXPRESSIONS,
+        *(name.removeprefix(vocabulary.POSTGRES) for name in vocabulary.EXPRESSIONS),
         *vocabulary.FIELDS,
         *(name for space in (models, functions) for name in space.__all__),
         *(kind.__name__ for kind in (datetime.date, datetime.datetime, datetime.time, datetime.timedelta)),

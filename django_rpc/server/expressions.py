@@ -19,8 +19,9 @@ from django.db.models.fields import json
 from django_rpc.graph.arguments import check_expression
 from django_rpc.graph.node import KINDS, Node
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
-from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS, OWN
+from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS, OUTPUT_FIELDS, OWN, POSTGRES
 from django_rpc.graph.vocabulary import FIELDS as FIELD_NAMES
+from django_rpc.server import postgres
 from django_rpc.server.references import holds_instance, is_instance
 
 __all__ = ["CLASSES", "FIELDS", "NEWER", "RESOLVERS", "Resolver"]
@@ -37,6 +38,8 @@ _LOOKUP_CLASSES = {
 
 
 def _find(name: str) -> Any:
+    if name.startswith(POSTGRES):
+        return None  # see `postgres.class_of`
     if name.startswith("lookup:"):
         return _LOOKUP_CLASSES.get(name.removeprefix("lookup:"))
     for module in (models, expressions, functions, functions.text, json):
@@ -149,15 +152,16 @@ def _expression(resolve: Resolver, value: Expr) -> Any:
     if special is not None:
         _refuse_instances(name, value.args, value.kwargs)
         return special(value)
-    if name in FIELDS:
-        allowed = FIELD_NAMES[name]
+    if name in OUTPUT_FIELDS:
+        allowed = OUTPUT_FIELDS[name]
         if value.args or not value.kwargs.keys() <= allowed:
             raise ValueError(f"{name} as an output field takes only {', '.join(sorted(allowed))}.")
-        return FIELDS[name](**value.kwargs)
+        cls = FIELDS[name] if name in FIELDS else postgres.class_of(name)
+        return cls(**resolve.kwargs(value.kwargs))
     if name.startswith(OWN):
         return _own(resolve, value)
     allowed = EXPRESSIONS.get(name, frozenset())
-    cls = CLASSES.get(name)
+    cls = postgres.class_of(name) if name.startswith(POSTGRES) else CLASSES.get(name)
     if name != "JSONObject" and not value.kwargs.keys() <= allowed:
         raise ValueError(f"{name} takes only {', '.join(sorted(allowed)) or 'no keywords'}.")
     if cls is None:
@@ -271,7 +275,13 @@ def _key_path(args: list[Any], kwargs: dict[str, Any]) -> Any:
     return json.KT(*args)
 
 
+def _array_subquery(args: list[Any], kwargs: dict[str, Any]) -> Any:
+    return _nested(postgres.class_of(f"{POSTGRES}ArraySubquery"))(args, kwargs)
+
+
 _MAKERS: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {
+    **postgres.MAKERS,
+    f"{POSTGRES}ArraySubquery": _array_subquery,
     "KT": _key_path,
     "OrderBy": _order_by,
     "When": _when,

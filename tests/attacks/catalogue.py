@@ -34,6 +34,7 @@ _ZONES = "test_zones.py::"
 _REGEX = "test_regex.py::"
 _TEXTS = "tests/server/test_error_texts.py::"
 _SHIPPING = "test_shipping.py::"
+_POSTGRES = "test_postgres.py::"
 _SIGNED = "tests/server/test_signed_requests.py::"
 
 CATALOGUE = [
@@ -231,6 +232,22 @@ CATALOGUE = [
             f"{_ORDERINGS}test_an_order_of_the_client_names_an_unknown_field",
         ),
         (("orderings", f"{_ORDERINGS}test_a_hidden_field_orders_nothing[function]"),),
+    ),
+    Attack(
+        "expressions of `django.contrib.postgres`: SQL in delimiters (CVE-2020-7471), configurations, weights, options "
+        "and names, hidden fields in their arguments, rows of others, literals that each row repeats",
+        "each argument is a checked name, a column that is checked as all others, or a parameter of the statement; "
+        "other databases refuse all of them",
+        (
+            f"{_POSTGRES}test_an_argument_that_is_no_data",
+            f"{_POSTGRES}test_no_keyword_is_a_part_of_a_template",
+            f"{_POSTGRES}test_a_hidden_field_is_like_an_unknown_one",
+            f"{_POSTGRES}test_rows_of_others_are_not_collected",
+            f"{_POSTGRES}test_a_text_is_a_parameter",
+            f"{_POSTGRES}test_a_collected_text_is_bounded",
+            f"{_POSTGRES}test_a_text_that_comes_by_a_reference",
+        ),
+        (("postgres", f"{_POSTGRES}test_an_argument_that_is_no_data[delimiter]"),),
     ),
     Attack(
         "values of a row that the client may write and not read: in the answer of a write, by a guess that is refused "

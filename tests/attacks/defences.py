@@ -207,6 +207,13 @@ def _bound(monkeypatch: Any) -> None:
     monkeypatch.setattr(handed, "decode_handed", decode)
 
 
+def _postgres(monkeypatch: Any) -> None:
+    from django_rpc.graph import arguments, postgres
+
+    for name in postgres.CHECKS:
+        monkeypatch.setitem(arguments._EXPRESSION_CHECKS, name, _nothing)
+
+
 _SERVER = "django_rpc.server"
 _EVALUATE = f"{_SERVER}.evaluate"
 DEFENCES: dict[str, Defence] = {
@@ -228,6 +235,7 @@ DEFENCES: dict[str, Defence] = {
         "names that come by references are checked as well",
         _without(f"{_EVALUATE}.methods.check_references", f"{_SERVER}.expressions._check_references"),
     ),
+    "postgres": Defence("arguments of expressions for PostgreSQL are checked", _postgres),
     "free": Defence(
         "an annotation takes the place of no attribute",
         _without(f"{_EVALUATE}.queries.check_free", f"{_EVALUATE}.prefetch.check_free"),

@@ -8,11 +8,12 @@ from django.db.models import expressions
 
 from django_rpc.graph.node import KINDS
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
-from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, METHODS
+from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, METHODS, OUTPUT_FIELDS, POSTGRES
 from django_rpc.server.evaluate import VISITORS
 from django_rpc.server.evaluate.methods import QUERY_METHODS
 from django_rpc.server.expressions import _MAKERS, CLASSES, NEWER, RESOLVERS, Resolver
 from django_rpc.server.expressions import FIELDS as FIELD_CLASSES
+from django_rpc.server.postgres import class_of
 
 
 @pytest.fixture
@@ -22,6 +23,10 @@ def resolve():
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_every_expression_has_its_class(name):
+    if name.startswith(POSTGRES):
+        found = class_of(name)
+        assert found.__module__.startswith("django.contrib.postgres")
+        return
     found = CLASSES.get(name)
     if found is None:
         assert name in NEWER or name in _MAKERS
@@ -44,6 +49,7 @@ def test_a_reference_is_not_listed_without_an_end(resolve, name):
 def test_every_field_has_its_class():
     assert set(FIELD_CLASSES) == set(FIELDS)
     assert all(issubclass(cls, models.Field) for cls in FIELD_CLASSES.values())
+    assert all(issubclass(class_of(name), models.Field) for name in set(OUTPUT_FIELDS) - set(FIELDS))
 
 
 def test_every_kind_and_method_has_its_visitor():
@@ -53,7 +59,13 @@ def test_every_kind_and_method_has_its_visitor():
 
 
 @pytest.mark.parametrize("keyword", ["template", "function", "arg_joiner", "db_collation", "nope"])
-@pytest.mark.parametrize("name", ["Lower", "Count", "Coalesce", "Cast", "Trunc", "Substr", "Window", "Value"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Lower", "Count", "Coalesce", "Cast", "Trunc", "Substr", "Window", "Value"),
+        *(name for name in EXPRESSIONS if name.startswith(POSTGRES)),
+    ],
+)
 def test_no_keyword_that_carries_sql(resolve, name, keyword):
     with pytest.raises((ValueError, TypeError)):
         resolve(Expr(name, ("name",), {keyword: "1); DROP TABLE x"}))
