@@ -590,7 +590,8 @@ CATALOGUE = [
                     *("what_celery_would_obey_does_not_reach_it", "a_header_of_another_type_is_refused"),
                     *("a_body_that_is_no_call_is_refused", "an_expired_message_starts_nothing"),
                     *("a_delivery_of_another_form_is_refused", "a_delivery_does_not_choose_its_tag_or_its_queue"),
-                    *("remote_control_does_not_end_a_worker", "the_largest_body_is_not_parsed"),
+                    *("remote_control_does_not_end_a_worker", "arguments_of_a_command_are_of_the_schema"),
+                    *("a_revoked_id_costs_no_query_of_the_result_backend", "the_largest_body_is_not_parsed"),
                     "texts_that_mean_nothing_to_celery_go_along",
                 )
             ),
