@@ -24,7 +24,7 @@ from django_rpc.client.observed import WEATHER, Observed
 from django_rpc.client.once import Ids, ids_for
 from django_rpc.client.outages import note_end
 from django_rpc.client.signing import signer_of
-from django_rpc.client.thaw import Missing, thaw
+from django_rpc.client.thaw import Missing, check_answer, thaw
 from django_rpc.client.transport import Options, Transport, Waiting, placed, transport_for
 from django_rpc.client.written import NoteWrites
 from django_rpc.graph.describe import describe
@@ -306,7 +306,10 @@ class _Call:
             Missing(self.failure(value)) if type(value) is ErrorReport else thaw(value, results, self.failure)
             for value in response.outputs
         ]
-        return self.links.expanded(values, len(self.request.outputs))
+        values = self.links.expanded(values, len(self.request.outputs))
+        for index, value in zip(self.request.outputs, values, strict=True):
+            check_answer(self.request.nodes[index], value)
+        return values
 
     # For messages that receive values of this message.
 

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
+from django_rpc.client.errors import BadResponse
 from django_rpc.client.messages import Results
+from django_rpc.graph.node import Method, Node
 from django_rpc.graph.values import ATOMS, NamedRow, Record, RowSet, Table
 from django_rpc.wire.messages import ErrorReport
 
-__all__ = ["Missing", "had", "thaw"]
+__all__ = ["Missing", "check_answer", "had", "thaw"]
 
 
 class Missing:
@@ -72,3 +74,19 @@ def _all_plain(values: list[Any]) -> bool:
     if kinds == {dict}:
         return ATOMS.issuperset(map(type, chain.from_iterable(row.values() for row in values)))
     return kinds <= ATOMS
+
+
+#: Types of the values of methods that return no rows.
+_ANSWERS = {"count": int, "update": int, "bulk_update": int, "exists": bool, "contains": bool, "aggregate": dict}
+
+
+def check_answer(node: Node, answer: Any) -> None:
+    """Raise BadResponse unless ``answer`` has the type of the value of the method ``node``.
+
+    ``if rows.exists()`` would otherwise be true for an answer of any type.
+    """
+    if type(node) is not Method or type(answer) is Missing:
+        return
+    expected = _ANSWERS.get(node.name)
+    if expected is not None and type(answer) is not expected:
+        raise BadResponse(f"The answer of the service to {node.name}() is a {type(answer).__name__}.")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from inspect import getattr_static
 from typing import Any
 
 from django.core import exceptions
 from django.db import IntegrityError, transaction, utils
-from django.db.models import ProtectedError, RestrictedError
+from django.db.models import Model, ProtectedError, RestrictedError
 from django.db.models.fields.related_descriptors import ReverseOneToOneDescriptor
 
 from django_rpc.client import errors
 from django_rpc.client.thaw import thaw
 from django_rpc.graph.node import Node
+from django_rpc.models.performing import key_names
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["build"]
 
+#: Conversions of a width or precision that is large, or that a param gives.
+_WIDE = re.compile(r"%(?:\([^)]*\))?[-#0 +.\d]*(?:\d{4}|\*)")
 #: Exception classes by code, for exceptions that have only a message.
 _PLAIN: dict[str, type[Exception]] = {
     "FieldError": exceptions.FieldError,
@@ -123,6 +127,8 @@ def _entry(data: list[Any]) -> exceptions.ValidationError:
     if not isinstance(message, str) or not isinstance(code, str | None) or not isinstance(params, dict | tuple | None):
         raise TypeError("An entry of a ValidationError is a message, a code and params.")
     if params:
+        if _WIDE.search(message):
+            raise ValueError("A message has a conversion that makes a text of any length.")
         message % params  # raise here, and not when the messages are read
     return exceptions.ValidationError(message, code, params)
 
@@ -144,9 +150,15 @@ def _constraint(cls: type[Exception]) -> Callable[[Any, ErrorReport], Exception]
 def _protected(cls: type[Exception]) -> Callable[[Any, ErrorReport], Exception]:
     def builder(results: Any, report: ErrorReport) -> Exception:
         instances = thaw(report.data, results)
-        return cls(report.message, set(instances) if isinstance(instances, list) else set())
+        rows = instances if isinstance(instances, list) else []
+        return cls(report.message, {row for row in rows if _has_key(row)})
 
     return builder
+
+
+def _has_key(row: Any) -> bool:
+    """Return whether ``row`` is an instance with a primary key, without which it is no member of a set."""
+    return isinstance(row, Model) and all(row.__dict__.get(name) is not None for name in key_names(type(row)))
 
 
 _SPECIAL: dict[str, Callable[[Any, ErrorReport], Exception]] = {

@@ -321,9 +321,12 @@ CATALOGUE = [
                 *("names_of_the_class_are_not_replaced", "names_in_a_related_row_are_checked"),
                 *("an_instance_of_another_model_is_no_related_row", "a_field_holds_values_of_its_type"),
                 *("the_answer_to_a_save_sets_fields_alone", "rows_hold_plain_data"),
+                *("a_method_returns_a_value_of_its_type", "a_message_makes_no_text_of_any_length"),
+                "protected_rows_are_rows_with_keys",
             )
         ),
         (
+            ("answer types", "tests/models/test_hostile_answers.py::test_a_method_returns_a_value_of_its_type[x]"),
             ("answers", "tests/models/test_hostile_answers.py::test_names_of_the_class_are_not_replaced[save]"),
             ("answers", "tests/models/test_hostile_answers.py::test_an_instance_of_another_model_is_no_related_row"),
         ),

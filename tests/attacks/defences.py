@@ -311,6 +311,7 @@ DEFENCES: dict[str, Defence] = {
         "an answer sets fields, unused names and related rows",
         _without("django_rpc.models.instances.check_free_name", "django_rpc.models.instances.check_related"),
     ),
+    "answer types": Defence("methods return values of their types", _without("django_rpc.client.session.check_answer")),
     "assigned": Defence(
         "a foreign key is set to an instance of its model",
         _without(f"{_SERVER}.references.References.check_model"),

@@ -79,7 +79,7 @@ def session():
 
 def test_all_outputs_go_in_one_message(session, transport):
     finished = session.compute(
-        [Output(count()), Output(Method(parent=SHOP, name="exists"), lambda value: f"<{value}>")]
+        [Output(count()), Output(Method(parent=SHOP, name="first"), lambda value: f"<{value}>")]
     )
     assert finished == [0, "<1>"]
     [request] = transport.requests
@@ -128,7 +128,7 @@ def test_records_become_what_the_results_make_of_them(transport):
     record = Record(model="shop.Order", fields=("id",), values=(1,))
     table = Table(model="shop.Order", fields=("id",), rows=[(1,), (2,)])
     transport.answer = lambda request: Response(id=request.id, outputs=(record, table, [record, 5], [(1, 2), (3, 4)]))
-    outputs = [Output(count()) for _ in range(4)]
+    outputs = [Output(Method(parent=SHOP, name="first")) for _ in range(4)]
     values = Session({}, Results()).compute(outputs)
     assert values == [{"id": 1}, [{"id": 1}, {"id": 2}], [{"id": 1}, 5], [(1, 2), (3, 4)]]
     assert transport.requests[0].shapes == {"shop.Order": ("id",)}

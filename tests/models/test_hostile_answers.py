@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from django.db.models import F
+from django.db.models import Count, F
 
 from django_rpc.client import session as session_module
 from django_rpc.client.errors import BadResponse
@@ -13,9 +13,10 @@ from django_rpc.client.thaw import thaw
 from django_rpc.demo.client.shop.models import Customer, CustomerCard, Order, Product, Tag
 from django_rpc.graph.node import Method, Source
 from django_rpc.graph.values import Record, RowSet, Table
+from django_rpc.models.errors import build
 from django_rpc.models.instances import MirrorResults
 from django_rpc.wire.codec import decode_request, encode_response
-from django_rpc.wire.messages import Response
+from django_rpc.wire.messages import ErrorReport, Response
 
 #: Names of Python and Django that an instance needs.
 INTERNAL = (
@@ -176,3 +177,28 @@ def test_computed_fields_are_values(hostile):
     hostile.outputs = (record,)
     card = CustomerCard.objects.delayed().first().compute()
     assert (card.display_name, card.order_count) == ("Ada (x)", 3)
+
+
+@pytest.mark.parametrize("answer", [None, "x", [1], (1,), {"a": 1}, Record("shop.Tag", ("id",), (1,))])
+def test_a_method_returns_a_value_of_its_type(hostile, answer):
+    hostile.outputs = (answer,)
+    for call in (Order.objects.count, Order.objects.exists, lambda: Order.objects.update(number="x")):
+        with pytest.raises(BadResponse, match=r"answer of the service to \w+\(\)"):
+            call()
+    if type(answer) is not dict:
+        with pytest.raises(BadResponse, match=r"aggregate\(\)"):
+            Order.objects.aggregate(n=Count("pk"))
+
+
+@pytest.mark.parametrize("message", ["%(a)999999999s", "%(a).999999999f", "%999999999s", "%(a)-0099999s", "%(a)*d"])
+def test_a_message_makes_no_text_of_any_length(message):
+    for data in ([message, None, {"a": 1}], {"name": [[message, None, {"a": 1}]]}):
+        error = build(MirrorResults("rpc"), ErrorReport(code="ValidationError", message="short", data=data), None)
+        assert error.messages == ["short"]
+
+
+def test_protected_rows_are_rows_with_keys():
+    rows = [Record("shop.Order", ("number",), ("x",)), {"a": 1}, [1], Record("shop.Order", ("id",), (7,))]
+    for code in ("ProtectedError", "RestrictedError"):
+        error = build(MirrorResults("rpc"), ErrorReport(code=code, message="x", data=rows), None)
+        assert {row.pk for row in error.args[1]} <= {7}
