@@ -78,9 +78,7 @@ def session():
 
 
 def test_all_outputs_go_in_one_message(session, transport):
-    finished = session.compute(
-        [Output(count()), Output(Method(parent=SHOP, name="first"), lambda value: f"<{value}>")]
-    )
+    finished = session.compute([Output(count()), Output(Method(parent=SHOP, name="first"), lambda value: f"<{value}>")])
     assert finished == [0, "<1>"]
     [request] = transport.requests
     assert len(request.nodes) == 3  # the source is there once
