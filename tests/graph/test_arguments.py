@@ -136,7 +136,7 @@ BAD_EXPRESSIONS = [
     Expr("Trunc", ("cre ated", "year")),
     Expr("Cast", ("x",), {"output_field": "text; --"}),
     Expr("Cast", ("x",), {"output_field": Expr("Value", (1,))}),
-    Expr("CharField", (), {"db_collation": "x"}),
+    Expr("CharField", (), {"db_collation": "x\" --"}),
     Expr("CharField", (), {"max_length": "1); --"}),
     Expr("CharField", ("x",)),
     Expr("Subquery", ("SELECT 1",)),
@@ -164,7 +164,7 @@ def test_expressions_that_are_refused(expr):
 def test_no_expression_takes_sql(keyword):
     for name in {*EXPRESSIONS, *FIELDS} - {"JSONObject"}:
         with pytest.raises(ValueError, match=r"\w"):
-            check_expression(Expr(name, (), {keyword: "x"}))
+            check_expression(Expr(name, (), {keyword: "x; --"}))
 
 
 @pytest.mark.parametrize(
