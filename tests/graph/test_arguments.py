@@ -136,7 +136,7 @@ BAD_EXPRESSIONS = [
     Expr("Trunc", ("cre ated", "year")),
     Expr("Cast", ("x",), {"output_field": "text; --"}),
     Expr("Cast", ("x",), {"output_field": Expr("Value", (1,))}),
-    Expr("CharField", (), {"db_collation": "x\" --"}),
+    Expr("CharField", (), {"db_collation": 'x" --'}),
     Expr("CharField", (), {"max_length": "1); --"}),
     Expr("CharField", ("x",)),
     Expr("Subquery", ("SELECT 1",)),
