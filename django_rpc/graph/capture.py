@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import importlib
 from abc import ABC
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,17 +18,29 @@ from django_rpc.graph.functions import Finish, MethodOf
 from django_rpc.graph.node import Apply, Held, Literal, Node, callsite, nodes_in
 from django_rpc.graph.values import ATOMS, freeze
 
-__all__ = ["ForeignCollection", "capture", "computed_by_dask", "is_sent", "value_node", "waited_for"]
+__all__ = [
+    "ForeignCollection",
+    "capture",
+    "computed_by_dask",
+    "is_sent",
+    "members_of",
+    "rebuilt",
+    "value_node",
+    "waited_for",
+]
 
 #: Iterators over containers. They are read immediately and once, as `dask.delayed` does.
 _ITERATORS: dict[type, type] = {type(iter(kind())): kind for kind in (list, tuple, set)}
 _CONTAINERS = frozenset({list, tuple, set, frozenset})
+#: Base classes, and the plain container for the members of an instance of a subclass.
+_PLAIN: dict[type, type] = {dict: dict, list: list, deque: list, tuple: tuple, set: set, frozenset: frozenset}
 
 
 def capture(value: Any, runners: list[Any] | None = None) -> Any:
     """Copy ``value`` with a node in place of each Delayed, queryset and future; append their runners to ``runners``.
 
-    A dataclass or named tuple that holds a node becomes a node that builds it later.
+    A dataclass, a named tuple or an instance of a subclass of a container that holds a node becomes a node that builds
+    it later.
 
     >>> capture([1, {"a": {2}}])
     [1, {'a': {2}}]
@@ -53,7 +68,36 @@ def capture(value: Any, runners: list[Any] | None = None) -> Any:
         return Apply(kind, items, pure=True, where=callsite()) if _holds_nodes(items) else value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _dataclass(value, runners)
+    members = members_of(value)
+    if members is not None:
+        captured = capture(members, runners)
+        if _holds_nodes([captured]):
+            return Apply(functools.partial(rebuilt, value), (captured,), where=callsite())
     return value
+
+
+def members_of(value: Any) -> Any:
+    """Return the members of an instance of a subclass of Python's containers in a plain container; otherwise None.
+
+    >>> from collections import OrderedDict
+    >>> members_of(OrderedDict(a=1)), members_of("text")
+    ({'a': 1}, None)
+    """
+    return next((plain(value) for base, plain in _PLAIN.items() if isinstance(value, base)), None)
+
+
+def rebuilt(value: Any, members: Any) -> Any:
+    """Return a copy of a container with other members; the copy has the class and the attributes of ``value``."""
+    for base in (tuple, frozenset):
+        if isinstance(value, base):
+            new: Any = base.__new__(type(value), members)
+            if hasattr(value, "__dict__"):
+                vars(new).update(vars(value))
+            return new
+    new = copy.copy(value)
+    new.clear()
+    (new.update if isinstance(new, dict | set) else new.extend)(members)
+    return new
 
 
 def _node_of(value: Any, runners: list[Any] | None) -> Node:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from django_rpc.graph.capture import ForeignCollection, computed_by_dask, is_sent
+from django_rpc.graph.capture import ForeignCollection, computed_by_dask, is_sent, members_of, rebuilt
 from django_rpc.graph.delayed import Delayed
 from django_rpc.graph.node import Node
 from django_rpc.graph.runner import Output, Runner, engine
@@ -117,9 +117,10 @@ def _walk(value: Any, visit: Callable[[Any], Any]) -> Any:
         return seen.value if type(seen) is _Value else value
     if kind in (list, set, frozenset):
         return kind([_walk(item, visit) for item in value])
-    if isinstance(value, tuple):
-        items = [_walk(item, visit) for item in value]
-        return kind(*items) if hasattr(kind, "_fields") else tuple(items) if kind is tuple else value
+    if kind is tuple:
+        return tuple([_walk(item, visit) for item in value])
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):
+        return kind(*[_walk(item, visit) for item in value])
     if kind is dict:
         return {_walk(key, visit): _walk(item, visit) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -127,7 +128,22 @@ def _walk(value: Any, visit: Callable[[Any], Any]) -> Any:
         new = {name: _walk(getattr(value, name), visit) for name in fields}
         same = all(new[name] is getattr(value, name) for name in fields)
         return value if same else dataclasses.replace(value, **new)
-    return value
+    members = members_of(value)
+    return value if members is None else _walk_subclass(value, members, visit)
+
+
+def _walk_subclass(value: Any, members: Any, visit: Callable[[Any], Any]) -> Any:
+    """Copy an instance of a subclass of a container if it holds a visited value; otherwise return it unchanged."""
+    visited = False
+
+    def watch(item: Any) -> Any:
+        nonlocal visited
+        seen = visit(item)
+        visited = visited or seen is not None
+        return seen
+
+    new = _walk(members, watch)
+    return rebuilt(value, new) if visited else value
 
 
 def _look(value: Any, visit: Callable[[Any], Any]) -> Any:

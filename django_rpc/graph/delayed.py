@@ -7,7 +7,8 @@ first.customer.name.upper().compute()                   # one message
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +34,21 @@ if TYPE_CHECKING:
 __all__ = ["Delayed", "DelayedFunction", "Output", "Runner", "attribute", "compute", "delayed"]
 
 
-def _frozen(value: Any) -> Any:
-    """Call `freeze`, after two fast checks that cover nearly all arguments."""
-    kind = type(value)
-    if kind in ATOMS:
-        return value
-    return value._node if kind is Delayed else freeze(value)
+#: Runners of the Delayed that `freeze` finds in the arguments of one operation, at any depth.
+_RUNNERS: ContextVar[list[Any] | None] = ContextVar("_RUNNERS", default=None)
+
+
+def frozen(args: Iterable[Any], kwargs: Mapping[str, Any], runner: Any) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
+    """Return arguments as a node holds them, and the runner that is made of ``runner`` and those of the arguments."""
+    runners: list[Any] = []
+    token = _RUNNERS.set(runners)
+    try:
+        frozen_args = tuple([value if type(value) in ATOMS else freeze(value) for value in args])
+        named = {key: value if type(value) in ATOMS else freeze(value) for key, value in kwargs.items()}
+    finally:
+        _RUNNERS.reset(token)
+    others = [other for other in runners if other is not runner]
+    return frozen_args, named, joined(runner, others) if others else runner
 
 
 def _short(node: Node) -> str:
@@ -114,15 +124,14 @@ class Delayed(Operators, Refusals, DaskCollection):
         """
         if self._node.is_local:
             raise TypeError(f"{_short(self._node)} is a value of the client, where no service registered {name!r}.")
-        frozen = tuple([_frozen(value) for value in args])
-        named = {key: _frozen(value) for key, value in kwargs.items()}
-        return Delayed(Call(self._node, name, frozen, named, where=callsite()), _runner_of(self._runner, args, kwargs))
+        frozen_args, named, runner = frozen(args, kwargs, self._runner)
+        return Delayed(Call(self._node, name, frozen_args, named, where=callsite()), runner)
 
     def __getitem__(self, key: Any) -> Delayed:
-        frozen = _frozen(key)
+        (frozen_key,), _, runner = frozen((key,), {}, self._runner)
         if self._node.is_query:
-            check_query_key(self._node, frozen)
-        return Delayed(Item(self._node, frozen, where=callsite(1)), _runner_of(self._runner, (key,), {}))
+            check_query_key(self._node, frozen_key)
+        return Delayed(Item(self._node, frozen_key, where=callsite(1)), runner)
 
     @may_be_field
     def map(self, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
@@ -339,14 +348,16 @@ _OWN = tuple(name for name in dir(Delayed) if not name.startswith("_"))
 
 @freeze.register(Delayed)
 def _(value: Delayed) -> Node:
+    runners = _RUNNERS.get()
+    if runners is not None and value._runner is not None:
+        runners.append(value._runner)
     return value._node
 
 
 def _method(parent: Node, name: str, runner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Delayed:
     name, args, kwargs = as_step(name, args, kwargs)
-    frozen = tuple([_frozen(value) for value in args]) if args else args
-    named = {key: _frozen(value) for key, value in kwargs.items()} if kwargs else kwargs
-    return Delayed(Method(parent, name, frozen, named, where=callsite(2)), _runner_of(runner, args, kwargs))
+    frozen_args, named, runner = frozen(args, kwargs, runner) if args or kwargs else ((), {}, runner)
+    return Delayed(Method(parent, name, frozen_args, named, where=callsite(2)), runner)
 
 
 def _apply(
@@ -367,48 +378,24 @@ def _apply(
     return Delayed(node, joined(runner, runners) if runners else runner)
 
 
-def _runner_of(runner: Any, args: Iterable[Any], kwargs: dict[str, Any]) -> Any:
-    """Return the runner of a new Delayed, made from a Delayed with ``runner`` and these arguments."""
-    for values in (args, kwargs.values()):
-        for value in values:
-            if isinstance(value, Delayed) and value._runner is not None and value._runner is not runner:
-                runner = joined(runner, (value._runner,))
-    return runner
-
-
 def _operator(name: str, *operands: Any) -> Delayed:
     """Return an Operator node. The operators &, | and ^ join two queries; a query has no other operators."""
-    args: list[Any] = []
-    queries: list[Node] = []
-    runner: Any = None
-    for operand in operands:
-        if type(operand) in ATOMS:
-            args.append(operand)
-            continue
-        if isinstance(operand, Delayed):
-            frozen = operand._node
-            if operand._runner is not runner:
-                runner = joined(runner, (operand._runner,))
-        else:
-            frozen = _operand(operand, operands)
-        args.append(frozen)
-        if isinstance(frozen, Node) and frozen.is_query:
-            queries.append(frozen)
+    args: tuple[Any, ...]
+    if any(isinstance(operand, Delayed) and operand._node.is_local for operand in operands):
+        runners = [operand._runner for operand in operands if isinstance(operand, Delayed)]
+        args = tuple([value._node if isinstance(value, Delayed) else capture(value, runners) for value in operands])
+        runner = joined(None, runners)
+    else:
+        args, _, runner = frozen(operands, {}, None)
+    queries = [node for node in args if isinstance(node, Node) and node.is_query]
     if not queries:
-        return Delayed(Operator(name, tuple(args), where=callsite(2)), runner)
+        return Delayed(Operator(name, args, where=callsite(2)), runner)
     if len(queries) == 2 and name in ("and_", "or_", "xor"):
         return Delayed(Method(queries[0], name, (queries[1],), where=callsite(2)), runner)
     raise TypeError(
         f"{_short(queries[0])} is a query, which has no operators but &, | and ^ with another query. Take a value of "
         "it first: .count(), .get(), .first(), .exists(), .aggregate(...)."
     )
-
-
-def _operand(value: Any, operands: tuple[Any, ...]) -> Any:
-    """Convert the operand next to a Delayed: any object for a local operation, otherwise an argument for the wire."""
-    if any(isinstance(operand, Delayed) and operand._node.is_local for operand in operands):
-        return capture(value)
-    return freeze(value)
 
 
 Delayed._operate = staticmethod(_operator)

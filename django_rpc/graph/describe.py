@@ -124,7 +124,10 @@ def _value(value: Any, limit: int, depth: int) -> str:
     if isinstance(value, Node):
         return _chain(value, max(limit * 3 // 4, 24), depth - 1)
     if isinstance(value, str | bytes):
-        return repr(value) if len(value) <= limit else repr(value[: max(limit - 4, 8)])[:-1] + _MARK + "'"
+        if len(value) <= limit:
+            return repr(value)
+        start = repr(value[: max(limit - 4, 8)])
+        return f"{start[:-1]}{_MARK}{start[-1]}"
     if isinstance(value, bool | int | float) or value is None:
         return shorten(repr(value), limit) if not isinstance(value, int) or -(10**40) < value < 10**40 else "<big int>"
     if depth <= 0 and isinstance(value, list | tuple | set | frozenset | dict | Expr | Condition | Reference):

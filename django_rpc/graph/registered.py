@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from django_rpc.graph import vocabulary
 from django_rpc.graph.node import KINDS, Effect, Node, callsite
-from django_rpc.graph.values import freeze
 
 if TYPE_CHECKING:
     from django_rpc.graph.delayed import Delayed
@@ -72,15 +71,13 @@ class CalledThere(ABC):
         The arguments may contain Delayed, querysets and futures: the service receives them as querysets, instances and
         values. Raises TypeError for an argument that cannot be sent.
         """
-        from django_rpc.graph.delayed import Delayed
+        from django_rpc.graph.delayed import Delayed, frozen
         from django_rpc.graph.runner import ServiceRunner, joined
 
-        frozen = tuple([freeze(value) for value in args])
-        named = {name: freeze(value) for name, value in kwargs.items()}
-        runners = [value._runner for value in (*args, *kwargs.values()) if isinstance(value, Delayed)]
-        node = self._written(frozen, named, callsite())
+        frozen_args, named, runner = frozen(args, kwargs, None)
+        node = self._written(frozen_args, named, callsite())
         # Runners from the arguments have priority over the service name, because they exist already.
-        return Delayed(node, joined(joined(None, runners), (ServiceRunner(self.service),)))
+        return Delayed(node, joined(runner, (ServiceRunner(self.service),)))
 
 
 class ServiceFunction(CalledThere):

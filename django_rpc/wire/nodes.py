@@ -35,8 +35,8 @@ from django_rpc.graph.registered import Function
 from django_rpc.graph.shipped import Shipped
 from django_rpc.graph.vocabulary import check_identifier, check_path
 from django_rpc.wire.errors import BadValue
-from django_rpc.wire.rows import convert_rows, pack_rows
-from django_rpc.wire.tags import Unpacker
+from django_rpc.wire.rows import pack_rows
+from django_rpc.wire.tags import Unpacker, read_cells
 from django_rpc.wire.values import Packer
 
 __all__ = ["READERS", "WRITERS", "AnyForm"]
@@ -321,7 +321,7 @@ def _read_insert(unpack: Unpacker, form: InsertForm) -> Insert:
         model=form.model,
         service=_HERE,
         fields=form.fields,
-        rows=tuple(convert_rows(form.types, form.rows, unpack, unpack.limits)),
+        rows=tuple(read_cells(unpack, form.types, form.rows)),
         returning=options.returning,
         on_conflict=options.on_conflict,
         update_fields=options.update_fields,

@@ -25,7 +25,7 @@ from django_rpc.wire.messages import ErrorReport
 from django_rpc.wire.rows import INT64, convert_rows
 from django_rpc.wire.zones import as_naive, named_zone
 
-__all__ = ["TAGS", "ErrorForm", "Unpacker", "read_error"]
+__all__ = ["TAGS", "ErrorForm", "Unpacker", "read_cells", "read_error"]
 
 T = TypeVar("T")
 
@@ -354,16 +354,17 @@ def _read_table(unpack: Unpacker, value: Any) -> Table:
     model, fields, types, rows = _fields(value, 4, "$table")
     check_model(model)
     names, kinds = _header(unpack, fields, types)
-    return Table(model, names, _read_cells(unpack, kinds, rows))
+    return Table(model, names, read_cells(unpack, kinds, rows))
 
 
 def _read_rows(unpack: Unpacker, value: Any) -> RowSet:
     columns, types, rows = _fields(value, 3, "$rows")
     names, kinds = _header(unpack, columns, types)
-    return RowSet(names, _read_cells(unpack, kinds, rows))
+    return RowSet(names, read_cells(unpack, kinds, rows))
 
 
-def _read_cells(unpack: Unpacker, kinds: tuple[str, ...], rows: Any) -> list[tuple[Any, ...]]:
+def read_cells(unpack: Unpacker, kinds: tuple[str, ...], rows: Any) -> list[tuple[Any, ...]]:
+    """Return rows that the parser has read; raises BadValue for too many values with equal hashes."""
     read = convert_rows(kinds, rows, unpack, unpack.limits)
     for place, kind in enumerate(kinds):
         if kind in ("int", "decimal", "uuid"):

@@ -514,7 +514,12 @@ CATALOGUE = [
         tuple(
             f"{_HASHES}test_{name}"
             for name in (
-                *("the_pairs_have_one_hash", "values_of_one_hash", "columns_of_one_hash"),
+                *(
+                    "the_pairs_have_one_hash",
+                    "values_of_one_hash",
+                    "columns_of_one_hash",
+                    "columns_of_one_hash_in_rows_to_insert",
+                ),
                 *("integers_of_a_column_have_64_bits", "equal_and_usual_values_are_taken"),
                 *("the_clock_runs_while_a_message_is_decoded", "members_are_looked_at_in_batches"),
             )

@@ -80,6 +80,14 @@ def test_columns_of_one_hash(kind):
         decode_request(written([["literal", {"$rows": [["x"], [kind], cells]}]]))
 
 
+@pytest.mark.parametrize("kind", ["uuid", "decimal"])
+def test_columns_of_one_hash_in_rows_to_insert(kind):
+    """A foreign key to a unique column is compared with the other rows in a set."""
+    cells = [[value[f"${kind}"]] for value in {"uuid": UUIDS, "decimal": DECIMALS}[kind]]
+    with pytest.raises(BadValue, match="hash"):
+        decode_request(written([["insert", "shop.Customer", ["name"], [kind], cells, {}]]))
+
+
 def test_integers_of_a_column_have_64_bits():
     with pytest.raises(BadValue, match="64 bits"):
         decode_request(written([["literal", {"$rows": [["x"], ["int"], [[2**64]]]}]]))

@@ -12,6 +12,7 @@ from django_rpc.graph import delayed as module
 from django_rpc.graph.delayed import Delayed, attribute, delayed
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.node import Attr, Call, Held, Item, Literal, Method, Operator, Source
+from django_rpc.graph.registered import function
 from django_rpc.graph.runner import ServiceRunner
 
 
@@ -47,6 +48,24 @@ def test_arguments_at_any_depth_are_nodes(orders, clients):
     assert node.kwargs["client__in"] is vip.__rpc_node__()
     assert node.kwargs["other"]["deep"][0][0] is vip.__rpc_node__()
     assert list(node.inputs()) == [orders.__rpc_node__(), vip.__rpc_node__(), vip.__rpc_node__()]
+
+
+@pytest.mark.parametrize(
+    "built",
+    [
+        lambda a, b: a.filter(x=b),
+        lambda a, b: a.filter(x__in=[b]),
+        lambda a, b: a.filter(x__in=[1, {"k": (b,)}]),
+        lambda a, b: a.call("method", [b]),
+        lambda a, b: a.values("x")[slice(b.count())],
+        lambda a, b: function("quote", using="rpc")([b], key={"k": b}),
+        lambda a, b: operator.add(a.count(), [b]),
+        lambda a, b: operator.add([b], a.count()),
+        lambda a, b: operator.add(delayed(1), [b]),
+    ],
+)
+def test_the_runner_of_an_argument_is_kept_at_any_depth(orders, products, other_runner, built):
+    assert other_runner in list(built(orders, products).__rpc_runners__())
 
 
 def test_registered_methods(orders):

@@ -1,5 +1,7 @@
 """Nodes as text."""
 
+import ast
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,6 +93,14 @@ def test_values_are_shortened():
     assert len(describe(ORDERS.filter(a=b"x" * 100_000).__rpc_node__())) <= 220
     assert len(describe(ORDERS.filter(a=10**100_000).__rpc_node__())) <= 220
     assert describe(ORDERS.filter(**{f"f{n}": n for n in range(100)}).__rpc_node__()).endswith("… 100 in all)")
+
+
+@pytest.mark.parametrize("start", ["a", "it's ", 'the "', b"a", b"it's ", "it's \"", "\n"])
+def test_a_shortened_text_ends_with_the_quote_that_it_begins_with(start):
+    filler = "a" if isinstance(start, str) else b"a"
+    text = describe(ORDERS.filter(x=start + filler * 1000).__rpc_node__())
+    shown = text.partition("x=")[2].rpartition(")")[0]
+    assert ast.literal_eval(shown.replace("…", "")) in (start + filler * 1000)
 
 
 def test_a_step_stands_alone():

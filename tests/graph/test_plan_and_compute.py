@@ -115,6 +115,56 @@ def test_any_shape_comes_back_in_one_message(orders, clients, runner):
     assert options == {"timeout": None, "priority": True}
 
 
+class Listed(list):
+    """A list with an attribute, like the list of a REST framework."""
+
+
+class Triple(tuple):
+    __slots__ = ()
+
+    def __new__(cls, a, b, c):
+        return super().__new__(cls, (a, b, c))
+
+
+def subclasses(value):
+    listed = Listed([value])
+    listed.note = "kept"
+    by_default = collections.defaultdict(list, {"k": value})
+    return {
+        "ordered dict": collections.OrderedDict([("k", value), ("l", 1)]),
+        "default dict": by_default,
+        "list": listed,
+        "tuple": Triple(1, value, 3),
+        "set": type("Members", (set,), {})([value]),
+        "frozenset": type("Frozen", (frozenset,), {})([value]),
+        "deque": collections.deque([value], maxlen=3),
+        "nested": [collections.OrderedDict(k=Triple(value, [value], 0))],
+    }
+
+
+@pytest.mark.parametrize("kind", subclasses(None))
+def test_subclasses_of_containers_are_computed(orders, kind):
+    expected = subclasses("Order.objects.first()")[kind]
+    given = subclasses(orders.first())[kind]
+    [computed] = compute(given)
+    passed = delayed(lambda value: value)(given).compute()
+    for value in (computed, passed):
+        assert type(value).__name__ == type(expected).__name__
+        assert list(value) == list(expected)
+        assert repr(value) == repr(expected)
+        assert getattr(value, "default_factory", None) is getattr(expected, "default_factory", None)
+        assert getattr(value, "__dict__", {}) == getattr(expected, "__dict__", {})
+        assert getattr(value, "maxlen", None) == getattr(expected, "maxlen", None)
+
+
+@pytest.mark.parametrize("kind", subclasses(None))
+def test_subclasses_of_containers_without_delayed_are_the_same_objects(kind):
+    given = subclasses(1)[kind]
+    if kind != "nested":
+        assert compute(given)[0] is given
+        assert delayed(lambda value: value)(given).compute() is given
+
+
 def test_plain_values_send_nothing(runner):
     assert compute() == ()
     assert compute(1, [2]) == (1, [2])
