@@ -90,7 +90,8 @@ def rebuilt(value: Any, members: Any) -> Any:
     """Return a copy of a container with other members; the copy has the class and the attributes of ``value``."""
     for base in (tuple, frozenset):
         if isinstance(value, base):
-            new: Any = base.__new__(type(value), members)
+            make: Any = base.__new__
+            new = make(type(value), members)
             if hasattr(value, "__dict__"):
                 vars(new).update(vars(value))
             return new
