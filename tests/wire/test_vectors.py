@@ -300,6 +300,17 @@ def a_located():
     return Request(id="z1", nodes=nodes, outputs=(2,), zone="Asia/Kolkata", default_zone="-03:30", language="de")
 
 
+def output_fields():
+    """Output fields with options: a collation, and the items of an array."""
+    title = Expr(
+        "Cast", ("name",), {"output_field": Expr("CharField", (), {"max_length": 9, "db_collation": "nocase"})}
+    )
+    array = Expr("postgres:ArrayField", (), {"base_field": Expr("IntegerField", (), {})})
+    rows = Source("shop.Client", "rpc")
+    query = Method(rows, "annotate", (), {"title": title, "parts": Expr("Cast", ("name",), {"output_field": array})})
+    return Request(id="r1", nodes=(rows, query), outputs=(1,))
+
+
 REQUESTS = {
     "request_smallest": smallest,
     "request_query": a_query,
@@ -311,6 +322,7 @@ REQUESTS = {
     "request_linked": a_linked,
     "request_shipped": a_shipped,
     "request_locale": a_located,
+    "request_output_fields": output_fields,
 }
 RESPONSES = {
     "response_rows": rows_answer,
