@@ -111,7 +111,7 @@ def report(
         error = without_hidden_fields(error, policy.names_field)
     model = _model(error, code)
     if model is not None and policy is not None and policy.exposure(model) is None:
-        return ErrorReport(code=code, message="A row that the service needs is not there.", node=node)
+        return ErrorReport(code=code, message=_GENERAL_TEXTS[code], node=node)
     broken = _broken(error, policy) if isinstance(error, utils.IntegrityError | utils.DataError) else None
     return ErrorReport(
         code=code,

@@ -19,10 +19,10 @@ _MAX_LENGTH = 200
 
 
 def words_of(text: str) -> set[str]:
-    """Return the identifiers in ``text``; a lookup path is split at its double underscores.
+    """Return the identifiers in ``text``, and the parts of each lookup path between its double underscores.
 
     >>> sorted(words_of("-customer__name, total"))
-    ['customer', 'name', 'total']
+    ['customer', 'customer__name', 'name', 'total']
     """
     return {part for word in re.findall(r"\w+", text) for part in (word, *word.split("__")) if part}
 

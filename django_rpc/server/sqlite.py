@@ -24,6 +24,8 @@ MAX_LENGTH = 10_000_000
 _MAX_BYTES = 256 * 1024 * 1024
 #: Attribute of a connection with (the driver's connection, the deadline of searches in a list).
 _MEMORY = "_rpc_functions"
+#: Text of SQLite's error for an error of a function.
+_GENERAL = "user-defined function raised exception"
 #: Last error of a function in this thread.
 _raised = threading.local()
 
@@ -48,7 +50,8 @@ def bound(connection: Any, deadline: float | None) -> None:
 def error_behind(error: BaseException) -> BaseException:
     """Return the error of a function of this module, if ``error`` is SQLite's general error for it."""
     raised = getattr(_raised, "error", None)
-    return raised if raised is not None and isinstance(error, OperationalError) else error
+    is_general = isinstance(error, OperationalError) and _GENERAL in str(error)
+    return raised if raised is not None and is_general else error
 
 
 def _reporting(function: Any) -> Any:

@@ -11,6 +11,7 @@ from django_rpc.graph.elements import Cond, Fold, Map, Where, total
 from django_rpc.graph.node import Literal, Node
 from django_rpc.graph.shapes import is_step
 from django_rpc.graph.values import ATOMS, RowSet
+from django_rpc.server.allowance import LimitExceeded
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.frames import Failure, Frame
 from django_rpc.server.evaluate.relations import Relation
@@ -115,10 +116,24 @@ def _where(engine: Engine, node: Where, frame: Frame, rows: list[int]) -> list[A
     spans = _Spans(engine, node, frame, rows)
     results: list[Any] = []
     for index, (values, elements) in enumerate(zip(spans.bodies(engine, node), spans.elements(), strict=True)):
-        failed = spans.failures.get(index) or _first_failure(values)
-        selected = [item for item, value in zip(elements, values, strict=True) if failed is None and _truth(value)]
+        failed = spans.failures.get(index)
+        truths = [_tested(engine, node, value) for value in values] if failed is None else []
+        failed = failed or _first_failure(truths)
+        selected = [] if failed else [item for item, truth in zip(elements, truths, strict=True) if truth]
         results.append(selected if failed is None else failed)
     return results
+
+
+def _tested(engine: Engine, node: Node, value: Any) -> bool | Failure:
+    """Return the truth of a value; the Failure of its row if the value is a failure or has no truth."""
+    if type(value) is Failure:
+        return value
+    try:
+        return _truth(value)
+    except LimitExceeded:
+        raise
+    except Exception as error:  # noqa: BLE001 - the error belongs to this row
+        return Failure(error, engine.place[node])
 
 
 def _truth(value: Any) -> bool:
@@ -132,12 +147,11 @@ def _cond(engine: Engine, node: Cond, frame: Frame, rows: list[int]) -> list[Any
     chosen: dict[Node, list[int]] = {node.then: [], node.otherwise: []}
     results: dict[int, Any] = {}
     for row, test in zip(rows, tests, strict=True):
-        if type(test) is Failure:
-            results[row] = test
-        elif node.then is node.otherwise or _truth(test):
-            chosen[node.then].append(row)
+        truth = True if node.then is node.otherwise and type(test) is not Failure else _tested(engine, node, test)
+        if type(truth) is Failure:
+            results[row] = truth
         else:
-            chosen[node.otherwise].append(row)
+            chosen[node.then if truth else node.otherwise].append(row)
     for branch, members in chosen.items():
         results.update(zip(members, engine.pull(branch, frame, members), strict=True))
     return [results[row] for row in rows]

@@ -13,7 +13,7 @@ from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.policy import Use
 from django_rpc.server.references import is_instance
 
-__all__ = ["Key", "NoKey", "key_of", "made", "room"]
+__all__ = ["Key", "NoKey", "is_loose", "key_of", "made", "room"]
 
 #: The maximum of keys in one statement, and a reserve for the values in the client's query.
 _CHUNK, _OTHERS = 5_000, 500
@@ -127,11 +127,18 @@ def made(model: type[Model], path: str, field: Any) -> Key:
     kind = type(target)
     if not isinstance(target, _EXACT) or isinstance(target, models.DateTimeField) or not _is_plain(kind):
         raise NoKey(f"{path} is a {kind.__name__}, whose values cannot be told apart here")
-    if isinstance(target, _TEXT) and connections[router.db_for_read(model)].vendor in _LOOSE:
+    if is_loose(model, target):
         raise NoKey("this database does not tell all texts apart")
     if "__" in path:
         return Key(path, target, related, attname)
     return Key(path, target, related, attname, column=field.attname, is_unique=bool(field.unique))
+
+
+def is_loose(model: type[Model], field: Any) -> bool:
+    """Return True if the database may find different texts of this column equal, by its collation."""
+    while field.is_relation:
+        field = field.target_field
+    return isinstance(field, _TEXT) and connections[router.db_for_read(model)].vendor in _LOOSE
 
 
 def _is_plain(kind: type[models.Field]) -> bool:

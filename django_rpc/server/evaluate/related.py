@@ -10,7 +10,7 @@ from django.db.models import Model
 
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.frames import Failed, Failure
-from django_rpc.server.evaluate.keys import Key, NoKey, made
+from django_rpc.server.evaluate.keys import Key, NoKey, is_loose, made, room
 from django_rpc.server.evaluate.relations import Relation, no_related_row
 from django_rpc.server.loaded import loaded_with
 from django_rpc.server.policy import relation_named
@@ -50,6 +50,8 @@ def read(engine: Engine, lanes: Sequence[Lane]) -> list[Any] | None:
     field = _relation_to_one(engine.ev, model, node.name)  # type: ignore[attr-defined]
     if field is None:
         return None
+    if is_loose(field.related_model, (field if field.concrete else field.remote_field).related_fields[0][1]):
+        return None  # the database may find a foreign key equal to a key that differs in Python
     engine.ev.position = engine.place[node]
     wanted: dict[int, Any] = {}
     forward = not (field.auto_created and not field.concrete)
@@ -105,8 +107,10 @@ def _relation_to_one(ev: Evaluator, model: type[Model], name: str) -> Any:
 def _fetch(ev: Evaluator, model: type[Model], attname: str, values: set[Any]) -> dict[Any, Any]:
     instances: dict[Any, Any] = {}
     ordered = list(values)
-    for start in range(0, len(ordered), 5_000):
-        queryset = ev.objects(model).filter(**{f"{attname}__in": ordered[start : start + 5_000]}).order_by()
+    objects = ev.objects(model)
+    size = room(objects.db)
+    for start in range(0, len(ordered), size):
+        queryset = objects.filter(**{f"{attname}__in": ordered[start : start + size]}).order_by()
         queryset.query.all_columns = True
         instances.update({getattr(instance, attname): instance for instance in queryset})
     return instances
