@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django_rpc.graph.content import substitute
 from django_rpc.graph.elements import Map
-from django_rpc.graph.node import Attr, Method, Node
+from django_rpc.graph.node import Attr, Item, Method, Node
 from django_rpc.graph.rewrites.draft import Draft
 from django_rpc.graph.rewrites.replace import replace
 from django_rpc.graph.values import Condition
@@ -60,11 +61,20 @@ def _pairs(node: Method) -> list[tuple[str, Any]]:
     return pairs
 
 
+def _chain(query: Node) -> Iterator[Node]:
+    step: Node | None = query
+    while step is not None:
+        yield step
+        step = getattr(step, "parent", None)
+
+
 def _keys(node: Map) -> Node | None:
     body = node.body
     if not (isinstance(body, Attr) and body.name == "pk" and body.parent is node.param) or node.errors:
         return None
     query = node.parent
     if not isinstance(query, Method) or not query.is_query or query.name in ("values", "values_list"):
+        return None
+    if any(isinstance(step, Item) for step in _chain(query)):
         return None
     return Method(query, "values", ("pk",), where=node.where, order=node.order)
