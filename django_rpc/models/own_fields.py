@@ -10,7 +10,7 @@ import datetime
 import functools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
@@ -160,6 +160,8 @@ def _prepared(query: Any, path: str, value: Any) -> tuple[str, Any]:
 
 
 def _prepared_value(field: Field, lookup: str, value: Any, connection: Any) -> Any:
+    if lookup in _MANY and not isinstance(value, Iterable):
+        return value  # the service refuses it, with Django's error
     if field.is_relation and lookup == "in" and not _is_expression(value):
         value = [_key_of_other(field, item) for item in value]
     value = _key_of_other(field, value)
@@ -231,7 +233,7 @@ def stored_value(field: Field, value: Any, connection: Any) -> Any:
     An aware datetime at a client with ``USE_TZ = False`` is also prepared: a `DateField` takes its date, and a
     `DateTimeField` raises ValueError, as with a local database.
     """
-    while field.is_relation and field.remote_field:
+    while field.is_relation and field.remote_field and len(field.path_infos[-1].target_fields) == 1:
         field = field.target_field
     if value is None or _is_expression(value):
         return value

@@ -42,6 +42,15 @@ class _Hidden(str):
 _RELATED = frozenset({"exact", "in", "gt", "gte", "lt", "lte"})
 
 
+def _path_to(field: Any) -> Any:
+    """Return the last step of the path that a query follows if the last field of its path is ``field``.
+
+    The path of a `GenericRelation` ends in its reverse relation, and the path of the reverse relation ends in it.
+    """
+    paths = [relation.get_path_info()[-1] for relation in (field, field.remote_field)]
+    return next((path for path in paths if path.join_field is field), paths[0])
+
+
 def _name_of(field: Any) -> str:
     return str(getattr(field, "name", None) or type(field).__name__)
 
@@ -139,7 +148,7 @@ class _Checked:
     def _compared(self, field: Any, values: list[Any]) -> list[Any]:
         """Return ``values`` with instances replaced by the values of the related columns; missing rows are left out."""
         references = self.policy.references
-        path = (field.path_infos if hasattr(field, "path_infos") else field.get_path_info())[-1]
+        path = _path_to(field)
         instances = [value for value in values if is_instance(value)]
         plain_values = [value for value in values if not is_instance(value)]
         if holds_instance(plain_values):
