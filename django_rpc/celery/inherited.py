@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 
 from amqp.transport import _AbstractTransport
-from redis.connection import AbstractConnection
 
 __all__ = ["close_inherited"]
 
@@ -23,9 +23,12 @@ def close_inherited(parent: int) -> int:
     if os.getpid() == parent:  # pools of threads announce themselves as processes do
         return 0
     closed = 0
+    # A worker without Redis does not need redis-py, and one with Redis has imported it before it forks.
+    redis = sys.modules.get("redis.connection")
+    kind_of_redis = () if redis is None else redis.AbstractConnection
     for found in gc.get_objects():
         kind = type(found)  # and not isinstance(), which would wake Django's lazy objects
-        if issubclass(kind, AbstractConnection) and getattr(found, "_sock", None) is not None:
+        if issubclass(kind, kind_of_redis) and getattr(found, "_sock", None) is not None:
             found.disconnect()  # it sees that it is of another process
         elif issubclass(kind, _AbstractTransport) and found.sock is not None:
             found.sock.close()

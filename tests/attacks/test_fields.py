@@ -45,7 +45,7 @@ WRITE_ONLY = {
 #: What only reads the field: a column by itself of the executed query, or an attribute of what it brought.
 READS = {
     *("values", "rows", "rows through relation", "column", "only", "defer", "attribute", "add_fields alone"),
-    *("the element of a map", "an instance's field", "insert returning"),
+    *("the element of a map", "insert returning"),
 }
 #: Where the field would be an alias: refused by its name, though the audit would let it be read.
 ALIASED = {"values alias", "annotate F", "an expression by reference"}

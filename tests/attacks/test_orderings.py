@@ -72,7 +72,7 @@ def test_a_hidden_field_orders_nothing(send, monkeypatch, kind):
             assert "note" not in answered.text
             assert not any("ORDER BY" in sql and "secret" in sql.split("ORDER BY")[-1] for sql in answered.statements)
             # Django itself cannot prefix the condition of a Case by the relation.
-            assert answered.error is None or "prefix_references" in answered.message, (nodes, answered.text)
+            assert answered.error is None or answered.error["code"] == "AttributeError", (nodes, answered.text)
 
 
 @pytest.mark.parametrize("ordering", [[Lower("name")], [F("name").desc(nulls_last=True), "pk"], ["-name", "id"]])

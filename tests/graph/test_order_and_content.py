@@ -15,7 +15,7 @@ from django_rpc.graph.content import key, substitute
 from django_rpc.graph.dag import to_dag, topological
 from django_rpc.graph.delayed import Delayed, delayed
 from django_rpc.graph.elements import Param
-from django_rpc.graph.node import KINDS, Insert, Item, Literal, Method, Operator, Rows, Save, Source, own_fields
+from django_rpc.graph.node import KINDS, Insert, Item, Literal, Method, Node, Operator, Rows, Save, Source, own_fields
 from django_rpc.graph.places import homes
 from django_rpc.graph.planner import plan
 from django_rpc.graph.recording import cond
@@ -34,7 +34,7 @@ def shown(nodes):
 
 
 def merged(*outputs):
-    nodes = [getattr(output, "node", output) for output in outputs]
+    nodes = [output if isinstance(output, Node) else output.__rpc_node__() for output in outputs]
     return merge_reads(Draft(topological(nodes), tuple(nodes)))
 
 
@@ -83,10 +83,10 @@ def test_the_networkx_graph_says_what_each_node_is():
     base = orders()
     write = base.create(total=base.count())
     graph = to_dag([write])
-    data = graph.nodes[write.node]
+    data = graph.nodes[write.__rpc_node__()]
     assert data == {"label": ".create(total=…)", "effect": "write", "service": "rpc", "output": True}
-    assert graph.nodes[base.node]["effect"] == "read"
-    assert not graph.nodes[base.node]["output"]
+    assert graph.nodes[base.__rpc_node__()]["effect"] == "read"
+    assert not graph.nodes[base.__rpc_node__()]["output"]
     assert set(graph.predecessors(write.__rpc_node__())) == {base.__rpc_node__(), write.__rpc_node__().kwargs["total"]}
 
 

@@ -138,7 +138,8 @@ TESTS_ON_LOWEST_VERSIONS = [
 def test_the_lowest_versions(bare, tmp_path):
     """Versions of all dependencies, those of the tests as well, are the lowest that pyproject.toml allows."""
     environment = bare("test", lowest=True)
-    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("tests", "docs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.versions.known", *TESTS_ON_LOWEST_VERSIONS]
     output = environment.run(environment.python, *command, cwd=tmp_path, timeout=600)
