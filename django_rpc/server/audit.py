@@ -13,7 +13,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db.models.expressions import Col, Ref
 from django.db.models.fields.related import RelatedField
-from django.db.models.lookups import Exact, In, IsNull
+from django.db.models.lookups import Exact, In, IsNull, Transform
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.models.sql.datastructures import BaseTable, Join
@@ -151,7 +151,8 @@ class AuditedCompiler:
         if alias is None:
             items = super().find_ordering_name(name, opts, alias, *args, **kwargs)
             # Expressions in a related model's Meta.ordering are not resolved yet; their names start at this model.
-            return [item for item in items if may_order_by(self.query.policy, opts, item[0])]
+            # An expression that is resolved is a column by its name, or transforms of it: the name was checked.
+            return [i for i in items if _is_column(i[0].expression) or may_order_by(self.query.policy, opts, i[0])]
         try:  # hidden fields in a related model's Meta.ordering are skipped, as they are for the model itself
             return super().find_ordering_name(name, opts, alias, *args, **kwargs)
         except ClientFieldError:
@@ -327,6 +328,13 @@ def _check_reference(compiler: Any, reference: Ref) -> None:
     """Check a column that ORDER BY or GROUP BY uses by reference to the selection: Django does not compile it again."""
     if isinstance(reference.source, Col):
         _check_column(compiler, reference.source)
+
+
+def _is_column(expression: Any) -> bool:
+    """Return True for a column of a table, and for transforms of a column."""
+    while isinstance(expression, Transform):
+        expression = expression.lhs
+    return isinstance(expression, Col)
 
 
 def _check_comparison(compiler: Any, lookup: Any) -> Any:

@@ -124,6 +124,11 @@ EXPLANATIONS: tuple[tuple[str, str], ...] = (
         "longer on a busy machine; on a quiet one the test passes.",
     ),
     (
+        r"select_for_update\(\) locks rows until its message is answered",
+        "A lock ends when its message is answered, so that a read with select_for_update() and no write in the message "
+        "protects nothing: it is refused. The error names the ways to write in one message with it.",
+    ),
+    (
         r"SQL past the server",
         "The test runs a mirror's query on a local database by hand, through that database's compiler and cursor.",
     ),
