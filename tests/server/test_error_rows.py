@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 from django.core.exceptions import MultipleObjectsReturned
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from django_rpc.demo.server.shop.models import Customer
 from django_rpc.demo.server.zoo.models import Currency, Price
@@ -87,6 +87,23 @@ def test_keys_that_a_collation_compares_are_looked_up_by_the_database(ask, price
 def test_a_statement_for_related_rows_has_room_for_its_values(ask, prices, monkeypatch):
     monkeypatch.setattr(related, "room", lambda using: 1)
     assert len(currencies(ask)) == 2
+
+
+def test_a_locking_request_ends_after_the_first_error_of_the_database(ask, prices):
+    """PostgreSQL refuses each further statement of the transaction, and its error would hide the first error."""
+    calls = []
+
+    def fail(execute, sql, params, many, context):
+        if 'FROM "zoo_price"' not in sql:
+            return execute(sql, params, many, context)
+        calls.append(sql)
+        raise OperationalError("the first error")
+
+    locked = method(source("zoo.Price"), "select_for_update")
+    with connection.execute_wrapper(fail):
+        answered = ask(*[method(locked, "get", pk=key, amount=key) for key in (1, 2)])
+    assert answered.error.code == "OperationalError"
+    assert len(calls) == 1
 
 
 def test_several_rows_of_a_hidden_model_are_reported_as_several():

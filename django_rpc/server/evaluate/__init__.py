@@ -103,6 +103,7 @@ def evaluate(
         check_nesting(request.nodes, policy.budget.limits)
         with contextlib.ExitStack() as stack:
             if writes or any(_locks(node) for node in request.nodes):
+                evaluator.in_transaction = True
                 databases = _databases(request, policy)
                 if entry is not None:
                     entry.place(databases, policy.request.client)

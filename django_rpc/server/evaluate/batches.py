@@ -11,6 +11,7 @@ import logging
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from django.db import Error as DatabaseError
 from django.db.models import F
 
 from django_rpc.graph.node import Attr, Item, Method, Node, Source
@@ -139,8 +140,8 @@ def _attempt(engine: Engine, builder: _Builder, keys: list[Any], group: Group) -
         return builder.answers(keys, group)
     except NoKey:
         raise
-    except Exception:  # in a transaction, no statement can run after an error of the database
-        if engine.ev.writes:
+    except Exception as error:  # in a transaction, no statement can run after an error of the database
+        if engine.ev.writes or (engine.ev.in_transaction and isinstance(error, DatabaseError)):
             raise
         return None
 

@@ -284,7 +284,9 @@ class Engine:
 
     def _is_fatal(self, failure: Failure, frame: Frame) -> bool:
         """Return True if the evaluation has to end: a transaction cannot continue after this failure."""
-        return self.ev.writes and (frame is self.root or isinstance(failure.error, DatabaseError))
+        if isinstance(failure.error, DatabaseError):
+            return self.ev.in_transaction
+        return self.ev.writes and frame is self.root
 
     def single(self, node: Node, frame: Frame, row: int) -> Any:
         """Return the value of one node for one row, by its visitor; a Failure if the visitor raises an error."""
@@ -296,7 +298,9 @@ class Engine:
             return failed.failure
         except (BadValue, TooManyNodes, LimitExceeded):
             raise
-        except Exception as error:  # noqa: BLE001 - the error is the value of this row only
+        except Exception as error:  # the error is the value of this row only
+            if self.ev.in_transaction and isinstance(error, DatabaseError):
+                raise
             return Failure(error, self.ev.position)
 
     def _at(self, node: Node, frame: Frame, row: int) -> None:

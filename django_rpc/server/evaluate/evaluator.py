@@ -47,6 +47,8 @@ class Evaluator:
         self.request = request
         self.policy = policy
         self.writes = writes
+        #: True for a request that runs in a transaction, which cannot continue after an error of the database.
+        self.in_transaction = writes
         self.position: int | None = None
         self.values: dict[Node, Any] = {}
         self.results = Results(policy, request.shapes)

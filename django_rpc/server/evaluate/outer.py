@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from django.db import Error as DatabaseError
 from django.db.models import Count, Exists, Model, OuterRef, Subquery, Value
 
 from django_rpc.graph.elements import Param
@@ -55,7 +56,9 @@ def read(engine: Engine, groups: list[Group], shape: Shape) -> list[Any] | None:
             values_by_group.update(
                 zip(map(id, alike), _Outer(engine, alike, shape, names, model).answers(last), strict=True)
             )
-        except Exception:  # noqa: BLE001 - NoKey, or an error: each separate read raises the error that belongs to it
+        except Exception as error:  # NoKey, or an error: each separate read raises the error that belongs to it
+            if engine.ev.in_transaction and isinstance(error, DatabaseError):
+                raise
             return None
     return [values_by_group.get(id(group), ALONE) for group in groups]
 
