@@ -70,7 +70,7 @@ class World:
             self.queries.append((query.filter(n__gt=wanted), rows.filter(n__gt=value)))
         elif kind == "nested":
             inner, inner_rows = self.query(other)
-            if inner.__rpc_node__() is not query.node:
+            if inner.__rpc_node__() is not query.__rpc_node__():
                 # A query in another service's is carried at the moment when that one is asked.
                 self.queries.append((query.filter(n__in=inner), rows.filter(n__in=inner_rows)))
         elif kind == "create":
