@@ -1,0 +1,1 @@
+"""`Delayed`, the user's handle on a node, modelled on ``dask.delayed``."""

@@ -1,0 +1,1 @@
+"""Allowed methods, lookups and functions, with the checks of their arguments."""

@@ -1,0 +1,1 @@
+"""Declarations of mirrors, made from the models that a service describes."""

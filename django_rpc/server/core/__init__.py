@@ -1,0 +1,1 @@
+"""Handling of one request: authentication, limits, evaluation, reply."""

@@ -1,0 +1,1 @@
+"""Permissions: the models, fields, rows and operations that each client may use."""

@@ -1,0 +1,1 @@
+"""Registered models and functions of a service, and their description for clients."""

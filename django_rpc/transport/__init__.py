@@ -1,0 +1,1 @@
+"""Transports: bytes of requests to a service, and bytes of replies back."""
