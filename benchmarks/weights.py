@@ -8,13 +8,13 @@ from typing import Any
 
 from celery import Celery, chain, chord, group, signals
 
-from django_rpc.client.run import Run
+from django_rpc.client.execute import Run
 from django_rpc.client.session import Session
-from django_rpc.client.transport import put_in_place
-from django_rpc.graph.delayed import Delayed
-from django_rpc.graph.node import Source
-from django_rpc.graph.runner import Output
-from django_rpc.wire.handover import Deposit, encode_deposit
+from django_rpc.graph.delayed.delayed import Delayed
+from django_rpc.graph.delayed.runner import Output
+from django_rpc.graph.nodes.base import Source
+from django_rpc.transport.base import put_in_place
+from django_rpc.wire.forwarding import Deposit, encode_deposit
 
 __all__ = ["WIDTH", "of_celery", "ours"]
 

@@ -6,15 +6,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from django_rpc.client.once import once
+    from django_rpc.client.idempotency import once
     from django_rpc.client.outcome import aoutcome, outcome
     from django_rpc.client.progress import ProgressBar
     from django_rpc.client.waiting import agather, as_completed, gather, wait
-    from django_rpc.graph.delayed import Delayed, compute, delayed
-    from django_rpc.graph.recording import cond
-    from django_rpc.graph.registered import function
-    from django_rpc.graph.shipped import ship
-    from django_rpc.graph.visualize import visualize_error
+    from django_rpc.graph.delayed.delayed import Delayed, compute, delayed
+    from django_rpc.graph.delayed.lambdas import cond
+    from django_rpc.graph.draw.visualize import visualize_error
+    from django_rpc.graph.nodes.pickled_function import ship
+    from django_rpc.graph.nodes.remote_function import function
 
     #: A block that is one message and one transaction: `django_rpc.models.atomic.atomic`.
     atomic: Any
@@ -48,17 +48,17 @@ __version__ = "0.1.0"
 
 #: The room of each name.
 _ROOMS = {
-    **dict.fromkeys(("Delayed", "compute", "delayed"), "django_rpc.graph.delayed"),
+    **dict.fromkeys(("Delayed", "compute", "delayed"), "django_rpc.graph.delayed.delayed"),
     **dict.fromkeys(("agather", "as_completed", "gather", "wait"), "django_rpc.client.waiting"),
     "ProgressBar": "django_rpc.client.progress",
     "atomic": "django_rpc.models.atomic",
-    "cond": "django_rpc.graph.recording",
-    "function": "django_rpc.graph.registered",
-    "ship": "django_rpc.graph.shipped",
+    "cond": "django_rpc.graph.delayed.lambdas",
+    "function": "django_rpc.graph.nodes.remote_function",
+    "ship": "django_rpc.graph.nodes.pickled_function",
     **dict.fromkeys(("aoutcome", "outcome"), "django_rpc.client.outcome"),
-    "once": "django_rpc.client.once",
+    "once": "django_rpc.client.idempotency",
     "mirror": "django_rpc.models.mirror",
-    "visualize_error": "django_rpc.graph.visualize",
+    "visualize_error": "django_rpc.graph.draw.visualize",
 }
 
 

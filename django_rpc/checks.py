@@ -15,8 +15,8 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import DatabaseError, connections
 
 from django_rpc.backend.test_guard import is_test_run
-from django_rpc.client.errors import RpcError
-from django_rpc.models.compare import Difference, differences
+from django_rpc.errors import RpcError
+from django_rpc.models.codegen.drift import Difference, differences
 from django_rpc.models.mirror import exposed_models
 from django_rpc.models.options import options_of
 

@@ -44,9 +44,9 @@ if os.environ.get("BENCH_GRAPHS") == "dask":
         return dask.optimize(value)  # what dask does before it runs a graph; it encodes none
 
 else:
-    from django_rpc.graph.delayed import delayed
-    from django_rpc.graph.node import Source
-    from django_rpc.graph.planner import plan
+    from django_rpc.graph.delayed.delayed import delayed
+    from django_rpc.graph.nodes.base import Source
+    from django_rpc.graph.plan.planner import plan
     from django_rpc.wire.codec import encode_request
     from django_rpc.wire.limits import Limits
     from django_rpc.wire.messages import Request

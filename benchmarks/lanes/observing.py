@@ -15,13 +15,13 @@ import django
 django.setup()
 
 from benchmarks.serve import serve  # noqa: E402
-from django_rpc.client.observed import Observed as AtClient  # noqa: E402
+from django_rpc.client.instrumentation import Observed as AtClient  # noqa: E402
 from django_rpc.client.session import Session  # noqa: E402
-from django_rpc.graph.node import Method, Source  # noqa: E402
+from django_rpc.graph.nodes.base import Method, Source  # noqa: E402
 from django_rpc.server import site  # noqa: E402
-from django_rpc.server.clients import Client  # noqa: E402
-from django_rpc.server.observed import Observed as AtServer  # noqa: E402
-from django_rpc.server.overview import policy_of  # noqa: E402
+from django_rpc.server.core.clients import Client  # noqa: E402
+from django_rpc.server.core.instrumentation import Observed as AtServer  # noqa: E402
+from django_rpc.server.policy.policy_report import policy_of  # noqa: E402
 from django_rpc.wire.codec import decode_request, encode_request, encode_response  # noqa: E402
 from django_rpc.wire.messages import Request, Response  # noqa: E402
 

@@ -16,8 +16,8 @@ from django.db import connections, models  # noqa: E402
 from benchmarks.serve import serve  # noqa: E402
 from django_rpc import compute  # noqa: E402
 from django_rpc.demo.client.shop.models import Customer, Order  # noqa: E402
-from django_rpc.graph.node import About  # noqa: E402
-from django_rpc.graph.runner import Output  # noqa: E402
+from django_rpc.graph.delayed.runner import Output  # noqa: E402
+from django_rpc.graph.nodes.base import About  # noqa: E402
 from django_rpc.models import RpcModel  # noqa: E402
 
 STEPS = 10

@@ -19,9 +19,9 @@ from django.db.models.sql import compiler
 from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, NO_RESULTS, SINGLE
 from django.db.utils import NotSupportedError
 
-from django_rpc.backend import plain
-from django_rpc.client.errors import BadResponse
-from django_rpc.graph.node import Rows
+from django_rpc.backend import select_cache as plain
+from django_rpc.errors import BadResponse
+from django_rpc.graph.nodes.base import Rows
 from django_rpc.graph.values import ATOMS, RowSet
 
 __all__ = [

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from django_rpc.graph import runner
+from django_rpc.graph.delayed import runner
 
 __all__ = ["ENGINE", "configure_databases"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.utils import NotSupportedError
 
 from django_rpc.client.futures import Future
-from django_rpc.graph.delayed import Delayed, Output
+from django_rpc.graph.delayed.delayed import Delayed, Output
 
 __all__ = ["RpcCursor"]
 

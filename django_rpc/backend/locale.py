@@ -7,8 +7,8 @@ import zoneinfo
 from django.conf import settings
 from django.utils import timezone, translation
 
-from django_rpc.client.errors import BadRequest
 from django_rpc.client.locale import Locale
+from django_rpc.errors import BadRequest
 from django_rpc.wire.errors import BadValue
 from django_rpc.wire.zones import zone_text
 

@@ -12,10 +12,10 @@ from django.db.backends.utils import logger as sql_logger
 
 from django_rpc.backend.locale import current_locale
 from django_rpc.backend.test_guard import check_sending
-from django_rpc.client.config import Config
-from django_rpc.client.messages import MessageRecord
+from django_rpc.client.call_record import MessageRecord
 from django_rpc.client.session import Session
-from django_rpc.graph.describe import describe
+from django_rpc.graph.format import describe
+from django_rpc.transport.config import Config
 
 __all__ = ["session_for"]
 

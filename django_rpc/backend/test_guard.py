@@ -12,9 +12,9 @@ from django.core import mail
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 
-from django_rpc.client.transport import placed
-from django_rpc.graph.describe import describe
-from django_rpc.graph.runner import Output
+from django_rpc.graph.delayed.runner import Output
+from django_rpc.graph.format import describe
+from django_rpc.transport.base import placed
 from django_rpc.wire.names import without_passwords
 
 __all__ = ["RealServiceInTests", "check_sending", "is_test_run"]

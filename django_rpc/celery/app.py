@@ -21,15 +21,15 @@ from django.core.checks import ERROR
 from django.db import connections
 from kombu import Exchange, Queue, compression
 
+from django_rpc.celery.broker import AMQP
 from django_rpc.celery.consumer import Consumer
-from django_rpc.celery.hold import REDIS_OPTIONS, Hold
-from django_rpc.celery.inherited import close_inherited
+from django_rpc.celery.fork_cleanup import close_inherited
 from django_rpc.celery.metrics import count_in_files
 from django_rpc.celery.task import register
-from django_rpc.celery.transport import AMQP
-from django_rpc.client.app import JSON_ONLY
-from django_rpc.client.config import Config
-from django_rpc.client.errors import ImproperSettings
+from django_rpc.celery.visibility_heartbeat import REDIS_OPTIONS, Hold
+from django_rpc.errors import ImproperSettings
+from django_rpc.transport.celery_app import JSON_ONLY
+from django_rpc.transport.config import Config
 from django_rpc.wire.names import PRUNE_TASK_NAME, TASK_NAME
 
 __all__ = ["app", "celery", "make_app"]
@@ -114,7 +114,8 @@ def _on_redis(config: Config) -> bool:
 if not apps.ready:
     django.setup()
 
-from django_rpc.server import checks, timeouts  # noqa: E402 - need the app registry
+from django_rpc.server import checks  # noqa: E402 - need the app registry
+from django_rpc.server.query import timeouts  # noqa: E402 - need the app registry
 
 app = celery = make_app(getattr(settings, "DJANGO_RPC", {}))
 

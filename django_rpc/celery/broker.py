@@ -19,7 +19,7 @@ from celery.app.amqp import AMQP as CeleryAMQP
 from kombu import Connection as KombuConnection
 
 from django_rpc.celery.envelope import Malformed, read_delivery
-from django_rpc.celery.rejected import reject
+from django_rpc.celery.rejected_messages import reject
 
 __all__ = ["AMQP", "checked_transport"]
 

@@ -11,8 +11,8 @@ from celery.worker.consumer import Control
 
 from django_rpc.celery.control import restrict
 from django_rpc.celery.envelope import Malformed, read_task
-from django_rpc.celery.rejected import reject
-from django_rpc.client.lines import keep_client
+from django_rpc.celery.rejected_messages import reject
+from django_rpc.transport.connections import keep_client
 
 __all__ = ["Consumer"]
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from celery.worker import state as worker_state
 
-from django_rpc.celery.rejected import reject
+from django_rpc.celery.rejected_messages import reject
 
 __all__ = ["COMMANDS", "restrict"]
 

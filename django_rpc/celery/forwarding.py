@@ -10,12 +10,12 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from django_rpc.celery.envelope import extra_headers
-from django_rpc.wire.handover import Deposit, decode_deposit
+from django_rpc.wire.forwarding import Deposit, decode_deposit
 from django_rpc.wire.messages import HandOver
 from django_rpc.wire.names import TASK_NAME, kept_seconds, parked_key, reply_key, task_keywords
 
 if TYPE_CHECKING:
-    from django_rpc.celery.reply import ReplyLists
+    from django_rpc.celery.reply_list import ReplyLists
     from django_rpc.server import Sending
 
 __all__ = ["hand_over"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from django_rpc.client.redis_connections import BROKEN, RedisConnections
+from django_rpc.transport.redis_connections import BROKEN, RedisConnections
 from django_rpc.wire.errors import HandOverFailed
 from django_rpc.wire.names import DEPOSIT, ORIGINS, given_key
 

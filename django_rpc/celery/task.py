@@ -17,15 +17,15 @@ from celery.worker.request import Request as WorkerRequest
 from django.db import close_old_connections
 
 from django_rpc.celery.envelope import Malformed, TaskHeaders, read_task
-from django_rpc.celery.handover import hand_over
-from django_rpc.celery.presence import announce
+from django_rpc.celery.forwarding import hand_over
+from django_rpc.celery.worker_heartbeat import announce
 from django_rpc.wire.codec import encode_response
 from django_rpc.wire.errors import HandOverFailed
 from django_rpc.wire.messages import ErrorReport, Response
 from django_rpc.wire.names import MAILBOX_PREFIX, PRUNE_TASK_NAME, TASK_NAME, is_redis, reply_key, request_of
 
 if TYPE_CHECKING:
-    from django_rpc.celery.reply import ReplyLists
+    from django_rpc.celery.reply_list import ReplyLists
     from django_rpc.server import Sending
 
 __all__ = ["register"]
@@ -112,7 +112,7 @@ def register(app: Celery, *, reply_url: str | None = None) -> Any:
 
 def _prune() -> dict[str, int]:
     """Delete old entries of the ledger, as ``manage.py rpc_prune`` does; Celery beat calls it."""
-    from django_rpc.server.pruning import prune
+    from django_rpc.server.ledger.pruning import prune
 
     close_old_connections()
     try:
@@ -144,7 +144,7 @@ class _Lists:
                     self._app.backend.as_uri(),
                 )
                 return None
-            from django_rpc.celery.reply import ReplyLists  # needs redis-py, which other result backends do not
+            from django_rpc.celery.reply_list import ReplyLists  # needs redis-py, which other result backends do not
 
             self._made = ReplyLists(url)
         return self._made

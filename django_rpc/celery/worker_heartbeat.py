@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery, signals
 from kombu import Connection
 
-from django_rpc.client.lines import open_connection, reach, redis_of
+from django_rpc.transport.connections import open_connection, reach, redis_of
 from django_rpc.wire.names import answers_key, is_redis, without_passwords, worker_key
 
 if TYPE_CHECKING:
-    from django_rpc.client.redis_connections import RedisConnections
+    from django_rpc.transport.redis_connections import RedisConnections
 
 __all__ = ["Announcer", "announce"]
 
@@ -36,7 +36,7 @@ _REDIS = ("redis", "rediss", "sentinel")
 
 
 def _redis_connections(url: str) -> RedisConnections:
-    from django_rpc.client.redis_connections import RedisConnections  # needs redis-py, which other backends do not
+    from django_rpc.transport.redis_connections import RedisConnections  # needs redis-py, which other backends do not
 
     return RedisConnections(url)
 

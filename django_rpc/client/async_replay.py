@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from django_rpc.graph.content import is_one_of_a_kind, key
-from django_rpc.graph.dag import topological
-from django_rpc.graph.node import Node
+from django_rpc.graph.identity import is_one_of_a_kind, key
+from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.plan.dag import topological
 
 __all__ = ["Replay", "Unanswered", "answered", "current"]
 

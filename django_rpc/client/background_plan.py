@@ -10,10 +10,10 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from django_rpc.client.errors import CallCancelled, RpcTimeout
+from django_rpc.errors import CallCancelled, RpcTimeout
 
 if TYPE_CHECKING:
-    from django_rpc.client.run import Run
+    from django_rpc.client.execute import Run
 
 __all__ = ["PlanCall"]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from django_rpc.client import errors
-from django_rpc.graph.node import Node
+from django_rpc import errors
+from django_rpc.graph.nodes.base import Node
 from django_rpc.graph.values import Record, Table
 from django_rpc.wire.messages import ErrorReport, TraceEntry
 
@@ -55,7 +55,7 @@ class Results(Protocol):
 
 
 class PlainResults:
-    """Results without conversion: instances stay `Record` and `Table`, errors are of `django_rpc.client.errors`."""
+    """Results without conversion: instances stay `Record` and `Table`, errors are of `django_rpc.errors`."""
 
     def of(self, nodes: Iterable[Node]) -> Results:
         return self

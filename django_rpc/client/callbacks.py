@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from django_rpc.graph.node import Node
-from django_rpc.graph.runner import Asking
+from django_rpc.graph.delayed.runner import Asking
+from django_rpc.graph.nodes.base import Node
 
 if TYPE_CHECKING:
-    from django_rpc.client.run import Run
+    from django_rpc.client.execute import Run
 
 __all__ = ["Watch", "watching"]
 

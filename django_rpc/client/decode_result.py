@@ -6,9 +6,9 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-from django_rpc.client.errors import BadResponse
-from django_rpc.client.messages import Results
-from django_rpc.graph.node import Method, Node
+from django_rpc.client.call_record import Results
+from django_rpc.errors import BadResponse
+from django_rpc.graph.nodes.base import Method, Node
 from django_rpc.graph.values import ATOMS, NamedRow, Record, RowSet, Table
 from django_rpc.wire.messages import ErrorReport
 
@@ -37,7 +37,7 @@ def thaw(value: Any, results: Results, failure: Callable[[ErrorReport], Exceptio
 
     ``failure`` makes the exceptions of the elements of a map that failed.
 
-    >>> from django_rpc.client.messages import PlainResults
+    >>> from django_rpc.client.call_record import PlainResults
     >>> thaw({"a": [1, 2]}, PlainResults())
     {'a': [1, 2]}
     """

@@ -10,10 +10,10 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from django_rpc.graph.capture import waited_for
-from django_rpc.graph.describe import describe
-from django_rpc.graph.node import Apply, Held, Item, Literal, Node
-from django_rpc.graph.plan import Plan
+from django_rpc.graph.delayed.local_arguments import waited_for
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Apply, Held, Item, Literal, Node
+from django_rpc.graph.plan.stages import Plan
 from django_rpc.graph.values import freeze
 
 __all__ = ["Collected", "Collector", "Pending", "collectors", "pending_of"]

@@ -16,23 +16,23 @@ from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from django_rpc.client.collected import collectors
-from django_rpc.client.config import check_timeout
-from django_rpc.client.errors import CallCancelled, RpcTimeout, build
+from django_rpc.client.async_replay import current
+from django_rpc.client.background_plan import PlanCall
+from django_rpc.client.callbacks import Watch, watching
+from django_rpc.client.decode_result import had
+from django_rpc.client.deferred import collectors
+from django_rpc.client.forwarding import HandOvers, Links
 from django_rpc.client.futures import Future
-from django_rpc.client.handover import HandOvers, Links
+from django_rpc.client.idempotency import Ids
 from django_rpc.client.locale import Locale
-from django_rpc.client.once import Ids
-from django_rpc.client.plan_call import PlanCall
-from django_rpc.client.replay import current
-from django_rpc.client.thaw import had
-from django_rpc.client.threads import LOCAL, SENDING, in_callers_thread
-from django_rpc.client.watch import Watch, watching
-from django_rpc.graph.evaluate import run_stage
-from django_rpc.graph.locks import unheld_lock
-from django_rpc.graph.plan import Plan
-from django_rpc.graph.planner import plan
-from django_rpc.graph.runner import Output, Runner, ServiceRunner, resolve
+from django_rpc.errors import CallCancelled, RpcTimeout, build
+from django_rpc.graph.delayed.runner import Output, Runner, ServiceRunner, resolve
+from django_rpc.graph.local_evaluation import run_stage
+from django_rpc.graph.plan.locks import unheld_lock
+from django_rpc.graph.plan.planner import plan
+from django_rpc.graph.plan.stages import Plan
+from django_rpc.transport.config import check_timeout
+from django_rpc.transport.threads import LOCAL, SENDING, in_callers_thread
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["NO_LIMIT", "Run", "acompute", "compute", "finished", "submit"]
@@ -55,7 +55,7 @@ def compute(
 
     Raise NoRunner for an unknown service, the error of a service or a local function, or an error of the transport.
 
-    >>> from django_rpc.graph.node import Operator
+    >>> from django_rpc.graph.nodes.base import Operator
     >>> compute([Output(Operator("add", (1, 2)))])
     [3]
     """

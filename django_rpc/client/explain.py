@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
-from django_rpc.client.errors import RpcError
-from django_rpc.client.handover import HandOvers
-from django_rpc.graph.describe import describe
+from django_rpc.client.forwarding import HandOvers
+from django_rpc.errors import RpcError
+from django_rpc.graph.delayed.runner import Asking, Runner, ServiceRunner, resolve
 from django_rpc.graph.errors import NoRunner
-from django_rpc.graph.plan import Plan, Stage, Ways, some
-from django_rpc.graph.runner import Asking, Runner, ServiceRunner, resolve
+from django_rpc.graph.format import describe
+from django_rpc.graph.plan.stages import Plan, Stage, Ways, some
 from django_rpc.wire.messages import Response
 
 __all__ = ["said_by_services", "ways"]

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_rpc.client.once import Ids
-from django_rpc.graph.plan import Plan, Stage, Ways
-from django_rpc.graph.runner import Runner
+from django_rpc.client.idempotency import Ids
+from django_rpc.graph.delayed.runner import Runner
+from django_rpc.graph.plan.stages import Plan, Stage, Ways
 from django_rpc.graph.values import Handed
 from django_rpc.wire.messages import HandOver, Origin
 

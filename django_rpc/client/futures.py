@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from django_rpc.client.errors import CallCancelled, NoWorker, ResultBackendUnavailable, RpcTimeout
-from django_rpc.client.thaw import Missing
-from django_rpc.client.threads import LOCAL, WAITING, Background
-from django_rpc.client.transport import Options, Reply
-from django_rpc.graph.capture import waited_for
-from django_rpc.graph.dag import topological
-from django_rpc.graph.node import LOCAL_KINDS, Literal, Node
+from django_rpc.client.decode_result import Missing
+from django_rpc.errors import CallCancelled, NoWorker, ResultBackendUnavailable, RpcTimeout
+from django_rpc.graph.delayed.local_arguments import waited_for
+from django_rpc.graph.nodes.base import LOCAL_KINDS, Literal, Node
+from django_rpc.graph.plan.dag import topological
 from django_rpc.graph.values import freeze
+from django_rpc.transport.base import Options, Reply
+from django_rpc.transport.threads import LOCAL, WAITING, Background
 
 __all__ = ["Future", "PendingCall"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.telemetry import hooks
 from django_rpc.telemetry.hooks import Sent
 from django_rpc.wire.messages import Request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from django_rpc.client.errors import BrokerUnavailable, ResultBackendUnavailable, RpcTimeout
+from django_rpc.errors import BrokerUnavailable, ResultBackendUnavailable, RpcTimeout
 
 __all__ = ["note_end", "recent_outage"]
 

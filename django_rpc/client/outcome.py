@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django_rpc.client import errors, run
-from django_rpc.client.messages import Results
-from django_rpc.client.thaw import thaw
-from django_rpc.graph import node as kinds
-from django_rpc.graph.node import callsite
-from django_rpc.graph.runner import Output, resolve
+from django_rpc import errors
+from django_rpc.client import execute as run
+from django_rpc.client.call_record import Results
+from django_rpc.client.decode_result import thaw
+from django_rpc.graph.delayed.runner import Output, resolve
+from django_rpc.graph.nodes import base as kinds
+from django_rpc.graph.nodes.base import callsite
 from django_rpc.wire.codec import decode_response
 
 __all__ = ["Outcome", "aask", "aoutcome", "ask", "outcome"]

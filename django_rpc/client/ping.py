@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django_rpc.client import errors, run
-from django_rpc.graph.node import About, Node, Schema, callsite
-from django_rpc.graph.runner import Output
+from django_rpc import errors
+from django_rpc.client import execute as run
+from django_rpc.graph.delayed.runner import Output
+from django_rpc.graph.nodes.base import About, Node, Schema, callsite
 from django_rpc.graph.schema import ModelSchema, models_of
 from django_rpc.wire.versions import versions
 

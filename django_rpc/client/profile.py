@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_rpc.client.run import Run, finished
-from django_rpc.client.watch import Watch
-from django_rpc.graph.describe import describe
-from django_rpc.graph.dot_plan import plan_to_dot
+from django_rpc.client.callbacks import Watch
+from django_rpc.client.execute import Run, finished
+from django_rpc.graph.delayed.runner import Asking, Output, Runner
+from django_rpc.graph.draw.plan_dot import plan_to_dot
+from django_rpc.graph.draw.render import render
+from django_rpc.graph.draw.visualize import draw
 from django_rpc.graph.errors import MissingExtra
-from django_rpc.graph.node import Node
-from django_rpc.graph.plan import Plan, Ways
-from django_rpc.graph.render import render
-from django_rpc.graph.runner import Asking, Output, Runner
-from django_rpc.graph.visualize import draw
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.plan.stages import Plan, Ways
 from django_rpc.wire.messages import Response
 
 __all__ = ["NodeCost", "Profile", "profile"]

@@ -10,10 +10,10 @@ import time
 from contextvars import Token
 from typing import TYPE_CHECKING, Any, TextIO
 
-from django_rpc.client.watch import Watch, watching
+from django_rpc.client.callbacks import Watch, watching
 
 if TYPE_CHECKING:
-    from django_rpc.client.run import Run
+    from django_rpc.client.execute import Run
 
 __all__ = ["ProgressBar"]
 

@@ -13,26 +13,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from django_rpc.client import errors, run
+from django_rpc import errors
+from django_rpc.client import execute as run
 from django_rpc.client import outcome as outcomes
-from django_rpc.client.config import Config, check_timeout
+from django_rpc.client.call_record import Listener, MessageRecord, PlainResults, Results
+from django_rpc.client.decode_result import Missing, check_answer, thaw
+from django_rpc.client.forwarding import Links, why_not
 from django_rpc.client.futures import Future, PendingCall
-from django_rpc.client.handover import Links, why_not
+from django_rpc.client.idempotency import Ids, ids_for
+from django_rpc.client.instrumentation import WEATHER, Observed
 from django_rpc.client.locale import Locale
-from django_rpc.client.messages import Listener, MessageRecord, PlainResults, Results
-from django_rpc.client.observed import WEATHER, Observed
-from django_rpc.client.once import Ids, ids_for
 from django_rpc.client.outages import note_end
 from django_rpc.client.signing import signer_of
-from django_rpc.client.thaw import Missing, check_answer, thaw
-from django_rpc.client.transport import Options, Transport, Waiting, placed, transport_for
-from django_rpc.client.written import NoteWrites
-from django_rpc.graph.describe import describe
+from django_rpc.client.write_log import NoteWrites
+from django_rpc.graph.delayed.runner import Asking, Output
 from django_rpc.graph.errors import FailedGraph
-from django_rpc.graph.plan import Stage
-from django_rpc.graph.runner import Asking, Output
+from django_rpc.graph.format import describe
+from django_rpc.graph.plan.stages import Stage
 from django_rpc.telemetry.fields import claims
 from django_rpc.telemetry.hooks import OF_CLIENT, load
+from django_rpc.transport.base import Options, Transport, Waiting, placed, transport_for
+from django_rpc.transport.config import Config, check_timeout
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ClientInfo, ErrorReport, Origin, Request, Response

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-from django_rpc.client.config import Config
-from django_rpc.client.errors import ForgedResponse, ImproperSettings
+from django_rpc.errors import ForgedResponse, ImproperSettings
+from django_rpc.transport.config import Config
 from django_rpc.wire.codec import decode_response
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import Origin

@@ -9,18 +9,18 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from django_rpc.client.collected import Collected, collectors, node_within, pending_of
-from django_rpc.client.errors import NotSentYet
+from django_rpc.client.deferred import Collected, collectors, node_within, pending_of
+from django_rpc.client.execute import Run
+from django_rpc.client.idempotency import current_key
 from django_rpc.client.locale import Locale
-from django_rpc.client.once import current_key
-from django_rpc.client.run import Run
-from django_rpc.graph.content import substitute
-from django_rpc.graph.dag import topological
-from django_rpc.graph.delayed import Delayed
-from django_rpc.graph.describe import describe
-from django_rpc.graph.node import Held, Node
-from django_rpc.graph.plan import Plan, Stage
-from django_rpc.graph.runner import Output, Runner
+from django_rpc.errors import NotSentYet
+from django_rpc.graph.delayed.delayed import Delayed
+from django_rpc.graph.delayed.runner import Output, Runner
+from django_rpc.graph.format import describe
+from django_rpc.graph.identity import substitute
+from django_rpc.graph.nodes.base import Held, Node
+from django_rpc.graph.plan.dag import topological
+from django_rpc.graph.plan.stages import Plan, Stage
 
 __all__ = ["Operation", "Unit", "opened", "unit_of"]
 

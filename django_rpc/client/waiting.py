@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 from typing import Any, NamedTuple
 
-from django_rpc.client.errors import CallCancelled, RpcTimeout
+from django_rpc.client.execute import acompute, submit
 from django_rpc.client.futures import Future
-from django_rpc.client.run import acompute, submit
-from django_rpc.graph.collect import gathered, outputs_of
+from django_rpc.errors import CallCancelled, RpcTimeout
+from django_rpc.graph.delayed.compute import gathered, outputs_of
 
 __all__ = ["DoneAndNotDone", "agather", "as_completed", "gather", "wait"]
 

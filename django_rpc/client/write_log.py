@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from django_rpc.client import errors
-from django_rpc.graph.describe import describe
-from django_rpc.graph.node import Node, Source
+from django_rpc import errors
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Node, Source
 
 __all__ = ["NoteWrites", "Written"]
 
@@ -47,7 +47,7 @@ class Written:
 def _text(node: Node) -> str:
     """An operation and its model, as a person reads them.
 
-    >>> from django_rpc.graph.node import Method
+    >>> from django_rpc.graph.nodes.base import Method
     >>> tags = Method(Source("shop.Tag", "rpc"), "filter", (), {"name": "a"})
     >>> _text(Method(tags, "update", (), {"name": "b"}))
     "shop.Tag: Tag.objects.filter(name='a').update(name='b')"

@@ -10,12 +10,14 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from django_rpc.graph import elements, registered, shipped
-from django_rpc.graph import node as kinds
-from django_rpc.graph.functions import Finish, MethodOf, function_name
-from django_rpc.graph.node import Node
+from django_rpc.graph.delayed.local_functions import Finish, MethodOf, function_name
+from django_rpc.graph.nodes import base as kinds
+from django_rpc.graph.nodes import collections as elements
+from django_rpc.graph.nodes import pickled_function as shipped
+from django_rpc.graph.nodes import remote_function as registered
+from django_rpc.graph.nodes.base import Node
 from django_rpc.graph.values import Condition, Expr, Reference
-from django_rpc.graph.vocabulary import POSTGRES
+from django_rpc.graph.vocabulary.names import POSTGRES
 
 __all__ = ["describe", "step"]
 
@@ -42,7 +44,7 @@ def describe(node: Node, limit: int = 200) -> str:
     """Return the text of ``node`` and of the nodes that it needs, as the user would write it, in about ``limit``
     characters.
 
-    >>> from django_rpc.graph.node import Method, Source
+    >>> from django_rpc.graph.nodes.base import Method, Source
     >>> vip = Method(Source("shop.Client", "rpc"), "filter", (), {"tier": "vip"})
     >>> pks = Method(vip, "values", ("pk",))
     >>> orders = Method(Source("shop.Order", "rpc"), "filter", (), {"client__in": pks})
@@ -55,7 +57,7 @@ def describe(node: Node, limit: int = 200) -> str:
 def step(node: Node, limit: int = 60) -> str:
     """Return only the last step, for example ``.filter(tier='vip')``.
 
-    >>> from django_rpc.graph.node import Attr, Method, Source
+    >>> from django_rpc.graph.nodes.base import Attr, Method, Source
     >>> step(Attr(Method(Source("shop.Order", "rpc"), "first"), "number"))
     '.number'
     """

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import force_setattr
 
-from django_rpc.graph.dag import topological
-from django_rpc.graph.functions import ByValue, function_name, identity
-from django_rpc.graph.node import ALL_KINDS, LOCAL_KINDS, Apply, Call, Held, Literal, Method, Node, own_fields
+from django_rpc.graph.delayed.local_functions import ByValue, function_name, identity
+from django_rpc.graph.nodes.base import ALL_KINDS, LOCAL_KINDS, Apply, Call, Held, Literal, Method, Node, own_fields
+from django_rpc.graph.plan.dag import topological
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 
 __all__ = ["is_one_of_a_kind", "key", "key_text", "substitute"]
@@ -35,7 +35,7 @@ if hasattr(os, "register_at_fork"):
 def key(node: Node) -> bytes:
     """Return the hash of a node's content. Equal reads have equal hashes, in every process.
 
-    >>> from django_rpc.graph.node import Method, Source
+    >>> from django_rpc.graph.nodes.base import Method, Source
     >>> one, other = (Method(Source("shop.Order", "rpc"), "filter", (), {"total": 5}) for _ in range(2))
     >>> key(one) == key(other)
     True
@@ -55,7 +55,7 @@ def key(node: Node) -> bytes:
 def key_text(node: Node) -> str:
     """Return the key as text: the label given by the user, or the name of the step and the content's hash.
 
-    >>> from django_rpc.graph.node import Literal
+    >>> from django_rpc.graph.nodes.base import Literal
     >>> key_text(Literal(3)).rpartition("-")[0], key_text(Held(object(), label="mine"))
     ('int', 'mine')
     """
@@ -198,7 +198,7 @@ def _atom(value: Any) -> bytes:
 def substitute(node: Node, replaced: Mapping[Node, Node]) -> Node:
     """Copy ``node`` with other inputs, at the same place in the order; return ``node`` if no input is replaced.
 
-    >>> from django_rpc.graph.node import Method, Source
+    >>> from django_rpc.graph.nodes.base import Method, Source
     >>> orders, clients = Source("shop.Order", "rpc"), Source("shop.Client", "rpc")
     >>> count = Method(orders, "count")
     >>> substitute(count, {orders: clients}).parent.model

@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django_rpc.graph.dag import topological
-from django_rpc.graph.describe import describe
-from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params, total
 from django_rpc.graph.errors import FailedGraph
-from django_rpc.graph.node import (
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import (
     ALL_KINDS,
     About,
     Apply,
@@ -33,9 +31,11 @@ from django_rpc.graph.node import (
     Source,
     nodes_in,
 )
-from django_rpc.graph.plan import Stage
-from django_rpc.graph.registered import Function
-from django_rpc.graph.shipped import Shipped
+from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where, free_params, total
+from django_rpc.graph.nodes.pickled_function import Shipped
+from django_rpc.graph.nodes.remote_function import Function
+from django_rpc.graph.plan.dag import topological
+from django_rpc.graph.plan.stages import Stage
 from django_rpc.graph.values import ATOMS
 
 __all__ = ["evaluate", "run_stage"]

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from django_rpc.graph.values import ATOMS
-from django_rpc.graph.vocabulary import FIELDS, check_identifier, check_model, check_path
+from django_rpc.graph.vocabulary.names import FIELDS, check_identifier, check_model, check_path
 
 __all__ = [
     "CALLED_DEFAULTS",

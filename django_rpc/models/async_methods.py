@@ -1,8 +1,8 @@
 """The async methods of a mirror's querysets: Django's blocking ones, called without blocking and without a thread.
 
-Django's own run them in one thread, one after the other; so 200 of them in flight are 200 in a row.  Here each is
-called in the event loop itself, up to what it asks of the service (`django_rpc.client.replay`).  That is right for
-methods that have no effect here before they ask, which is all that read, and the writes that are one message.
+Django runs its own async methods in one thread, one after the other, so 200 concurrent calls take 200 round trips.
+Here each method runs in the event loop until it sends its message (`django_rpc.client.async_replay`).  This is right
+for methods without an effect before their message: all reads, and the writes that are one message.
 ``acreate()`` and ``abulk_create()`` send signals and prepare instances first, so they are Django's own.
 """
 
@@ -12,7 +12,7 @@ import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from django_rpc.client.replay import answered
+from django_rpc.client.async_replay import answered
 from django_rpc.models.expressions import settle
 
 __all__ = ["AsyncMethods"]

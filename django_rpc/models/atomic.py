@@ -11,9 +11,9 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 
-from django_rpc.client import errors
-from django_rpc.client.unit import Unit, opened, unit_of
-from django_rpc.models.reach import Reach
+from django_rpc import errors
+from django_rpc.client.unit_of_work import Unit, opened, unit_of
+from django_rpc.models.conflicts import Reach
 
 __all__ = ["NotSentYet", "atomic", "together"]
 

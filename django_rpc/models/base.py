@@ -13,11 +13,11 @@ from django.db.models.fields.related_descriptors import ManyToManyDescriptor, Re
 
 from django_rpc.backend.configure import configure_databases
 from django_rpc.models.cascades import cascade_from_local
+from django_rpc.models.custom_fields import note_own_fields
 from django_rpc.models.deleting import delete_instance
+from django_rpc.models.dispatch import perform
 from django_rpc.models.manager import RpcBaseManager, RpcManager, record_managers
 from django_rpc.models.options import RpcOptions, chosen_database, register
-from django_rpc.models.own_fields import note_own_fields
-from django_rpc.models.performing import perform
 from django_rpc.models.redefine import redefining
 from django_rpc.models.registry import registry
 from django_rpc.models.relations import RpcManyToManyDescriptor, RpcReverseDescriptor

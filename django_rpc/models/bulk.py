@@ -11,15 +11,15 @@ from django.db.models import NOT_PROVIDED
 from django.db.models.constants import OnConflict
 from django.db.utils import NotSupportedError
 
-from django_rpc.client.collected import Collected, Pending
-from django_rpc.client.unit import Operation
-from django_rpc.graph.node import Insert, callsite
+from django_rpc.client.deferred import Collected, Pending
+from django_rpc.client.unit_of_work import Operation
+from django_rpc.graph.nodes.base import Insert, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models.atomic import together
+from django_rpc.models.custom_fields import loaded_value, stored_value
+from django_rpc.models.dispatch import Before, perform
 from django_rpc.models.expressions import is_database_default, prepared_value
 from django_rpc.models.options import options_of
-from django_rpc.models.own_fields import loaded_value, stored_value
-from django_rpc.models.performing import Before, perform
 
 __all__ = ["BulkMethods"]
 

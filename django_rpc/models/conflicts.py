@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from django_rpc.graph.dag import topological
-from django_rpc.graph.node import Attr, Call, Insert, Node, Save, Source, own_fields
-from django_rpc.graph.registered import ServiceCall
+from django_rpc.graph.nodes.base import Attr, Call, Insert, Node, Save, Source, own_fields
+from django_rpc.graph.nodes.remote_function import ServiceCall
+from django_rpc.graph.plan.dag import topological
 from django_rpc.models.options import mirror_for, options_of
 
 __all__ = ["Reach", "dependents"]
@@ -23,7 +23,7 @@ _WORD = re.compile(r"[A-Za-z0-9_+]+")
 
 
 class Reach:
-    """What the operations of one block write (`django_rpc.client.unit.Sight`)."""
+    """What the operations of one block write (`django_rpc.client.unit_of_work.Sight`)."""
 
     def __init__(self, using: str) -> None:
         self.using = using

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import aggregates, expressions, functions, lookups
 
-from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS, OWN, POSTGRES, check_identifier
+from django_rpc.graph.vocabulary.names import EXPRESSIONS, LOOKUPS, OWN, POSTGRES, check_identifier
 
 __all__ = ["name_of", "register_expression"]
 

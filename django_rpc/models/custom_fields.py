@@ -22,7 +22,7 @@ from django.db.models.fields import Field
 
 from django_rpc.models.content_types import is_content_type, local_key, sent_key
 from django_rpc.models.options import leads_away, options_of
-from django_rpc.models.received import reader
+from django_rpc.models.reply_checks import reader
 
 __all__ = [
     "has_own_fields",

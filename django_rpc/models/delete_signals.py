@@ -13,9 +13,9 @@ from typing import Any
 from django.db.models import signals
 from django.db.models.deletion import Collector
 
-from django_rpc.client.unit import unit_of
+from django_rpc.client.unit_of_work import unit_of
+from django_rpc.models.conflicts import dependents
 from django_rpc.models.options import options_of
-from django_rpc.models.reach import dependents
 
 __all__ = ["Heard"]
 

@@ -8,17 +8,17 @@ from typing import Any
 
 from django.db import connections
 
-from django_rpc.client.collected import Collected
-from django_rpc.client.unit import Operation
-from django_rpc.graph.elements import Cond
-from django_rpc.graph.node import Literal, Method, Node, Source, callsite
+from django_rpc.client.deferred import Collected
+from django_rpc.client.unit_of_work import Operation
+from django_rpc.graph.nodes.base import Literal, Method, Node, Source, callsite
+from django_rpc.graph.nodes.collections import Cond
 from django_rpc.graph.values import freeze
 from django_rpc.models.cascades import LocalPart
-from django_rpc.models.heard import Heard
+from django_rpc.models.custom_fields import stored_value
+from django_rpc.models.delete_signals import Heard
+from django_rpc.models.dispatch import Before, collect
 from django_rpc.models.instances import deleted_labels
 from django_rpc.models.options import options_of
-from django_rpc.models.own_fields import stored_value
-from django_rpc.models.performing import Before, collect
 
 __all__ = ["delete_instance"]
 

@@ -8,9 +8,9 @@ from typing import Any
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_rpc.client.collected import Collected, Pending
-from django_rpc.client.unit import Operation, unit_of
-from django_rpc.graph.delayed import Delayed
+from django_rpc.client.deferred import Collected, Pending
+from django_rpc.client.unit_of_work import Operation, unit_of
+from django_rpc.graph.delayed.delayed import Delayed
 
 __all__ = ["Before", "collect", "key_names", "perform"]
 

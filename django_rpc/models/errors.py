@@ -12,10 +12,10 @@ from django.db import IntegrityError, transaction, utils
 from django.db.models import Model, ProtectedError, RestrictedError
 from django.db.models.fields.related_descriptors import ReverseOneToOneDescriptor
 
-from django_rpc.client import errors
-from django_rpc.client.thaw import thaw
-from django_rpc.graph.node import Node
-from django_rpc.models.performing import key_names
+from django_rpc import errors
+from django_rpc.client.decode_result import thaw
+from django_rpc.graph.nodes.base import Node
+from django_rpc.models.dispatch import key_names
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["build"]

@@ -22,15 +22,15 @@ try:
 except ImportError:  # before Django 5.2
     tuple_lookups = None
 
-from django_rpc.client.collected import Pending
-from django_rpc.graph.node import Method, Node, Source, callsite
+from django_rpc.client.deferred import Pending
+from django_rpc.graph.nodes.base import Method, Node, Source, callsite
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference, freeze
-from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, OUTPUT_FIELDS, POSTGRES
-from django_rpc.models.arguments import current_arguments
+from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS, OUTPUT_FIELDS, POSTGRES
+from django_rpc.models.constructor_arguments import current_arguments
 from django_rpc.models.content_types import is_content_type, sent_key
+from django_rpc.models.custom_expressions import name_of
+from django_rpc.models.custom_fields import prepared_by, stored_value, writes_own_sql
 from django_rpc.models.options import options_of
-from django_rpc.models.own_expressions import name_of
-from django_rpc.models.own_fields import prepared_by, stored_value, writes_own_sql
 from django_rpc.models.tuples import own_column, tuple_condition
 
 __all__ = ["Placeholder", "is_database_default", "localise", "prepared_value", "settle"]

@@ -12,12 +12,12 @@ from django.db.models import Model
 from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor, ReverseOneToOneDescriptor
 from django.db.models.utils import create_namedtuple_class
 
-from django_rpc.client.errors import BadResponse
-from django_rpc.graph.node import Node, Save, Source
+from django_rpc.errors import BadResponse
+from django_rpc.graph.nodes.base import Node, Save, Source
 from django_rpc.graph.values import Record, Table
+from django_rpc.models.custom_fields import loader
 from django_rpc.models.options import mirror_for, options_of, through_named
-from django_rpc.models.own_fields import loader
-from django_rpc.models.received import annotated_names, check_free_name, check_related
+from django_rpc.models.reply_checks import annotated_names, check_free_name, check_related
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = [

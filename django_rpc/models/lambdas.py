@@ -13,10 +13,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from django_rpc.graph import recording
-from django_rpc.graph.delayed import Delayed
-from django_rpc.graph.describe import describe
-from django_rpc.graph.node import Item, Method, callsite
+from django_rpc.graph.delayed import lambdas as recording
+from django_rpc.graph.delayed.delayed import Delayed
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Item, Method, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models.expressions import settle
 

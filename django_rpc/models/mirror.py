@@ -13,10 +13,10 @@ from django.apps import AppConfig, apps
 from django.db import connections
 from django.utils.text import capfirst
 
-from django_rpc.graph.node import Schema, callsite
+from django_rpc.graph.nodes.base import Schema, callsite
 from django_rpc.graph.schema import ModelSchema, models_of
 from django_rpc.models.base import RpcModel
-from django_rpc.models.declare import (
+from django_rpc.models.codegen.declaration import (
     CONTENT_TYPE,
     bases,
     composite_key,

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from django_rpc.graph.describe import describe, shorten
+from django_rpc.graph.format import describe, shorten
 
 __all__ = ["NotebookTable"]
 

@@ -23,10 +23,10 @@ from django.db.models.query import ModelIterable, normalize_prefetch_lookups, pr
 from django.db.models.sql import Query
 
 from django_rpc.backend.compiler import column_names
-from django_rpc.graph.arguments import THROUGH_PREFIX
-from django_rpc.graph.delayed import Output
-from django_rpc.graph.node import Column, Literal, Method, Node, Rows, callsite
+from django_rpc.graph.delayed.delayed import Output
+from django_rpc.graph.nodes.base import Column, Literal, Method, Node, Rows, callsite
 from django_rpc.graph.values import Condition, RowSet
+from django_rpc.graph.vocabulary.signatures import THROUGH_PREFIX
 from django_rpc.models.options import leads_away, options_of
 from django_rpc.models.query import hidden_path
 from django_rpc.models.registry import registry

@@ -16,15 +16,15 @@ from django.db.models.sql.query import EXPLAIN_OPTIONS_PATTERN
 from django.db.models.sql.where import NothingNode
 from django.db.utils import NotSupportedError
 
-from django_rpc.graph.arguments import THROUGH_PREFIX
-from django_rpc.graph.describe import describe
-from django_rpc.graph.moved import moved
-from django_rpc.graph.node import Item, Method, Node, Source, callsite
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Item, Method, Node, Source, callsite
+from django_rpc.graph.plan.retarget import moved
 from django_rpc.graph.values import Condition, freeze
+from django_rpc.graph.vocabulary.signatures import THROUGH_PREFIX
+from django_rpc.models.custom_fields import has_own_fields, loaded_value, makes_values, prepared_lookups
 from django_rpc.models.expressions import localise, settle
-from django_rpc.models.fetched import as_values
+from django_rpc.models.inline_subquery import as_values
 from django_rpc.models.options import options_of
-from django_rpc.models.own_fields import has_own_fields, loaded_value, makes_values, prepared_lookups
 
 __all__ = ["RpcQuery", "hidden_path"]
 

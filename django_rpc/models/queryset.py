@@ -21,26 +21,26 @@ from django.utils import timezone
 from django.utils.functional import Promise
 
 from django_rpc.client.outages import recent_outage
-from django_rpc.client.unit import Operation
-from django_rpc.graph.delayed import Delayed, Output
-from django_rpc.graph.describe import describe
-from django_rpc.graph.node import Call, Method, Node, callsite
-from django_rpc.graph.recording import is_recorded
+from django_rpc.client.unit_of_work import Operation
+from django_rpc.graph.delayed.delayed import Delayed, Output
+from django_rpc.graph.delayed.lambdas import is_recorded
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Call, Method, Node, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models import prefetch
-from django_rpc.models.asynchronous import AsyncMethods
+from django_rpc.models.async_methods import AsyncMethods
 from django_rpc.models.bulk import BulkMethods
 from django_rpc.models.cascades import LocalPart
+from django_rpc.models.custom_fields import has_own_fields, prepared_lookups
+from django_rpc.models.delete_signals import Heard
+from django_rpc.models.dispatch import perform
 from django_rpc.models.expressions import localise, prepared_value, settle
-from django_rpc.models.heard import Heard
+from django_rpc.models.future_methods import delayed_terminal
 from django_rpc.models.instances import as_model, deleted_labels, found_or_made, with_known_related
 from django_rpc.models.iterable import MirrorIterable
 from django_rpc.models.lambdas import recorded_in_lambdas
-from django_rpc.models.later import delayed_terminal
 from django_rpc.models.notebook import NotebookTable
 from django_rpc.models.options import chosen_database, database_of
-from django_rpc.models.own_fields import has_own_fields, prepared_lookups
-from django_rpc.models.performing import perform
 from django_rpc.models.query import RpcQuery
 from django_rpc.models.saving import new_instance
 from django_rpc.wire.zones import read_zone, zone_text

@@ -15,13 +15,13 @@ from django.db.models.signals import m2m_changed
 from django.db.models.utils import resolve_callables
 from django.utils.functional import cached_property
 
-from django_rpc.client.collected import Pending
-from django_rpc.client.unit import Operation
-from django_rpc.graph.node import Attr, Method, Source, callsite
+from django_rpc.client.deferred import Pending
+from django_rpc.client.unit_of_work import Operation
+from django_rpc.graph.nodes.base import Attr, Method, Source, callsite
 from django_rpc.graph.values import ATOMS, freeze
 from django_rpc.models.atomic import together
+from django_rpc.models.dispatch import perform
 from django_rpc.models.options import chosen_database, options_of
-from django_rpc.models.performing import perform
 
 __all__ = ["RpcManyToManyDescriptor", "RpcReverseDescriptor", "recorded_relation"]
 

@@ -13,8 +13,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import Field, JSONField, Model
 
-from django_rpc.client.errors import BadResponse
-from django_rpc.graph.node import Method, Node
+from django_rpc.errors import BadResponse
+from django_rpc.graph.nodes.base import Method, Node
 from django_rpc.graph.values import ATOMS, Record
 from django_rpc.models.options import options_of
 

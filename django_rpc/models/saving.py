@@ -10,16 +10,16 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
 from django.db.models import QuerySet, signals
 
-from django_rpc.client.collected import Collected, Pending
-from django_rpc.client.unit import Operation
-from django_rpc.graph.node import Item, Node, Save, callsite, nodes_in
+from django_rpc.client.deferred import Collected, Pending
+from django_rpc.client.unit_of_work import Operation
+from django_rpc.graph.nodes.base import Item, Node, Save, callsite, nodes_in
 from django_rpc.graph.values import Expr
+from django_rpc.models.custom_fields import loaded_value
+from django_rpc.models.dispatch import Before, key_names
 from django_rpc.models.expressions import is_database_default, prepared_value
 from django_rpc.models.instances import keep_expression
 from django_rpc.models.options import options_of
-from django_rpc.models.own_fields import loaded_value
-from django_rpc.models.performing import Before, key_names
-from django_rpc.models.received import changed_values
+from django_rpc.models.reply_checks import changed_values
 
 __all__ = ["begin_save", "forced_inserts", "new_instance"]
 

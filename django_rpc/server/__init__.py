@@ -5,12 +5,12 @@
 
 from typing import Any
 
-from django_rpc.server.error_texts import public_error
-from django_rpc.server.options import ModelRpc
-from django_rpc.server.permissions import DjangoModelPermissions
-from django_rpc.server.request import RpcRequest
-from django_rpc.server.sending import Sending
-from django_rpc.server.sites import RpcSite, autodiscover, site
+from django_rpc.server.core.reply import Sending
+from django_rpc.server.core.request import RpcRequest
+from django_rpc.server.errors.texts import public_error
+from django_rpc.server.registry.model_rpc import ModelRpc
+from django_rpc.server.registry.permissions import DjangoModelPermissions
+from django_rpc.server.registry.site import RpcSite, autodiscover, site
 
 __all__ = [
     "DjangoModelPermissions",
@@ -31,7 +31,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Imported late: the module rpc.py of an app imports this package before all apps are loaded.
     if name in ("handle", "seal", "serve", "tell"):
-        from django_rpc.server import handler
+        from django_rpc.server.core import handler
 
         return getattr(handler, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

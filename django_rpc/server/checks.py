@@ -12,11 +12,12 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from django_rpc.server import regexes, replays
-from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import NAME, settings
-from django_rpc.server.ledger import APP, installed
-from django_rpc.server.sites import site
+from django_rpc.server.core import nonces as replays
+from django_rpc.server.core.clients import ANONYMOUS, Client
+from django_rpc.server.ledger.ledger import APP, installed
+from django_rpc.server.query import regexes
+from django_rpc.server.registry.site import site
 
 __all__ = ["CHECKS", "check_clients", "check_django", "check_ledger", "check_packages", "messages"]
 

@@ -15,8 +15,8 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from django_rpc.server.allowance import Allowance, read_limits
-from django_rpc.server.clients import ANONYMOUS, Client, read_clients, read_service_key
+from django_rpc.server.core.clients import ANONYMOUS, Client, read_clients, read_service_key
+from django_rpc.server.core.limits import Allowance, read_limits
 from django_rpc.telemetry.hooks import OF_SERVER, Observer, load
 from django_rpc.wire.names import MOST_KEPT
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 
-from django_rpc.graph.shipped import PYTHON, Shipped
-from django_rpc.server.error_texts import public_error
-from django_rpc.server.policy import Policy
+from django_rpc.graph.nodes.pickled_function import PYTHON, Shipped
+from django_rpc.server.errors.texts import public_error
+from django_rpc.server.policy.client_policy import Policy
 
 __all__ = ["ShippingFailed", "check", "load"]
 

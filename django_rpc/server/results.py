@@ -10,10 +10,10 @@ from django.db.models.query import NamedValuesListIterable, ValuesIterable, Valu
 from django.utils.functional import Promise
 
 from django_rpc.graph.values import ATOMS, NamedRow, Record, RowSet, Table, freeze
-from django_rpc.server.failure import Failure
-from django_rpc.server.loaded import NOTHING, Loaded, is_loaded, loaded_by, loaded_with
-from django_rpc.server.policy import ClientFieldError, Policy, relation_named, unknown_keyword
-from django_rpc.server.query import is_client
+from django_rpc.server.errors.failure import Failure
+from django_rpc.server.policy.client_policy import ClientFieldError, Policy, relation_named, unknown_keyword
+from django_rpc.server.query.client_query import is_client
+from django_rpc.server.query.loaded_relations import NOTHING, Loaded, is_loaded, loaded_by, loaded_with
 
 __all__ = ["Instances", "Results"]
 

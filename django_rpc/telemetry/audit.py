@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from django_rpc.graph.describe import describe
+from django_rpc.graph.format import describe
 from django_rpc.telemetry import operations
 from django_rpc.telemetry.fields import claims, harmless
 from django_rpc.telemetry.hooks import Served

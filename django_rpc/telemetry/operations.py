@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from django_rpc.graph.node import About, Attr, Call, Insert, Method, Node, Outcome, Save, Schema, Source
-from django_rpc.graph.registered import Function, ServiceCall
-from django_rpc.graph.shipped import Shipped
+from django_rpc.graph.nodes.base import About, Attr, Call, Insert, Method, Node, Outcome, Save, Schema, Source
+from django_rpc.graph.nodes.pickled_function import Shipped
+from django_rpc.graph.nodes.remote_function import Function, ServiceCall
 from django_rpc.wire.messages import Request
 
 __all__ = ["KINDS", "kind", "method", "name", "shipped", "writes"]

@@ -17,15 +17,15 @@ from typing import Any
 from django.db import connections
 from django.db.models import Model
 
-from django_rpc.client.transport import Answered, Options, Reply
-from django_rpc.graph.content import key
-from django_rpc.graph.describe import describe
-from django_rpc.graph.node import Attr, Column, Insert, Item, Literal, Method, Node, Rows, Save
-from django_rpc.graph.planner import plan
-from django_rpc.graph.runner import Output
+from django_rpc.graph.delayed.runner import Output
+from django_rpc.graph.format import describe
+from django_rpc.graph.identity import key
+from django_rpc.graph.nodes.base import Attr, Column, Insert, Item, Literal, Method, Node, Rows, Save
+from django_rpc.graph.plan.planner import plan
 from django_rpc.graph.values import freeze
 from django_rpc.test.rows import as_record, as_table, column_value, row_set
 from django_rpc.test.service import transport_in_place
+from django_rpc.transport.base import Answered, Options, Reply
 from django_rpc.wire.codec import decode_request, encode_request, encode_response
 from django_rpc.wire.limits import REQUEST_LIMITS
 from django_rpc.wire.messages import Request, Response

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.db import connections
 
-from django_rpc.client.messages import MessageRecord
-from django_rpc.graph.describe import describe
+from django_rpc.client.call_record import MessageRecord
+from django_rpc.graph.format import describe
 
 __all__ = ["Message", "assert_num_messages", "capture_messages"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connections
 
-from django_rpc.client.transport import Answered, Options, Reply, Transport, put_in_place
+from django_rpc.transport.base import Answered, Options, Reply, Transport, put_in_place
 
 __all__ = ["in_process", "transport_in_place"]
 

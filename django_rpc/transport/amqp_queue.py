@@ -15,8 +15,8 @@ from celery import Celery
 from celery.states import READY_STATES
 from kombu import Connection, Consumer, Queue
 
-from django_rpc.client.forks import forget_after_fork
-from django_rpc.client.lines import failures_of, open_connection, reach
+from django_rpc.transport.connections import failures_of, open_connection, reach
+from django_rpc.transport.fork_safety import forget_after_fork
 from django_rpc.wire.names import MAILBOX_PREFIX
 
 __all__ = ["Mailbox"]

@@ -13,14 +13,14 @@ from typing import Any
 
 from celery.states import REVOKED, SUCCESS
 
-from django_rpc.client.config import Config
-from django_rpc.client.control import cancel
-from django_rpc.client.errors import ResultBackendUnavailable
-from django_rpc.client.mailbox import Mailbox
-from django_rpc.client.presence import Presences
-from django_rpc.client.publish import Publisher
-from django_rpc.client.replies import failure_of, no_answer
-from django_rpc.client.transport import Options, Reply
+from django_rpc.errors import ResultBackendUnavailable
+from django_rpc.transport.amqp_queue import Mailbox
+from django_rpc.transport.base import Options, Reply
+from django_rpc.transport.config import Config
+from django_rpc.transport.publish import Publisher
+from django_rpc.transport.reply import failure_of, no_answer
+from django_rpc.transport.revoke import cancel
+from django_rpc.transport.worker_presence import Presences
 
 __all__ = ["RpcReplyTransport"]
 

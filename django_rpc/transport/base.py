@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from kombu.utils.imports import symbol_by_name
 
-from django_rpc.client.config import Config
-from django_rpc.client.errors import ImproperSettings
-from django_rpc.client.forks import forget_after_fork
+from django_rpc.errors import ImproperSettings
+from django_rpc.transport.config import Config
+from django_rpc.transport.fork_safety import forget_after_fork
 from django_rpc.wire.names import TASK_NAME, task_keywords
 
 __all__ = [
@@ -208,13 +208,13 @@ def _make(config: Config) -> Transport:
         )
     # Only a process that calls a service needs these modules and their imports.
     if config.replies_by_redis:
-        from django_rpc.client.redis_reply import RedisReplyTransport
+        from django_rpc.transport.redis_list import RedisReplyTransport
 
         return RedisReplyTransport(config)
     if config.result_backend.startswith("rpc"):
-        from django_rpc.client.rpc_reply import RpcReplyTransport
+        from django_rpc.transport.amqp_reply import RpcReplyTransport
 
         return RpcReplyTransport(config)
-    from django_rpc.client.result_backend import ResultBackendTransport
+    from django_rpc.transport.result_backend import ResultBackendTransport
 
     return ResultBackendTransport(config)

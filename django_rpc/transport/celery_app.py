@@ -10,8 +10,8 @@ from typing import Any
 
 from celery import Celery
 
-from django_rpc.client.config import Config
-from django_rpc.client.errors import ImproperSettings
+from django_rpc.errors import ImproperSettings
+from django_rpc.transport.config import Config
 
 __all__ = ["JSON_ONLY", "make_app"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_rpc.client.errors import ImproperSettings
+from django_rpc.errors import ImproperSettings
 from django_rpc.wire.names import is_redis
 
 __all__ = ["Config"]
@@ -72,7 +72,7 @@ class Config:
         5.0
         >>> Config.from_dict({"BROKER_ULR": "redis://localhost/"})
         Traceback (most recent call last):
-        django_rpc.client.errors.ImproperSettings: DATABASES['rpc'] has no 'BROKER_ULR'; did you mean 'BROKER_URL'?
+        django_rpc.errors.ImproperSettings: DATABASES['rpc'] has no 'BROKER_ULR'; did you mean 'BROKER_URL'?
         """
         name = name or f"DATABASES['{alias}']"
         _refuse_typos(settings, name)

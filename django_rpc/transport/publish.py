@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 from celery import Celery, signals
 
-from django_rpc.client.app import make_app
-from django_rpc.client.config import Config
-from django_rpc.client.errors import BrokerUnavailable
-from django_rpc.client.forks import Pool
-from django_rpc.client.lines import Line, open_connection
-from django_rpc.client.transport import Options
+from django_rpc.errors import BrokerUnavailable
+from django_rpc.transport.base import Options
+from django_rpc.transport.celery_app import make_app
+from django_rpc.transport.config import Config
+from django_rpc.transport.connections import Line, open_connection
+from django_rpc.transport.fork_safety import Pool
 from django_rpc.wire.names import TASK_NAME, task_keywords
 
 __all__ = ["Publisher"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from django_rpc.client.forks import forget_after_fork
+from django_rpc.transport.fork_safety import forget_after_fork
 from django_rpc.wire.names import redis_url
 
 __all__ = ["BROKEN", "RedisConnections"]

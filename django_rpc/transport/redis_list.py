@@ -15,16 +15,16 @@ from typing import Any
 import msgspec
 import redis
 
-from django_rpc.client.config import Config
-from django_rpc.client.control import cancel
-from django_rpc.client.errors import ResultBackendUnavailable
-from django_rpc.client.presence import Presences
-from django_rpc.client.publish import Publisher
-from django_rpc.client.redis_async import inbox
-from django_rpc.client.redis_connections import BROKEN, RedisConnections
-from django_rpc.client.replies import no_answer
-from django_rpc.client.transport import Options, Reply, Waiting
-from django_rpc.wire.handover import Deposit, encode_deposit
+from django_rpc.errors import ResultBackendUnavailable
+from django_rpc.transport.base import Options, Reply, Waiting
+from django_rpc.transport.config import Config
+from django_rpc.transport.publish import Publisher
+from django_rpc.transport.redis_connections import BROKEN, RedisConnections
+from django_rpc.transport.redis_list_async import inbox
+from django_rpc.transport.reply import no_answer
+from django_rpc.transport.revoke import cancel
+from django_rpc.transport.worker_presence import Presences
+from django_rpc.wire.forwarding import Deposit, encode_deposit
 from django_rpc.wire.names import DEPOSIT, ORIGINS, answers_key, given_key, kept_seconds, reply_key, without_passwords
 
 __all__ = ["RedisReplyTransport"]

@@ -6,9 +6,9 @@ from typing import Any
 
 from celery import states
 
-from django_rpc.client.config import Config
-from django_rpc.client.errors import BadResponse, CallCancelled, RequestExpired, RpcTimeout, WorkerLost
-from django_rpc.client.transport import Options
+from django_rpc.errors import BadResponse, CallCancelled, RequestExpired, RpcTimeout, WorkerLost
+from django_rpc.transport.base import Options
+from django_rpc.transport.config import Config
 
 __all__ = ["failure_of", "no_answer"]
 

@@ -11,13 +11,13 @@ from celery import exceptions as celery_errors
 from celery import states
 from celery.result import AsyncResult
 
-from django_rpc.client.config import Config
-from django_rpc.client.control import cancel
-from django_rpc.client.errors import ImproperSettings, ResultBackendUnavailable
-from django_rpc.client.presence import Presences
-from django_rpc.client.publish import Publisher
-from django_rpc.client.replies import failure_of, no_answer
-from django_rpc.client.transport import Options, Reply
+from django_rpc.errors import ImproperSettings, ResultBackendUnavailable
+from django_rpc.transport.base import Options, Reply
+from django_rpc.transport.config import Config
+from django_rpc.transport.publish import Publisher
+from django_rpc.transport.reply import failure_of, no_answer
+from django_rpc.transport.revoke import cancel
+from django_rpc.transport.worker_presence import Presences
 
 __all__ = ["ResultBackendTransport"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from celery import Celery
 from kombu.pidbox import Mailbox
 
-from django_rpc.client.lines import open_connection
+from django_rpc.transport.connections import open_connection
 
 __all__ = ["cancel"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from django_rpc.client.forks import forget_after_fork
+from django_rpc.transport.fork_safety import forget_after_fork
 
 __all__ = ["LOCAL", "SENDING", "WAITING", "Background", "Threads", "in_callers_thread"]
 

@@ -2,8 +2,8 @@
 
 Nothing is checked while answers arrive in time.  A call without an answer after about a second looks at the broker:
 RabbitMQ counts the consumers of a queue, and on Redis each worker of this package keeps a key alive
-(`django_rpc.celery.presence`).  Both include workers that are busy.  Other brokers cannot report their consumers, and
-there a call waits for its timeout.
+(`django_rpc.celery.worker_heartbeat`).  Both include workers that are busy.  Other brokers cannot report their
+consumers, and there a call waits for its timeout.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from django_rpc.client.config import Config
-from django_rpc.client.errors import NoWorker, ResultBackendUnavailable, RpcError
-from django_rpc.client.lines import Line, open_connection, redis_of
-from django_rpc.client.publish import Publisher
-from django_rpc.client.threads import WAITING
-from django_rpc.client.transport import Options
+from django_rpc.errors import NoWorker, ResultBackendUnavailable, RpcError
+from django_rpc.transport.base import Options
+from django_rpc.transport.config import Config
+from django_rpc.transport.connections import Line, open_connection, redis_of
+from django_rpc.transport.publish import Publisher
+from django_rpc.transport.threads import WAITING
 from django_rpc.wire.names import without_passwords, worker_key
 
 __all__ = ["Presences", "Watch"]

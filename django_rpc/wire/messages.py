@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from django_rpc.graph.node import Node
+from django_rpc.graph.nodes.base import Node
 
 __all__ = [
     "DEFAULT_LANGUAGE",

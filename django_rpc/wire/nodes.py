@@ -11,9 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from django_rpc.graph.arguments import check_method_arguments
-from django_rpc.graph.elements import Cond, Fold, Map, Param, Where
-from django_rpc.graph.node import (
+from django_rpc.graph.nodes.base import (
     KINDS,
     About,
     Attr,
@@ -31,9 +29,11 @@ from django_rpc.graph.node import (
     Schema,
     Source,
 )
-from django_rpc.graph.registered import Function
-from django_rpc.graph.shipped import Shipped
-from django_rpc.graph.vocabulary import check_identifier, check_path
+from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where
+from django_rpc.graph.nodes.pickled_function import Shipped
+from django_rpc.graph.nodes.remote_function import Function
+from django_rpc.graph.vocabulary.names import check_identifier, check_path
+from django_rpc.graph.vocabulary.signatures import check_method_arguments
 from django_rpc.wire.errors import BadValue
 from django_rpc.wire.rows import pack_rows
 from django_rpc.wire.tags import Unpacker, read_cells

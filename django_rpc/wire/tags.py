@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from django_rpc.graph.arguments import check_condition, check_expression
-from django_rpc.graph.node import Node
+from django_rpc.graph.nodes.base import Node
 from django_rpc.graph.values import ATOMS, Condition, Expr, NamedRow, Record, Reference, RowSet, Table
-from django_rpc.graph.vocabulary import check_model
+from django_rpc.graph.vocabulary.names import check_model
+from django_rpc.graph.vocabulary.signatures import check_condition, check_expression
 from django_rpc.wire.errors import BadValue, ForwardReference, MessageTooLarge, UnknownTag
 from django_rpc.wire.hashes import Hashes
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits

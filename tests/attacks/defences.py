@@ -37,21 +37,21 @@ def _without(*targets: str, instead: Any = _nothing) -> Callable[[Any], None]:
 
 
 def _audit(monkeypatch: Any) -> None:
-    from django_rpc.server.audit import AuditedCompiler
+    from django_rpc.server.query.column_guard import AuditedCompiler
 
     monkeypatch.setattr(AuditedCompiler, "compile", lambda self, node: super(AuditedCompiler, self).compile(node))
 
 
 def _used(monkeypatch: Any) -> None:
     """What may be read may be used."""
-    from django_rpc.server.exposure import Exposure
+    from django_rpc.server.registry.exposure import Exposure
 
     monkeypatch.setattr(Exposure, "_filterable", lambda self: (self.names, self.names))
 
 
 def _compared(monkeypatch: Any) -> None:
     """What may be compared with a value may be compared in any way."""
-    from django_rpc.server.policy import Policy
+    from django_rpc.server.policy.client_policy import Policy
 
     real = Policy.columns
 
@@ -69,7 +69,7 @@ def _alone(monkeypatch: Any) -> None:
 
 
 def _pairs(monkeypatch: Any) -> None:
-    monkeypatch.setattr("django_rpc.server.evaluate.generic.partly_written", lambda model, names: [])
+    monkeypatch.setattr("django_rpc.server.evaluate.generic_foreign_keys.partly_written", lambda model, names: [])
 
 
 def _blind(monkeypatch: Any) -> None:
@@ -82,7 +82,7 @@ def _blind(monkeypatch: Any) -> None:
 
 def _described(monkeypatch: Any) -> None:
     """Descriptions hold every field of the model."""
-    from django_rpc.server import schema
+    from django_rpc.server.registry import schema
 
     def fields(self: Any) -> Any:
         return [schema.field_schema(self.policy, self.exposure, field) for field in self.opts.concrete_fields]
@@ -104,7 +104,7 @@ def _show_sql(monkeypatch: Any) -> None:
 
 
 def _joins(monkeypatch: Any) -> None:
-    from django_rpc.server.audit import AuditedCompiler
+    from django_rpc.server.query.column_guard import AuditedCompiler
 
     monkeypatch.delattr(AuditedCompiler, "get_from_clause")
 
@@ -120,13 +120,13 @@ def _searches(monkeypatch: Any) -> None:
     from django.db import connection
     from django.db.backends.sqlite3._functions import register
 
-    monkeypatch.setattr("django_rpc.server.sqlite.bound", _nothing)
+    monkeypatch.setattr("django_rpc.server.query.sqlite.bound", _nothing)
     connection.__dict__.pop("_rpc_functions", None)
     register(connection.connection)
 
 
 def _told(monkeypatch: Any) -> None:
-    from django_rpc.server import handler
+    from django_rpc.server.core import handler
 
     real = handler.report
     monkeypatch.setattr(
@@ -161,7 +161,7 @@ def _signature(monkeypatch: Any) -> None:
 
 def _scoped(monkeypatch: Any) -> None:
     """References lead to any row."""
-    from django_rpc.server.references import References
+    from django_rpc.server.policy.references import References
 
     def fetch(self: Any, model: Any, keys: Any) -> Any:
         return model._base_manager.in_bulk(keys)
@@ -177,7 +177,7 @@ def _through(monkeypatch: Any) -> None:
         field = apps.get_model(label)._meta.get_field(attname)
         return field.model._meta.db_table, field
 
-    monkeypatch.setattr("django_rpc.graph.arguments._check_through_column", _nothing)
+    monkeypatch.setattr("django_rpc.graph.vocabulary.signatures._check_through_column", _nothing)
     monkeypatch.setattr("django_rpc.server.evaluate.queries._through_column", column)
 
 
@@ -197,7 +197,7 @@ def _ignore(monkeypatch: Any) -> None:
 
 def _bound(monkeypatch: Any) -> None:
     """Values for any message are taken for this one."""
-    from django_rpc.server import handed
+    from django_rpc.server.core import forwarded_inputs as handed
 
     real = handed.decode_handed
 
@@ -208,7 +208,8 @@ def _bound(monkeypatch: Any) -> None:
 
 
 def _postgres(monkeypatch: Any) -> None:
-    from django_rpc.graph import arguments, postgres
+    from django_rpc.graph.vocabulary import postgres
+    from django_rpc.graph.vocabulary import signatures as arguments
 
     for name in postgres.CHECKS:
         monkeypatch.setitem(arguments._EXPRESSION_CHECKS, name, _nothing)
@@ -217,23 +218,28 @@ def _postgres(monkeypatch: Any) -> None:
 _SERVER = "django_rpc.server"
 _EVALUATE = f"{_SERVER}.evaluate"
 DEFENCES: dict[str, Defence] = {
-    "names": Defence("hidden names are unknown ones", _without(f"{_SERVER}.policy.Policy.blocked")),
+    "names": Defence("hidden names are unknown ones", _without(f"{_SERVER}.policy.client_policy.Policy.blocked")),
     "audit": Defence("columns and tables of the compiled query are checked", _audit),
     "used": Defence("what queries may use is apart from what may be read", _used),
     "compared": Defence("what may not be read is compared with values alone", _compared),
     "alone": Defence("what may only be read stands by itself, in what is answered", _alone),
     "clients": Defence(
         "each client has its own fields",
-        _without(f"{_SERVER}.exposure.Exposure.for_request", instead=lambda self, request: self),
+        _without(f"{_SERVER}.registry.exposure.Exposure.for_request", instead=lambda self, request: self),
     ),
-    "rows": Defence("a table is narrowed to the client's rows", _without(f"{_SERVER}.audit.AuditedCompiler.narrowed")),
+    "rows": Defence(
+        "a table is narrowed to the client's rows", _without(f"{_SERVER}.query.column_guard.AuditedCompiler.narrowed")
+    ),
     "identifiers": Defence(
         "names match a pattern, before the ORM sees them",
-        _without("django_rpc.graph.arguments.check_path", "django_rpc.graph.arguments.check_identifier"),
+        _without(
+            "django_rpc.graph.vocabulary.signatures.check_path",
+            "django_rpc.graph.vocabulary.signatures.check_identifier",
+        ),
     ),
     "references": Defence(
         "names that come by references are checked as well",
-        _without(f"{_EVALUATE}.methods.check_references", f"{_SERVER}.expressions._check_references"),
+        _without(f"{_EVALUATE}.methods.check_references", f"{_SERVER}.query.expressions._check_references"),
     ),
     "postgres": Defence("arguments of expressions for PostgreSQL are checked", _postgres),
     "free": Defence(
@@ -253,7 +259,7 @@ DEFENCES: dict[str, Defence] = {
     ),
     "generic": Defence(
         "generic foreign keys lead to rows that the client sees",
-        _without(f"{_EVALUATE}.generic.check_pairs"),
+        _without(f"{_EVALUATE}.generic_foreign_keys.check_pairs"),
     ),
     "parents": Defence(
         "a new row takes over no parent row that the client may not update",
@@ -267,7 +273,9 @@ DEFENCES: dict[str, Defence] = {
     "orderings": Defence(
         "hidden fields order nothing",
         _without(
-            f"{_SERVER}.query.may_order_by", f"{_SERVER}.audit.may_order_by", instead=lambda policy, opts, item: True
+            f"{_SERVER}.query.client_query.may_order_by",
+            f"{_SERVER}.query.column_guard.may_order_by",
+            instead=lambda policy, opts, item: True,
         ),
     ),
     "blind": Defence("who may not read a row learns its key alone", _blind),
@@ -282,7 +290,7 @@ DEFENCES: dict[str, Defence] = {
         "instances are no values",
         _without(
             f"{_EVALUATE}.methods._check_instances",
-            f"{_SERVER}.expressions._refuse_instances",
+            f"{_SERVER}.query.expressions._refuse_instances",
         ),
     ),
     "arguments": Defence(
@@ -314,20 +322,20 @@ DEFENCES: dict[str, Defence] = {
     "answer types": Defence("methods return values of their types", _without("django_rpc.client.session.check_answer")),
     "assigned": Defence(
         "a foreign key is set to an instance of its model",
-        _without(f"{_SERVER}.references.References.check_model"),
+        _without(f"{_SERVER}.policy.references.References.check_model"),
     ),
     "texts": Defence(
         "errors hold no text of an instance, a database or a path",
-        _without(f"{_SERVER}.errors._message", instead=lambda error, code, policy: str(error)),
+        _without(f"{_SERVER}.errors.reports._message", instead=lambda error, code, policy: str(error)),
     ),
     "nesting": Defence("queries and expressions are counted as written out", _without(f"{_EVALUATE}.check_nesting")),
-    "clock": Defence("the clock is looked at while SQL is written", _without(f"{_SERVER}.budget.Budget.check")),
-    "parts": Defence("parts of SQL are counted", _without(f"{_SERVER}.budget.Budget.count_parts")),
+    "clock": Defence("the clock is looked at while SQL is written", _without(f"{_SERVER}.core.budget.Budget.check")),
+    "parts": Defence("parts of SQL are counted", _without(f"{_SERVER}.core.budget.Budget.count_parts")),
     "sizes": Defence(
         "values are measured as written out",
-        _without(f"{_EVALUATE}.sizes.Sizes.check", instead=lambda self, value: value),
+        _without(f"{_EVALUATE}.memory_limits.Sizes.check", instead=lambda self, value: value),
     ),
-    "made": Defence("texts that a request makes are counted", _without(f"{_EVALUATE}.sizes.Sizes.count")),
+    "made": Defence("texts that a request makes are counted", _without(f"{_EVALUATE}.memory_limits.Sizes.count")),
     "outputs": Defence(
         "several outputs are measured one by one",
         _without("django_rpc.wire.codec._outputs", instead=lambda packed, limits: packed),
@@ -340,18 +348,19 @@ DEFENCES: dict[str, Defence] = {
     "digits": Defence("the digits of a number", _digits),
     "patterns": Defence(
         "patterns of searches on SQLite have the meaning that they have for Python",
-        _without(f"{_SERVER}.regexes._as_python_reads", instead=lambda pattern: pattern),
+        _without(f"{_SERVER}.query.regexes._as_python_reads", instead=lambda pattern: pattern),
     ),
     "searches": Defence("searches on SQLite end", _searches),
-    "shipping": Defence("only who may ship has code unpickled", _without(f"{_SERVER}.shipped.check")),
+    "shipping": Defence("only who may ship has code unpickled", _without(f"{_SERVER}.pickled_functions.check")),
     "code": Defence("the bytes of code are counted", _without("django_rpc.wire.tags.Unpacker.count_code")),
     "foreign": Defence("Celery's own callbacks are refused", _without("django_rpc.celery.task._FOREIGN", instead=())),
     "hashes": Defence("values with equal hashes are refused", _without("django_rpc.wire.hashes.Hashes.note")),
     "decoding": Defence("the clock runs while a message is decoded", _without("django_rpc.wire.tags.Unpacker.count")),
     "parked": Defence(
-        "parked values are counted", _without("django_rpc.celery.reply._is_within", instead=lambda members, most: True)
+        "parked values are counted",
+        _without("django_rpc.celery.reply_list._is_within", instead=lambda members, most: True),
     ),
-    "growth": Defence("texts made of literals are estimated", _without(f"{_SERVER}.audit.check_growth")),
+    "growth": Defence("texts made of literals are estimated", _without(f"{_SERVER}.query.column_guard.check_growth")),
     "schema": Defence("headers of a message are built anew", _schema),
     "commands": Defence(
         "remote control has few commands",
@@ -363,35 +372,38 @@ DEFENCES: dict[str, Defence] = {
     ),
     "logs": Defence(
         "claims are made harmless for a log",
-        _without(f"{_SERVER}.handler.claims", instead=lambda client: {"rpc_client_host": client.host}),
+        _without(f"{_SERVER}.core.handler.claims", instead=lambda client: {"rpc_client_host": client.host}),
     ),
     "meta": Defence(
         "hidden fields of Meta are as if they were not there",
         _without(
-            f"{_SERVER}.policy.Policy.latest_by", instead=lambda self, model: (model._meta.get_latest_by or "pk",)
+            f"{_SERVER}.policy.client_policy.Policy.latest_by",
+            instead=lambda self, model: (model._meta.get_latest_by or "pk",),
         ),
     ),
     "described": Defence("a description holds what a query could name", _described),
     "registered": Defence("methods are registered one by one", _registered),
     "sql": Defence("SQL is shown where SHOW_SQL is on", _show_sql),
     "joins": Defence("joins are counted", _joins),
-    "read": Defence("rows and texts that are read are counted", _without(f"{_SERVER}.budget.Budget.count_rows")),
+    "read": Defence("rows and texts that are read are counted", _without(f"{_SERVER}.core.budget.Budget.count_rows")),
     "told": Defence("errors name what the client knows", _told),
     "tasks": Defence("a worker has its own tasks alone", _tasks),
     "signature": Defence("a request is what was signed", _signature),
     "handed": Defence(
         "handed values are those that their service signed",
-        _without(f"{_SERVER}.handed._authentic", instead=lambda origin, given: given.rpartition(b"\n")[2]),
+        _without(
+            f"{_SERVER}.core.forwarded_inputs._authentic", instead=lambda origin, given: given.rpartition(b"\n")[2]
+        ),
     ),
     "bound": Defence("handed values are for one message", _bound),
     "handed data": Defence(
-        "handed values are data", _without("django_rpc.wire.handover._as_data", instead=lambda value: value)
+        "handed values are data", _without("django_rpc.wire.forwarding._as_data", instead=lambda value: value)
     ),
     "zones": Defence(
         "a zone has the form of a name of the IANA database",
         _without("django_rpc.wire.zones._NAME", instead=re.compile(".*", re.DOTALL)),
     ),
     "replays": Defence(
-        "a token is good once", _without(f"{_SERVER}.replays.begin", instead=lambda *args, **kwargs: False)
+        "a token is good once", _without(f"{_SERVER}.core.nonces.begin", instead=lambda *args, **kwargs: False)
     ),
 }

@@ -9,9 +9,10 @@ from typing import Any
 from django.db import transaction
 
 from django_rpc.demo.server.shop.models import Customer, Tag
-from django_rpc.server import ModelRpc, ledger, site
-from django_rpc.server.errors import CODES
-from django_rpc.server.handler import handle
+from django_rpc.server import ModelRpc, site
+from django_rpc.server.core.handler import handle
+from django_rpc.server.errors.reports import CODES
+from django_rpc.server.ledger import ledger
 from django_rpc.wire.codec import decode_response
 from django_rpc.wire.errors import CODES as WIRE_CODES
 

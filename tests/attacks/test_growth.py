@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 
 from django_rpc.demo.server.shop.models import Customer
-from django_rpc.server.allowance import DEFAULT
+from django_rpc.server.core.limits import DEFAULT
 
 from .conftest import expr, method, ref, written
 

@@ -13,7 +13,7 @@ from django_rpc.celery import task
 from django_rpc.celery.app import make_app
 from django_rpc.demo.server.shop.models import Customer, Order
 from django_rpc.server import ModelRpc
-from django_rpc.server.errors import report
+from django_rpc.server.errors.reports import report
 
 from .conftest import expr, method, ref, written
 

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from django_rpc.server import rates
-from django_rpc.server.allowance import DEFAULT, Allowance
+from django_rpc.server.core import rate_limit as rates
+from django_rpc.server.core.limits import DEFAULT, Allowance
 
 from .conftest import expr, method, ref
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from django_rpc.demo.server.shop.models import Customer
-from django_rpc.graph.vocabulary import EXPRESSIONS, POSTGRES
+from django_rpc.graph.vocabulary.names import EXPRESSIONS, POSTGRES
 from django_rpc.server import ModelRpc
 
 from .conftest import expr, method, ref

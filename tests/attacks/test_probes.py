@@ -7,8 +7,8 @@ import json
 import pytest
 
 from django_rpc.demo.server.shop.models import Customer
-from django_rpc.graph.node import KINDS
-from django_rpc.graph.vocabulary import EXPRESSIONS, METHODS, OPERATORS
+from django_rpc.graph.nodes.base import KINDS
+from django_rpc.graph.vocabulary.names import EXPRESSIONS, METHODS, OPERATORS
 from django_rpc.wire.tags import TAGS
 
 from .conftest import expr, method, ref, written
@@ -64,7 +64,7 @@ def probe(kind, *, known):
 def refused_function(monkeypatch):
     """A function that this client may not call."""
     from django_rpc.server import site
-    from django_rpc.server.functions import ServerFunction
+    from django_rpc.server.registry.functions import ServerFunction
 
     def never(request):
         return False

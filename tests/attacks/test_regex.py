@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from django_rpc.demo.server.shop.models import Customer, Tag
-from django_rpc.server.regexes import MAX_TEXT, searcher
+from django_rpc.server.query.regexes import MAX_TEXT, searcher
 
 from .conftest import expr, method
 

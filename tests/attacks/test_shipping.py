@@ -17,7 +17,7 @@ import pytest
 from django.core.cache import cache
 
 import django_rpc
-from django_rpc.graph.shipped import PYTHON
+from django_rpc.graph.nodes.pickled_function import PYTHON
 from django_rpc.wire import signing
 
 from .conftest import method, ref, written
@@ -197,4 +197,4 @@ def test_one_file_of_the_wire_and_the_server_unpickles():
     files = [path for room in ("wire", "server", "celery", "telemetry") for path in (PACKAGE / room).rglob("*.py")]
     assert len(files) > 60
     found = {path.relative_to(PACKAGE).as_posix(): names_of(path) for path in files}
-    assert {name: names for name, names in found.items() if names} == {"server/shipped.py": {"pickle"}}
+    assert {name: names for name, names in found.items() if names} == {"server/pickled_functions.py": {"pickle"}}

@@ -17,7 +17,7 @@ from django.db import models
 from django_rpc import checks
 from django_rpc.graph.schema import FieldSchema, ModelSchema
 from django_rpc.models import RpcModel
-from django_rpc.models.compare import differences
+from django_rpc.models.codegen.drift import differences
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "checks.md"
 
@@ -102,7 +102,7 @@ def test_each_difference_is_said_as_the_page_shows_it(found, id):
 def test_the_page_has_each_id_and_no_other():
     on_the_page = re.findall(r"^\| `django_rpc\.(\w+)`", PAGE.read_text(), re.MULTILINE)
     package = Path(checks.__file__).parent
-    in_the_code = set(re.findall(r"\"([EW]\d{3})\"", (package / "models" / "compare.py").read_text()))
+    in_the_code = set(re.findall(r"\"([EW]\d{3})\"", (package / "models" / "codegen" / "drift.py").read_text()))
     assert in_the_code == set(CASES)
     for path in package.rglob("*.py"):
         in_the_code.update(re.findall(r"\"django_rpc\.([EW]\d{3})\"", path.read_text()))

@@ -172,8 +172,8 @@ def test_a_future_that_nobody_waited_for(remote, shop_data):
 
 
 def test_of_an_unknown_outcome_it_says_perhaps(remote, shop_data, monkeypatch):
-    from django_rpc.client.errors import RpcTimeout
     from django_rpc.client.session import _Call
+    from django_rpc.errors import RpcTimeout
 
     def no_answer(call, answer):
         raise RpcTimeout("No answer.")

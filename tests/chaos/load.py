@@ -19,10 +19,12 @@ import time
 from typing import Any
 
 import django_rpc
-from django_rpc.client import errors, publish, session
+from django_rpc import errors
+from django_rpc.client import session
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.node import Method, Source
+from django_rpc.graph.nodes.base import Method, Source
 from django_rpc.graph.values import Expr
+from django_rpc.transport import publish
 
 ROWS = Source(model="rpc_server.ServerModel", service="rpc")
 #: How often each kind of call is made.

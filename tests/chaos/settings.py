@@ -7,6 +7,6 @@ DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
 DJANGO_RPC = {**DJANGO_RPC, "SHOW_SQL": False}
 
 if DJANGO_RPC["BROKER_URL"].startswith("redis"):
-    from django_rpc.celery.hold import REDIS_OPTIONS
+    from django_rpc.celery.visibility_heartbeat import REDIS_OPTIONS
 
     DJANGO_RPC["CELERY"] = {"broker_transport_options": {**REDIS_OPTIONS, "visibility_timeout": 4}}

@@ -17,8 +17,8 @@ _TIME = "max(options.timeout - (time.perf_counter() - started), 0.0)"
 
 #: Name: file, what stands there, what stands there without the defence, the tests of which one fails.
 DEFENCES = {
-    "ledger": ("server/ledger.py", _LEDGER, "if False:", _KILLED),
-    "ledger in a storm": ("server/ledger.py", _LEDGER, "if False:", "tests/chaos/test_chaos.py"),
+    "ledger": ("server/ledger/ledger.py", _LEDGER, "if False:", _KILLED),
+    "ledger in a storm": ("server/ledger/ledger.py", _LEDGER, "if False:", "tests/chaos/test_chaos.py"),
     "acknowledged late": (
         "celery/task.py",
         "acks_late=True",
@@ -27,19 +27,19 @@ DEFENCES = {
     ),
     "given back": ("celery/task.py", "if not isinstance(error, _DEATHS)", "if True", _KILLED),
     "said to be held": (
-        "celery/hold.py",
+        "celery/visibility_heartbeat.py",
         "dict.fromkeys(held, time.time())",
         "dict.fromkeys(held, time.time() - 60)",
         f"{_TWICE}a_worker_at_work_keeps_what_it_has_on_redis_though_the_connection_breaks",
     ),
     "begun again on Redis": (
-        "celery/hold.py",
+        "celery/visibility_heartbeat.py",
         "channel.qos.restore_visible(num=_BATCH, interval=1)",
         "pass",
         f"{_TWICE}the_whole_worker_is_killed_after_the_commit[redis-sqlite]",
     ),
     "not again without a ledger": (
-        "server/handler.py",
+        "server/core/handler.py",
         "again or caller.again",
         "caller.again",
         f"{_TWICE}a_process_that_is_killed_at_a_service_without_a_ledger",
@@ -53,13 +53,13 @@ DEFENCES = {
     "dead processes replaced": ("celery/consumer.py", "replace_dead()", "pass", "tests/celery/test_consumer.py"),
     "inherited sockets": ("celery/app.py", "    close_inherited(parent)", "    pass", _KILLED),
     "answers pushed again": (
-        "celery/reply.py",
+        "celery/reply_list.py",
         "if attempt == len(_PAUSES) - 1:",
         "if True:",
         "tests/live/test_weather.py::test_a_result_backend_that_was_restarted_before_the_answer",
     ),
     "idle connections": (
-        "client/lines.py",
+        "transport/connections.py",
         "if sock is None or not _has_news(sock):",
         "if True:",
         "tests/live/test_idle.py::test_a_write_after_the_servers_closed_all_connections",
@@ -71,13 +71,13 @@ DEFENCES = {
         "tests/client/test_session.py::test_the_time_out_spans_sending_and_waiting",
     ),
     "forks": (
-        "client/forks.py",
+        "transport/fork_safety.py",
         "_holders.add(holder)",
         "pass",
         "tests/live/test_transport.py::test_multiprocessing",
     ),
     "ended loops": (
-        "client/redis_async.py",
+        "transport/redis_list_async.py",
         "_inboxes.pop(ended, None)",
         "pass",
         "tests/client/test_waiting.py::test_inboxes_of_event_loops_that_have_ended_are_forgotten",

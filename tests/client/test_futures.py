@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.futures import Future, PendingCall
-from django_rpc.client.transport import Options
-from django_rpc.graph.node import Literal, Method, Source
+from django_rpc.graph.nodes.base import Literal, Method, Source
 from django_rpc.graph.values import freeze
+from django_rpc.transport.base import Options
 
 SHOP = Source(model="shop.Order", service="rpc")
 COUNT = Method(parent=SHOP, name="count")

@@ -3,11 +3,11 @@
 import pytest
 
 import django_rpc.server
+from django_rpc import errors
 from django_rpc.celery import register
-from django_rpc.client import errors
-from django_rpc.client.forks import Pool
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.node import Method, Source
+from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.transport.fork_safety import Pool
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.messages import ErrorReport, Response
 
@@ -22,7 +22,7 @@ import sys
 sys.modules["django"] = None  # not installed
 from celery import _state
 from django_rpc.client.session import Session
-from django_rpc.client.transport import transport_for
+from django_rpc.transport.base import transport_for
 
 for backend in ("redis://127.0.0.1/", "rpc://", "cache+memory://"):
     transport_for(Session({"BROKER_URL": "memory://", "RESULT_BACKEND": backend}).config)
@@ -162,9 +162,9 @@ def test_tracing_tools_see_the_message_before_it_is_sent():
     """Celery's signals fire as for a message of its own, and receivers may add headers."""
     from celery import signals
 
-    from django_rpc.client.config import Config
-    from django_rpc.client.publish import Publisher
-    from django_rpc.client.transport import Options
+    from django_rpc.transport.base import Options
+    from django_rpc.transport.config import Config
+    from django_rpc.transport.publish import Publisher
 
     told = []
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from django_rpc.client import errors
-from django_rpc.client.handover import HandOvers, why_not
+from django_rpc import errors
+from django_rpc.client.forwarding import HandOvers, why_not
 from django_rpc.client.session import Session
-from django_rpc.graph.delayed import Delayed, delayed
-from django_rpc.graph.node import Source
-from django_rpc.graph.planner import plan
+from django_rpc.graph.delayed.delayed import Delayed, delayed
+from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.plan.planner import plan
 from tests.wire.test_signing import PRIVATE, PUBLIC
 
 REDIS = {"BROKER_URL": "redis://127.0.0.1:1/", "RESULT_BACKEND": "redis://127.0.0.1:1/", "TIMEOUT": 1}

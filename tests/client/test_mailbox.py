@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from django_rpc.client import mailbox as mailbox_module
-from django_rpc.client.app import make_app
-from django_rpc.client.config import Config
-from django_rpc.client.mailbox import Mailbox
+from django_rpc.transport import amqp_queue as mailbox_module
+from django_rpc.transport.amqp_queue import Mailbox
+from django_rpc.transport.celery_app import make_app
+from django_rpc.transport.config import Config
 
 
 @pytest.fixture

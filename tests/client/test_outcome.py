@@ -10,12 +10,12 @@ import threading
 import pytest
 
 import django_rpc
-from django_rpc.client import errors
-from django_rpc.client.config import Config
-from django_rpc.client.errors import ImproperSettings
-from django_rpc.client.once import ids_for
+from django_rpc import errors
+from django_rpc.client.idempotency import ids_for
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.node import Method, Source
+from django_rpc.errors import ImproperSettings
+from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.transport.config import Config
 from django_rpc.wire.names import request_of
 
 from .test_session import FakeTransport

@@ -9,8 +9,8 @@ import pytest
 
 import django_rpc
 from django_rpc.client import progress
-from django_rpc.client.watch import watching
-from django_rpc.graph.delayed import delayed
+from django_rpc.client.callbacks import watching
+from django_rpc.graph.delayed.delayed import delayed
 
 
 class Terminal(io.StringIO):

@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.futures import PendingCall
-from django_rpc.client.transport import Options
-from django_rpc.graph.delayed import Delayed, compute, delayed
-from django_rpc.graph.describe import describe
+from django_rpc.graph.delayed.delayed import Delayed, compute, delayed
+from django_rpc.graph.delayed.runner import resolvers
 from django_rpc.graph.errors import NoRunner
-from django_rpc.graph.node import Column, Held, Literal, Source
-from django_rpc.graph.runner import resolvers
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Column, Held, Literal, Source
+from django_rpc.transport.base import Options
 
 
 class Reply:
@@ -284,7 +284,7 @@ def test_services_are_known_before_anything_is_sent(shop):
 
 def test_services_are_found_by_name(shop, monkeypatch):
     monkeypatch.setattr(
-        "django_rpc.graph.runner.resolvers", [*resolvers, lambda name: shop if name == "shop" else None]
+        "django_rpc.graph.delayed.runner.resolvers", [*resolvers, lambda name: shop if name == "shop" else None]
     )
     assert double(Delayed(Source("shop.Order", "shop")).count()).compute() == 42
 

@@ -9,12 +9,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.cache import cache
 
-from django_rpc.client import errors, signing
-from django_rpc.client.config import Config
-from django_rpc.client.errors import ForgedResponse, ImproperSettings
+from django_rpc import errors
+from django_rpc.client import signing
 from django_rpc.client.session import Output, Session
-from django_rpc.client.transport import transport_for
-from django_rpc.graph.node import Method, Source
+from django_rpc.errors import ForgedResponse, ImproperSettings
+from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.transport.base import transport_for
+from django_rpc.transport.config import Config
 from django_rpc.wire.codec import encode_response
 from django_rpc.wire.messages import ErrorReport, Response
 

@@ -8,11 +8,11 @@ import threading
 import pytest
 
 import django_rpc
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.futures import Future, PendingCall
-from django_rpc.client.transport import Options
-from django_rpc.graph.delayed import Delayed, delayed
-from django_rpc.graph.node import Method, Source
+from django_rpc.graph.delayed.delayed import Delayed, delayed
+from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.transport.base import Options
 
 COUNT = Method(parent=Source(model="shop.Order", service="rpc"), name="count")
 
@@ -198,7 +198,7 @@ async def _of(future):
 
 
 def test_inboxes_of_event_loops_that_have_ended_are_forgotten():
-    from django_rpc.client import redis_async
+    from django_rpc.transport import redis_list_async as redis_async
 
     async def awaits():
         box = redis_async.inbox("redis://127.0.0.1:1/0")

@@ -96,7 +96,7 @@ def _expose_everything() -> None:
     from django.apps import apps
 
     from django_rpc.server import ModelRpc, site
-    from django_rpc.server.options import OPERATIONS
+    from django_rpc.server.registry.model_rpc import OPERATIONS
 
     class Everything(ModelRpc):
         fields = "__all__"

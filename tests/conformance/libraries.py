@@ -19,7 +19,7 @@ __all__ = ["share_libraries"]
 
 def share_libraries() -> None:
     """From now on; called before the tests are imported."""
-    from django_rpc.models.own_expressions import register_expression
+    from django_rpc.models.custom_expressions import register_expression
     from django_rpc.server import site
 
     def made(cls: Any, **kwargs: Any) -> None:

@@ -85,7 +85,7 @@ def _is_databases(node: ast.AST) -> bool:
 
 def second_service() -> Any:
     """The way to ``rpc_other``: evaluated in this process as the other service is, on the database "other"."""
-    from django_rpc.client.transport import EagerTransport
+    from django_rpc.transport.base import EagerTransport
 
     class OnOther(EagerTransport):
         runs_here = True

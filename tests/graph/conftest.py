@@ -2,9 +2,9 @@
 
 import pytest
 
-from django_rpc.graph.delayed import Delayed
-from django_rpc.graph.describe import describe
-from django_rpc.graph.node import Source
+from django_rpc.graph.delayed.delayed import Delayed
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Source
 
 
 class EchoRunner:

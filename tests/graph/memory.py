@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from django_rpc.graph.elements import Map, Where, free_params
-from django_rpc.graph.evaluate import EVALUATORS
-from django_rpc.graph.node import Column, Method, Rows, Source
+from django_rpc.graph.local_evaluation import EVALUATORS
+from django_rpc.graph.nodes.base import Column, Method, Rows, Source
+from django_rpc.graph.nodes.collections import Map, Where, free_params
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.messages import Request, Response
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from django_rpc.graph.arguments import check_condition, check_expression, check_method_arguments
-from django_rpc.graph.node import Source
+from django_rpc.graph.nodes.base import Source
 from django_rpc.graph.values import Condition, Expr
-from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS
+from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS
+from django_rpc.graph.vocabulary.signatures import check_condition, check_expression, check_method_arguments
 
 QUERY = Source(model="shop.Order", service="")
 F = Expr("F", ("total",))

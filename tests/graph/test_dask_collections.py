@@ -11,8 +11,8 @@ import numpy
 import pytest
 
 from django_rpc import compute, delayed, gather
-from django_rpc.graph.delayed import Delayed
-from django_rpc.graph.node import Source
+from django_rpc.graph.delayed.delayed import Delayed
+from django_rpc.graph.nodes.base import Source
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from random import random
 import cloudpickle
 import pytest
 
-from django_rpc.graph.delayed import Delayed, DelayedFunction, compute, delayed
+from django_rpc.graph.delayed.delayed import Delayed, DelayedFunction, compute, delayed
 
 add = operator.add
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from django_rpc.graph.delayed import compute, delayed
+from django_rpc.graph.delayed.delayed import compute, delayed
 
 
 def identity(x):

@@ -8,12 +8,12 @@ import pickle
 import networkx
 import pytest
 
-from django_rpc.graph import delayed as module
-from django_rpc.graph.delayed import Delayed, attribute, delayed
+from django_rpc.graph.delayed import delayed as module
+from django_rpc.graph.delayed.delayed import Delayed, attribute, delayed
+from django_rpc.graph.delayed.runner import ServiceRunner
 from django_rpc.graph.errors import NoRunner
-from django_rpc.graph.node import Attr, Call, Held, Item, Literal, Method, Operator, Source
-from django_rpc.graph.registered import function
-from django_rpc.graph.runner import ServiceRunner
+from django_rpc.graph.nodes.base import Attr, Call, Held, Item, Literal, Method, Operator, Source
+from django_rpc.graph.nodes.remote_function import function
 
 
 def line():
@@ -258,7 +258,7 @@ def test_the_first_runner_wins(orders, runner):
 
 def test_without_a_runner_the_service_finds_it(orders, runner, monkeypatch):
     resolvers = []
-    monkeypatch.setattr("django_rpc.graph.runner.resolvers", resolvers)
+    monkeypatch.setattr("django_rpc.graph.delayed.runner.resolvers", resolvers)
     bare = Delayed(orders.__rpc_node__())
     with pytest.raises(NoRunner, match="'rpc'"):
         bare.compute()

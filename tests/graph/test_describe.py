@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_rpc.graph.delayed import Delayed, delayed
-from django_rpc.graph.describe import describe, shorten, step
-from django_rpc.graph.node import Column, Insert, Literal, Method, Node, Rows, Save, Source
+from django_rpc.graph.delayed.delayed import Delayed, delayed
+from django_rpc.graph.format import describe, shorten, step
+from django_rpc.graph.nodes.base import Column, Insert, Literal, Method, Node, Rows, Save, Source
 from django_rpc.graph.values import Condition, Expr, Reference
 
 ORDERS = Delayed(Source("shop.Order", "rpc"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from django_rpc.graph.dag import topological
-from django_rpc.graph.rewrites.draft import Draft
-from django_rpc.graph.rewrites.nest import nest_queries
+from django_rpc.graph.plan.dag import topological
+from django_rpc.graph.plan.rewrites.draft import Draft
+from django_rpc.graph.plan.rewrites.nest import nest_queries
 
 
 @pytest.mark.parametrize(

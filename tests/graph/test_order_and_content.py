@@ -11,17 +11,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_rpc.graph.content import key, substitute
-from django_rpc.graph.dag import to_dag, topological
-from django_rpc.graph.delayed import Delayed, delayed
-from django_rpc.graph.elements import Param
-from django_rpc.graph.node import KINDS, Insert, Item, Literal, Method, Node, Operator, Rows, Save, Source, own_fields
-from django_rpc.graph.places import homes
-from django_rpc.graph.planner import plan
-from django_rpc.graph.recording import cond
-from django_rpc.graph.registered import function
-from django_rpc.graph.rewrites import REWRITES, Draft, merge_reads
-from django_rpc.graph.shipped import ship
+from django_rpc.graph.delayed.delayed import Delayed, delayed
+from django_rpc.graph.delayed.lambdas import cond
+from django_rpc.graph.identity import key, substitute
+from django_rpc.graph.nodes.base import (
+    KINDS,
+    Insert,
+    Item,
+    Literal,
+    Method,
+    Node,
+    Operator,
+    Rows,
+    Save,
+    Source,
+    own_fields,
+)
+from django_rpc.graph.nodes.collections import Param
+from django_rpc.graph.nodes.pickled_function import ship
+from django_rpc.graph.nodes.remote_function import function
+from django_rpc.graph.plan.dag import to_dag, topological
+from django_rpc.graph.plan.placement import homes
+from django_rpc.graph.plan.planner import plan
+from django_rpc.graph.plan.rewrites import REWRITES, Draft, merge_reads
 from django_rpc.graph.values import Condition, Expr, Reference
 
 
@@ -178,7 +190,7 @@ def test_the_key_says_the_kind_and_every_field():
 
 def test_keys_do_not_differ_between_processes():
     code = (
-        "from django_rpc.graph.node import *; from django_rpc.graph.content import key;"
+        "from django_rpc.graph.nodes.base import *; from django_rpc.graph.identity import key;"
         "print(key(Method(Source('shop.Order', 'rpc'), 'filter', (), {'a__in': frozenset('abcdef'), 'b': 2.5})).hex())"
     )
     outs = {

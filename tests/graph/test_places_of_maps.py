@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from django_rpc import cond, delayed, function
-from django_rpc.graph.delayed import Delayed, compute
-from django_rpc.graph.node import Source
+from django_rpc.graph.delayed.delayed import Delayed, compute
+from django_rpc.graph.nodes.base import Source
 
 sys.path.insert(0, str(Path(__file__).parent))
 from memory import MemoryService

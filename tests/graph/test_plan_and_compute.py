@@ -5,12 +5,12 @@ import dataclasses
 
 import pytest
 
-from django_rpc.graph.delayed import Delayed, Output, compute, delayed
-from django_rpc.graph.describe import describe
+from django_rpc.graph.delayed.delayed import Delayed, Output, compute, delayed
+from django_rpc.graph.delayed.runner import Runner
 from django_rpc.graph.errors import NoRunner
-from django_rpc.graph.node import Source
-from django_rpc.graph.planner import PHASES, collect, partition, plan, rewrite
-from django_rpc.graph.runner import Runner
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.plan.planner import PHASES, collect, partition, plan, rewrite
 
 
 def test_one_service_is_one_stage(orders, clients):

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_rpc.graph.delayed import Delayed, Output, compute, delayed
-from django_rpc.graph.node import Source
-from django_rpc.graph.planner import plan
-from django_rpc.graph.recording import cond
-from django_rpc.graph.runner import engine
+from django_rpc.graph.delayed.delayed import Delayed, Output, compute, delayed
+from django_rpc.graph.delayed.lambdas import cond
+from django_rpc.graph.delayed.runner import engine
+from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.plan.planner import plan
 
 sys.path.insert(0, str(Path(__file__).parent))
 from memory import MemoryService, Query

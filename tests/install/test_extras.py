@@ -53,9 +53,9 @@ PROGRAMS = {
     "server": SERVICE,
     "redis": """
 from django_rpc.client.session import Session
-from django_rpc.client.errors import RpcError
-from django_rpc.graph.node import About
-from django_rpc.graph.runner import Output
+from django_rpc.errors import RpcError
+from django_rpc.graph.nodes.base import About
+from django_rpc.graph.delayed.runner import Output
 session = Session({"BROKER_URL": "redis://127.0.0.1:1/", "RESULT_BACKEND": "redis://127.0.0.1:1/"})
 try:
     session.compute([Output(About(service="rpc"))], timeout=2)
@@ -73,8 +73,8 @@ key = read_key(pem.decode())
 assert (key.algorithm, key.signs) == ("EdDSA", True)
 """,
     "viz": """
-from django_rpc.graph.delayed import Delayed
-from django_rpc.graph.node import Source
+from django_rpc.graph.delayed.delayed import Delayed
+from django_rpc.graph.nodes.base import Source
 Delayed(Source("shop.Order", "rpc")).count().visualize("graph.png")
 assert open("graph.png", "rb").read(4) == b"\\x89PNG"
 """,
@@ -119,7 +119,9 @@ def test_an_extra_alone(bare, tmp_path, extra):
 
 def test_without_extras_graph_and_wire_work(bare, tmp_path):
     environment = bare()
-    program = "import django_rpc.graph.planner, django_rpc.wire.codec, django_rpc.client.session; print('imported')"
+    program = (
+        "import django_rpc.graph.plan.planner, django_rpc.wire.codec, django_rpc.client.session; print('imported')"
+    )
     assert environment.run(environment.python, "-c", program, cwd=tmp_path) == "imported\n"
 
 

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import redis
 from celery import Celery
 
-from django_rpc.client.errors import RpcError
 from django_rpc.demo.services import redis_server
+from django_rpc.errors import RpcError
 from django_rpc.wire.names import TASK_NAME, reply_key
 from tests.live.test_weather import echo, echo_service
 

@@ -7,10 +7,10 @@ import time
 import pytest
 
 import django_rpc
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.session import Session
-from django_rpc.graph.delayed import Delayed, delayed
-from django_rpc.graph.node import Source
+from django_rpc.graph.delayed.delayed import Delayed, delayed
+from django_rpc.graph.nodes.base import Source
 
 IN_FLIGHT = 200
 

@@ -13,10 +13,10 @@ from django.http import HttpResponse
 from django.test import Client, override_settings
 from django.urls import path
 
-from django_rpc.client.errors import RpcError
 from django_rpc.client.session import Session
 from django_rpc.demo.client.shop.models import Customer, Order
 from django_rpc.demo.services import free_port
+from django_rpc.errors import RpcError
 
 from .conftest import remove_queues
 from .test_weather import echo

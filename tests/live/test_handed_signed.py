@@ -15,14 +15,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.session import Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, temporary_folder
-from django_rpc.graph.delayed import Delayed
-from django_rpc.graph.node import Source
-from django_rpc.graph.runner import joined
-from django_rpc.graph.shipped import ship
+from django_rpc.graph.delayed.delayed import Delayed
+from django_rpc.graph.delayed.runner import joined
+from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.pickled_function import ship
 from django_rpc.telemetry import tracing
 from django_rpc.wire.names import DEPOSIT, GIVEN_PREFIX
 

@@ -9,9 +9,9 @@ import time
 import pytest
 from redis import Redis
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.session import Output
-from django_rpc.graph.node import Method
+from django_rpc.graph.nodes.base import Method
 
 from .test_weather import ECHO, Proxy, echo, echo_service
 

@@ -12,7 +12,7 @@ import pytest
 
 from django_rpc.client.session import Output, Session
 from django_rpc.demo.services import Worker
-from django_rpc.graph.node import Method, Source
+from django_rpc.graph.nodes.base import Method, Source
 
 COUNT = Output(Method(parent=Source(model="shop.Customer", service="rpc"), name="count"))
 SEED = 20_261_124

@@ -15,10 +15,10 @@ from django.db import IntegrityError, connections
 from django.db.models import CharField, Count, F, ProtectedError, Q
 from django.db.models.functions import Length
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.demo import environment
 from django_rpc.demo.services import worker
-from django_rpc.graph.delayed import compute
+from django_rpc.graph.delayed.delayed import compute
 from django_rpc.models import RpcModel
 
 HERE = Path(__file__).parent

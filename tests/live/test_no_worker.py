@@ -10,7 +10,7 @@ import uuid
 import pytest
 from redis import Redis
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.session import Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import free_port, worker

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from django_rpc.client import errors
-from django_rpc.client.once import once
+from django_rpc import errors
+from django_rpc.client.idempotency import once
 from django_rpc.client.session import Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, temporary_folder
-from django_rpc.graph.delayed import Delayed, compute, delayed
-from django_rpc.graph.node import Source
+from django_rpc.graph.delayed.delayed import Delayed, compute, delayed
+from django_rpc.graph.nodes.base import Source
 
 from .conftest import run_service
 

@@ -9,12 +9,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.session import Options, Output, Session
-from django_rpc.client.unit import Unit, opened
-from django_rpc.graph.delayed import Delayed
-from django_rpc.graph.node import Method, Source
-from django_rpc.graph.shipped import ship
+from django_rpc.client.unit_of_work import Unit, opened
+from django_rpc.graph.delayed.delayed import Delayed
+from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.pickled_function import ship
 
 from .conftest import addresses, run_service
 

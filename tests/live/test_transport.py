@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.session import Output, Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import worker
-from django_rpc.graph.node import Method, Source
+from django_rpc.graph.nodes.base import Method, Source
 
 #: For the worker: the modules beside this one.
 PYTHONPATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -14,11 +14,11 @@ import pytest
 from redis import Redis
 
 import django_rpc
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.session import Output, Session
 from django_rpc.demo.services import worker
-from django_rpc.graph.node import Method, Source
-from django_rpc.graph.registered import Function
+from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.remote_function import Function
 
 from .conftest import addresses, run_service
 from .test_weather import Proxy

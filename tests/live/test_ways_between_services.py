@@ -10,10 +10,10 @@ import contextlib
 
 import pytest
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.session import Session
-from django_rpc.graph.delayed import Delayed, compute
-from django_rpc.graph.node import Source
+from django_rpc.graph.delayed.delayed import Delayed, compute
+from django_rpc.graph.nodes.base import Source
 
 from .conftest import run_service
 

@@ -23,7 +23,7 @@ from django.test import override_settings
 from django.utils import timezone, translation
 
 import django_rpc
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.demo import environment
 
 from .conftest import run_service

@@ -14,7 +14,8 @@ from django.db import connections
 
 from django_rpc.backend.sessions import session_for
 from django_rpc.client.ping import Ping, ping
-from django_rpc.server import about, site
+from django_rpc.server import site
+from django_rpc.server.registry import service_info as about
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 SECRET = "a secret that is long enough for HS256"

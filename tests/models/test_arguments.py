@@ -15,12 +15,12 @@ from django.db.models import F, Func, Q, QuerySet, Subquery, Value, expressions
 from django.db.models.functions import Cast, DenseRank, Rank
 from django.db.utils import NotSupportedError
 
-from django_rpc.graph.arguments import check_expression, check_method_arguments
-from django_rpc.graph.node import Method, Source
+from django_rpc.graph.nodes.base import Method, Source
 from django_rpc.graph.values import Expr, freeze
-from django_rpc.graph.vocabulary import FIELDS as FIELD_KEYWORDS
-from django_rpc.graph.vocabulary import METHODS
-from django_rpc.server.expressions import CLASSES, FIELDS, Resolver
+from django_rpc.graph.vocabulary.names import FIELDS as FIELD_KEYWORDS
+from django_rpc.graph.vocabulary.names import METHODS
+from django_rpc.graph.vocabulary.signatures import check_expression, check_method_arguments
+from django_rpc.server.query.expressions import CLASSES, FIELDS, Resolver
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 

@@ -17,7 +17,7 @@ from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 
 import django_rpc
-from django_rpc.client.errors import RpcError
+from django_rpc.errors import RpcError
 from django_rpc.models.atomic import NotSentYet
 from tests.models.block_parts import Left, customer
 

@@ -131,7 +131,7 @@ def test_a_users_own_manager_and_queryset_record():
         class Meta:
             app_label = "definition_tests"
 
-    from django_rpc.graph.describe import describe
+    from django_rpc.graph.format import describe
 
     assert Rack._default_manager is not None
     assert describe(Rack.racks.full().query.node) == "Rack.objects.exclude(hidden=True).filter(full=True)"

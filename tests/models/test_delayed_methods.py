@@ -7,7 +7,7 @@ import inspect
 import pytest
 from django.db.models import Manager, Q, QuerySet
 
-from django_rpc.graph.hints import INSTEAD, QUERY_METHODS
+from django_rpc.graph.delayed.suggestions import INSTEAD, QUERY_METHODS
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,7 @@ from django.db.models.signals import m2m_changed, post_save
 from django.test import override_settings
 from django.utils.functional import lazy
 
-from django_rpc.graph.vocabulary import check_path
+from django_rpc.graph.vocabulary.names import check_path
 from django_rpc.models import RpcManager, RpcModel
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])

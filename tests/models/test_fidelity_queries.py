@@ -17,7 +17,7 @@ from django_rpc.graph.values import freeze
 from django_rpc.models import RpcModel
 from django_rpc.models.errors import build
 from django_rpc.models.instances import MirrorResults
-from django_rpc.server.errors import report
+from django_rpc.server.errors.reports import report
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 

@@ -8,10 +8,10 @@ import pytest
 from django.db.models import Count, F
 
 from django_rpc.client import session as session_module
-from django_rpc.client.errors import BadResponse
-from django_rpc.client.thaw import thaw
+from django_rpc.client.decode_result import thaw
 from django_rpc.demo.client.shop.models import Customer, CustomerCard, Order, Product, Tag
-from django_rpc.graph.node import Method, Source
+from django_rpc.errors import BadResponse
+from django_rpc.graph.nodes.base import Method, Source
 from django_rpc.graph.values import Record, RowSet, Table
 from django_rpc.models.errors import build
 from django_rpc.models.instances import MirrorResults

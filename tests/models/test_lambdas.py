@@ -6,7 +6,7 @@ import pytest
 from django.db.models import Count, Q
 
 from django_rpc import cond, delayed
-from django_rpc.graph.delayed import Delayed
+from django_rpc.graph.delayed.delayed import Delayed
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 

@@ -11,7 +11,7 @@ from django.db import models
 
 import django_rpc
 from django_rpc.graph.schema import FieldSchema, ModelSchema
-from django_rpc.models.source import models_source
+from django_rpc.models.codegen.models_py import models_source
 
 #: Values whose ``repr`` is not what a formatter writes, or no expression of Python.
 TEXTS = ["it's", '"so"', 'it\'s "so"', "back\\slash'", "\n\t\0", "žluťoučký 🦊🦊🦊 ключ", "\\'", "x\\", '\\"\\"\\"']

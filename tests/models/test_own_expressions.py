@@ -7,9 +7,10 @@ from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db.models import Count, F, Func, IntegerField, Lookup, OuterRef, QuerySet, Value
 from django.db.models.functions import Coalesce, Collate, Lower
 
-from django_rpc.graph.arguments import check_expression
 from django_rpc.graph.values import Expr, freeze
-from django_rpc.models import own_expressions, register_expression
+from django_rpc.graph.vocabulary.signatures import check_expression
+from django_rpc.models import custom_expressions as own_expressions
+from django_rpc.models import register_expression
 from django_rpc.server import site
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])

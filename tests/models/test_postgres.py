@@ -404,7 +404,7 @@ import django
 django.setup()
 from django.db import NotSupportedError
 from django_rpc.graph.values import Expr
-from django_rpc.server.expressions import Resolver
+from django_rpc.server.query.expressions import Resolver
 try:
     Resolver({})(Expr("postgres:ArrayAgg", ("title",)))
 except NotSupportedError as error:

@@ -12,7 +12,7 @@ from django.db.models import Count, F, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from django_rpc.client.futures import Future
-from django_rpc.graph.delayed import Delayed, compute
+from django_rpc.graph.delayed.delayed import Delayed, compute
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 

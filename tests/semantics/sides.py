@@ -20,7 +20,7 @@ from django.db.models.manager import BaseManager
 from django.utils import timezone
 
 import django_rpc
-from django_rpc.graph.delayed import Delayed
+from django_rpc.graph.delayed.delayed import Delayed
 from tests.semantics.shapes import MODELS, WRITTEN
 
 __all__ = ["LOCAL", "WAYS", "plain", "run", "tables"]

@@ -12,10 +12,14 @@ from django.db import connection, transaction
 
 from django_rpc.celery.app import app as worker_app
 from django_rpc.demo.server.shop.models import Customer, Product, Tag
-from django_rpc.graph.elements import Map, Param
-from django_rpc.graph.node import Attr, Insert, Literal, Save
-from django_rpc.graph.registered import Function
-from django_rpc.server import ModelRpc, handler, ledger, observed, rates
+from django_rpc.graph.nodes.base import Attr, Insert, Literal, Save
+from django_rpc.graph.nodes.collections import Map, Param
+from django_rpc.graph.nodes.remote_function import Function
+from django_rpc.server import ModelRpc
+from django_rpc.server.core import handler
+from django_rpc.server.core import instrumentation as observed
+from django_rpc.server.core import rate_limit as rates
+from django_rpc.server.ledger import ledger
 from django_rpc.telemetry import audit, operations
 from django_rpc.wire.codec import encode_request
 from django_rpc.wire.messages import ClientInfo

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connection
 
 from django_rpc.celery import app as worker
-from django_rpc.server import timeouts
 from django_rpc.server.checks import check_clients, check_packages
+from django_rpc.server.query import timeouts
 
 from .conftest import method, source
 
@@ -68,7 +68,7 @@ def test_a_worker_does_not_start_with_a_mistake(checked, settings):
 @pytest.fixture
 def without_regex(monkeypatch):
     """Python without the package ``regex``, as after ``pip install django-rpc[django]``."""
-    from django_rpc.server import regexes
+    from django_rpc.server.query import regexes
 
     monkeypatch.setitem(sys.modules, "regex", None)
     monkeypatch.setattr(regexes, "find_spec", lambda name: None)

@@ -8,7 +8,7 @@ from django.db import DataError, IntegrityError, connection
 from django_rpc.demo.server.shop.models import Category, Customer, Line, Order, Profile
 from django_rpc.demo.server.zoo.models import Booking, ColumnNames, NaturalKey, Price, Seat
 from django_rpc.server import ModelRpc
-from django_rpc.server.constraints import find_constraint
+from django_rpc.server.errors.constraints import find_constraint
 from tests.server.conftest import call, method, source
 
 

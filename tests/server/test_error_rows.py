@@ -10,11 +10,14 @@ from django.db import OperationalError, connection
 
 from django_rpc.demo.server.shop.models import Customer
 from django_rpc.demo.server.zoo.models import Currency, Price
-from django_rpc.graph.elements import Cond, Map, Param, Where
-from django_rpc.graph.node import Attr, Literal
-from django_rpc.server import ModelRpc, errors, sqlite
-from django_rpc.server.evaluate import keys, related
-from django_rpc.server.sent import words_of
+from django_rpc.graph.nodes.base import Attr, Literal
+from django_rpc.graph.nodes.collections import Cond, Map, Param, Where
+from django_rpc.server import ModelRpc
+from django_rpc.server.errors import reports as errors
+from django_rpc.server.errors.sent_values import words_of
+from django_rpc.server.evaluate import key_columns as keys
+from django_rpc.server.evaluate import relation_batch as related
+from django_rpc.server.query import sqlite
 
 from .conftest import method, source
 

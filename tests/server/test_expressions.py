@@ -6,14 +6,14 @@ import pytest
 from django.db import models
 from django.db.models import expressions
 
-from django_rpc.graph.node import KINDS
+from django_rpc.graph.nodes.base import KINDS
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
-from django_rpc.graph.vocabulary import EXPRESSIONS, FIELDS, METHODS, OUTPUT_FIELDS, POSTGRES
+from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS, METHODS, OUTPUT_FIELDS, POSTGRES
 from django_rpc.server.evaluate import VISITORS
 from django_rpc.server.evaluate.methods import QUERY_METHODS
-from django_rpc.server.expressions import _MAKERS, CLASSES, NEWER, RESOLVERS, Resolver
-from django_rpc.server.expressions import FIELDS as FIELD_CLASSES
-from django_rpc.server.postgres import class_of
+from django_rpc.server.query.expressions import _MAKERS, CLASSES, NEWER, RESOLVERS, Resolver
+from django_rpc.server.query.expressions import FIELDS as FIELD_CLASSES
+from django_rpc.server.query.postgres import class_of
 
 
 @pytest.fixture

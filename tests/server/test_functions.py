@@ -10,8 +10,8 @@ from django.db import DatabaseError
 from django.db.models import Sum
 
 from django_rpc import compute, function
-from django_rpc.graph.node import Attr, Literal
-from django_rpc.graph.registered import Function
+from django_rpc.graph.nodes.base import Attr, Literal
+from django_rpc.graph.nodes.remote_function import Function
 from django_rpc.graph.values import Record, Reference
 from django_rpc.server import RpcRequest, RpcSite, site
 from django_rpc.wire.errors import BadValue

@@ -13,9 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_rpc.demo.server.shop.models import Customer, Tag
-from django_rpc.graph.node import Outcome
-from django_rpc.server import ModelRpc, handle, ledger, site
+from django_rpc.graph.nodes.base import Outcome
+from django_rpc.server import ModelRpc, handle, site
 from django_rpc.server.checks import check_ledger
+from django_rpc.server.ledger import ledger
 from django_rpc.server.models import LedgerEntry
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.messages import ClientInfo
@@ -305,7 +306,7 @@ def test_values_that_were_handed_over_again_are_the_same_request(db):
     import json
 
     from django_rpc.demo.server.shop.models import Tag
-    from django_rpc.server.handler import serve
+    from django_rpc.server.core.handler import serve
 
     nodes = [["source", "shop.Tag"], ["method", 0, "create", [], {"name": {"$given": [0, 0]}}]]
 

@@ -13,15 +13,19 @@ from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.demo.server.shop.models import Category, Customer, Order
-from django_rpc.graph.elements import Map, Param
-from django_rpc.graph.node import Attr, Literal, Rows
+from django_rpc.graph.nodes.base import Attr, Literal, Rows
+from django_rpc.graph.nodes.collections import Map, Param
 from django_rpc.graph.values import Expr
-from django_rpc.server import ModelRpc, handler, rates, replays, timeouts
-from django_rpc.server.allowance import DEFAULT, EXCEEDED
-from django_rpc.server.budget import Budget
-from django_rpc.server.clients import read_clients
+from django_rpc.server import ModelRpc
+from django_rpc.server.core import handler
+from django_rpc.server.core import nonces as replays
+from django_rpc.server.core import rate_limit as rates
+from django_rpc.server.core.budget import Budget
+from django_rpc.server.core.clients import read_clients
+from django_rpc.server.core.limits import DEFAULT, EXCEEDED
+from django_rpc.server.query import timeouts
 from django_rpc.wire.codec import decode_response, encode_request
 
 from .conftest import call, method, request_for, source

@@ -14,9 +14,9 @@ import django_rpc
 import django_rpc.models.errors
 from django_rpc.demo.client.shop import models as mirrors
 from django_rpc.demo.server.shop.models import Category, Customer, Order, Product
-from django_rpc.graph.delayed import Output, delayed
-from django_rpc.graph.elements import MAX_DEPTH, Cond, Fold, Map, Param
-from django_rpc.graph.node import Attr, Item, Literal, Method, Operator
+from django_rpc.graph.delayed.delayed import Output, delayed
+from django_rpc.graph.nodes.base import Attr, Item, Literal, Method, Operator
+from django_rpc.graph.nodes.collections import MAX_DEPTH, Cond, Fold, Map, Param
 from django_rpc.server import ModelRpc
 
 from .conftest import method, source

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import django_rpc
 from django_rpc.demo.client.shop import models as remote_shop
 from django_rpc.demo.server.shop import models as local_shop
-from django_rpc.graph import planner
-from django_rpc.graph.delayed import Output, delayed
-from django_rpc.server.evaluate import batches
+from django_rpc.graph.delayed.delayed import Output, delayed
+from django_rpc.graph.plan import planner
+from django_rpc.server.evaluate import batched_lookup as batches
 
 MODELS = ("Customer", "Order", "Line", "Product", "Tag", "Category", "Profile")
 

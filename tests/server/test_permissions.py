@@ -12,10 +12,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_rpc.demo.server.shop.models import Customer, Order
-from django_rpc.graph.node import Schema
-from django_rpc.server import DjangoModelPermissions, ModelRpc, handler, site
-from django_rpc.server.clients import Client
+from django_rpc.graph.nodes.base import Schema
+from django_rpc.server import DjangoModelPermissions, ModelRpc, site
 from django_rpc.server.conf import settings as server_settings
+from django_rpc.server.core import handler
+from django_rpc.server.core.clients import Client
 
 from .conftest import call, method, request_for, source
 

@@ -3,9 +3,9 @@
 import pytest
 from django.db import connection
 
-from django_rpc.graph.delayed import Delayed
-from django_rpc.graph.elements import Map, Param
-from django_rpc.graph.node import Attr, Source
+from django_rpc.graph.delayed.delayed import Delayed
+from django_rpc.graph.nodes.base import Attr, Source
+from django_rpc.graph.nodes.collections import Map, Param
 from django_rpc.wire.messages import NodeCost
 
 from .conftest import call, method, source

@@ -11,7 +11,7 @@ from django.db import models
 from django_rpc.demo.server.rpc_server.models import ServerModel
 from django_rpc.demo.server.shop.models import Category, Customer, Line, Order, Product, Profile
 from django_rpc.demo.server.zoo.models import Place, Price, Restaurant
-from django_rpc.graph.node import Schema
+from django_rpc.graph.nodes.base import Schema
 from django_rpc.graph.schema import ConstraintSchema, models_of
 from django_rpc.server import ModelRpc
 
@@ -184,7 +184,7 @@ def test_every_type_of_field(describe):
 def test_a_field_of_the_servers_own_has_the_type_that_it_stores(describe, registered):
     from django.db import models
 
-    from django_rpc.server.describe_fields import _type
+    from django_rpc.server.registry.field_schema import _type
 
     class Money(models.DecimalField):
         pass
@@ -205,7 +205,7 @@ def test_a_field_of_the_servers_own_has_the_type_that_it_stores(describe, regist
 def test_defaults(describe):
     from django.db import models
 
-    from django_rpc.server.describe_fields import _default
+    from django_rpc.server.registry.field_schema import _default
 
     assert _default(models.DateField(default=datetime.date.today)) == {"called_default": "today"}
     assert _default(models.DateField(default=datetime.date(2024, 2, 29))) == {"default": datetime.date(2024, 2, 29)}
@@ -273,7 +273,7 @@ def test_fields_that_may_not_be_set_or_filtered_by_say_so(describe, registered):
 
 
 def test_a_mirror_is_written_and_checked_by_what_may_be_set(describe, registered):
-    from django_rpc.models import declare
+    from django_rpc.models.codegen import declaration as declare
 
     registered(Customer, fields=["id", "name", "city"], writable_fields=["name"], operations={"read", "update"})
     options = {item.name: declare._common(item) for item in describe("shop.Customer")["shop.Customer"].fields}

@@ -13,11 +13,10 @@ from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 
-from django_rpc import cond, delayed, ship
-from django_rpc.client import errors
+from django_rpc import cond, delayed, errors, ship
 from django_rpc.client.session import Session
-from django_rpc.graph.delayed import Delayed, compute
-from django_rpc.graph.shipped import PYTHON, Shipped
+from django_rpc.graph.delayed.delayed import Delayed, compute
+from django_rpc.graph.nodes.pickled_function import PYTHON, Shipped
 from django_rpc.server import checks
 from django_rpc.server.conf import settings as server_settings
 from django_rpc.wire import codec
@@ -134,7 +133,7 @@ def test_what_it_uses_of_its_own_module_goes_along(session, call, given, value, 
 
 
 def test_it_runs_for_each_element_of_a_map_and_is_made_once(session, remote, monkeypatch):
-    from django_rpc.server import shipped
+    from django_rpc.server import pickled_functions as shipped
 
     loads = []
     real = shipped.load

@@ -22,9 +22,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_rpc.demo.server.shop.models import Customer
-from django_rpc.graph.node import Literal
-from django_rpc.server import ModelRpc, authenticate, handler, ledger, replays
+from django_rpc.graph.nodes.base import Literal
+from django_rpc.server import ModelRpc
 from django_rpc.server.conf import settings as server_settings
+from django_rpc.server.core import authenticate, handler
+from django_rpc.server.core import nonces as replays
+from django_rpc.server.ledger import ledger
 from django_rpc.wire import signing
 from django_rpc.wire.codec import decode_response, encode_request
 

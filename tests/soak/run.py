@@ -15,11 +15,11 @@ from typing import Any
 
 from redis import Redis
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.session import Output, Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, redis_server, temporary_folder, worker
-from django_rpc.graph.node import Method, Source
+from django_rpc.graph.nodes.base import Method, Source
 from tests.chaos.scene import Footprint
 
 __all__ = ["Result", "Weight", "soak"]

@@ -8,13 +8,13 @@ import sys
 import pytest
 from prometheus_client import REGISTRY
 
-from django_rpc.client.observed import Observed as AtClient
+from django_rpc.client.instrumentation import Observed as AtClient
 from django_rpc.client.session import Session
-from django_rpc.graph.node import Method, Source
+from django_rpc.graph.nodes.base import Method, Source
 from django_rpc.server import site
-from django_rpc.server.clients import Client
-from django_rpc.server.observed import Observed as AtServer
-from django_rpc.server.overview import policy_of
+from django_rpc.server.core.clients import Client
+from django_rpc.server.core.instrumentation import Observed as AtServer
+from django_rpc.server.policy.policy_report import policy_of
 from django_rpc.wire.messages import Request, Response
 
 _ORDERS = Source("shop.Order", "rpc")

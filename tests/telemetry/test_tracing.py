@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from django_rpc import delayed
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.node import Method, Source
+from django_rpc.graph.nodes.base import Method, Source
 from django_rpc.server import handle
 from django_rpc.telemetry import tracing
 from django_rpc.test import in_process
@@ -130,7 +130,7 @@ def test_below_a_span_that_is_there_already(spans):
 
 
 def test_the_services_own_spans_are_below_the_message(spans, monkeypatch):
-    from django_rpc.server import handler
+    from django_rpc.server.core import handler
 
     def answering(*args):
         trace.get_tracer("own").start_span("own").end()
@@ -145,7 +145,7 @@ def test_the_services_own_spans_are_below_the_message(spans, monkeypatch):
 
 
 def test_baggage_crosses_as_the_propagator_says(spans, remote, monkeypatch):
-    from django_rpc.server import handler
+    from django_rpc.server.core import handler
 
     seen = []
     answer = handler.answer

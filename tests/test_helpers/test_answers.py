@@ -9,9 +9,9 @@ import pytest
 from django.db.models import Count, Sum
 from django.utils import timezone
 
-from django_rpc.client.errors import BrokerUnavailable, RequestRefused
 from django_rpc.client.session import Output, Session
 from django_rpc.demo.client.shop.models import Category, Customer, CustomerCard, Line, Order, Product, Tag
+from django_rpc.errors import BrokerUnavailable, RequestRefused
 from django_rpc.test import (
     UnansweredMessage,
     assert_num_messages,

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from django_rpc.graph.node import KINDS, Method, Source
+from django_rpc.graph.nodes.base import KINDS, Method, Source
 from django_rpc.graph.values import RowSet
-from django_rpc.graph.vocabulary import check_model
+from django_rpc.graph.vocabulary.names import check_model
 from django_rpc.wire import errors
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import WireError

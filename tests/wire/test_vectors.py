@@ -15,8 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from django_rpc.graph.elements import Cond, Fold, Map, Param, Where
-from django_rpc.graph.node import (
+from django_rpc.graph.nodes.base import (
     KINDS,
     About,
     Attr,
@@ -33,9 +32,10 @@ from django_rpc.graph.node import (
     Schema,
     Source,
 )
-from django_rpc.graph.registered import Function
+from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where
+from django_rpc.graph.nodes.pickled_function import Shipped
+from django_rpc.graph.nodes.remote_function import Function
 from django_rpc.graph.schema import ComputedSchema, ConstraintSchema, FieldSchema, ModelSchema, as_data, models_of
-from django_rpc.graph.shipped import Shipped
 from django_rpc.graph.values import Condition, Expr, Handed, NamedRow, Record, Reference, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import CODES

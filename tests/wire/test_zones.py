@@ -7,7 +7,7 @@ import zoneinfo
 
 import pytest
 
-from django_rpc.graph.node import Insert, Literal, Source
+from django_rpc.graph.nodes.base import Insert, Literal, Source
 from django_rpc.graph.values import RowSet
 from django_rpc.wire.codec import (
     decode_request,

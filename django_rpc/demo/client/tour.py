@@ -107,7 +107,7 @@ def shown(value: Any, limit: int = 300) -> str:
     """The repr of a value, without sending anything for it."""
     from django.db.models import QuerySet
 
-    from django_rpc.graph.describe import describe
+    from django_rpc.graph.format import describe
 
     if isinstance(value, QuerySet) and value._result_cache is None:
         return f"<not sent yet: {describe(value.query.node)}>"

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from django_rpc.graph.capture import ForeignCollection, computed_by_dask, is_sent, members_of, rebuilt
-from django_rpc.graph.delayed import Delayed
-from django_rpc.graph.node import Node
-from django_rpc.graph.runner import Output, Runner, engine
+from django_rpc.graph.delayed.delayed import Delayed
+from django_rpc.graph.delayed.local_arguments import ForeignCollection, computed_by_dask, is_sent, members_of, rebuilt
+from django_rpc.graph.delayed.runner import Output, Runner, engine
+from django_rpc.graph.nodes.base import Node
 from django_rpc.graph.values import ATOMS
 
 __all__ = ["compute", "gathered", "handle", "outputs_of"]

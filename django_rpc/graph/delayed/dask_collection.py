@@ -11,13 +11,13 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from django_rpc.graph.content import key_text
-from django_rpc.graph.elements import depends
-from django_rpc.graph.names import may_be_field
+from django_rpc.graph.delayed.method_names import may_be_field
+from django_rpc.graph.identity import key_text
+from django_rpc.graph.nodes.collections import depends
 
 if TYPE_CHECKING:
-    from django_rpc.graph.delayed import Delayed
-    from django_rpc.graph.node import Node
+    from django_rpc.graph.delayed.delayed import Delayed
+    from django_rpc.graph.nodes.base import Node
 
 __all__ = ["DaskCollection"]
 
@@ -43,7 +43,7 @@ class Together:
         self.delayeds = delayeds
 
     def __call__(self) -> Any:
-        from django_rpc.graph.delayed import compute
+        from django_rpc.graph.delayed.delayed import compute
 
         return compute(*self.delayeds)
 
@@ -55,7 +55,7 @@ def single(values: Any) -> Any:
 
 def rebuild(computed: Mapping[str, Any], key: str, *, rename: Mapping[str, str] | None = None) -> Delayed:
     """Build the Delayed that ``dask.persist`` and ``dask.optimize`` return, from the graph that they computed."""
-    from django_rpc.graph.delayed import delayed
+    from django_rpc.graph.delayed.delayed import delayed
 
     value = computed[key]
     task = _computation(value)
@@ -108,7 +108,7 @@ class DaskCollection:
     def dask(self) -> Any:
         """The result of `__dask_graph__`, under the name that dask reads. In a lambda of `map`, the field ``dask``."""
         if depends(self.__rpc_node__()):
-            return importlib.import_module("django_rpc.graph.delayed").attribute(self, "dask")
+            return importlib.import_module("django_rpc.graph.delayed.delayed").attribute(self, "dask")
         return self.__dask_graph__()
 
     def __dask_keys__(self) -> list[str]:

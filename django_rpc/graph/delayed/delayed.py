@@ -12,24 +12,30 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django_rpc.graph import recording
-from django_rpc.graph.capture import capture, value_node
-from django_rpc.graph.dask import DaskCollection
-from django_rpc.graph.describe import describe
-from django_rpc.graph.elements import FOLDS, Map, Where, depends
-from django_rpc.graph.functions import MethodOf
-from django_rpc.graph.hints import QUERY_METHODS, VALUE_NAMES, check_query_key, check_value_method, no_method
-from django_rpc.graph.names import QueryMethod, as_step, may_be_field
-from django_rpc.graph.node import Apply, Attr, Call, Held, Item, Method, Node, Operator, callsite
-from django_rpc.graph.operators import Operators
-from django_rpc.graph.refusals import Refusals
-from django_rpc.graph.runner import Output, Runner, ServiceRunner, engine, joined, members, profiler
+from django_rpc.graph.delayed import lambdas as recording
+from django_rpc.graph.delayed.dask_collection import DaskCollection
+from django_rpc.graph.delayed.guards import Refusals
+from django_rpc.graph.delayed.local_arguments import capture, value_node
+from django_rpc.graph.delayed.local_functions import MethodOf
+from django_rpc.graph.delayed.method_names import QueryMethod, as_step, may_be_field
+from django_rpc.graph.delayed.operators import Operators
+from django_rpc.graph.delayed.runner import Output, Runner, ServiceRunner, engine, joined, members, profiler
+from django_rpc.graph.delayed.suggestions import (
+    QUERY_METHODS,
+    VALUE_NAMES,
+    check_query_key,
+    check_value_method,
+    no_method,
+)
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Apply, Attr, Call, Held, Item, Method, Node, Operator, callsite
+from django_rpc.graph.nodes.collections import FOLDS, Map, Where, depends
 from django_rpc.graph.values import ATOMS, freeze
 
 if TYPE_CHECKING:
     import networkx
 
-    from django_rpc.graph.plan import Plan
+    from django_rpc.graph.plan.stages import Plan
 
 __all__ = ["Delayed", "DelayedFunction", "Output", "Runner", "attribute", "compute", "delayed"]
 
@@ -62,7 +68,7 @@ class Delayed(Operators, Refusals, DaskCollection):
     the graph. ``runner`` sends it; None means the session of the service named in the nodes. ``finish`` converts the
     server's value to the client's value.
 
-    >>> from django_rpc.graph.node import Source
+    >>> from django_rpc.graph.nodes.base import Source
     >>> orders = Delayed(Source("shop.Order", "rpc"))
     >>> orders.filter(total__gt=5).first().customer.name.upper()
     <Delayed Order.objects.filter(total__gt=5).first().customer.name.upper()>
@@ -115,7 +121,7 @@ class Delayed(Operators, Refusals, DaskCollection):
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Delayed:
         """Call a method that the server registered by name (``ModelRpc.methods``) on this value.
 
-        >>> from django_rpc.graph.node import Source
+        >>> from django_rpc.graph.nodes.base import Source
         >>> Delayed(Source("shop.Order", "rpc")).call("recalculate", 2, rounded=True)
         <Delayed Order.objects.call('recalculate', 2, rounded=True)>
 
@@ -142,7 +148,7 @@ class Delayed(Operators, Refusals, DaskCollection):
         a container of them. Use `django_rpc.cond` instead of ``if``. With ``return_exceptions``, the list contains the
         exception of each element that fails.
 
-        >>> from django_rpc.graph.node import Source
+        >>> from django_rpc.graph.nodes.base import Source
         >>> Delayed(Source("shop.Order", "rpc")).map(lambda order: (order.number, order.total * 2))
         <Delayed Order.objects.map(lambda row: (row.number, (row.total * 2)))>
 
@@ -155,7 +161,7 @@ class Delayed(Operators, Refusals, DaskCollection):
     def filter_by(self, function: Callable[[Any], Any]) -> Delayed:
         """Return the list of elements of this query or list for which ``function`` returns a true value; see `map`.
 
-        >>> from django_rpc.graph.node import Source
+        >>> from django_rpc.graph.nodes.base import Source
         >>> Delayed(Source("shop.Order", "rpc")).filter_by(lambda order: order.total > 100).len()
         <Delayed Order.objects.filter_by(lambda row: (row.total > 100)).len()>
         """
@@ -195,9 +201,9 @@ class Delayed(Operators, Refusals, DaskCollection):
     def visualize(self, filename: str | None = "django_rpc", format: str | None = None, **options: Any) -> Any:
         """Draw the graph into a file, as ``dask.visualize`` does; ``plan=True`` draws its plan.
 
-        All options are documented in `django_rpc.graph.visualize.visualize`.
+        All options are documented in `django_rpc.graph.draw.visualize.visualize`.
         """
-        from django_rpc.graph.visualize import visualize
+        from django_rpc.graph.draw.visualize import visualize
 
         return visualize([self], filename=filename, format=format, **options)
 
@@ -206,14 +212,14 @@ class Delayed(Operators, Refusals, DaskCollection):
         """The nodes below this node as a networkx DiGraph (`dag.to_dag`). In a lambda of `map`, the field ``graph``."""
         if depends(self._node):
             return attribute(self, "graph")
-        from django_rpc.graph.dag import to_dag
+        from django_rpc.graph.plan.dag import to_dag
 
         return to_dag([self._node])
 
     @may_be_field
     def plan(self) -> Plan:
         """Return the plan: the messages and their services."""
-        from django_rpc.graph.planner import plan
+        from django_rpc.graph.plan.planner import plan
 
         return plan([self._node])
 
@@ -248,7 +254,7 @@ class Delayed(Operators, Refusals, DaskCollection):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """Return the output of a notebook: a drawing of the graph. A large or undrawable graph has only its text."""
-        from django_rpc.graph.visualize import notebook_svg
+        from django_rpc.graph.draw.visualize import notebook_svg
 
         drawn = notebook_svg(self)
         return {"text/plain": repr(self)} | ({} if drawn is None else {"image/svg+xml": drawn})
@@ -281,7 +287,7 @@ class Delayed(Operators, Refusals, DaskCollection):
 class _NamedAttribute(Delayed):
     """An attribute with the name of a method of `Delayed`; a call of it calls that method.
 
-    >>> from django_rpc.graph.node import Method, Source
+    >>> from django_rpc.graph.nodes.base import Method, Source
     >>> order = Delayed(Method(Source("shop.Order", "rpc"), "first"))
     >>> order.plan.price, order.profile == 1
     (<Delayed Order.objects.first().plan.price>, <Delayed (Order.objects.first().profile == 1)>)
@@ -404,7 +410,7 @@ Delayed._operate = staticmethod(_operator)
 def attribute(value: Any, name: str) -> Delayed:
     """Return the attribute ``name`` of a Delayed, even if `Delayed` has a member with that name.
 
-    >>> from django_rpc.graph.node import Method, Source
+    >>> from django_rpc.graph.nodes.base import Method, Source
     >>> order = Delayed(Method(Source("shop.Order", "rpc"), "first"))
     >>> attribute(order, "plan")
     <Delayed Order.objects.first().plan>
@@ -450,7 +456,7 @@ def delayed(
         return partial(delayed, name=name, pure=pure, nout=nout, traverse=traverse)
     if isinstance(obj, Delayed):
         return obj
-    from django_rpc.graph.collect import handle
+    from django_rpc.graph.delayed.compute import handle
 
     handled = handle(obj)
     if handled is not None:
@@ -472,7 +478,7 @@ def compute(*args: Any, traverse: bool = True, timeout: float | None = None, pri
 
     Raises the errors of a single ``compute()``.
     """
-    from django_rpc.graph.collect import compute as compute_all
+    from django_rpc.graph.delayed.compute import compute as compute_all
 
     return compute_all(args, traverse, {"timeout": timeout, "priority": priority})
 

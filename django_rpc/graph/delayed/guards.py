@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from django_rpc.graph.describe import describe
-from django_rpc.graph.elements import depends
-from django_rpc.graph.node import Node
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes.collections import depends
 
 __all__ = ["Refusals"]
 

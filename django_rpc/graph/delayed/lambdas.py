@@ -1,7 +1,7 @@
 """Recording of lambdas: each lambda is called once with a placeholder, and its operations become a sub-graph.
 
->>> from django_rpc.graph.delayed import Delayed
->>> from django_rpc.graph.node import Source
+>>> from django_rpc.graph.delayed.delayed import Delayed
+>>> from django_rpc.graph.nodes.base import Source
 >>> orders = Delayed(Source("shop.Order", "rpc"))
 >>> orders.map(lambda order: order.total * 2).sum()
 <Delayed Order.objects.map(lambda row: (row.total * 2)).sum()>
@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from django_rpc.graph.describe import describe
-from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, depends
-from django_rpc.graph.node import Literal, Node, callsite
-from django_rpc.graph.runner import joined
+from django_rpc.graph.delayed.runner import joined
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Literal, Node, callsite
+from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where, depends
 from django_rpc.graph.values import freeze
 
 if TYPE_CHECKING:
-    from django_rpc.graph.delayed import Delayed
+    from django_rpc.graph.delayed.delayed import Delayed
 
 __all__ = ["check_closed", "cond", "fold", "is_open", "is_recorded", "map_over", "where"]
 
@@ -65,8 +65,8 @@ def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
 
     In a lambda of ``map``, use it instead of ``if``, ``and``, ``or`` and ``not``:
 
-    >>> from django_rpc.graph.delayed import Delayed
-    >>> from django_rpc.graph.node import Source
+    >>> from django_rpc.graph.delayed.delayed import Delayed
+    >>> from django_rpc.graph.nodes.base import Source
     >>> orders = Delayed(Source("shop.Order", "rpc"))
     >>> orders.map(lambda order: cond(order.total > 100, "large", "small"))
     <Delayed Order.objects.map(lambda row: cond((row.total > 100), 'large', 'small'))>
@@ -86,7 +86,7 @@ def as_body(value: Any) -> Node:
 
 def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple[Param, Node, Any]:
     """Return the placeholder, the node of the result of ``function``, and the runner of both."""
-    from django_rpc.graph.delayed import Delayed
+    from django_rpc.graph.delayed.delayed import Delayed
 
     if not callable(function):
         raise TypeError(f".{name}() takes a function of one element; it was given {function!r}.")
@@ -138,7 +138,7 @@ def _runners_in(value: Any) -> Iterator[Any]:
 
 
 def _made(runner: Any, node: Node) -> Delayed:
-    from django_rpc.graph.delayed import Delayed
+    from django_rpc.graph.delayed.delayed import Delayed
 
     return Delayed(node, runner)
 

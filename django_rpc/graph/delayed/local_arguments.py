@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from django_rpc.graph.functions import Finish, MethodOf
-from django_rpc.graph.node import Apply, Held, Literal, Node, callsite, nodes_in
+from django_rpc.graph.delayed.local_functions import Finish, MethodOf
+from django_rpc.graph.nodes.base import Apply, Held, Literal, Node, callsite, nodes_in
 from django_rpc.graph.values import ATOMS, freeze
 
 __all__ = [
@@ -103,7 +103,7 @@ def rebuilt(value: Any, members: Any) -> Any:
 
 def _node_of(value: Any, runners: list[Any] | None) -> Node:
     """Return the node of a Delayed, a queryset or a future; a ``finish`` function becomes a separate node."""
-    from django_rpc.graph.collect import handle
+    from django_rpc.graph.delayed.compute import handle
 
     if is_sent(value):
         return waited_for(value)

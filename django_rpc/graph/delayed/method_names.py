@@ -7,9 +7,9 @@ import types
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar, cast
 
-from django_rpc.graph.describe import describe
-from django_rpc.graph.hints import COMPLEX_FILTER
-from django_rpc.graph.node import Node
+from django_rpc.graph.delayed.suggestions import COMPLEX_FILTER
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Node
 
 __all__ = ["QueryMethod", "as_step", "may_be_field"]
 

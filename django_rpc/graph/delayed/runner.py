@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from django_rpc.graph.errors import NoRunner
-from django_rpc.graph.node import Node
-from django_rpc.graph.plan import Stage
+from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.plan.stages import Stage
 
 __all__ = [
     "Asking",
@@ -62,7 +62,7 @@ class Runner(Protocol):
 
 
 class Engine(Protocol):
-    """What runs plans: ``django_rpc.client.run``.
+    """What runs plans: ``django_rpc.client.execute``.
 
     Each takes outputs and the runners that are known for their services, the others are looked up by name, and
     returns a value or a future for each output.
@@ -78,7 +78,7 @@ class Engine(Protocol):
 
 
 #: Where the engine is, by name: this room does not import the client's.
-_ENGINE = "django_rpc.client.run"
+_ENGINE = "django_rpc.client.execute"
 
 
 def engine() -> Engine:

@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from django_rpc.graph import vocabulary
-from django_rpc.graph.describe import describe
-from django_rpc.graph.node import Attr, Node
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Attr, Node
+from django_rpc.graph.vocabulary import names as vocabulary
 
 __all__ = [
     "COMPLEX_FILTER",

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django_rpc.graph.boxes import Box, box_of_node, boxes_of
-from django_rpc.graph.dag import as_node
-from django_rpc.graph.describe import shorten
-from django_rpc.graph.node import Node
-from django_rpc.graph.planner import collect, rewrite
+from django_rpc.graph.draw.layout import Box, box_of_node, boxes_of
+from django_rpc.graph.format import shorten
+from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.plan.dag import as_node
+from django_rpc.graph.plan.planner import collect, rewrite
 
 __all__ = ["drawn", "edge", "header", "legend", "quoted", "to_dot"]
 
@@ -51,7 +51,7 @@ def to_dot(
     boxes that differ in their values alone are drawn once.  Boxes of one service stand in one frame.  The node that
     ``failed`` has a red box of its own, with the line of the program that built it.
 
-    >>> from django_rpc.graph.node import Method, Source
+    >>> from django_rpc.graph.nodes.base import Method, Source
     >>> print(to_dot([Method(Source("shop.Order", "rpc"), "count")]).splitlines()[0])
     digraph "django_rpc" {
 

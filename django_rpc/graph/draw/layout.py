@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from django_rpc.graph.describe import step
-from django_rpc.graph.node import Apply, Held, Literal, Node, Operator, Source
-from django_rpc.graph.places import home, homes
-from django_rpc.graph.rewrites import Draft
+from django_rpc.graph.format import step
+from django_rpc.graph.nodes.base import Apply, Held, Literal, Node, Operator, Source
+from django_rpc.graph.plan.placement import home, homes
+from django_rpc.graph.plan.rewrites import Draft
 from django_rpc.graph.values import Condition
 
 __all__ = ["MANY", "Box", "box_of_node", "boxes_of"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django_rpc.graph.boxes import MANY, Box, box_of_node, boxes_of
-from django_rpc.graph.dot import drawn, edge, header, legend, quoted
-from django_rpc.graph.node import Node
-from django_rpc.graph.plan import Plan, Stage, Ways
-from django_rpc.graph.rewrites import Draft
+from django_rpc.graph.draw.graph_dot import drawn, edge, header, legend, quoted
+from django_rpc.graph.draw.layout import MANY, Box, box_of_node, boxes_of
+from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.plan.rewrites import Draft
+from django_rpc.graph.plan.stages import Plan, Stage, Ways
 
 __all__ = ["Notes", "plan_to_dot"]
 
@@ -37,8 +37,8 @@ def plan_to_dot(
     answer; a dashed one, what a service hands to another, as ``ways`` say.  ``notes`` stand below the boxes of their
     nodes.
 
-    >>> from django_rpc.graph.node import Method, Source
-    >>> from django_rpc.graph.planner import plan
+    >>> from django_rpc.graph.nodes.base import Method, Source
+    >>> from django_rpc.graph.plan.planner import plan
     >>> text = plan_to_dot(plan([Method(Source("shop.Order", "rpc"), "count")]))
     >>> "round trip 1" in text, "stage 1: service rpc" in text
     (True, True)

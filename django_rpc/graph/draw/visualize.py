@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from django_rpc.graph.dag import topological
-from django_rpc.graph.dot import to_dot
-from django_rpc.graph.dot_plan import plan_to_dot
+from django_rpc.graph.draw.graph_dot import to_dot
+from django_rpc.graph.draw.plan_dot import plan_to_dot
+from django_rpc.graph.draw.render import render
 from django_rpc.graph.errors import FailedGraph, MissingExtra
-from django_rpc.graph.planner import plan as make_plan
-from django_rpc.graph.render import render
+from django_rpc.graph.plan.dag import topological
+from django_rpc.graph.plan.planner import plan as make_plan
 
 __all__ = ["Picture", "draw", "notebook_svg", "to_dot", "visualize", "visualize_error"]
 

@@ -22,8 +22,8 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec.structs import force_setattr
 
-from django_rpc.graph import vocabulary
 from django_rpc.graph.values import ATOMS, Condition, Expr, freeze
+from django_rpc.graph.vocabulary import names as vocabulary
 
 __all__ = [
     "ALL_KINDS",
@@ -147,7 +147,7 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return below
 
     def __repr__(self) -> str:
-        from django_rpc.graph.describe import describe  # imports all kinds
+        from django_rpc.graph.format import describe  # imports all kinds
 
         return f"<{type(self).__name__} {describe(self)}>"
 

@@ -11,7 +11,7 @@ import datetime
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from django_rpc.graph.node import KINDS, Node
+from django_rpc.graph.nodes.base import KINDS, Node
 
 __all__ = ["FOLDS", "MAX_DEPTH", "Cond", "Fold", "Map", "Param", "Where", "depends", "free_params", "scoped", "total"]
 
@@ -111,7 +111,7 @@ def free_params(
 
     ``inputs`` maps each node to its inputs, if the caller has them already.
 
-    >>> from django_rpc.graph.node import Attr, Source
+    >>> from django_rpc.graph.nodes.base import Attr, Source
     >>> row = Param()
     >>> total = Attr(row, "total")
     >>> orders = Source("shop.Order", "rpc")
@@ -141,7 +141,7 @@ def depends(node: Node, since: int = 0) -> frozenset[Param]:
 
     Nodes built before ``since`` (an ``order``) are skipped, so a long graph outside of a lambda costs nothing.
 
-    >>> from django_rpc.graph.node import Attr
+    >>> from django_rpc.graph.nodes.base import Attr
     >>> len(depends(Attr(Param(), "total")))
     1
     """

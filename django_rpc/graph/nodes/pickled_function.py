@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from django_rpc.graph.functions import function_name
-from django_rpc.graph.node import KINDS
-from django_rpc.graph.registered import CalledThere, ServiceCall
+from django_rpc.graph.delayed.local_functions import function_name
+from django_rpc.graph.nodes.base import KINDS
+from django_rpc.graph.nodes.remote_function import CalledThere, ServiceCall
 
 __all__ = ["PYTHON", "Shipped", "ShippedFunction", "ship"]
 

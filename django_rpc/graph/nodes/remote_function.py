@@ -12,11 +12,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from django_rpc.graph import vocabulary
-from django_rpc.graph.node import KINDS, Effect, Node, callsite
+from django_rpc.graph.nodes.base import KINDS, Effect, Node, callsite
+from django_rpc.graph.vocabulary import names as vocabulary
 
 if TYPE_CHECKING:
-    from django_rpc.graph.delayed import Delayed
+    from django_rpc.graph.delayed.delayed import Delayed
 
 __all__ = ["CalledThere", "Function", "ServiceCall", "ServiceFunction", "function"]
 
@@ -71,8 +71,8 @@ class CalledThere(ABC):
         The arguments may contain Delayed, querysets and futures: the service receives them as querysets, instances and
         values. Raises TypeError for an argument that cannot be sent.
         """
-        from django_rpc.graph.delayed import Delayed, frozen
-        from django_rpc.graph.runner import ServiceRunner, joined
+        from django_rpc.graph.delayed.delayed import Delayed, frozen
+        from django_rpc.graph.delayed.runner import ServiceRunner, joined
 
         frozen_args, named, runner = frozen(args, kwargs, None)
         node = self._written(frozen_args, named, callsite())

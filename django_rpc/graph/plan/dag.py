@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from django_rpc.graph.describe import step
-from django_rpc.graph.node import Node
+from django_rpc.graph.format import step
+from django_rpc.graph.nodes.base import Node
 
 if TYPE_CHECKING:
     import networkx
@@ -23,7 +23,7 @@ _by_order = attrgetter("order")
 def as_node(output: Any) -> Node:
     """The node of ``output``: a node itself, or anything with ``__rpc_node__`` (a Delayed, a queryset, an Output).
 
-    >>> from django_rpc.graph.node import Source
+    >>> from django_rpc.graph.nodes.base import Source
     >>> as_node(Source("shop.Order", "rpc")).model
     'shop.Order'
 
@@ -45,7 +45,7 @@ def topological(outputs: Iterable[Any]) -> tuple[Node, ...]:
     its inputs, and it is the user's own order of reads and writes: what was read before a write was written
     down is read before it runs.  What no output needs is not in it.
 
-    >>> from django_rpc.graph.node import Method, Source
+    >>> from django_rpc.graph.nodes.base import Method, Source
     >>> orders = Source("shop.Order", "rpc")
     >>> late = Method(Method(orders, "filter", (), {"total": 1}), "first")
     >>> [type(node).__name__ + ":" + getattr(node, "name", "") for node in topological([late, orders])]
@@ -70,14 +70,14 @@ def to_dag(outputs: Iterable[Any]) -> networkx.DiGraph:
     ``"write"``), ``service`` (where it runs: None for plain data, and in the client) and ``output`` (whether it was
     asked for).
 
-    >>> from django_rpc.graph.node import Method, Source
+    >>> from django_rpc.graph.nodes.base import Method, Source
     >>> graph = to_dag([Method(Source("shop.Order", "rpc"), "count")])
     >>> [data["label"] for _, data in graph.nodes(data=True)]
     ['Order.objects', '.count()']
     """
     import networkx  # here, so that importing the client stays quick
 
-    from django_rpc.graph.places import homes
+    from django_rpc.graph.plan.placement import homes
 
     outputs = [as_node(output) for output in outputs]
     wanted = set(outputs)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from django_rpc.graph.describe import describe
-from django_rpc.graph.node import Method, Node
-from django_rpc.graph.plan import Plan, Stage
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Method, Node
+from django_rpc.graph.plan.stages import Plan, Stage
 
 __all__ = ["UnheldLock", "unheld_lock"]
 
@@ -30,8 +30,8 @@ class UnheldLock(NamedTuple):
 def unheld_lock(plan: Plan) -> UnheldLock | None:
     """Return the first lock of ``plan`` that ends before its write; None if there is none.
 
-    >>> from django_rpc.graph.node import Source
-    >>> from django_rpc.graph.planner import plan
+    >>> from django_rpc.graph.nodes.base import Source
+    >>> from django_rpc.graph.plan.planner import plan
     >>> locked = Method(Method(Source("shop.Order", "rpc"), "select_for_update"), "get", (), {"pk": 1})
     >>> unheld_lock(plan([locked])).reason.split(":")[0]
     'select_for_update() locks rows until its message is answered, and this message writes nothing'

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from django_rpc.graph.describe import describe
-from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params
-from django_rpc.graph.node import (
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import (
     ALL_KINDS,
     About,
     Apply,
@@ -33,10 +32,11 @@ from django_rpc.graph.node import (
     Schema,
     Source,
 )
-from django_rpc.graph.registered import Function
-from django_rpc.graph.rewrites import Draft
-from django_rpc.graph.shipped import Shipped
-from django_rpc.graph.vocabulary import METHODS
+from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where, free_params
+from django_rpc.graph.nodes.pickled_function import Shipped
+from django_rpc.graph.nodes.remote_function import Function
+from django_rpc.graph.plan.rewrites import Draft
+from django_rpc.graph.vocabulary.names import METHODS
 
 __all__ = ["CLIENT", "Instance", "Timetable", "distance", "home", "homes", "timetable"]
 

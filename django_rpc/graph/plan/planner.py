@@ -10,15 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django_rpc.graph.dag import as_node, topological
-from django_rpc.graph.describe import describe
-from django_rpc.graph.elements import Map, Param, Where
-from django_rpc.graph.node import LOCAL_KINDS, About, Column, Insert, Method, Node, Outcome, Rows, Save, Schema, Source
-from django_rpc.graph.places import CLIENT, Instance, Timetable, timetable
-from django_rpc.graph.plan import Given, Plan, Stage
-from django_rpc.graph.recording import check_closed
-from django_rpc.graph.registered import ServiceCall
-from django_rpc.graph.rewrites import REWRITES, Draft
+from django_rpc.graph.delayed.lambdas import check_closed
+from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import (
+    LOCAL_KINDS,
+    About,
+    Column,
+    Insert,
+    Method,
+    Node,
+    Outcome,
+    Rows,
+    Save,
+    Schema,
+    Source,
+)
+from django_rpc.graph.nodes.collections import Map, Param, Where
+from django_rpc.graph.nodes.remote_function import ServiceCall
+from django_rpc.graph.plan.dag import as_node, topological
+from django_rpc.graph.plan.placement import CLIENT, Instance, Timetable, timetable
+from django_rpc.graph.plan.rewrites import REWRITES, Draft
+from django_rpc.graph.plan.stages import Given, Plan, Stage
 
 __all__ = ["PHASES", "collect", "partition", "plan", "rewrite"]
 
@@ -184,7 +196,7 @@ def _stage(
 def plan(outputs: Iterable[Any]) -> Plan:
     """All the phases.
 
-    >>> from django_rpc.graph.node import Method, Source
+    >>> from django_rpc.graph.nodes.base import Method, Source
     >>> orders = Source("shop.Order", "rpc")
     >>> stage, = plan([Method(orders, "count"), Method(orders, "count")]).stages
     >>> stage.service, len(stage.nodes), stage.outputs, stage.writes

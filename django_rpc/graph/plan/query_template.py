@@ -4,7 +4,7 @@ Reads of one shape differ only in their values. One statement can answer all of 
 where SQL can distinguish the rows of different values. The server evaluates by shape, and ``plan.explain()`` uses
 shapes to report the reads that need a statement each.
 
->>> from django_rpc.graph.node import Method, Source
+>>> from django_rpc.graph.nodes.base import Method, Source
 >>> one, other = (Method(Source("shop.Order", "rpc"), "get", (), {"pk": pk}) for pk in (1, 2))
 >>> shape_of(one).key == shape_of(other).key
 True
@@ -18,9 +18,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_rpc.graph import vocabulary
-from django_rpc.graph.node import Attr, Item, Method, Node, Rows, Source
+from django_rpc.graph.nodes.base import Attr, Item, Method, Node, Rows, Source
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
+from django_rpc.graph.vocabulary import names as vocabulary
 
 __all__ = ["NESTED", "TERMINALS", "Leaf", "Shape", "differing", "is_asked", "is_step", "mixed", "obstacle", "shape_of"]
 

@@ -6,9 +6,9 @@ before choosing its service. Such a query can contain other queries without a ch
 
 from __future__ import annotations
 
-from django_rpc.graph.content import substitute
-from django_rpc.graph.dag import topological
-from django_rpc.graph.node import Node, Source
+from django_rpc.graph.identity import substitute
+from django_rpc.graph.nodes.base import Node, Source
+from django_rpc.graph.plan.dag import topological
 
 __all__ = ["moved"]
 
@@ -19,7 +19,7 @@ def moved(node: Node, start: str, end: str, *, pinned: bool = False) -> Node:
     A query that the user pinned to ``start`` stays there. ``pinned`` also pins the moved queries to ``end``. They then
     stay there when they are nested in a query that is moved later.
 
-    >>> from django_rpc.graph.node import Method
+    >>> from django_rpc.graph.nodes.base import Method
     >>> clients, stock = Source("shop.Client", "rpc"), Source("stock.Item", "stock")
     >>> orders = Method(Source("shop.Order", "rpc"), "filter", (), {"client__in": clients, "item__in": stock})
     >>> copied = moved(orders, "rpc", "copy")

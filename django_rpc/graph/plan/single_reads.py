@@ -1,8 +1,8 @@
 """Which reads of many a service asks one by one, and why: what `explain` says where one statement cannot do.
 
->>> from django_rpc.graph.delayed import Delayed
->>> from django_rpc.graph.node import Source
->>> from django_rpc.graph.dag import topological
+>>> from django_rpc.graph.delayed.delayed import Delayed
+>>> from django_rpc.graph.nodes.base import Source
+>>> from django_rpc.graph.plan.dag import topological
 >>> clients, orders = Delayed(Source("shop.Client", "rpc")), Delayed(Source("shop.Order", "rpc"))
 >>> counts = clients.map(lambda c: orders.filter(client=c).count())
 >>> asked_singly(topological([counts]))
@@ -16,12 +16,22 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 
-from django_rpc.graph.dag import topological
-from django_rpc.graph.elements import Cond, Fold, Map, Param, Where, free_params
-from django_rpc.graph.node import Attr, Call, Literal, Method, Node
-from django_rpc.graph.registered import ServiceCall
-from django_rpc.graph.shapes import NESTED, TERMINALS, Shape, differing, is_asked, is_step, mixed, obstacle, shape_of
-from django_rpc.graph.vocabulary import METHODS
+from django_rpc.graph.nodes.base import Attr, Call, Literal, Method, Node
+from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where, free_params
+from django_rpc.graph.nodes.remote_function import ServiceCall
+from django_rpc.graph.plan.dag import topological
+from django_rpc.graph.plan.query_template import (
+    NESTED,
+    TERMINALS,
+    Shape,
+    differing,
+    is_asked,
+    is_step,
+    mixed,
+    obstacle,
+    shape_of,
+)
+from django_rpc.graph.vocabulary.names import METHODS
 
 __all__ = ["asked_singly"]
 

@@ -6,11 +6,11 @@ import importlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from django_rpc.graph.content import substitute
-from django_rpc.graph.describe import describe
-from django_rpc.graph.node import Apply, Literal, Node
-from django_rpc.graph.shipped import Shipped
-from django_rpc.graph.singly import asked_singly
+from django_rpc.graph.format import describe
+from django_rpc.graph.identity import substitute
+from django_rpc.graph.nodes.base import Apply, Literal, Node
+from django_rpc.graph.nodes.pickled_function import Shipped
+from django_rpc.graph.plan.single_reads import asked_singly
 from django_rpc.graph.values import freeze
 
 __all__ = ["Given", "Plan", "Stage", "Ways", "explainer", "some"]
@@ -114,8 +114,8 @@ class Plan(NamedTuple):
         """The plan in words.  With ``ask``, also its SQL, and what would be refused: the services are asked for it,
         which build the statements and run none (``runners`` are known ones, others are looked up by name).
 
-        >>> from django_rpc.graph.node import Method, Source
-        >>> from django_rpc.graph.planner import plan
+        >>> from django_rpc.graph.nodes.base import Method, Source
+        >>> from django_rpc.graph.plan.planner import plan
         >>> print(plan([Method(Source("shop.Order", "rpc"), "count")]).explain())
         1 round trip, 2 nodes, 1 output.
         Stage 1: service 'rpc', 2 nodes, reads only (no transaction).

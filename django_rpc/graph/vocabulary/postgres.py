@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from django_rpc.graph.node import Node
+from django_rpc.graph.nodes.base import Node
 from django_rpc.graph.values import Condition, Expr
-from django_rpc.graph.vocabulary import POSTGRES, check_path
+from django_rpc.graph.vocabulary.names import POSTGRES, check_path
 
 __all__ = ["CHECKS", "COMBINED"]
 

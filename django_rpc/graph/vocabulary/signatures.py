@@ -14,10 +14,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django_rpc.graph import postgres
-from django_rpc.graph.node import Node
+from django_rpc.graph.nodes.base import Node
 from django_rpc.graph.values import Condition, Expr
-from django_rpc.graph.vocabulary import (
+from django_rpc.graph.vocabulary import postgres
+from django_rpc.graph.vocabulary.names import (
     CONNECTORS,
     DATE_PARTS,
     EXPRESSIONS,

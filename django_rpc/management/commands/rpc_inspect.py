@@ -12,9 +12,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from django_rpc.client.errors import RpcError
+from django_rpc.errors import RpcError
+from django_rpc.models.codegen.models_py import models_source
 from django_rpc.models.mirror import exposed_models, unknown_model
-from django_rpc.models.source import models_source
 
 
 class Command(BaseCommand):

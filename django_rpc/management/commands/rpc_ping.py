@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from django_rpc.client import errors
+from django_rpc import errors
 from django_rpc.client.ping import Pings, Spread, ping
 from django_rpc.client.session import Session
 from django_rpc.management.tables import print_table

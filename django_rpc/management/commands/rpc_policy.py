@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django_rpc.management.tables import print_table
 from django_rpc.server import site
 from django_rpc.server.conf import settings
-from django_rpc.server.overview import ModelRow, functions_of, models_of, policy_of
+from django_rpc.server.policy.policy_report import ModelRow, functions_of, models_of, policy_of
 
 _HEAD = ("model", "may", "reads", "filters", "sets", "methods", "rows")
 

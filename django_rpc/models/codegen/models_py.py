@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django_rpc.graph.schema import ModelSchema
-from django_rpc.models.declare import (
+from django_rpc.models.codegen.declaration import (
     Call,
     Code,
     bases,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from django_rpc.server import replays
-from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import settings
+from django_rpc.server.core import nonces as replays
+from django_rpc.server.core.clients import ANONYMOUS, Client
 from django_rpc.wire.messages import ErrorReport
 from django_rpc.wire.names import request_of
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from django.db import DatabaseError, connections
 
-from django_rpc.server.allowance import DEFAULT, EXCEEDED, Allowance, LimitExceeded
-from django_rpc.server.timeouts import Timeouts, is_timeout
-from django_rpc.server.written import Written
+from django_rpc.server.core.limits import DEFAULT, EXCEEDED, Allowance, LimitExceeded
+from django_rpc.server.core.row_counts import Written
+from django_rpc.server.query.timeouts import Timeouts, is_timeout
 from django_rpc.wire.errors import TooManyNodes
 
 __all__ = ["Budget"]

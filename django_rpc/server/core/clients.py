@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from django_rpc.server.allowance import DEFAULT, Allowance, read_limits
+from django_rpc.server.core.limits import DEFAULT, Allowance, read_limits
 
 if TYPE_CHECKING:
     from django_rpc.wire.signing import Key

@@ -14,28 +14,29 @@ from typing import Any
 import msgspec
 from django.db import connections
 
-from django_rpc.server import ledger, rates
-from django_rpc.server.allowance import LimitExceeded, ResponseTooLarge
-from django_rpc.server.authenticate import REFUSAL, Caller, Refused, authenticate, identify
-from django_rpc.server.budget import Budget
-from django_rpc.server.clients import ANONYMOUS, Client
 from django_rpc.server.conf import settings
-from django_rpc.server.errors import log_level, report
+from django_rpc.server.core import rate_limit as rates
+from django_rpc.server.core.authenticate import REFUSAL, Caller, Refused, authenticate, identify
+from django_rpc.server.core.budget import Budget
+from django_rpc.server.core.clients import ANONYMOUS, Client
+from django_rpc.server.core.forwarded_inputs import Box, Handed
+from django_rpc.server.core.instrumentation import Observed, tell
+from django_rpc.server.core.limits import LimitExceeded, ResponseTooLarge
+from django_rpc.server.core.locale import client_locale, naive_zone
+from django_rpc.server.core.reply import Sending
+from django_rpc.server.core.request import RpcRequest
+from django_rpc.server.errors.reports import log_level, report
+from django_rpc.server.errors.sent_values import Sent
 from django_rpc.server.evaluate import EvaluationError, Meter, evaluate, explain
-from django_rpc.server.handed import Box, Handed
-from django_rpc.server.locale import client_locale, naive_zone
-from django_rpc.server.observed import Observed, tell
-from django_rpc.server.policy import CURRENT, Policy
-from django_rpc.server.request import RpcRequest
+from django_rpc.server.ledger import ledger
+from django_rpc.server.policy.client_policy import CURRENT, Policy
+from django_rpc.server.policy.users import user_of
+from django_rpc.server.registry.site import site
 from django_rpc.server.results import Results
-from django_rpc.server.sending import Sending
-from django_rpc.server.sent import Sent
-from django_rpc.server.sites import site
-from django_rpc.server.users import user_of
 from django_rpc.telemetry.fields import claims, harmless
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.errors import HandOverFailed, WireError
-from django_rpc.wire.handover import Parts, part
+from django_rpc.wire.forwarding import Parts, part
 from django_rpc.wire.messages import ErrorReport, Request, Response, TraceEntry
 from django_rpc.wire.names import request_of
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django_rpc.server.allowance import EXCEEDED
 from django_rpc.server.conf import settings
-from django_rpc.server.ledger import Entry
-from django_rpc.server.policy import Policy
-from django_rpc.server.written import Written
+from django_rpc.server.core.limits import EXCEEDED
+from django_rpc.server.core.row_counts import Written
+from django_rpc.server.ledger.ledger import Entry
+from django_rpc.server.policy.client_policy import Policy
 from django_rpc.telemetry import hooks
 from django_rpc.telemetry.fields import harmless
 from django_rpc.telemetry.hooks import Served

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 
-from django_rpc.server.error_texts import public_error
+from django_rpc.server.errors.texts import public_error
 from django_rpc.wire.limits import RESPONSE_LIMITS, Limits
 
 __all__ = [

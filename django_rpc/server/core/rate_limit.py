@@ -13,8 +13,8 @@ import logging
 import threading
 import time
 
-from django_rpc.server import replays
-from django_rpc.server.allowance import Allowance, TooManyRequests
+from django_rpc.server.core import nonces as replays
+from django_rpc.server.core.limits import Allowance, TooManyRequests
 
 __all__ = ["count", "forget"]
 

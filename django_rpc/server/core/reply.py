@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from django_rpc.server.clients import Client
+from django_rpc.server.core.clients import Client
 from django_rpc.wire.messages import HandOver
 
 __all__ = ["Sending"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from django_rpc.server.clients import ANONYMOUS
+from django_rpc.server.core.clients import ANONYMOUS
 from django_rpc.wire.messages import ClientInfo
 
 __all__ = ["ANONYMOUS", "RpcRequest"]

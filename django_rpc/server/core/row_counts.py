@@ -8,7 +8,7 @@ from typing import Any
 
 from django.apps import apps
 
-from django_rpc.server.ledger import APP
+from django_rpc.server.ledger.ledger import APP
 
 __all__ = ["Written"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from django_rpc.server.errors import log_level, report
-from django_rpc.server.policy import CURRENT
+from django_rpc.server.errors.reports import log_level, report
+from django_rpc.server.policy.client_policy import CURRENT
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["Failure"]

@@ -16,16 +16,16 @@ from django.core import exceptions
 from django.db import models, transaction, utils
 from django.db.models.fields.related_descriptors import ReverseOneToOneDescriptor
 
-from django_rpc.server.allowance import EXCEEDED
 from django_rpc.server.conf import settings
-from django_rpc.server.constraints import find_constraint
-from django_rpc.server.error_texts import WITHHELD, checked_text
-from django_rpc.server.functions import UnknownFunction
-from django_rpc.server.ledger import LedgerError
-from django_rpc.server.policy import Policy, UnknownModel, relation_named
-from django_rpc.server.shipped import ShippingFailed
-from django_rpc.server.sqlite import error_behind
-from django_rpc.server.validation import encode_validation_error, texts_of, without_hidden_fields
+from django_rpc.server.core.limits import EXCEEDED
+from django_rpc.server.errors.constraints import find_constraint
+from django_rpc.server.errors.texts import WITHHELD, checked_text
+from django_rpc.server.errors.validation import encode_validation_error, texts_of, without_hidden_fields
+from django_rpc.server.ledger.ledger import LedgerError
+from django_rpc.server.pickled_functions import ShippingFailed
+from django_rpc.server.policy.client_policy import Policy, UnknownModel, relation_named
+from django_rpc.server.query.sqlite import error_behind
+from django_rpc.server.registry.functions import UnknownFunction
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport
 

@@ -30,11 +30,11 @@ from django.apps import apps
 from django.db import models
 from django.db.models import functions
 
-from django_rpc.graph import vocabulary
-from django_rpc.server.sent import words_of
+from django_rpc.graph.vocabulary import names as vocabulary
+from django_rpc.server.errors.sent_values import words_of
 
 if TYPE_CHECKING:
-    from django_rpc.server.policy import Policy
+    from django_rpc.server.policy.client_policy import Policy
 
 __all__ = ["TEMPLATES", "WITHHELD", "checked_text", "public_error"]
 

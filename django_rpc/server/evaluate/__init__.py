@@ -8,8 +8,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, router, transaction
 
-from django_rpc.graph.elements import Cond, Fold, Map, Param, Where
-from django_rpc.graph.node import (
+from django_rpc.graph.nodes.base import (
     KINDS,
     About,
     Attr,
@@ -27,20 +26,21 @@ from django_rpc.graph.node import (
     Schema,
     Source,
 )
-from django_rpc.graph.registered import Function
-from django_rpc.graph.shipped import Shipped
-from django_rpc.server.about import about
+from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where
+from django_rpc.graph.nodes.pickled_function import Shipped
+from django_rpc.graph.nodes.remote_function import Function
+from django_rpc.server.errors.failure import Failure
 from django_rpc.server.evaluate import calls, elements, methods, prefetch, rows, save, values
-from django_rpc.server.evaluate.engine import Engine, is_read
+from django_rpc.server.evaluate.dry_run import rehearse
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.evaluate.metered import Meter, MeteredEvaluator
-from django_rpc.server.evaluate.rehearsal import rehearse
+from django_rpc.server.evaluate.memory_limits import check_nesting
+from django_rpc.server.evaluate.profiling import Meter, MeteredEvaluator
 from django_rpc.server.evaluate.relations import Relation
-from django_rpc.server.evaluate.sizes import check_nesting
-from django_rpc.server.failure import Failure
-from django_rpc.server.ledger import Duplicate, Entry, became_of
-from django_rpc.server.policy import CURRENT, Policy
-from django_rpc.server.schema import describe_models
+from django_rpc.server.evaluate.scheduler import Engine, is_read
+from django_rpc.server.ledger.ledger import Duplicate, Entry, became_of
+from django_rpc.server.policy.client_policy import CURRENT, Policy
+from django_rpc.server.registry.schema import describe_models
+from django_rpc.server.registry.service_info import about
 from django_rpc.wire.messages import NodeCost, Request, Response
 
 __all__ = ["VISITORS", "EvaluationError", "Meter", "evaluate", "explain"]

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 from django.db import Error as DatabaseError
 from django.db.models import F
 
-from django_rpc.graph.node import Attr, Item, Method, Node, Source
-from django_rpc.graph.shapes import Shape, is_asked, obstacle
+from django_rpc.graph.nodes.base import Attr, Item, Method, Node, Source
+from django_rpc.graph.plan.query_template import Shape, is_asked, obstacle
 from django_rpc.graph.values import Condition
-from django_rpc.server.evaluate import asked, outer, related
-from django_rpc.server.evaluate.frames import Failed, Failure
-from django_rpc.server.evaluate.keys import Key, NoKey, key_of, room
+from django_rpc.server.evaluate import batched_terminals as asked
+from django_rpc.server.evaluate import correlated as outer
+from django_rpc.server.evaluate import relation_batch as related
+from django_rpc.server.evaluate.environment import Failed, Failure
+from django_rpc.server.evaluate.key_columns import Key, NoKey, key_of, room
 from django_rpc.server.evaluate.relations import Relation, is_all
-from django_rpc.server.evaluate.tokens import token
+from django_rpc.server.evaluate.value_keys import token
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.engine import Engine, Lane
+    from django_rpc.server.evaluate.scheduler import Engine, Lane
 
 __all__ = ["Group", "read"]
 

@@ -12,20 +12,20 @@ from django.db.models.functions import RowNumber
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesIterable, ValuesListIterable
 
-from django_rpc.graph.node import Item, Method, Node
-from django_rpc.graph.shapes import TERMINALS
+from django_rpc.graph.nodes.base import Item, Method, Node
+from django_rpc.graph.plan.query_template import TERMINALS
 from django_rpc.graph.values import RowSet
-from django_rpc.server.evaluate.frames import Failure
-from django_rpc.server.evaluate.keys import Key, NoKey
+from django_rpc.server.evaluate.environment import Failure
+from django_rpc.server.evaluate.key_columns import Key, NoKey
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.evaluate.rows import read_rows, selected_names
-from django_rpc.server.loaded import Loaded, loaded_by, remember
+from django_rpc.server.query.loaded_relations import Loaded, loaded_by, remember
 from django_rpc.server.results import Instances
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.batches import Group
-    from django_rpc.server.evaluate.engine import Engine
-    from django_rpc.server.evaluate.frames import Frame
+    from django_rpc.server.evaluate.batched_lookup import Group
+    from django_rpc.server.evaluate.environment import Frame
+    from django_rpc.server.evaluate.scheduler import Engine
 
 __all__ = ["as_list", "ask", "empty_aggregate", "rows_of"]
 

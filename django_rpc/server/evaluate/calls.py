@@ -11,18 +11,18 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db.models import Field, FilteredRelation, Model, Prefetch, QuerySet
 
-from django_rpc.graph.node import Call, Source
-from django_rpc.graph.registered import Function, ServiceCall
-from django_rpc.graph.shipped import Shipped
-from django_rpc.server import shipped
+from django_rpc.graph.nodes.base import Call, Source
+from django_rpc.graph.nodes.pickled_function import Shipped
+from django_rpc.graph.nodes.remote_function import Function, ServiceCall
+from django_rpc.server import pickled_functions as shipped
 from django_rpc.server.evaluate import prefetch
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
-from django_rpc.server.loaded import Loaded, forget_related, loaded_by
-from django_rpc.server.options import ModelRpc
-from django_rpc.server.policy import relation_named
-from django_rpc.server.query import is_client, trusted
-from django_rpc.server.references import replaced
+from django_rpc.server.policy.client_policy import relation_named
+from django_rpc.server.policy.references import replaced
+from django_rpc.server.query.client_query import is_client, trusted
+from django_rpc.server.query.loaded_relations import Loaded, forget_related, loaded_by
+from django_rpc.server.registry.model_rpc import ModelRpc
 
 __all__ = ["registered", "visit", "visit_function", "visit_shipped"]
 

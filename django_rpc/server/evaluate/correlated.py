@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 from django.db import Error as DatabaseError
 from django.db.models import Count, Exists, Model, OuterRef, Subquery, Value
 
-from django_rpc.graph.elements import Param
-from django_rpc.graph.node import Attr, Method, Node, Source
-from django_rpc.graph.shapes import NESTED, Shape, is_step, shape_of
-from django_rpc.server.evaluate.asked import empty_aggregate
+from django_rpc.graph.nodes.base import Attr, Method, Node, Source
+from django_rpc.graph.nodes.collections import Param
+from django_rpc.graph.plan.query_template import NESTED, Shape, is_step, shape_of
+from django_rpc.server.evaluate.batched_terminals import empty_aggregate
+from django_rpc.server.evaluate.environment import Failure
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.evaluate.frames import Failure
-from django_rpc.server.evaluate.keys import NoKey, room
-from django_rpc.server.evaluate.related import key_of_relation
+from django_rpc.server.evaluate.key_columns import NoKey, room
+from django_rpc.server.evaluate.relation_batch import key_of_relation
 from django_rpc.server.evaluate.relations import Relation, is_all
-from django_rpc.server.evaluate.tokens import token
+from django_rpc.server.evaluate.value_keys import token
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.batches import Group
-    from django_rpc.server.evaluate.engine import Engine
+    from django_rpc.server.evaluate.batched_lookup import Group
+    from django_rpc.server.evaluate.scheduler import Engine
 
 __all__ = ["ALONE", "read"]
 

@@ -14,18 +14,18 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.node import Call, Insert, Method, Node, Save
-from django_rpc.graph.registered import Function, ServiceCall
-from django_rpc.graph.shapes import is_asked
-from django_rpc.graph.shipped import Shipped
-from django_rpc.server import shipped
-from django_rpc.server.errors import report
+from django_rpc.graph.nodes.base import Call, Insert, Method, Node, Save
+from django_rpc.graph.nodes.pickled_function import Shipped
+from django_rpc.graph.nodes.remote_function import Function, ServiceCall
+from django_rpc.graph.plan.query_template import is_asked
+from django_rpc.server import pickled_functions as shipped
+from django_rpc.server.errors.reports import report
 from django_rpc.server.evaluate import calls, prefetch
-from django_rpc.server.evaluate.engine import Engine, Lane
-from django_rpc.server.evaluate.frames import Failure, Frame
-from django_rpc.server.evaluate.metered import Meter, MeteredEvaluator
+from django_rpc.server.evaluate.environment import Failure, Frame
+from django_rpc.server.evaluate.profiling import Meter, MeteredEvaluator
 from django_rpc.server.evaluate.relations import Relation
-from django_rpc.server.policy import CURRENT, Policy
+from django_rpc.server.evaluate.scheduler import Engine, Lane
+from django_rpc.server.policy.client_policy import CURRENT, Policy
 from django_rpc.wire.messages import NodeCost, Request, Response, TraceEntry
 
 __all__ = ["rehearse"]

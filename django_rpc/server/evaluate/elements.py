@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import QuerySet
 
-from django_rpc.graph.elements import Cond, Fold, Map, Where, total
-from django_rpc.graph.node import Literal, Node
-from django_rpc.graph.shapes import is_step
+from django_rpc.graph.nodes.base import Literal, Node
+from django_rpc.graph.nodes.collections import Cond, Fold, Map, Where, total
+from django_rpc.graph.plan.query_template import is_step
 from django_rpc.graph.values import ATOMS, RowSet
-from django_rpc.server.allowance import LimitExceeded
+from django_rpc.server.core.limits import LimitExceeded
+from django_rpc.server.evaluate.environment import Failure, Frame
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.evaluate.frames import Failure, Frame
 from django_rpc.server.evaluate.relations import Relation
-from django_rpc.server.loaded import loaded_by, remember
+from django_rpc.server.query.loaded_relations import loaded_by, remember
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.engine import Engine
+    from django_rpc.server.evaluate.scheduler import Engine
 
 __all__ = ["SPECIAL", "alone"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from django_rpc.graph.elements import Param
-from django_rpc.graph.node import Node
-from django_rpc.server.failure import Failure
+from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes.collections import Param
+from django_rpc.server.errors.failure import Failure
 
 __all__ = ["Cells", "Failed", "Failure", "Frame", "home"]
 

@@ -10,13 +10,13 @@ from typing import Any
 from django.db import router
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.node import Item, Node, Source
+from django_rpc.graph.nodes.base import Item, Node, Source
 from django_rpc.graph.values import Expr
-from django_rpc.server.evaluate.sizes import Sizes
-from django_rpc.server.expressions import Resolver
-from django_rpc.server.policy import Policy
-from django_rpc.server.query import client_queryset, is_client
-from django_rpc.server.references import References
+from django_rpc.server.evaluate.memory_limits import Sizes
+from django_rpc.server.policy.client_policy import Policy
+from django_rpc.server.policy.references import References
+from django_rpc.server.query.client_query import client_queryset, is_client
+from django_rpc.server.query.expressions import Resolver
 from django_rpc.server.results import Results
 from django_rpc.wire.messages import Request
 

@@ -11,8 +11,8 @@ from django.db.models import Model
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation, no_related_row
 from django_rpc.server.evaluate.writes import deleted
-from django_rpc.server.loaded import forget_related, is_loaded, loaded_with
-from django_rpc.server.policy import relation_named
+from django_rpc.server.policy.client_policy import relation_named
+from django_rpc.server.query.loaded_relations import forget_related, is_loaded, loaded_with
 
 __all__ = ["METHODS", "attribute"]
 

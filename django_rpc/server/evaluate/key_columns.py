@@ -10,8 +10,8 @@ from django.db import connections, models, router
 from django.db.models import Model
 
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.policy import Use
-from django_rpc.server.references import is_instance
+from django_rpc.server.policy.client_policy import Use
+from django_rpc.server.policy.references import is_instance
 
 __all__ = ["Key", "NoKey", "is_loose", "key_of", "made", "room"]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django_rpc.graph.node import Literal, Node, Operator, Source
-from django_rpc.graph.shapes import is_step
+from django_rpc.graph.nodes.base import Literal, Node, Operator, Source
+from django_rpc.graph.plan.query_template import is_step
 from django_rpc.graph.values import Condition, Expr
-from django_rpc.server.allowance import Allowance, ResponseTooLarge
+from django_rpc.server.core.limits import Allowance, ResponseTooLarge
 from django_rpc.wire.errors import TooManyNodes
 from django_rpc.wire.limits import too_deep
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.arguments import check_method_arguments
-from django_rpc.graph.node import Method, Node
-from django_rpc.graph.vocabulary import METHODS
+from django_rpc.graph.nodes.base import Method, Node
+from django_rpc.graph.vocabulary.names import METHODS
+from django_rpc.graph.vocabulary.signatures import check_method_arguments
 from django_rpc.server.evaluate import instances, queries, values, writes
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import RELATION_METHODS, Relation, is_all
-from django_rpc.server.references import holds_instance
+from django_rpc.server.policy.references import holds_instance
 
 __all__ = ["QUERY_METHODS", "visit"]
 

@@ -9,7 +9,7 @@ from django.db.models import Model, Prefetch, QuerySet
 
 from django_rpc.graph.values import Expr
 from django_rpc.server.evaluate.evaluator import Evaluator, check_free
-from django_rpc.server.policy import relation_named
+from django_rpc.server.policy.client_policy import relation_named
 
 __all__ = ["make", "prefetch_related"]
 

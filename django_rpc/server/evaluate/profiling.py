@@ -11,10 +11,10 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.node import Node
+from django_rpc.graph.nodes.base import Node
 from django_rpc.graph.values import Record, RowSet, Table
+from django_rpc.server.evaluate.environment import Frame
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.evaluate.frames import Frame
 from django_rpc.wire.messages import NodeCost
 
 __all__ = ["Meter", "MeteredEvaluator"]

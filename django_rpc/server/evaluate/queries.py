@@ -20,9 +20,9 @@ from django_rpc.graph.values import ATOMS
 from django_rpc.server.conf import settings
 from django_rpc.server.evaluate import prefetch
 from django_rpc.server.evaluate.evaluator import Evaluator, check_free
-from django_rpc.server.loaded import loaded_by, remember
-from django_rpc.server.policy import ClientFieldError, Use
-from django_rpc.server.references import is_instance
+from django_rpc.server.policy.client_policy import ClientFieldError, Use
+from django_rpc.server.policy.references import is_instance
+from django_rpc.server.query.loaded_relations import loaded_by, remember
 
 __all__ = ["METHODS"]
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
+from django_rpc.server.evaluate.environment import Failed, Failure
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.evaluate.frames import Failed, Failure
-from django_rpc.server.evaluate.keys import Key, NoKey, is_loose, made, room
+from django_rpc.server.evaluate.key_columns import Key, NoKey, is_loose, made, room
 from django_rpc.server.evaluate.relations import Relation, no_related_row
-from django_rpc.server.loaded import loaded_with
-from django_rpc.server.policy import relation_named
+from django_rpc.server.policy.client_policy import relation_named
+from django_rpc.server.query.loaded_relations import loaded_with
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.engine import Engine, Lane
+    from django_rpc.server.evaluate.scheduler import Engine, Lane
 
 __all__ = ["key_of_relation", "read"]
 

@@ -10,10 +10,11 @@ from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import router
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.node import Method, Node
-from django_rpc.server.evaluate import generic, writes
+from django_rpc.graph.nodes.base import Method, Node
+from django_rpc.server.evaluate import generic_foreign_keys as generic
+from django_rpc.server.evaluate import writes
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.references import instances_in, is_instance
+from django_rpc.server.policy.references import instances_in, is_instance
 
 __all__ = ["RELATION_METHODS", "Relation", "is_all"]
 

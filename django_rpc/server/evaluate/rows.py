@@ -12,11 +12,11 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.node import Column, Rows
+from django_rpc.graph.nodes.base import Column, Rows
 from django_rpc.graph.values import RowSet
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
-from django_rpc.server.policy import ClientFieldError, Use
+from django_rpc.server.policy.client_policy import ClientFieldError, Use
 
 __all__ = ["has_computed", "read_rows", "selected_names", "visit_column", "visit_rows"]
 

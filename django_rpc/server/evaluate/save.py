@@ -10,12 +10,13 @@ from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import DatabaseError, NotSupportedError, connections, router
 from django.db.models import NOT_PROVIDED, Model
 
-from django_rpc.graph.node import Insert, Node, Save
+from django_rpc.graph.nodes.base import Insert, Node, Save
 from django_rpc.graph.values import ATOMS
-from django_rpc.server.evaluate import generic, parents
+from django_rpc.server.evaluate import generic_foreign_keys as generic
+from django_rpc.server.evaluate import parents
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.writes import check_expression, check_key, check_target, confirm, held
-from django_rpc.server.exposure import Exposure
+from django_rpc.server.registry.exposure import Exposure
 
 __all__ = ["visit_insert", "visit_save"]
 

@@ -12,13 +12,14 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db.models import QuerySet
 
-from django_rpc.graph.elements import MAX_DEPTH, Cond, Map, Param, Where, free_params
-from django_rpc.graph.node import Attr, Literal, Node, Operator
-from django_rpc.graph.shapes import Shape, is_asked, is_step, shape_of
-from django_rpc.server.allowance import LimitExceeded
-from django_rpc.server.evaluate import asked, batches
+from django_rpc.graph.nodes.base import Attr, Literal, Node, Operator
+from django_rpc.graph.nodes.collections import MAX_DEPTH, Cond, Map, Param, Where, free_params
+from django_rpc.graph.plan.query_template import Shape, is_asked, is_step, shape_of
+from django_rpc.server.core.limits import LimitExceeded
+from django_rpc.server.evaluate import batched_lookup as batches
+from django_rpc.server.evaluate import batched_terminals as asked
+from django_rpc.server.evaluate.environment import Cells, Failed, Failure, Frame, home
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.evaluate.frames import Cells, Failed, Failure, Frame, home
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.wire.errors import BadValue, TooManyNodes
 

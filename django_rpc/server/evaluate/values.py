@@ -14,14 +14,14 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.node import Attr, Item, Operator
+from django_rpc.graph.nodes.base import Attr, Item, Operator
 from django_rpc.graph.values import ATOMS, Record, RowSet
-from django_rpc.graph.vocabulary import OPERATORS, VALUE_METHODS
+from django_rpc.graph.vocabulary.names import OPERATORS, VALUE_METHODS
 from django_rpc.server.evaluate import instances
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.queries import METHODS as QUERY_METHODS
 from django_rpc.server.evaluate.relations import Relation
-from django_rpc.server.loaded import loaded_by, remember
+from django_rpc.server.query.loaded_relations import loaded_by, remember
 
 __all__ = ["attribute", "call", "item", "operate"]
 

@@ -19,11 +19,12 @@ from django.db.models import Model, QuerySet, Subquery
 from django.db.models.expressions import BaseExpression, Col
 from django.db.models.sql import Query
 
-from django_rpc.server.evaluate import generic, parents
+from django_rpc.server.evaluate import generic_foreign_keys as generic
+from django_rpc.server.evaluate import parents
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.exposure import Exposure
-from django_rpc.server.query import trusted
-from django_rpc.server.references import MissingRow, holds_instance
+from django_rpc.server.policy.references import MissingRow, holds_instance
+from django_rpc.server.query.client_query import trusted
+from django_rpc.server.registry.exposure import Exposure
 
 __all__ = [
     "METHODS",

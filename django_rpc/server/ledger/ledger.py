@@ -23,10 +23,10 @@ from django.apps import apps
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connections, router, transaction
 from django.utils import timezone
 
-from django_rpc.server import rates
-from django_rpc.server.allowance import Allowance, ResponseTooLarge
-from django_rpc.server.error_texts import public_error
-from django_rpc.server.locale import naive_zone
+from django_rpc.server.core import rate_limit as rates
+from django_rpc.server.core.limits import Allowance, ResponseTooLarge
+from django_rpc.server.core.locale import naive_zone
+from django_rpc.server.errors.texts import public_error
 from django_rpc.wire.codec import encode_response, request_content
 from django_rpc.wire.errors import MessageTooLarge, WireError
 from django_rpc.wire.messages import ErrorReport, Request, Response

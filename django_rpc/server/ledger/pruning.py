@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from django_rpc.server.conf import settings
-from django_rpc.server.ledger import kept_in
+from django_rpc.server.ledger.ledger import kept_in
 
 __all__ = ["prune"]
 

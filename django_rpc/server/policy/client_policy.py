@@ -16,15 +16,15 @@ from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist, FieldError, PermissionDenied
 from django.db.models import Model, QuerySet
 
-from django_rpc.server.budget import Budget
 from django_rpc.server.conf import settings
-from django_rpc.server.error_texts import public_error
-from django_rpc.server.exposure import Exposure
-from django_rpc.server.functions import ServerFunction, UnknownFunction
-from django_rpc.server.options import OPERATIONS, OpenModelRpc
-from django_rpc.server.request import RpcRequest
-from django_rpc.server.sent import Sent
-from django_rpc.server.sites import RpcSite
+from django_rpc.server.core.budget import Budget
+from django_rpc.server.core.request import RpcRequest
+from django_rpc.server.errors.sent_values import Sent
+from django_rpc.server.errors.texts import public_error
+from django_rpc.server.registry.exposure import Exposure
+from django_rpc.server.registry.functions import ServerFunction, UnknownFunction
+from django_rpc.server.registry.model_rpc import OPERATIONS, OpenModelRpc
+from django_rpc.server.registry.site import RpcSite
 
 __all__ = ["CURRENT", "ClientFieldError", "Policy", "UnknownModel", "Use", "relation_named", "unknown_keyword"]
 

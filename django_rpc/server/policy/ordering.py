@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import F, Q
 from django.db.models.expressions import BaseExpression, OuterRef, RawSQL, Subquery
 
-from django_rpc.server.policy import Policy, Use
+from django_rpc.server.policy.client_policy import Policy, Use
 
 __all__ = ["may_order_by"]
 

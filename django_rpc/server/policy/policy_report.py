@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django_rpc.server.clients import Client
-from django_rpc.server.policy import Policy
-from django_rpc.server.request import RpcRequest
-from django_rpc.server.sites import RpcSite
-from django_rpc.server.users import user_of
+from django_rpc.server.core.clients import Client
+from django_rpc.server.core.request import RpcRequest
+from django_rpc.server.policy.client_policy import Policy
+from django_rpc.server.policy.users import user_of
+from django_rpc.server.registry.site import RpcSite
 
 __all__ = ["ModelRow", "functions_of", "models_of", "policy_of"]
 

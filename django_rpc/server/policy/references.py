@@ -14,7 +14,7 @@ from django.apps import apps
 from django.db.models import Model, QuerySet
 
 from django_rpc.graph.values import ATOMS, Reference
-from django_rpc.server.policy import UnknownModel
+from django_rpc.server.policy.client_policy import UnknownModel
 
 if TYPE_CHECKING:
     from django_rpc.server.evaluate.evaluator import Evaluator

@@ -9,7 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.utils.functional import SimpleLazyObject
 
-from django_rpc.server.clients import Client
+from django_rpc.server.core.clients import Client
 
 __all__ = ["user_of"]
 

@@ -16,10 +16,10 @@ from django.db.models import Model, QuerySet
 from django.db.models.query_utils import check_rel_lookup_compatibility
 from django.db.models.sql import Query, UpdateQuery
 
-from django_rpc.server.audit import audited
-from django_rpc.server.ordering import may_order_by
-from django_rpc.server.policy import CURRENT, ClientFieldError, Policy, Use
-from django_rpc.server.references import holds_instance, is_instance
+from django_rpc.server.policy.client_policy import CURRENT, ClientFieldError, Policy, Use
+from django_rpc.server.policy.ordering import may_order_by
+from django_rpc.server.policy.references import holds_instance, is_instance
+from django_rpc.server.query.column_guard import audited
 
 __all__ = ["ClientQuery", "client_queryset", "is_client", "trusted"]
 

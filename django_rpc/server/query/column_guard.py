@@ -18,11 +18,11 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.models.sql.datastructures import BaseTable, Join
 
-from django_rpc.server import postgres
-from django_rpc.server.growth import GROWING, check_growth
-from django_rpc.server.ordering import may_order_by
-from django_rpc.server.policy import ClientFieldError
-from django_rpc.server.selections import Selection, is_nested, key_of, selections_of
+from django_rpc.server.policy.client_policy import ClientFieldError
+from django_rpc.server.policy.ordering import may_order_by
+from django_rpc.server.query import postgres
+from django_rpc.server.query.growth import GROWING, check_growth
+from django_rpc.server.query.select_cache import Selection, is_nested, key_of, selections_of
 from django_rpc.wire.errors import TooManyNodes
 
 __all__ = ["TrustedCol", "audited"]

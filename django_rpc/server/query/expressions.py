@@ -16,13 +16,13 @@ from django.db import models
 from django.db.models import Q, expressions, functions, lookups
 from django.db.models.fields import json
 
-from django_rpc.graph.arguments import check_expression
-from django_rpc.graph.node import KINDS, Node
+from django_rpc.graph.nodes.base import KINDS, Node
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
-from django_rpc.graph.vocabulary import EXPRESSIONS, LOOKUPS, OUTPUT_FIELDS, OWN, POSTGRES
-from django_rpc.graph.vocabulary import FIELDS as FIELD_NAMES
-from django_rpc.server import postgres
-from django_rpc.server.references import holds_instance, is_instance
+from django_rpc.graph.vocabulary.names import EXPRESSIONS, LOOKUPS, OUTPUT_FIELDS, OWN, POSTGRES
+from django_rpc.graph.vocabulary.names import FIELDS as FIELD_NAMES
+from django_rpc.graph.vocabulary.signatures import check_expression
+from django_rpc.server.policy.references import holds_instance, is_instance
+from django_rpc.server.query import postgres
 
 __all__ = ["CLASSES", "FIELDS", "NEWER", "RESOLVERS", "Resolver"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Count, ExpressionWrapper, Max, Min, Value, functions
 from django.db.models.expressions import Col, CombinedExpression, Ref
 
-from django_rpc.server.allowance import Allowance, ResponseTooLarge
+from django_rpc.server.core.limits import Allowance, ResponseTooLarge
 
 __all__ = ["GROWING", "check_growth"]
 

@@ -15,9 +15,9 @@ import django
 from django.db import NotSupportedError
 from django.db.models import Value
 
-from django_rpc.graph.postgres import COMBINED
-from django_rpc.graph.vocabulary import POSTGRES
-from django_rpc.server.growth import GROWING
+from django_rpc.graph.vocabulary.names import POSTGRES
+from django_rpc.graph.vocabulary.postgres import COMBINED
+from django_rpc.server.query.growth import GROWING
 
 __all__ = ["MAKERS", "class_of", "refusal"]
 

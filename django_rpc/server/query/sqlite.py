@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import DataError, NotSupportedError, OperationalError
 
-from django_rpc.server.regexes import searcher
+from django_rpc.server.query.regexes import searcher
 
 __all__ = ["bound", "error_behind"]
 

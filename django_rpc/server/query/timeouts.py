@@ -15,7 +15,7 @@ import logging
 import time
 from typing import Any
 
-from django_rpc.server import sqlite
+from django_rpc.server.query import sqlite
 
 __all__ = ["Timeouts", "is_timeout", "keep"]
 

@@ -10,9 +10,9 @@ from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import Model
 from django.db.models.manager import BaseManager
 
-from django_rpc.graph.vocabulary import check_identifier
-from django_rpc.server.options import OPERATIONS, ModelRpc
-from django_rpc.server.request import RpcRequest
+from django_rpc.graph.vocabulary.names import check_identifier
+from django_rpc.server.core.request import RpcRequest
+from django_rpc.server.registry.model_rpc import OPERATIONS, ModelRpc
 
 __all__ = ["Exposure"]
 

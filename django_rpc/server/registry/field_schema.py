@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from django_rpc.graph.schema import DELETE_RULES, FIELD_TYPES, ComputedSchema, FieldSchema
 from django_rpc.graph.values import ATOMS, freeze
-from django_rpc.server.exposure import Exposure
-from django_rpc.server.policy import Policy
+from django_rpc.server.policy.client_policy import Policy
+from django_rpc.server.registry.exposure import Exposure
 
 __all__ = ["computed_schema", "field_schema", "is_described"]
 

@@ -9,9 +9,9 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS
 
-from django_rpc.graph.vocabulary import check_identifier
-from django_rpc.server.error_texts import public_error
-from django_rpc.server.request import RpcRequest
+from django_rpc.graph.vocabulary.names import check_identifier
+from django_rpc.server.core.request import RpcRequest
+from django_rpc.server.errors.texts import public_error
 
 __all__ = ["ServerFunction", "UnknownFunction", "checked_name", "server_function"]
 

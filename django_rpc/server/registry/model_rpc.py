@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from django.db.models import Model, QuerySet
 
-from django_rpc.server.request import RpcRequest
+from django_rpc.server.core.request import RpcRequest
 
 __all__ = ["OPERATIONS", "ModelRpc"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django_rpc.server.options import ModelRpc
-from django_rpc.server.request import RpcRequest
+from django_rpc.server.core.request import RpcRequest
+from django_rpc.server.registry.model_rpc import ModelRpc
 
 __all__ = ["DjangoModelPermissions"]
 

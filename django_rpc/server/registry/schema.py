@@ -19,9 +19,9 @@ from django.utils.text import camel_case_to_spaces
 
 from django_rpc.graph.schema import CheckSchema, ConstraintSchema, FieldSchema, ModelSchema, as_data
 from django_rpc.graph.values import ATOMS
-from django_rpc.server.describe_fields import computed_schema, field_schema, is_described
-from django_rpc.server.options import OPERATIONS
-from django_rpc.server.policy import Policy, UnknownModel, Use
+from django_rpc.server.policy.client_policy import Policy, UnknownModel, Use
+from django_rpc.server.registry.field_schema import computed_schema, field_schema, is_described
+from django_rpc.server.registry.model_rpc import OPERATIONS
 
 __all__ = ["describe_models"]
 

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from django_rpc.server.conf import settings
-from django_rpc.server.overview import functions_of
-from django_rpc.server.policy import Policy
+from django_rpc.server.policy.client_policy import Policy
+from django_rpc.server.policy.policy_report import functions_of
 from django_rpc.wire.versions import versions
 
 __all__ = ["about"]

@@ -19,11 +19,11 @@ from django.db.models.expressions import BaseExpression
 from django.utils.module_loading import autodiscover_modules
 
 from django_rpc.server.conf import settings
-from django_rpc.server.exposure import Exposure, own_methods
-from django_rpc.server.functions import ServerFunction, checked_name, server_function
-from django_rpc.server.options import ModelRpc, OpenModelRpc
-from django_rpc.server.permissions import DjangoModelPermissions
-from django_rpc.server.request import RpcRequest
+from django_rpc.server.core.request import RpcRequest
+from django_rpc.server.registry.exposure import Exposure, own_methods
+from django_rpc.server.registry.functions import ServerFunction, checked_name, server_function
+from django_rpc.server.registry.model_rpc import ModelRpc, OpenModelRpc
+from django_rpc.server.registry.permissions import DjangoModelPermissions
 
 __all__ = ["RpcSite", "autodiscover", "site"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django_rpc.graph.rewrites.cull import cull
-from django_rpc.graph.rewrites.draft import Draft
-from django_rpc.graph.rewrites.fold import fold_literals
-from django_rpc.graph.rewrites.merge import merge_reads
-from django_rpc.graph.rewrites.nest import nest_queries
+from django_rpc.graph.plan.rewrites.cull import cull
+from django_rpc.graph.plan.rewrites.draft import Draft
+from django_rpc.graph.plan.rewrites.fold import fold_literals
+from django_rpc.graph.plan.rewrites.merge import merge_reads
+from django_rpc.graph.plan.rewrites.nest import nest_queries
 
 __all__ = ["REWRITES", "Draft", "cull", "fold_literals", "merge_reads", "nest_queries"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from django_rpc.graph.dag import topological
-from django_rpc.graph.rewrites.draft import Draft
+from django_rpc.graph.plan.dag import topological
+from django_rpc.graph.plan.rewrites.draft import Draft
 
 __all__ = ["cull"]
 
@@ -11,8 +11,8 @@ __all__ = ["cull"]
 def cull(draft: Draft) -> Draft:
     """The draft without the nodes that its outputs do not stand on: other rewrites leave some behind.
 
-    >>> from django_rpc.graph.describe import step
-    >>> from django_rpc.graph.node import Method, Source
+    >>> from django_rpc.graph.format import step
+    >>> from django_rpc.graph.nodes.base import Method, Source
     >>> orders = Source("shop.Order", "rpc")
     >>> first, count = Method(orders, "first"), Method(orders, "count")
     >>> [step(node) for node in cull(Draft((orders, first, count), (count,))).nodes]

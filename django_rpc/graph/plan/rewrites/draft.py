@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from django_rpc.graph.node import Node
+from django_rpc.graph.nodes.base import Node
 
 __all__ = ["Draft"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from django_rpc.graph.elements import Cond
-from django_rpc.graph.node import Literal, Node, Operator
-from django_rpc.graph.rewrites.draft import Draft
-from django_rpc.graph.rewrites.replace import replace
+from django_rpc.graph.nodes.base import Literal, Node, Operator
+from django_rpc.graph.nodes.collections import Cond
+from django_rpc.graph.plan.rewrites.draft import Draft
+from django_rpc.graph.plan.rewrites.replace import replace
 from django_rpc.graph.values import ATOMS
 
 __all__ = ["fold_literals"]
@@ -21,8 +21,8 @@ _MISSING: Any = object()
 def fold_literals(draft: Draft) -> Draft:
     """The draft with the values of what is made from plain data alone.
 
-    >>> from django_rpc.graph.dag import topological
-    >>> from django_rpc.graph.describe import describe
+    >>> from django_rpc.graph.plan.dag import topological
+    >>> from django_rpc.graph.format import describe
     >>> price = Operator("add", (Literal(3), 4))
     >>> choice = Cond(Operator("gt", (price, 5)), price, Literal("none"))
     >>> [describe(node) for node in topological([choice])]

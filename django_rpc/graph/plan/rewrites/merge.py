@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_rpc.graph.content import key, substitute
-from django_rpc.graph.node import Method, Node, Source
-from django_rpc.graph.rewrites.draft import Draft
+from django_rpc.graph.identity import key, substitute
+from django_rpc.graph.nodes.base import Method, Node, Source
+from django_rpc.graph.plan.rewrites.draft import Draft
 
 __all__ = ["merge_reads"]
 
@@ -16,9 +16,9 @@ def merge_reads(draft: Draft) -> Draft:
 
     Before, two queries and two counts; after, one of each:
 
-    >>> from django_rpc.graph.dag import topological
-    >>> from django_rpc.graph.describe import step
-    >>> from django_rpc.graph.node import Method, Operator, Source
+    >>> from django_rpc.graph.plan.dag import topological
+    >>> from django_rpc.graph.format import step
+    >>> from django_rpc.graph.nodes.base import Method, Operator, Source
     >>> counts = [Method(Method(Source("shop.Order", "rpc"), "all"), "count") for _ in range(2)]
     >>> twice = Operator("add", tuple(counts))
     >>> before = Draft(topological([twice]), (twice,))

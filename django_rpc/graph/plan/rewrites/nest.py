@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django_rpc.graph.content import substitute
-from django_rpc.graph.elements import Map
-from django_rpc.graph.node import Attr, Item, Method, Node
-from django_rpc.graph.rewrites.draft import Draft
-from django_rpc.graph.rewrites.replace import replace
+from django_rpc.graph.identity import substitute
+from django_rpc.graph.nodes.base import Attr, Item, Method, Node
+from django_rpc.graph.nodes.collections import Map
+from django_rpc.graph.plan.rewrites.draft import Draft
+from django_rpc.graph.plan.rewrites.replace import replace
 from django_rpc.graph.values import Condition
 
 __all__ = ["nest_queries"]
@@ -20,10 +20,10 @@ _LOOKUPS = frozenset({"filter", "exclude", "get"})
 def nest_queries(draft: Draft) -> Draft:
     """Replace ``query.map(lambda row: row.pk)`` by ``query.values("pk")`` in lookups.
 
-    >>> from django_rpc.graph.dag import topological
-    >>> from django_rpc.graph.delayed import Delayed
-    >>> from django_rpc.graph.describe import describe
-    >>> from django_rpc.graph.node import Source
+    >>> from django_rpc.graph.plan.dag import topological
+    >>> from django_rpc.graph.delayed.delayed import Delayed
+    >>> from django_rpc.graph.format import describe
+    >>> from django_rpc.graph.nodes.base import Source
     >>> vips = Delayed(Source("shop.Client", "rpc")).filter(tier="vip")
     >>> count = Delayed(Source("shop.Order", "rpc")).filter(client__in=vips.map(lambda c: c.pk)).count().__rpc_node__()
     >>> describe(count)

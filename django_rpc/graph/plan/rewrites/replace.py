@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django_rpc.graph.content import substitute
-from django_rpc.graph.node import Node
-from django_rpc.graph.rewrites.draft import Draft
+from django_rpc.graph.identity import substitute
+from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.plan.rewrites.draft import Draft
 
 __all__ = ["replace"]
 

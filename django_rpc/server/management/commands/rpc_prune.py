@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from django_rpc.server.conf import settings
-from django_rpc.server.ledger import kept_in
-from django_rpc.server.pruning import prune
+from django_rpc.server.ledger.ledger import kept_in
+from django_rpc.server.ledger.pruning import prune
 
 
 class Command(BaseCommand):
