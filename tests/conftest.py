@@ -77,6 +77,50 @@ def run_python():
     return run
 
 
+#: Number of rows of each table that the tests of other files may expect.
+EXPECTED_ROWS = pytest.StashKey[dict[str, int]]()
+
+
+def count_rows():
+    """Return the number of rows of each table of the default database."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        tables = connection.introspection.table_names(cursor)
+        quote = connection.ops.quote_name
+        cursor.execute(" UNION ALL ".join(f"SELECT '{table}', COUNT(*) FROM {quote(table)}" for table in tables))
+        return dict(cursor.fetchall())
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker, pytestconfig):
+    """Count the rows that a new test database has."""
+    with django_db_blocker.unblock():
+        pytestconfig.stash[EXPECTED_ROWS] = count_rows()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_committed_rows(request):
+    """Fail the last test of a file that leaves other rows in the test database than it began with.
+
+    Rows that a test commits are seen by the tests of each later file, which then depend on the order of the files.
+    """
+    yield
+    expected = request.config.stash.get(EXPECTED_ROWS, None)
+    if expected is None:  # no test has used the database
+        return
+    with request.getfixturevalue("django_db_blocker").unblock():
+        rows = count_rows()
+    request.config.stash[EXPECTED_ROWS] = rows  # later files do not repeat this error
+    changes = {
+        table: f"{expected.get(table)} -> {rows.get(table)}"
+        for table in sorted(expected | rows)
+        if expected.get(table) != rows.get(table)
+    }
+    if changes:
+        pytest.fail(f"Tests of this file changed the committed rows of the test database: {changes}", pytrace=False)
+
+
 @pytest.fixture
 def shop_data(db):
     """The shop's rows (a small set) in the server's tables, within the test's transaction."""

@@ -33,8 +33,9 @@ def fill(models: Any) -> None:
 
 
 def _shop(m: Any) -> None:
-    customers = [
-        m.Customer.objects.create(
+    customers: list[Any] = []
+    for n in range(1, 8):
+        customer = m.Customer.objects.create(
             name=f"Name {n % 5}",
             email=f"n{n}@example.org",
             tier=("basic", "plus", "vip")[n % 3],
@@ -43,10 +44,9 @@ def _shop(m: Any) -> None:
             credit=Decimal(n * 25) / 2,
             active=n % 4 != 0,
             notes=None if n % 2 else f"note {n}",
-            referred_by_id=n // 2 or None,
+            referred_by=customers[n // 2 - 1] if n > 1 else None,
         )
-        for n in range(1, 8)
-    ]
+        customers.append(customer)
     for customer in customers[:4]:
         m.Profile.objects.create(customer=customer, bio=f"bio {customer.pk}")
     root = m.Category.objects.create(title="A")

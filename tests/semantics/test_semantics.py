@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.core.management.color import no_style
+from django.db import connection
 from django.db.models import Exists, Max, OuterRef
 
 from tests.semantics.data import fill
@@ -17,9 +19,26 @@ PART = 50
 
 @pytest.fixture
 def filled(db):
-    local = sides()[0]
-    local.Customer.objects.all().delete()  # rows that a test of another file committed
-    fill(local)
+    """Make the rows, with the same keys after any other test: a flush does not set SQLite's sequences back."""
+    sequences = connection.introspection.sequence_list()
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sequence_reset_by_name_sql(no_style(), sequences):
+            cursor.execute(statement)
+    fill(sides()[0])
+
+
+@pytest.fixture
+def advanced_sequence(db):
+    """Move the sequence of a key on, as a test that commits rows does."""
+    customers = sides()[0].Customer.objects
+    customers.create(id=5000, name="x", email="x@example.org", city="Oslo", joined="2025-01-02").delete()
+    assert customers.create(name="y", email="y@example.org", city="Oslo", joined="2025-01-02").delete()[0] == 1
+
+
+def test_the_rows_have_the_same_keys_after_other_tests(advanced_sequence, filled):
+    referrers = sides()[0].Customer.objects.order_by("pk").values_list("pk", "referred_by")
+    assert list(referrers) == [(1, None), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (7, 3)]
+    connection.check_constraints()
 
 
 @pytest.mark.parametrize("first", range(0, PROGRAMS, PART))
