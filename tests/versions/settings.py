@@ -11,5 +11,5 @@ _database = environment.database()
 DATABASES = {
     # The tests run on the worker's file itself, not on one of their own beside it.
     "default": {**_database, "TEST": {"NAME": _database["NAME"]}},
-    "rpc": {**_DATABASES["rpc"], **environment.broker(), "CELERY": {}},
+    "rpc": {**_DATABASES["rpc"], **environment.broker(), "CELERY": {}, "TEST": {"REAL_SERVICE": True}},
 }
