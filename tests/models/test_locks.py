@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Max
 from django.db.models.signals import post_save
 from django.db.transaction import TransactionManagementError
 
@@ -50,6 +50,33 @@ def test_a_read_without_a_write_is_refused(products, messages, name, block):
     with messages() as sent, refused, contextlib.nullcontext() if block is None else block(using="rpc"):
         READS[name](products)
     assert [entry for entry in sent if "select_for_update" in entry["sql"]] == []
+
+
+WITHOUT_LOCK = {
+    "count": lambda products: products.select_for_update().count(),
+    "aggregate": lambda products: products.select_for_update().filter(pk__gt=1).aggregate(last=Max("pk")),
+    "slice": lambda products: products.select_for_update()[:3].count(),
+    "delayed": lambda products: products.delayed().select_for_update().filter(pk__gt=1).count().compute(),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_LOCK)
+def test_a_lock_is_ignored_where_django_ignores_it(products, local, name):
+    """Django takes the lock out of the statement of an aggregate, and raises no error."""
+    rows = WITHOUT_LOCK[name](products)
+    if name != "delayed":
+        assert rows == WITHOUT_LOCK[name](local.Product.objects)
+    locked = products.delayed().select_for_update()
+    with pytest.raises(TransactionManagementError, match="this message writes nothing"):
+        django_rpc.compute(locked.count(), locked.first())
+    with pytest.raises(TransactionManagementError, match="this message writes nothing"):
+        products.filter(pk__in=products.select_for_update()).count()
+
+
+def test_a_write_in_a_later_message_that_needs_a_count(products):
+    count = products.delayed().select_for_update().count()
+    write = products.delayed().filter(pk=1).update(price=delayed(lambda number: number + 1)(count))
+    assert write.compute() == 1
 
 
 @pytest.mark.parametrize("block", [contextlib.nullcontext, lambda: transaction.atomic(using="rpc")])

@@ -13,6 +13,9 @@ __all__ = ["UnheldLock", "unheld_lock"]
 
 _LOCK = "select_for_update"
 
+#: Methods for which Django leaves the lock out of the statement.
+_WITHOUT_LOCK = {"aggregate", "count"}
+
 _ADVICE = (
     "Write with an expression, update(n=F('n') + 1), or read and write in one message: "
     "a Delayed of the row (docs/howto/transactions.md)."
@@ -40,7 +43,7 @@ def unheld_lock(plan: Plan) -> UnheldLock | None:
     """
     for number, stage in enumerate(plan.stages):
         for node in stage.nodes:
-            if stage.service is None or not (type(node) is Method and node.name == _LOCK):
+            if stage.service is None or not (type(node) is Method and node.name == _LOCK and _locks(stage, node)):
                 continue
             write = _later_write(plan, number, node)
             if write is not None:
@@ -52,6 +55,21 @@ def unheld_lock(plan: Plan) -> UnheldLock | None:
             begin = "select_for_update() locks rows until its message is answered"
             return UnheldLock(node, stage.service, f"{begin}, and {reason} {_ADVICE}")
     return None
+
+
+def _locks(stage: Stage, lock: Node) -> bool:
+    """Return False where only methods that ignore a lock evaluate the rows; Django raises no error there, either."""
+    rows = {lock}
+    for node in stage.nodes:
+        if node.is_query and getattr(node, "parent", None) in rows:
+            rows.add(node)
+    readers = [node for node in stage.nodes if node not in rows and not rows.isdisjoint(node.inputs())]
+    if not readers or any(stage.nodes[output] in rows for output in stage.outputs):
+        return True
+    return not all(
+        type(node) is Method and node.name in _WITHOUT_LOCK and rows.isdisjoint(set(node.inputs()) - {node.parent})
+        for node in readers
+    )
 
 
 def _writes_after(stage: Stage, lock: Node) -> bool:
