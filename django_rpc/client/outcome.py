@@ -73,7 +73,7 @@ def outcome(
     not execute a request that has not begun. Raise NoLedger where the service keeps no ledger, or any error of a
     message.
 
-    >>> outcome("7f", settle=True).state   # doctest: +SKIP
+    >>> outcome("7f", settle=True).state
     'withdrawn'
     """
     return ask(resolve(using), request_id, settle=settle, timeout=timeout, priority=priority)

@@ -103,8 +103,8 @@ def ping(session: Any, count: int = 5, *, timeout: float | None = None, priority
     The first message, which may have to open connections, is not among the pings.  ``timeout`` is of each message.
     Raises what a message raises, and BadResponse where the answer is not one to this question.
 
-    >>> ping(connections["rpc"].session).round_trip.median   # doctest: +SKIP
-    0.0016
+    >>> ping(connections["rpc"].session).round_trip.median < 1  # seconds
+    True
     """
 
     def ask(*nodes: Node) -> list[Any]:

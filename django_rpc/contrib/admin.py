@@ -4,9 +4,9 @@ Mirrors work in a plain ``ModelAdmin``, whose change list asks as often as it do
 number of rows that match, of all rows, for the rows of the page, and twice for its ``date_hierarchy``.  With this class
 all go together:
 
->>> @admin.register(Order)                                # doctest: +SKIP
-... class OrderAdmin(RpcModelAdmin):
+>>> class OrderAdmin(RpcModelAdmin):
 ...     list_display = ["number", "customer", "total"]
+>>> admin.AdminSite().register(Order, OrderAdmin)
 """
 
 from __future__ import annotations

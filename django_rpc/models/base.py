@@ -121,13 +121,13 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
 
     Declare the fields that you need of a service's model, and name the model:
 
-    >>> class Customer(RpcModel):                              # doctest: +SKIP
+    >>> class Customer(RpcModel):
     ...     name = models.CharField(max_length=100)
     ...     class Rpc:
-    ...         app_label = "shop"        # at the service; default: this model's own app label
+    ...         app_label = "crm"         # at the service; default: the app label of this model
     ...         name = "Customer"         # default: the name of this class
     ...         database = "rpc"          # the alias in DATABASES; default: "rpc"
-    ...         fields = None             # what instances bring; default: all declared fields
+    ...         fields = None             # fields of returned instances; default: all declared fields
 
     Then use it as any model. The service saves and deletes rows, with its ``save()``, signals and cascades. The client
     sends the signals of the mirror.

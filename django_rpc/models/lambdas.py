@@ -3,7 +3,7 @@
 There a value of a query is not known: what would be sent at once, is written down instead, wherever the placeholder of
 the lambda stands among the query's steps or arguments.
 
->>> customers.map(lambda c: Order.objects.filter(customer=c).count())   # doctest: +SKIP
+>>> Customer.objects.map(lambda row: Order.objects.filter(customer=row).count())
 <Delayed Customer.objects.map(lambda row: Order.objects.filter(customer=row).count())>
 """
 
@@ -80,7 +80,8 @@ def _fetch_all(method: Callable[..., Any]) -> Callable[..., Any]:
 def _map(self: Any, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
     """A list of what ``function`` makes of each row, next to the data; see `Delayed.map`.
 
-    >>> Customer.objects.map(lambda c: c.orders.count())   # doctest: +SKIP
+    >>> Customer.objects.filter(pk__lte=2).order_by("pk").map(lambda customer: customer.orders.count()).compute()
+    [...]
     """
     return recording.map_over(Delayed(self.__rpc_node__(), self._session), function, return_exceptions)
 

@@ -261,8 +261,8 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
         Return a list of dicts with the primary key and the old values, in the query's order:
 
-        >>> Product.objects.filter(sku="a").getset(price=5)  # doctest: +SKIP
-        [{'id': 1, 'price': Decimal('4.00')}]
+        >>> Product.objects.filter(pk=1).getset(price=5)
+        [{'id': 1, 'price': Decimal('...')}]
         """
         if not values:
             raise TypeError("getset() needs at least one field to set: getset(price=5).")

@@ -80,8 +80,9 @@ class Answers:
 
         ``count()``, ``exists()``, ``first()`` and slices of the query are worked out from them.
 
-        >>> answers.rows(Order.objects.filter(status="paid"), [Order(id=1, total=5)])      # doctest: +SKIP
-        >>> answers.rows("Line.objects.filter(order=*)", [])                                # doctest: +SKIP
+        >>> answers = Answers()
+        >>> answers.rows(Order.objects.filter(status="paid"), [Order(id=1, total=5)])
+        >>> answers.rows("Line.objects.filter(order=*)", [])
         """
         self._give("rows", query, list(rows))
 
@@ -91,8 +92,9 @@ class Answers:
         For ``save()`` and ``create()`` (their text is ``Order.save(number='1')``) it is a dict of what the service
         filled in; for ``bulk_create()`` a list of keys.
 
-        >>> answers.value(Order.objects.delayed().aggregate(sum=Sum("total")), {"sum": 12})  # doctest: +SKIP
-        >>> answers.value("Order.save(*)", {"id": 7})                                         # doctest: +SKIP
+        >>> answers = Answers()
+        >>> answers.value(Order.objects.delayed().aggregate(sum=Sum("total")), {"sum": 12})
+        >>> answers.value("Order.save(*)", {"id": 7})
         """
         self._give("value", asked, value)
 
@@ -307,7 +309,7 @@ def canned_answers(using: str = "rpc") -> Iterator[Answers]:
     A message without an answer raises UnansweredMessage where it is sent, and at the end of the block again, should
     the code under test have caught it.
 
-    >>> with canned_answers() as answers:                            # doctest: +SKIP
+    >>> with canned_answers() as answers:
     ...     answers.rows(Order.objects.filter(status="paid"), [Order(id=1, total=5)])
     ...     Order.objects.filter(status="paid").count()
     1

@@ -24,7 +24,7 @@ class _Messages:
 class InProcessMixin(_Messages):
     """The service is evaluated in the process of the tests, in the transaction of each.
 
-    >>> class OrderTests(InProcessMixin, TestCase):             # doctest: +SKIP
+    >>> class OrderTests(InProcessMixin, TestCase):
     ...     databases = {"default", "rpc"}
     ...
     ...     def test_totals(self):
@@ -45,7 +45,7 @@ class InProcessMixin(_Messages):
 class CannedAnswersMixin(_Messages):
     """The service's answers are given by the test: ``self.answers``, an `Answers`; any other message fails the test.
 
-    >>> class OrderTests(CannedAnswersMixin, SimpleTestCase):   # doctest: +SKIP
+    >>> class OrderTests(CannedAnswersMixin, SimpleTestCase):
     ...     def test_totals(self):
     ...         self.answers.rows(Order.objects.filter(status="paid"), [Order(id=1, total=5), Order(id=2, total=7)])
     ...         self.assertEqual(total_of_paid(), 12)

@@ -31,9 +31,9 @@ class Message:
 def capture_messages(using: str = "rpc") -> Iterator[list[Message]]:
     """A list of the messages that this process sends to ``using`` within the block, in whatever thread.
 
-    >>> with capture_messages() as sent:                        # doctest: +SKIP
-    ...     Order.objects.filter(status="paid").count()
-    >>> sent[0].text                                            # doctest: +SKIP
+    >>> with capture_messages() as sent:
+    ...     count = Order.objects.filter(status="paid").count()
+    >>> sent[0].text
     "Order.objects.filter(status='paid').count()"
     """
     session = connections[using].session

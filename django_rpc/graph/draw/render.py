@@ -32,7 +32,7 @@ def find_dot() -> list[str]:
 def render(dot: str, format: str = "png", seconds: float = _SECONDS) -> bytes:
     """The picture that ``dot`` describes, drawn within so many seconds.
 
-    >>> render("digraph { a -> b }", "svg").lstrip()[:5] == b"<?xml"   # doctest: +SKIP
+    >>> b"<svg" in render("digraph { a -> b }", "svg")
     True
 
     Raises MissingExtra where there is no program to draw with, ValueError for a format that is none of `FORMATS`

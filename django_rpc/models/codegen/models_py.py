@@ -38,6 +38,8 @@ def models_source(described: dict[str, ModelSchema], using: str = "rpc") -> str:
 
     >>> print(models_source({"shop.Tag": ModelSchema(model="shop.Tag")}).partition("class ")[2])
     Tag(RpcModel):
+        # Operations: none.
+    <BLANKLINE>
         class Rpc:
             app_label = "shop"
     <BLANKLINE>
@@ -196,9 +198,10 @@ def _literal(value: Any) -> str:
 
 
 def _quoted(value: str) -> str:
-    """
-    >>> print(_quoted("it's"), _quoted('"so"'), _quoted("it's \\"so\\""))
-    "it's" '"so"' "it's \\"so\\""
+    """Return a literal of ``value`` in double quotes, or in single quotes if these need fewer backslashes.
+
+    >>> print(_quoted("it's"), _quoted('"so"'))
+    "it's" '"so"'
     """
     inner = repr(value + "'\"")[1:-4]  # since the text contains both quotes, repr uses single quotes and escapes them
     if value.count('"') > value.count("'"):
