@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-__all__ = ["KNOWN", "Pair", "first_pair", "known_difference"]
+__all__ = ["KNOWN", "Pair", "first_pair", "reason_of"]
 
 
 class Pair(NamedTuple):
@@ -93,7 +93,7 @@ def first_pair(program: Any, here: Any, there: Any) -> Pair:
     return Pair(changed, "", "")
 
 
-def known_difference(program: Any, here: Any, there: Any) -> bool:
-    """Return whether the difference of a program is explained."""
+def reason_of(program: Any, here: Any, there: Any) -> str | None:
+    """Return the reason of the difference of a program, or None where it is not explained."""
     pair = first_pair(program, here, there)
-    return any(matches(pair) for _, matches in KNOWN)
+    return next((reason for reason, matches in KNOWN if matches(pair)), None)

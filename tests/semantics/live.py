@@ -23,9 +23,8 @@ from django.utils import timezone, translation
 
 from django_rpc.demo import environment
 from django_rpc.demo.services import redis_server, temporary_folder, worker
-from tests.semantics.known import known_difference
 from tests.semantics.programs import Difference, Program
-from tests.semantics.runner import prepare
+from tests.semantics.runner import Tally, prepare
 from tests.semantics.sides import LOCAL, run, sides, tables
 
 __all__ = ["run_live"]
@@ -36,17 +35,12 @@ HERE = Path(__file__).parent
 FOLDER_OF_SETTINGS = HERE.parent / "live"
 
 
-def run_live(first: int, count: int) -> tuple[int, int]:
-    """Run ``count`` programs from the seed ``first``; return their number and that of the differences."""
+def run_live(first: int, count: int, tally: Tally) -> None:
+    """Run ``count`` programs from the seed ``first`` and add them to a tally."""
     prepare()
-    differences = 0
     with temporary_folder() as folder, _started(folder) as files:
         for seed in range(first, first + count):
-            found = compare_live(Program.of(seed), files)
-            if found is not None:
-                differences += 1
-                print(f"live, {_locale(seed)}: {found}", flush=True)
-    return count, differences
+            tally.add(compare_live(Program.of(seed), files), f"live, {_locale(seed)}: ")
 
 
 @contextlib.contextmanager
@@ -80,7 +74,7 @@ def _locale(seed: int) -> tuple[str, str]:
 
 
 def compare_live(program: Program, files: dict[str, Path]) -> Difference | None:
-    """Run a program on the worker and on local models; return the difference that is not explained, or None."""
+    """Run a program on the worker and on local models; return the difference, or None."""
     zone, language = _locale(program.seed)
     local, remote = sides()
     with timezone.override(zoneinfo.ZoneInfo(zone)), translation.override(language), warnings.catch_warnings():
@@ -93,9 +87,7 @@ def compare_live(program: Program, files: dict[str, Path]) -> Difference | None:
         with contextlib.closing(sqlite3.connect(files["pristine"])) as source:
             source.backup(connections["default"].connection)
             _copy(source, files["served"])
-    if repr(here) == repr(there) or known_difference(program, here, there):
-        return None
-    return Difference(program, here, there)
+    return Difference.of(program, here, there)
 
 
 def _stored(path: Path) -> Any:

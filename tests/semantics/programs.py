@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from tests.semantics.known import known_difference
+from tests.semantics.known import reason_of
 from tests.semantics.reads import read
 from tests.semantics.sides import LOCAL, WAYS, run, sides, tables
 from tests.semantics.writes import block, mapped, write
@@ -46,16 +46,25 @@ class Program:
 
 @dataclass
 class Difference:
-    """A program with two results."""
+    """A program with two results, and the reason where it is explained."""
 
     program: Program
     local: Any
     remote: Any
+    reason: str | None
+
+    @classmethod
+    def of(cls, program: Program, local: Any, remote: Any) -> Difference | None:
+        """Return the difference of two results of a program, or None where they are equal."""
+        if repr(local) == repr(remote):
+            return None
+        return cls(program, local, remote, reason_of(program, local, remote))
 
     def __str__(self) -> str:
         text = "\n    ".join(self.program.lines)
+        explained = f"  explained: {self.reason}\n" if self.reason else ""
         return (
-            f"seed {self.program.seed} ({self.program.kind}, {self.program.way})\n    {text}\n"
+            f"seed {self.program.seed} ({self.program.kind}, {self.program.way})\n    {text}\n{explained}"
             f"  local:  {_shortened(self.local, self.remote)}\n  remote: {_shortened(self.remote, self.local)}"
         )
 
@@ -81,12 +90,9 @@ def outcome(program: Program, models: Any, way: str) -> Any:
 
 
 def compare(program: Program) -> Difference | None:
-    """Run a program on both sides; return the difference that is not explained, or None."""
+    """Run a program on both sides; return the difference, or None."""
     local, remote = sides()
-    here, there = outcome(program, local, LOCAL), outcome(program, remote, program.way)
-    if repr(here) == repr(there) or known_difference(program, here, there):
-        return None
-    return Difference(program, here, there)
+    return Difference.of(program, outcome(program, local, LOCAL), outcome(program, remote, program.way))
 
 
 def shrink(difference: Difference) -> Difference:
@@ -98,7 +104,7 @@ def shrink(difference: Difference) -> Difference:
             tried += 1
             program = Program(found.program.seed, found.program.kind, found.program.way, lines)
             smaller = compare(program)
-            if smaller is not None and _raised(smaller) == _raised(difference):
+            if smaller is not None and smaller.reason is None and _raised(smaller) == _raised(difference):
                 found = smaller
                 break
         else:

@@ -1,6 +1,6 @@
-"""``python -m tests.semantics [--programs N] [--seed S] [--jobs J] [--show SEED] [--live N]``: run random programs.
+"""``python -m tests.semantics [--programs N] [--seed S] [--jobs J] [--show SEED] [--live N] [--explained]``.
 
-The exit status is 1 where a program has two results.
+Run random programs.  The exit status is 1 where a program has two results without an explanation.
 """
 
 from __future__ import annotations
@@ -9,9 +9,14 @@ import argparse
 import multiprocessing
 import os
 import time
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-__all__ = ["main", "prepare", "run_seeds"]
+if TYPE_CHECKING:
+    from tests.semantics.programs import Difference
+
+__all__ = ["Tally", "main", "prepare", "run_seeds"]
 
 SETTINGS = "django_rpc.demo.both_settings"
 
@@ -37,22 +42,58 @@ def prepare() -> None:
     fill(sides()[0])
 
 
-def run_seeds(job: tuple[int, int, int, float]) -> tuple[int, list[str]]:
-    """Run the programs ``first, first + step, ...`` below ``last``; return their number and the differences."""
-    first, last, step, until = job
+@dataclass
+class Tally:
+    """The number of programs, of differences, and of explained differences by their reason."""
+
+    show_explained: bool = False
+    programs: int = 0
+    differences: int = 0
+    explained: Counter[str] = field(default_factory=Counter)
+
+    def add(self, difference: Difference | None, where: str = "") -> None:
+        """Count a program, and print its difference."""
+        self.programs += 1
+        if difference is None:
+            return
+        if difference.reason is None:
+            self.differences += 1
+        else:
+            self.explained[difference.reason] += 1
+        if difference.reason is None or self.show_explained:
+            print(f"{where}{difference}", flush=True)
+
+    def include(self, other: Tally) -> None:
+        """Add the numbers of another process."""
+        self.programs += other.programs
+        self.differences += other.differences
+        self.explained += other.explained
+
+    def report(self, seconds: float, kind: str = "") -> None:
+        """Print the numbers and the rate."""
+        rate = self.programs / seconds
+        print(
+            f"{self.programs:,} {kind}programs in {seconds:.0f} s ({rate:.0f} a second): "
+            f"{self.differences} differences, and {self.explained.total()} that are explained",
+            flush=True,
+        )
+        for reason, count in self.explained.most_common():
+            print(f"{count:>9,} {reason}", flush=True)
+
+
+def run_seeds(job: tuple[range, float, bool]) -> Tally:
+    """Run the programs of seeds until a time."""
+    seeds, until, show_explained = job
     prepare()
     from tests.semantics.programs import Program, compare, shrink
 
-    count, differences = 0, []
-    for seed in range(first, last, step):
+    tally = Tally(show_explained)
+    for seed in seeds:
         if until and time.monotonic() > until:
             break
-        found = compare(Program.of(seed))
-        count += 1
-        if found is not None:
-            differences.append(str(shrink(found)))
-            print(differences[-1], flush=True)
-    return count, differences
+        difference = compare(Program.of(seed))
+        tally.add(shrink(difference) if difference is not None and difference.reason is None else difference)
+    return tally
 
 
 def main() -> int:
@@ -63,38 +104,27 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0, help="stop after this time")
     parser.add_argument("--show", type=int, help="run the program of one seed, and print its text")
     parser.add_argument("--live", type=int, default=0, help="programs against a real worker in another time zone")
+    parser.add_argument("--explained", action="store_true", help="print the explained differences too")
     options = parser.parse_args()
     if options.show is not None:
         return show(options.show)
     started = time.monotonic()
     until = started + options.seconds if options.seconds else 0.0
-    last = options.seed + options.programs
-    jobs = [(options.seed + n, last, options.jobs, until) for n in range(options.jobs)]
-    count, differences = 0, 0
+    seeds = range(options.seed, options.seed + options.programs)
+    jobs = [(seeds[n :: options.jobs], until, options.explained) for n in range(options.jobs)]
+    tally, live = Tally(), Tally(options.explained)
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-        for number, found in pool.imap_unordered(run_seeds, jobs if options.programs else []):
-            count += number
-            differences += len(found)
-    if count:
-        report(count, differences, time.monotonic() - started)
+        for other in pool.imap_unordered(run_seeds, jobs if options.programs else []):
+            tally.include(other)
+    if tally.programs:
+        tally.report(time.monotonic() - started)
     if options.live:
-        differences += _live(options)
-    return 1 if differences else 0
+        from tests.semantics.live import run_live
 
-
-def _live(options: Any) -> int:
-    from tests.semantics.live import run_live
-
-    started = time.monotonic()
-    count, differences = run_live(options.seed, options.live)
-    report(count, differences, time.monotonic() - started, "live ")
-    return differences
-
-
-def report(count: int, differences: int, seconds: float, kind: str = "") -> None:
-    """Print the number of programs, the rate, and the number of differences."""
-    rate = count / seconds
-    print(f"{count:,} {kind}programs in {seconds:.0f} s ({rate:.0f} a second): {differences} differences", flush=True)
+        started = time.monotonic()
+        run_live(options.seed, options.live, live)
+        live.report(time.monotonic() - started, "live ")
+    return 1 if tally.differences or live.differences else 0
 
 
 def show(seed: int) -> int:
@@ -106,4 +136,4 @@ def show(seed: int) -> int:
     print(f"{program.kind}, {program.way}\n" + "\n".join(program.lines))
     found = compare(program)
     print("equal" if found is None else found)
-    return 0 if found is None else 1
+    return 0 if found is None or found.reason else 1

@@ -45,7 +45,7 @@ def test_the_rows_have_the_same_keys_after_other_tests(advanced_sequence, filled
 @pytest.mark.django_db(databases=["default", "rpc"])
 def test_random_programs(filled, first):
     differences = [compare(Program.of(seed)) for seed in range(first, first + PART)]
-    assert [str(one) for one in differences if one is not None] == []
+    assert [str(one) for one in differences if one is not None and not one.reason] == []
 
 
 @pytest.mark.django_db(databases=["default", "rpc"])
