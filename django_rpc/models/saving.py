@@ -77,8 +77,7 @@ def begin_save(
     sent = {"sender": origin, "raw": raw, "using": using, "update_fields": names}
     if not origin._meta.auto_created:
         signals.pre_save.send(instance=instance, **sent)
-    has_key = instance.pk is not None or any(instance.__dict__.get(name) is not None for name in key_names(origin))
-    if (force_update or names) and not has_key:  # the key of a parent is enough
+    if (force_update or names) and not _has_key(instance):
         raise ValueError("Cannot force an update in save() with no primary key.")
     saving = _Saving(instance, model, using, sent)
     node = Save(
@@ -94,6 +93,15 @@ def begin_save(
     )
     saving.node = node
     return Operation(node, saving.finish, saving.tell, saving.pend)
+
+
+def _has_key(instance: Any) -> bool:
+    """Return True if a primary key has a value, or gets its default in ``save()``; the key of a parent is enough."""
+    keys = [instance._meta.get_field(name) for name in key_names(type(instance))]
+    values = (instance.__dict__.get(key.attname) for key in keys)
+    return any(value is not None for value in values) or any(
+        key.get_pk_value_on_save(instance) is not None for key in keys
+    )
 
 
 @functools.cache

@@ -170,11 +170,15 @@ CATALOGUE = [
     ),
     Attack(
         "the parent row of another client, by multi-table inheritance: by the key of the child, the link, the key of "
-        "the parent, keys that are different, grandparents, second parents, in each way to write",
+        "the parent, keys that are different, grandparents, second parents, in each way to write; the row with an "
+        "empty text key, by a new row without a key",
         "all names of a key have the same value; an existing row becomes the parent of a new row only where the client "
-        "may see and update it; the permission of each parent model counts",
+        "may see and update it; the permission of each parent model counts; a key that `save()` fills is checked as a "
+        "key of the client",
         (
             f"{_PARENTS}test_the_parent_row_of_another_client",
+            f"{_PARENTS}test_the_parent_row_with_an_empty_text_key",
+            f"{_SCOPE}test_a_row_without_a_key_is_no_update_of_the_row_with_an_empty_key",
             f"{_PARENTS}test_a_link_beside_the_key",
             f"{_PARENTS}test_the_link_of_a_model_with_another_primary_key",
             f"{_PARENTS}test_keys_that_are_different",
@@ -186,7 +190,10 @@ CATALOGUE = [
             f"{_PARENTS}test_rows_are_those_whose_every_parent_is_seen",
             f"{_PARENTS}test_a_parent_row_of_the_client_becomes_a_child",
         ),
-        (("parents", f"{_PARENTS}test_the_parent_row_of_another_client[AtkChild-names0]"),),
+        (
+            ("parents", f"{_PARENTS}test_the_parent_row_of_another_client[AtkChild-names0]"),
+            ("filled", f"{_PARENTS}test_the_parent_row_with_an_empty_text_key[False]"),
+        ),
     ),
     Attack(
         "rows inserted into a database that returns no keys; a key that the database evaluates again; foreign keys, "

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from django_rpc.server.evaluate import parents
+
 __all__ = ["DEFENCES", "Defence"]
 
 
@@ -264,6 +266,10 @@ DEFENCES: dict[str, Defence] = {
     "parents": Defence(
         "a new row takes over no parent row that the client may not update",
         _without(f"{_EVALUATE}.parents.check_new_row"),
+    ),
+    "filled": Defence(
+        "a key that save() fills is checked as a key of the client",
+        _without(f"{_EVALUATE}.parents.saved_keys", instead=parents.key_values),
     ),
     "pairs": Defence("a conflict updates both parts of a generic foreign key", _pairs),
     "returned": Defence(

@@ -59,16 +59,24 @@ class _Family:
             number=models.AutoField(primary_key=True),
             base=models.OneToOneField(self.Root, models.CASCADE, parent_link=True, related_name="named"),
         )  # with a primary key besides the link
-        self.models = [self.Root, self.Child, self.Grandchild, self.Other, self.Both, self.Named]
+        self.Code = model(
+            "AtkCode",
+            code=models.CharField(max_length=10, primary_key=True),
+            owner=owner(),
+            name=models.CharField(max_length=20, default=""),
+        )
+        self.Coded = model("AtkCoded", self.Code, size=models.IntegerField(default=0))
+        self.models = [
+            self.Root, self.Child, self.Grandchild, self.Other, self.Both, self.Named, self.Code, self.Coded,
+        ]  # fmt: skip
         editor = connection.schema_editor()
         editor.deferred_sql = []
         for table in self.models:
             editor.create_model(table)
         for statement in editor.deferred_sql:
             editor.execute(statement)
-        for exposed in (self.Root, self.Child, self.Proxy, self.Grandchild, self.Both, self.Named):
-            site.register(exposed, _rpc(exposed))
-        site.register(self.Other, _OtherRpc)
+        for exposed in (*self.models, self.Proxy):
+            site.register(exposed, _OtherRpc if exposed is self.Other else _rpc(exposed))
 
     def forget(self):
         for exposed in (*self.models, self.Proxy):
@@ -151,6 +159,18 @@ def test_the_parent_row_of_another_client(send, family, model, names):
             continue  # the row of another client itself
         before = state(family)
         for nodes in writes_of(f"zoo.{model}", keys):
+            answered = send(nodes)
+            assert answered.error is not None, nodes
+            assert state(family) == before, nodes
+
+
+@pytest.mark.parametrize("has_child", [False, True])
+def test_the_parent_row_with_an_empty_text_key(send, family, has_child):
+    """Django's save() makes a missing text key the empty text, and then updates the parent's row with this key."""
+    (family.Coded if has_child else family.Code).objects.create(code="", owner=THEIRS, name="before")
+    before = state(family)
+    for keys in ({}, {"code": None}, {"code": ""}):
+        for nodes in writes_of("zoo.AtkCoded", keys):
             answered = send(nodes)
             assert answered.error is not None, nodes
             assert state(family) == before, nodes

@@ -191,3 +191,26 @@ def test_conflicts_where_a_client_sees_some_rows(send, shop_data, registered):
     order = Order.objects.first()
     node = insert("shop.Product.tags", ["product_id", "tag_id"], [[order.products.first().pk, tag.pk]])
     assert send([node]).error is not None
+
+
+class MyKeyRpc(ModelRpc):
+    """Rows of text keys, by a title that clients may set."""
+
+    fields = "__all__"
+    operations = {"read", "create", "update", "delete"}
+
+    def get_queryset(self, request):
+        return NaturalKey.objects.filter(title="mine")
+
+
+@pytest.mark.parametrize("values", [{}, {"code": None}, {"code": ""}])
+@pytest.mark.parametrize("options", [{}, {"update_fields": ["title"]}, {"force_update": True}])
+@pytest.mark.django_db
+def test_a_row_without_a_key_is_no_update_of_the_row_with_an_empty_key(send, registered, values, options):
+    """Django's save() makes a missing text key the empty text, and then updates the row with this key."""
+    registered(NaturalKey, MyKeyRpc)
+    NaturalKey.objects.create(code="", title="theirs")
+    for adding in (True, False):
+        answered = send([["save", "zoo.NaturalKey", {"title": "mine", **values}, adding, options]])
+        assert answered.code in ("IntegrityError", "DatabaseError"), answered.code
+        assert NaturalKey.objects.get().title == "theirs"

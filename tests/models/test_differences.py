@@ -186,3 +186,18 @@ def test_a_deleted_child_keeps_the_key_of_its_parent(local, remote):
         with pytest.raises(DatabaseError, match="did not affect any rows"), transaction.atomic():
             place.save(update_fields=["serves_pizza"])
         assert local.Restaurant.objects.count() == 0
+
+
+@pytest.mark.parametrize("options", [{"update_fields": ["title"]}, {"force_update": True}])
+def test_a_key_that_django_fills_is_no_missing_key(local, remote, options):
+    """The key of a deleted row is None, and Django's save() makes it the empty text, the default of a text field."""
+    for models in (local, remote):
+        row = models.NaturalKey.objects.create(code="x", title="T")
+        row.delete()
+        row.title = "new"
+        with pytest.raises(DatabaseError, match="did not affect any rows"), transaction.atomic():
+            row.save(**options)
+    local.NaturalKey.objects.create(code="", title="T")
+    for title, models in (("local", local), ("remote", remote)):
+        models.NaturalKey(code=None, title=title).save(**options)
+        assert [(row.pk, row.title) for row in local.NaturalKey.objects.all()] == [("", title)]

@@ -16,7 +16,7 @@ from django.db.models import Model
 
 from django_rpc.server.evaluate.evaluator import Evaluator
 
-__all__ = ["check_new_row", "check_same_keys", "complete_keys", "is_key", "is_link", "key_values"]
+__all__ = ["check_new_row", "check_same_keys", "complete_keys", "is_key", "is_link", "key_values", "saved_keys"]
 
 
 class _Key(NamedTuple):
@@ -71,6 +71,24 @@ def key_values(model: type[Model], values: Mapping[str, Any]) -> dict[str, Any]:
     return by_name
 
 
+def saved_keys(model: type[Model], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `key_values`, with the keys that Django's ``save()`` fills.
+
+    It makes a missing key without a default the empty text if its field is a text field, and may then update the row
+    that has this key.
+    """
+    keys = key_values(model, values)
+    present = {name for name, value in {**values, **keys}.items() if value is not None}
+    parts = getattr(model._meta, "pk_fields", ())  # of a composite key, since Django 5.2
+    empty = {
+        field.attname: field.get_default()
+        for field in model._meta.concrete_fields
+        if (field.primary_key or field in parts) and field.attname not in present and not field.has_default()
+    }
+    empty = {name: value for name, value in empty.items() if value in ("", b"")}
+    return keys | empty | key_values(model, empty)
+
+
 def _named(model: type[Model], values: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     """Yield the attribute and value of the keys in ``values`` that are not None; ``pk`` is all keys, as in Django."""
     for name, value in values.items():
@@ -101,7 +119,7 @@ def check_same_keys(model: type[Model], row: Model, keys: Mapping[str, Any]) -> 
 def check_new_row(ev: Evaluator, model: type[Model], keys: Mapping[str, Any]) -> None:
     """Raise PermissionDenied if a new row would take over the row of a parent that the client may not update.
 
-    ``keys`` are those of `key_values`.
+    ``keys`` are those of `saved_keys`.
     """
     for key in _keys_of(model):
         value = next((keys[name] for name in key.names if keys.get(name) is not None), None)

@@ -33,7 +33,7 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     _check_update_fields(exposure, node)
     using = router.db_for_write(model)
     values = {field.attname: _value(ev, model, field, ev.resolve(node.values[name])) for name, field in fields.items()}
-    keys = parents.key_values(model, values)
+    keys = parents.saved_keys(model, values)
     instance = _existing(ev, model, {**values, **keys}, using, node)
     created, force_insert = instance is None, False
     if created:
@@ -146,10 +146,11 @@ def _new(
     ev.policy.require(model, "create")
     _refuse_update(node)
     parents.check_new_row(ev, model, keys)
-    # With a known key, force the insert.  Otherwise Django would first try an update, which could change a row that the
-    # client does not see.
-    force = _forced(ev, node) or _key(model, {**values, **keys}) is not None
-    return _with_defaults(ev, model, values), force
+    instance = _with_defaults(ev, model, values)
+    # With a key, also one of defaults, force the insert.  Otherwise Django would first try an update, which could
+    # change a row that the client does not see.
+    force = _forced(ev, node) or _key(model, {**instance.__dict__, **keys}) is not None
+    return instance, force
 
 
 def _with_defaults(ev: Evaluator, model: type[Model], values: dict[str, Any]) -> Model:

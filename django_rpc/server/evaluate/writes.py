@@ -226,7 +226,7 @@ def through_manager(
             raise TypeError("create() takes keyword arguments only.")
         check_writable(exposure, kwargs, _unexpected(model))
         prepared = parents.complete_keys(model, prepare(ev, model, kwargs))
-        parents.check_new_row(ev, model, parents.key_values(model, prepared))
+        parents.check_new_row(ev, model, parents.saved_keys(model, prepared))
         instance = manager.create(**prepared, **options)
         confirm(ev, model, [instance.pk])
         generic.confirm_targets(ev, model, [instance.pk], kwargs)
@@ -273,7 +273,7 @@ def _has_new_key(queryset: QuerySet, lookup: dict[str, Any], defaults: dict[str,
 
 def _check_parents(ev: Evaluator, queryset: QuerySet, lookup: dict[str, Any], values: dict[str, Any]) -> None:
     """Check the keys of the new row that is made of ``values`` if the lookup finds no row."""
-    keys = parents.key_values(queryset.model, values)
+    keys = parents.saved_keys(queryset.model, values)
     if keys and not queryset.filter(**lookup).exists():
         parents.check_new_row(ev, queryset.model, keys)
 
