@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 
-.PHONY: attacks fuzz fuzz-semantics malformed chaos soak conformance versions help venv demo demo-admin test lint bench clean
+.PHONY: attacks fuzz fuzz-semantics malformed chaos soak conformance versions help venv demo demo-admin test test-random lint bench clean
 
 help:
 	@echo "make venv   a virtual environment in $(VENV) (redone when pyproject.toml changes)"
 	@echo "make demo   the main job, on a real worker and a real Redis"
 	@echo "make demo-admin  Django's admin on the models of another service, until Ctrl-C; prints address and login"
 	@echo "make test   linters, types, import rules, tests"
+	@echo "make test-random  the tests in random order; the seed is printed: SEED=1 repeats it, TESTS=tests/models runs a part"
 	@echo "make conformance  Django's own ORM tests through mirrors: LABELS=\"basic lookup\", WRITE=1 for docs/conformance.md"
 	@echo "make versions  client and service on different releases of Django: PAIRS=\"5.2:4.2 5.1\", WRITE=1 for docs/reference/versions.md"
 	@echo "make chaos  a load of calls while everything breaks, twice 120 s (SECONDS=20: shorter), and whether the books balance"
@@ -49,6 +50,9 @@ lint: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile # most of it waits for workers and databases
+
+test-random: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -p randomly $(if $(SEED),--randomly-seed=$(SEED)) $(TESTS)
 
 conformance: $(READY)
 	$(BIN)/python -m tests.conformance $(if $(WRITE),--write) $(LABELS)

@@ -30,7 +30,10 @@ def ref(place):
 
 
 class Answered:
-    """The bytes of an answer as JSON, what signs it, the SQL that was run, the seconds that it took."""
+    """The bytes of an answer as JSON, what signs it, the SQL that was run, the seconds of CPU time that it took.
+
+    The time on the clock depends on the other processes of the machine.
+    """
 
     def __init__(self, answer, statements, seconds):
         self.signature, body = signing.parted(answer)
@@ -80,9 +83,9 @@ def send(db):
 
     def send(message, *beside, **more):
         data = message if isinstance(message, bytes) else written(message, **more)
-        begun = time.monotonic()
+        started = time.thread_time()
         with CaptureQueriesContext(connection) as captured:
             answer = handle(data, *beside)
-        return Answered(answer, [query["sql"] for query in captured], time.monotonic() - begun)
+        return Answered(answer, [query["sql"] for query in captured], time.thread_time() - started)
 
     return send

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import time
 import tracemalloc
 
 import pytest
@@ -15,7 +14,7 @@ from .conftest import expr, method, ref, written
 
 CUSTOMERS = ["source", "shop.Customer"]
 LEVELS = 40  # 2 to the power of it: more than anybody can wait for
-QUICK = 2.0  # seconds on a machine that does other things too; without the defence none ends
+QUICK = 2.0  # seconds of CPU time; without the defence no request ends
 
 
 @pytest.fixture(autouse=True)
@@ -315,10 +314,10 @@ def test_bytes_that_exhaust_a_parser(send, what):
 
 def test_the_budget_of_a_chain_is_in_proportion_to_it(send):
     """A long chain is no attack: it is answered."""
-    begun = time.monotonic()
     nodes = [CUSTOMERS, *[method(at, "filter", id__gt=0) for at in range(200)]]
-    assert send([*nodes, method(200, "count")]).output == 40
-    assert time.monotonic() - begun < 20
+    answered = send([*nodes, method(200, "count")])
+    assert answered.output == 40
+    assert answered.seconds < 5
 
 
 # Texts that the database makes

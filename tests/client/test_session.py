@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,8 +35,11 @@ class FakeReply:
     def wait(self, timeout):
         self.waits += 1
         if not self.here.wait(timeout):
-            raise errors.RpcTimeout("late")
+            self.late()
         return self.answer
+
+    def late(self):
+        raise errors.RpcTimeout("late")
 
     def ready(self):
         return self.here.is_set()
@@ -249,10 +253,18 @@ def test_listeners_hear_of_each_call(session, transport):
 
 
 def test_the_time_out_spans_sending_and_waiting(session, transport, monkeypatch):
-    transport.here = False
+    """The wait for the answer has the seconds that sending left."""
+    seconds = [100.0]
+    clock = SimpleNamespace(**{**vars(time), "perf_counter": lambda: seconds[0]})
+    monkeypatch.setattr(session_module, "time", clock)
     send = transport.send
-    monkeypatch.setattr(transport, "send", lambda *args, **more: time.sleep(0.3) or send(*args, **more))
-    begun = time.monotonic()
+    monkeypatch.setattr(
+        transport, "send", lambda *args, **more: seconds.append(seconds.pop() + 0.3) or send(*args, **more)
+    )
+    transport.here = False
+    waits = []
+    monkeypatch.setattr(FakeReply, "wait", lambda reply, timeout: waits.append(timeout) or reply.late())
     with pytest.raises(errors.RpcTimeout):
         session.compute([Output(count())], timeout=0.4)
-    assert time.monotonic() - begun < 0.6
+    assert len(waits) == 1
+    assert waits[0] == pytest.approx(0.1) or waits[0] < 0.1

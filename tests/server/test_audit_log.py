@@ -424,7 +424,7 @@ def test_a_hostile_chain_is_not_walked_for_each_of_its_writes(rows, only):
     for _ in range(2_000):
         chain = method(chain, "all")
     request = request_for(*[method(chain, "update", notes="x") for _ in range(2_000)])
-    started = time.perf_counter()
+    started = time.thread_time()
     names = operations.writes(request)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
     assert len(names) <= 21

@@ -224,11 +224,11 @@ def nested_maps(depth, parent):
 
 
 def test_maps_within_maps_are_bounded(ask):
-    started = time.monotonic()
+    started = time.thread_time()
     hundred = Literal(list(range(100)))
     answered = refused(ask(nested_maps(4, hundred)), "TooManyNodes", "elements")
     assert answered.queries == []
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5
 
 
 def test_the_same_map_in_itself_over_a_table(ask, thousand, settings):
@@ -267,9 +267,9 @@ def test_many_maps_over_one_long_body(ask):
     body = row
     for _ in range(4_000):
         body = Operator("add", (body, 1))
-    started = time.monotonic()
+    started = time.thread_time()
     answered = ask(*[Map(Literal([]), row, body) for _ in range(2_000)])
-    assert time.monotonic() - started < 20
+    assert time.thread_time() - started < 20
     assert answered.error is None or answered.error.code == "TooManyNodes"
 
 
@@ -277,9 +277,9 @@ def test_a_diamond_of_lists(ask):
     value = Literal([1])
     for _ in range(40):
         value = Literal([value, value])
-    started = time.monotonic()
+    started = time.thread_time()
     refused(ask(value), "ResponseTooLarge", "response_bytes")
-    assert time.monotonic() - started < 10
+    assert time.thread_time() - started < 10
 
 
 def test_a_diamond_of_maps(ask):
@@ -287,9 +287,9 @@ def test_a_diamond_of_maps(ask):
     value = Literal([1])
     for _ in range(40):
         value = Map(value, row, Literal([row, row]))
-    started = time.monotonic()
+    started = time.thread_time()
     refused(ask(value), "TooManyNodes", "elements")
-    assert time.monotonic() - started < 10
+    assert time.thread_time() - started < 10
 
 
 def test_params_without_end(ask):
