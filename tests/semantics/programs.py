@@ -83,7 +83,7 @@ def outcome(program: Program, models: Any, way: str) -> Any:
     with transaction.atomic(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         noted = run(program.lines, models, way, alias="rpc")
-        found = (noted, tables() if program.writes else None)
+        found = (noted, tables()) if program.writes else noted
         transaction.set_rollback(True)
     connection.queries_log.clear()
     return found

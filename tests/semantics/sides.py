@@ -21,6 +21,7 @@ from django.utils import timezone
 
 import django_rpc
 from django_rpc.graph.delayed.delayed import Delayed
+from tests.semantics.known import Failure
 from tests.semantics.shapes import MODELS, WRITTEN
 
 __all__ = ["LOCAL", "WAYS", "plain", "run", "tables"]
@@ -30,13 +31,13 @@ WAYS = ("query", "delayed", "gather", "future")
 LOCAL = "local"
 #: Fields of the service that mirrors do not have.
 HIDDEN = {"secret_note"}
+#: The names of Django that a program can use.
+DJANGO = {name: getattr(module, name) for module in (functions, dm) for name in module.__all__}
 
 
 def namespace(models: Any, way: str, alias: str) -> dict[str, Any]:
     """Return the names that a program can use."""
-    names = {name: getattr(functions, name) for name in functions.__all__}
-    names |= {name: getattr(dm, name) for name in dm.__all__}
-    names |= {
+    names = DJANGO | {
         "M": models, "Decimal": Decimal, "date": dt.date, "datetime": dt.datetime, "time": dt.time, "UTC": dt.UTC,
         "ZoneInfo": zoneinfo.ZoneInfo, "change": change, "result": lambda done, row: (done, row),
         "bulk_update": bulk_update,
@@ -110,7 +111,7 @@ def run(
                 value = function()
                 result = plain(value)
         except Exception as error:  # noqa: BLE001 - the error is the result
-            noted.append(failure(error))
+            noted.append(Failure.of(error))
             return None
         noted.append(result)
         return value
@@ -126,7 +127,7 @@ def run(
         with around, mock.patch.object(secrets, "token_hex", _token):
             exec("\n".join(lines), names)
     except Exception as error:  # noqa: BLE001 - a block that failed
-        noted.append("failed" if lines[0].startswith("with") else failure(error))
+        noted.append(Failure.of(error, "failed" if lines[0].startswith("with") else None))
     return noted
 
 
@@ -136,11 +137,6 @@ _CHANCE = secrets.token_hex
 def _token(size: int | None = None) -> str:
     """Return what the service adds to numbers of orders, without chance; ids of messages stay random."""
     return "0" * 8 if size == 4 else _CHANCE(size)
-
-
-def failure(error: Exception) -> str:
-    """Return the name of the class of an error."""
-    return f"raises {type(error).__qualname__}"
 
 
 def plain(value: Any) -> Any:
@@ -158,7 +154,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {_label(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, Exception):
-        return failure(value)
+        return Failure.of(value)
     if isinstance(value, dt.datetime) and value.tzinfo is not None and not value.utcoffset():
         return value.replace(tzinfo=dt.UTC)
     if isinstance(value, float):

@@ -149,6 +149,9 @@ class Booking(RpcModel):
     class Rpc:
         app_label = "zoo"
 
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["seat", "day"], name="zoo_booking_seat_once_a_day")]
+
     seat = models.ForeignKey(Seat, models.PROTECT, related_name="bookings")
     day = models.DateField()
     name = models.CharField(max_length=60)
