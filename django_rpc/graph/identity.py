@@ -215,7 +215,8 @@ def substitute(node: Node, replaced: Mapping[Node, Node]) -> Node:
     if len(direct) < len(inputs):  # other inputs are inside arguments
         fields |= {name: _swap(value, Node, replaced) for name, value in fields.items() if name not in direct}
     digest = node.digest if node.digest is not None and is_one_of_a_kind(node) else None
-    return type(node)(**fields, where=node.where, is_query=node.is_query, order=node.order, digest=digest)
+    local = {"where": node.where, "is_query": node.is_query, "order": node.order, "link": node.link}
+    return type(node)(**fields, **local, digest=digest)
 
 
 def _swap(value: Any, leaf: type, replaced: Mapping[Any, Any]) -> Any:
@@ -260,17 +261,18 @@ def _reduce(node: Node) -> tuple[Callable[..., Node], tuple[Any, ...]]:
         digest = key(member) if is_one_of_a_kind(member) else None
         values = tuple([_swap(getattr(member, name), Node, places) for name in own_fields(type(member))])
         kind = _KIND_NAMES[type(member)]
-        cells.append((kind, ByValue(values) if kind in LOCAL_KINDS else values, member.where, member.is_query, digest))
+        local = {"where": member.where, "is_query": member.is_query, "digest": digest, "link": member.link}
+        cells.append((kind, ByValue(values) if kind in LOCAL_KINDS else values, local))
     return _restore, (cells,)
 
 
-def _restore(cells: list[tuple[str, Any, tuple[str, int] | None, bool, bytes | None]]) -> Node:
+def _restore(cells: list[tuple[str, Any, dict[str, Any]]]) -> Node:
     nodes: dict[_At, Node] = {}
-    for index, (kind_name, values, where, is_query, digest) in enumerate(cells):
+    for index, (kind_name, values, local) in enumerate(cells):
         kind = ALL_KINDS[kind_name]
         values = values.value if isinstance(values, ByValue) else values
         fields = dict(zip(own_fields(kind), [_swap(value, _At, nodes) for value in values], strict=True))
-        nodes[_At(index)] = kind(**fields, where=where, is_query=is_query, digest=digest)
+        nodes[_At(index)] = kind(**fields, **local)
     return nodes[_At(len(cells) - 1)]
 
 

@@ -87,19 +87,27 @@ class Record(msgspec.Struct, frozen=True):
 
     ``fields`` are attribute names (``customer_id``), names of annotations, and names of relations that were loaded with
     the instance. The value of a relation is a `Record`, a `Table` or None.
+
+    ``parents`` are pairs of the name of a relation and the instance that the relation leads to: the instance whose
+    relation was read (``customer.orders``). The client did not request it, and ignores a name that is no relation.
     """
 
     model: str
     fields: tuple[str, ...]
     values: tuple[Any, ...]
+    parents: tuple[tuple[str, Record], ...] = ()
 
 
 class Table(msgspec.Struct, frozen=True):
-    """Many instances of one model in a result: a tuple of values for each row, under one header."""
+    """Many instances of one model in a result: a tuple of values for each row, under one header.
+
+    All instances have the same ``parents`` (see `Record`).
+    """
 
     model: str
     fields: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+    parents: tuple[tuple[str, Record], ...] = ()
 
 
 class RowSet(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from django_rpc.graph.nodes.base import Node, Save, Source
 from django_rpc.graph.values import Record, Table
 from django_rpc.models.custom_fields import loader
 from django_rpc.models.options import mirror_for, options_of, through_named
-from django_rpc.models.reply_checks import annotated_names, check_free_name, check_related
+from django_rpc.models.reply_checks import annotated_names, check_free_name, check_keys, check_related
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = [
@@ -64,13 +64,34 @@ class MirrorResults:
         model = self.mirror(record.model)
         if model is None:
             return record
-        return _instance(self, model, record.fields, record.values)
+        instance = _instance(self, model, record.fields, record.values)
+        self._link(model, record.parents, [instance])
+        return instance
 
     def table(self, table: Table) -> Any:
         model = self.mirror(table.model)
         if model is None:
             return table
-        return [_instance(self, model, table.fields, row) for row in table.rows]
+        instances = [_instance(self, model, table.fields, row) for row in table.rows]
+        self._link(model, table.parents, instances)
+        return instances
+
+    def _link(self, model: Any, parents: Iterable[tuple[str, Record]], instances: list[Any]) -> None:
+        """Cache in ``instances`` the instance whose relation they were read through, as a related manager does."""
+        for name, record in parents:
+            descriptor = getattr(model, name, None)
+            if isinstance(descriptor, ForwardManyToOneDescriptor):
+                relation, related = descriptor.field, descriptor.field.related_model
+            elif isinstance(descriptor, ReverseOneToOneDescriptor):
+                relation, related = descriptor.related, descriptor.related.related_model
+            else:
+                continue  # the mirror does not declare the relation
+            parent = self.record(record)
+            check_related(model, name, related, (parent,))
+            for instance in instances:
+                check_keys(instance, relation, parent)
+                if not relation.is_cached(instance):
+                    relation.set_cached_value(instance, parent)
 
     def row(self, fields: tuple[str, ...], values: Iterable[Any]) -> Any:
         """Return a named tuple of Django's class; values of ``annotate()`` after ``values_list()`` have no names."""
@@ -226,15 +247,20 @@ def _set_parents(parent: Any, rows: list[Any]) -> None:
             _set_parent(field, parent, related if key is not None else [])
 
 
-def with_known_related(known: dict[Any, dict[Any, Any]], rows: Any) -> Any:
-    """Return ``rows``, and cache in them the instance of the related manager that read them."""
-    for field, parents in known.items():
-        for row in rows if isinstance(rows, list) else ():
-            if isinstance(row, Model) and not field.is_cached(row):
-                parent = parents.get(row.__dict__.get(field.attname))
+def with_known_related(known: dict[Any, dict[Any, Any]], value: Any) -> Any:
+    """Return ``value``, and cache in its rows the instance of the related manager that they were read from."""
+    if isinstance(value, dict):  # in_bulk()
+        with_known_related(known, list(value.values()))
+    elif isinstance(value, list | tuple) and known:
+        for item in value:
+            with_known_related(known, item)
+    elif isinstance(value, Model):
+        for field, parents in known.items():
+            if isinstance(value, field.model) and not field.is_cached(value):
+                parent = parents.get(value.__dict__.get(field.attname))
                 if parent is not None:
-                    field.set_cached_value(row, parent)
-    return rows
+                    field.set_cached_value(value, parent)
+    return value
 
 
 def _prefetch_key(manager: Any, descriptor: Any) -> str:

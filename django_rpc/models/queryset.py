@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from django.conf import settings
 from django.db import connections, models, router
 from django.db.models import Q, QuerySet, Subquery
@@ -331,8 +332,13 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
     def delayed(self) -> Delayed:
         """Return a `Delayed` of this query, which sends nothing before ``compute()``."""
-        finish = self._as_instances if self._fields is None else None
-        return Delayed(self.__rpc_node__(), self._session, finish)
+        node, finish = self.__rpc_node__(), None
+        if self._fields is None:
+            finish = self._as_instances
+            if self._known_related_objects:
+                link = functools.partial(with_known_related, self._known_related_objects)
+                node = msgspec.structs.replace(node, link=link)
+        return Delayed(node, self._session, finish)
 
     def _as_instances(self, rows: Any) -> Any:
         return with_known_related(self._known_related_objects, as_model(self.model, rows))

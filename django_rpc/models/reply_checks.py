@@ -18,7 +18,7 @@ from django_rpc.graph.nodes.base import Method, Node
 from django_rpc.graph.values import ATOMS, Record
 from django_rpc.models.options import options_of
 
-__all__ = ["annotated_names", "changed_values", "check_free_name", "check_related", "reader"]
+__all__ = ["annotated_names", "changed_values", "check_free_name", "check_keys", "check_related", "reader"]
 
 _ABSENT: Any = object()
 
@@ -56,6 +56,18 @@ def check_related(model: type[Model], name: str, related: Any, values: Iterable[
             raise BadResponse(
                 f"The answer of the service has an instance of {kind} for {model.__name__}.{name}, "
                 f"which leads to {related.__name__}."
+            )
+
+
+def check_keys(instance: Model, relation: Any, parent: Model) -> None:
+    """Raise BadResponse unless the keys of ``instance`` and ``parent`` say that ``relation`` leads to ``parent``."""
+    for source, target in relation.related_fields if relation.concrete else relation.field.related_fields:
+        pair = (instance, parent) if relation.concrete else (parent, instance)
+        values = [row.__dict__.get(field.attname, _ABSENT) for row, field in zip(pair, (source, target), strict=True)]
+        if _ABSENT in values or values[0] != values[1]:
+            raise BadResponse(
+                f"The answer of the service has another {type(parent).__name__} for "
+                f"{type(instance).__name__}.{relation.name} than its key says."
             )
 
 

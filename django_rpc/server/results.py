@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import FileField, Model, QuerySet
 from django.db.models.query import NamedValuesListIterable, ValuesIterable, ValuesListIterable
 from django.utils.functional import Promise
@@ -63,6 +64,7 @@ class Results:
         self.policy = policy
         self.asked = {label.lower(): names for label, names in shapes.items()}
         self._shapes: dict[type[Model], _Shape] = {}
+        self._parent_records: dict[int, tuple[Model, Record]] = {}
         self._containers = 0
         self._has_expressions = False
 
@@ -152,17 +154,31 @@ class Results:
     def leaf_shape(self, queryset: QuerySet) -> _Shape | None:
         """Return the shape of a queryset's instances; None if the reply needs more than their plain attributes."""
         query = queryset.query
-        if queryset._fields is not None or query.annotations or queryset._prefetch_related_lookups:
+        if queryset._fields is not None or query.annotations or loaded_by(queryset):
             return None
         shape = self.shape(queryset.model)
-        return None if self._needs_instances(queryset, shape, NOTHING) or query.select_related else shape
+        return None if query.select_related or self._needs_instances(queryset, shape, NOTHING) else shape
 
     def record_of_row(self, shape: _Shape, row: tuple[Any, ...]) -> Record:
         return Record(shape.label, shape.plain, tuple([v if type(v) in ATOMS else self(v) for v in row]))
 
     def record(self, instance: Model, loaded: Loaded) -> Record:
         names, values = self._parts(instance, self.shape(type(instance)), loaded)
-        return Record(instance._meta.label, names, tuple(values))
+        return Record(instance._meta.label, names, tuple(values), self._parents(instance, names, loaded))
+
+    def _parents(self, instance: Model, names: tuple[str, ...], loaded: Loaded) -> tuple[tuple[str, Record], ...]:
+        """Return the records of the parents of ``instance`` that the client sees, with the keys that prove them."""
+        pairs = []
+        for name in loaded.parents:
+            parent = instance._state.fields_cache.get(name)
+            if parent is None or not _sees(self.policy, type(instance), name):
+                continue
+            if id(parent) not in self._parent_records:
+                self._parent_records[id(parent)] = parent, self.record(parent, loaded_with(parent))
+            record = self._parent_records[id(parent)][1]
+            if _has_keys(type(instance), name, names, record.fields):
+                pairs.append((name, record))
+        return tuple(pairs)
 
     def _parts(self, instance: Model, shape: _Shape, loaded: Loaded) -> tuple[tuple[str, ...], list[Any]]:
         attributes = instance.__dict__
@@ -212,15 +228,18 @@ class Results:
         if model is None:
             return []
         shape = self.shape(model)
-        rows, header = [], None
+        rows: list[tuple[Any, ...]] = []
+        header, parents = None, ()
         for instance in instances:
             names, values = self._parts(instance, shape, loaded)
-            header = header if header is not None else names
-            if names != header:
-                # Instances with different loaded fields have no common header.
+            of_instance = self._parents(instance, names, loaded)
+            if header is None:
+                header, parents = names, of_instance
+            if names != header or of_instance != parents:
+                # Instances with different loaded fields, or different parents, have no common header.
                 return [self.record(item, loaded) for item in instances]
             rows.append(tuple(values))
-        return Table(shape.label, header if header is not None else shape.names, rows)
+        return Table(shape.label, header if header is not None else shape.names, rows, parents)
 
     # Querysets
 
@@ -263,12 +282,32 @@ class Results:
             shape.computed
             or shape.special
             or loaded.relations
+            or loaded.parents
             or queryset._result_cache is not None
             or queryset.query.deferred_loading != (frozenset(), True)
             or queryset.query.distinct
             # The arms of a union leave out fields that may be read but not used in a query.
             or (queryset.query.combinator and view is not None and view.restricts)
         )
+
+
+def _sees(policy: Policy, model: type[Model], name: str) -> bool:
+    """Return True if the client sees the relation of ``model`` with the accessor ``name``."""
+    try:
+        relation_named(policy, model, name)
+    except FieldDoesNotExist:
+        return False
+    return True
+
+
+def _has_keys(model: type[Model], name: str, names: tuple[str, ...], parent_names: tuple[str, ...]) -> bool:
+    """Return True if records with these fields have the keys of the relation ``name`` of ``model``."""
+    relation: Any = next((item for item in model._meta.related_objects if item.get_accessor_name() == name), None)
+    if relation is not None:
+        pairs = [(target, source) for source, target in relation.field.related_fields]
+    else:
+        pairs = model._meta.get_field(name).related_fields  # type: ignore[union-attr]
+    return all(own.attname in names and of_parent.attname in parent_names for own, of_parent in pairs)
 
 
 def _target(policy: Policy, instance: Model, name: str) -> type[Model] | None:

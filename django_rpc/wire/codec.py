@@ -49,7 +49,7 @@ from django_rpc.wire.messages import (
 )
 from django_rpc.wire.nodes import READERS, WRITERS, AnyForm
 from django_rpc.wire.rows import decode_rows
-from django_rpc.wire.tags import ErrorForm, Unpacker, read_error
+from django_rpc.wire.tags import ErrorForm, Unpacker, read_error, read_parents
 from django_rpc.wire.values import Packer, error_form
 from django_rpc.wire.zones import UTC, read_zone
 
@@ -117,6 +117,7 @@ class _TableForm(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     fields: tuple[str, ...]
     types: tuple[str, ...]
     rows: msgspec.Raw
+    parents: dict[str, Any] = {}
 
 
 class _RowsOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -505,7 +506,8 @@ def _output(raw: msgspec.Raw, unpack: Unpacker, limits: Limits) -> Any:
         table = _JSON.table(raw).body
         check_model(table.model)
         _check_header(table.fields, table.types)
-        return Table(table.model, table.fields, decode_rows(table.types, table.rows, unpack, limits))
+        rows = decode_rows(table.types, table.rows, unpack, limits)
+        return Table(table.model, table.fields, rows, read_parents(unpack, table.parents))
     return unpack(_JSON.any(raw))
 
 

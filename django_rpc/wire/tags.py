@@ -25,7 +25,7 @@ from django_rpc.wire.messages import ErrorReport
 from django_rpc.wire.rows import INT64, convert_rows
 from django_rpc.wire.zones import as_naive, named_zone
 
-__all__ = ["TAGS", "ErrorForm", "Unpacker", "read_cells", "read_error"]
+__all__ = ["TAGS", "ErrorForm", "Unpacker", "read_cells", "read_error", "read_parents"]
 
 T = TypeVar("T")
 
@@ -330,10 +330,28 @@ def _read_given(unpack: Unpacker, value: Any) -> Any:
 
 
 def _read_record(unpack: Unpacker, value: Any) -> Record:
-    model, fields, values = _fields(value, 3, "$record")
+    (model, fields, values), parents = _with_parents(unpack, value, 3, "$record")
     check_model(model)
     names = unpack.names(fields)
-    return Record(model, names, tuple(map(unpack, _fields(values, len(names), "$record"))))
+    return Record(model, names, tuple(map(unpack, _fields(values, len(names), "$record"))), parents)
+
+
+def _with_parents(unpack: Unpacker, value: Any, count: int, tag: str) -> tuple[list[Any], Any]:
+    """Return the first ``count`` items of ``value``, and the parents after them, which may be absent."""
+    items = expect(value, list, f"an array of {count} after {tag}")
+    if len(items) == count + 1:
+        return items[:count], read_parents(unpack, items[count])
+    return _fields(value, count, tag), ()
+
+
+def read_parents(unpack: Unpacker, value: Any) -> tuple[tuple[str, Record], ...]:
+    """Return the parents of rows; raises BadValue unless ``value`` is an object of records."""
+    pairs = []
+    for name, parent in unpack.mapping(value).items():
+        if type(parent) is not Record:
+            raise BadValue("A parent of rows is written as {\"$record\": ...}.")
+        pairs.append((name, parent))
+    return tuple(pairs)
 
 
 def _read_named(unpack: Unpacker, value: Any) -> NamedRow:
@@ -351,10 +369,10 @@ def _read_named(unpack: Unpacker, value: Any) -> NamedRow:
 
 
 def _read_table(unpack: Unpacker, value: Any) -> Table:
-    model, fields, types, rows = _fields(value, 4, "$table")
+    (model, fields, types, rows), parents = _with_parents(unpack, value, 4, "$table")
     check_model(model)
     names, kinds = _header(unpack, fields, types)
-    return Table(model, names, read_cells(unpack, kinds, rows))
+    return Table(model, names, read_cells(unpack, kinds, rows), parents)
 
 
 def _read_rows(unpack: Unpacker, value: Any) -> RowSet:

@@ -179,7 +179,15 @@ def _condition(pack: Packer, value: Condition) -> Any:
 
 def _table(pack: Packer, value: Table) -> Any:
     types, rows = pack_rows(value.rows, len(value.fields), pack, tags_datetimes=pack.naive_zone is not None)
-    return {"$table": [value.model, value.fields, types, rows]}
+    return {"$table": [value.model, value.fields, types, rows, *_parents(pack, value)]}
+
+
+def _record(pack: Packer, value: Record) -> Any:
+    return {"$record": [value.model, value.fields, pack.sequence(value.values), *_parents(pack, value)]}
+
+
+def _parents(pack: Packer, value: Record | Table) -> list[Any]:
+    return [{name: pack(parent) for name, parent in value.parents}] if value.parents else []
 
 
 def _row_set(pack: Packer, value: RowSet) -> Any:
@@ -235,7 +243,7 @@ PACKERS: dict[type, Callable[[Packer, Any], Any]] = {
     Expr: lambda pack, value: {"$expr": [value.name, pack.sequence(value.args), pack.mapping(value.kwargs)]},
     Condition: _condition,
     Reference: lambda pack, value: {"$instance": [value.model, pack(value.key)]},
-    Record: lambda pack, value: {"$record": [value.model, value.fields, pack.sequence(value.values)]},
+    Record: _record,
     Table: _table,
     NamedRow: lambda pack, value: {"$named": [value.fields, pack.sequence(value.values)]},
     RowSet: _row_set,

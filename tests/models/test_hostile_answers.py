@@ -131,6 +131,67 @@ def test_an_annotation_may_replace_a_method_that_the_user_wrote(monkeypatch):
             thaw(order(**{name: 3}), results)
 
 
+def with_parents(record, **parents):
+    pairs = tuple(parents.items())
+    table = Table(record.model, record.fields, [record.values], pairs)
+    return (Record(record.model, record.fields, record.values, pairs), table, [(table, 1)])
+
+
+def test_a_parent_is_the_row_that_the_key_says():
+    customer = Record("shop.Customer", ("id", "name"), (7, "Ada"))
+    (instance,) = loaded(with_parents(order(customer_id=7), customer=customer)[1])
+    assert (instance.customer.name, instance.customer._state.adding) == ("Ada", False)
+    wrong = (
+        order(customer_id=8),
+        order(customer_id=None),
+        order(),  # its key is not known
+    )
+    for record in wrong:
+        for answer in with_parents(record, customer=customer):
+            with pytest.raises(BadResponse, match=r"another Customer for Order\.customer"):
+                loaded(answer)
+    profile = Record("shop.Profile", ("id", "customer_id"), (1, 8))
+    for answer in with_parents(customer, profile=profile):
+        with pytest.raises(BadResponse, match=r"another Profile for Customer\.profile"):
+            loaded(answer)
+
+
+def test_a_parent_is_an_instance_of_the_related_model():
+    for parent in (Record("shop.Tag", ("id", "name"), (7, "x")), Record("nowhere.Nothing", ("id",), (7,))):
+        for answer in with_parents(order(customer_id=7), customer=parent):
+            with pytest.raises(BadResponse, match=r"Order\.customer, which leads to Customer"):
+                loaded(answer)
+    for name in ("save", "_state", "unknown"):
+        inner = Record("shop.Customer", ("id", name), (7, 1))
+        for answer in with_parents(order(customer_id=7), customer=inner):
+            if name == "unknown":
+                loaded(answer)
+            else:
+                with pytest.raises(BadResponse, match=f"'{name}'"):
+                    loaded(answer)
+
+
+def test_a_parent_of_another_name_is_ignored():
+    customer = Record("shop.Customer", ("id", "name"), (7, "Ada"))
+    for name in INTERNAL:
+        if name == "customer":
+            continue
+        plain = vars(loaded(order(customer_id=7))).keys()
+        for answer in with_parents(order(customer_id=7), **{name: customer})[:2]:
+            value = loaded(answer)
+            instance = value[0] if isinstance(value, list) else value
+            assert vars(instance).keys() == plain
+            assert instance._state.fields_cache == {}
+            assert callable(instance.save)
+
+
+def test_a_parent_does_not_replace_a_row_that_was_requested():
+    customers = [Record("shop.Customer", ("id", "name"), (7, name)) for name in ("Ada", "Bea")]
+    for answer in with_parents(order(customer_id=7, customer=customers[0]), customer=customers[1])[:2]:
+        value = loaded(answer)
+        assert (value[0] if isinstance(value, list) else value).customer.name == "Ada"
+
+
 def test_the_answer_to_a_save_sets_fields_alone(hostile):
     tag = Tag(name="x")
     before = vars(tag).copy()

@@ -66,14 +66,6 @@ def _other_key(pair: Pair) -> bool:
     )
 
 
-def _parents_in_maps(pair: Pair) -> bool:
-    return "mapping(" in pair.statement and _without_parents(repr(pair.local)) == repr(pair.remote)
-
-
-def _without_parents(text: str) -> str:
-    return re.sub(r", 'cached \w+': \('\w+', [^)]*\)", "", text)
-
-
 def _columns(pair: Pair) -> bool:
     is_deferred = re.search(r"\.(only|defer)\(.*\.(union|intersection|difference)\(", pair.statement)
     return is_deferred is not None and pair.fails("do not have the same number of result columns$", None)
@@ -96,7 +88,6 @@ KNOWN: tuple[Known, ...] = (
     ("A client may not write a row that it does not see, and the manager of OpenPlace hides closed places.", _proxy),
     ("Whether an ignored row is among those that a client sees is not known, so it is refused.", _ignored),
     ("Django copies an existing row to another key, with columns that the client may not write.", _other_key),
-    ("The reply to a map has the rows of a relation without the element, which is loaded when used.", _parents_in_maps),
     ("SQLite refuses arms of a union with other columns; a mirror names the columns.", _columns),
     ("SQLite refuses arms of a union with an order; a query that can have no rows is not sent.", _not_sent),
     ("A value None and a wrong name are two errors of a query; each side finds another one first.", _several_errors),

@@ -128,7 +128,8 @@ def tables(draw):
     kinds = draw(st.lists(columns, max_size=4))
     rows = draw(st.lists(st.tuples(*[st.none() | kind for kind in kinds]), max_size=4))
     header = tuple(f"c{number}" for number in range(len(kinds)))
-    return draw(st.sampled_from([RowSet(header, rows), Table("shop.Order", header, rows)]))
+    parents = draw(st.sampled_from([(), (("customer", Record("shop.Customer", ("id",), (1,))),)]))
+    return draw(st.sampled_from([RowSet(header, rows), Table("shop.Order", header, rows, parents)]))
 
 
 @pytest.mark.parametrize("kind", ATOMS, ids=lambda kind: kind.__name__)

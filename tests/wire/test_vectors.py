@@ -222,7 +222,9 @@ def records_answer():
         code="DoesNotExist", message="Client matching query does not exist.", model="shop.Client", node=2
     )
     row = NamedRow(("id", "tags"), (7, ["new", None]))
-    return Response(id="r1", outputs=(order, [1, 2], None, lines, {"n": 3}, ["Ann", missing], [row]))
+    first = Record("shop.Order", ("id", "client_id"), (1, 7), (("client", client),))
+    orders = Table("shop.Order", ("id", "client_id"), [(1, 7), (2, 7)], (("client", client),))
+    return Response(id="r1", outputs=(order, [1, 2], None, lines, {"n": 3}, ["Ann", missing], [row], first, [orders]))
 
 
 def described_models():

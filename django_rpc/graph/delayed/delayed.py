@@ -28,7 +28,7 @@ from django_rpc.graph.delayed.suggestions import (
     no_method,
 )
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Apply, Attr, Call, Held, Item, Method, Node, Operator, callsite
+from django_rpc.graph.nodes.base import Apply, Attr, Call, Held, Item, Method, Node, Operator, callsite, link_of
 from django_rpc.graph.nodes.collections import FOLDS, Map, Where, depends
 from django_rpc.graph.values import ATOMS, freeze
 
@@ -243,7 +243,7 @@ class Delayed(Operators, Refusals, DaskCollection):
 
     def __rpc_output__(self) -> Output:
         """Return the node, and the function that converts the server's value to the client's value."""
-        return Output(self._node, self._finish)
+        return Output(self._node, self._finish or link_of(self._node))
 
     def __rpc_runners__(self) -> Iterator[Runner]:
         """Return the runners of the services that this Delayed was built with."""

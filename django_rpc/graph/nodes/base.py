@@ -16,7 +16,7 @@ import functools
 import itertools
 import sys
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -50,6 +50,7 @@ __all__ = [
     "Source",
     "callsite",
     "is_own_module",
+    "link_of",
     "nodes_in",
     "own_fields",
 ]
@@ -108,7 +109,7 @@ def callsite(skip: int = 0) -> tuple[str, int]:
 _built = itertools.count(1)
 
 #: Fields of a node that stay in the process that built it; they do not cross the wire.
-LOCAL_FIELDS = frozenset({"where", "is_query", "is_local", "order", "digest", "below", "mirror"})
+LOCAL_FIELDS = frozenset({"where", "is_query", "is_local", "order", "digest", "below", "link", "mirror"})
 
 
 class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -119,7 +120,8 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     deep as the graph. ``is_local`` is set in the same way. It is True if the value is a Python object of the client, so
     that its methods are called in the client. ``order`` increases with each node that this process builds. Sorting by
     it puts inputs first and keeps the user's order of reads and writes. ``digest`` caches the hash of the content
-    (``content.key``), and ``below`` caches the inputs.
+    (``content.key``), and ``below`` caches the inputs. ``link`` is a function for the values of the nodes that are made
+    from this query: it sets the instances of the client that the rows belong to (`link_of`).
     """
 
     effect: ClassVar[Effect] = Effect.READ
@@ -130,6 +132,7 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     order: int = msgspec.field(default_factory=_built.__next__)
     digest: bytes | None = None
     below: tuple[Node, ...] | None = None
+    link: Callable[[Any], Any] | None = None
 
     def inputs(self) -> tuple[Node, ...]:
         """Return the nodes that this node is made from, in the order of its fields."""
@@ -160,6 +163,13 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     @property
     def writes(self) -> bool:
         return self.effect is Effect.WRITE
+
+
+def link_of(node: Any) -> Callable[[Any], Any] | None:
+    """Return the ``link`` of the query that ``node`` is made from by methods, items, attributes and maps, or None."""
+    while node is not None and node.link is None:
+        node = getattr(node, "parent", None)
+    return None if node is None else node.link
 
 
 @functools.cache

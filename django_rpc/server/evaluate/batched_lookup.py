@@ -22,7 +22,7 @@ from django_rpc.server.evaluate import correlated as outer
 from django_rpc.server.evaluate import relation_batch as related
 from django_rpc.server.evaluate.environment import Failed, Failure
 from django_rpc.server.evaluate.key_columns import Key, NoKey, key_of, room
-from django_rpc.server.evaluate.relations import Relation, is_all
+from django_rpc.server.evaluate.relations import Relation, is_all, knowing_parents
 from django_rpc.server.evaluate.value_keys import token
 
 if TYPE_CHECKING:
@@ -158,7 +158,8 @@ class _Builder:
 
     def __init__(self, engine: Engine, groups: list[Group], shape: Shape, varying: list[int]) -> None:
         self.engine, self.ev, self.shape = engine, engine.ev, shape
-        self.relation = groups[0].relation
+        self.relations = [group.relation for group in groups]
+        self.relation = self.relations[0]
         if self.relation is not None and not isinstance(self.relation, Relation):
             raise NoKey("it stands on something that is no relation")
         if any(type(group.relation) is not type(self.relation) for group in groups):
@@ -214,7 +215,9 @@ class _Builder:
 
     def _base(self) -> Any:
         anchor = self.shape.anchor
-        return self.ev.source(anchor) if isinstance(anchor, Source) else self.ev.default_objects(self.model)
+        if isinstance(anchor, Source):
+            return self.ev.source(anchor)
+        return knowing_parents(self.ev.default_objects(self.model), self.relations)
 
     def _named(self, queryset: Any, key: Key, number: int) -> tuple[Any, str]:
         if key.column is not None:

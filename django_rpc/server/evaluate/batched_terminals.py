@@ -132,7 +132,8 @@ class _Asked:
 
     def loaded(self) -> Loaded:
         loaded = loaded_by(self.queryset)
-        return Loaded(tuple(name for name in loaded.names if name not in self.joined), loaded.relations)
+        names = tuple([name for name in loaded.names if name not in self.joined])
+        return Loaded(names, loaded.relations, loaded.parents)
 
 
 def ask(

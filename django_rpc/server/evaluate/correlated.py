@@ -20,8 +20,9 @@ from django_rpc.server.evaluate.environment import Failure
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.key_columns import NoKey, room
 from django_rpc.server.evaluate.relation_batch import key_of_relation
-from django_rpc.server.evaluate.relations import Relation, is_all
+from django_rpc.server.evaluate.relations import Relation, is_all, knowing_parents
 from django_rpc.server.evaluate.value_keys import token
+from django_rpc.server.query.loaded_relations import loaded_by, remember
 
 if TYPE_CHECKING:
     from django_rpc.server.evaluate.batched_lookup import Group
@@ -155,11 +156,8 @@ class _Outer:
                 raise NoKey("it stands on something else than a relation of the element")
             key = key_of_relation(ev, relation)
             steps = steps[1:] if steps and is_all(steps[0]) else steps
-            queryset = (
-                ev.default_objects(relation.model)
-                ._next_is_sticky()
-                .filter(**{key.path: _reference(key.attname, level)})
-            )
+            queryset = knowing_parents(ev.default_objects(relation.model), [group.relation for group in self.groups])
+            queryset = queryset._next_is_sticky().filter(**{key.path: _reference(key.attname, level)})
         for step in steps:
             if not isinstance(step, Method):
                 raise NoKey("a slice")
@@ -229,7 +227,9 @@ def _end(reverse: bool) -> Any:
         def finish(rows: list[Any]) -> list[Any]:
             keys = [row[0] for row in rows if type(row) is not Failure and row[0] is not None]
             queryset = ev.complete(ev.objects(inner.model)).order_by().filter(pk__in=list(dict.fromkeys(keys)))
-            instances = {instance.pk: instance for instance in queryset}
+            queryset._known_related_objects = inner._known_related_objects
+            loaded = loaded_by(queryset)
+            instances = {instance.pk: remember(instance, loaded) for instance in queryset}
             return [row if type(row) is Failure else instances.get(row[0]) for row in rows]
 
         return [Subquery(inner.values("pk")[:1])], finish

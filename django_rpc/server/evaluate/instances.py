@@ -9,7 +9,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.evaluate.relations import Relation, no_related_row
+from django_rpc.server.evaluate.relations import Relation, know_parent, no_related_row
 from django_rpc.server.evaluate.writes import deleted
 from django_rpc.server.policy.client_policy import relation_named
 from django_rpc.server.query.loaded_relations import forget_related, is_loaded, loaded_with
@@ -86,8 +86,8 @@ def _relation(ev: Evaluator, instance: Model, name: str) -> Any:
             if value is None:
                 return None
             conditions[target.attname] = value
-        return queryset.get(**conditions)
+        return know_parent(queryset.get(**conditions), field, instance)
     try:
-        return queryset.get(**{field.remote_field.name: instance})
+        return know_parent(queryset.get(**{field.remote_field.name: instance}), field, instance)
     except field.related_model.DoesNotExist:
         raise no_related_row(instance, field) from None

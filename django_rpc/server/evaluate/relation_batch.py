@@ -11,7 +11,7 @@ from django.db.models import Model
 from django_rpc.server.evaluate.environment import Failed, Failure
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.key_columns import Key, NoKey, is_loose, made, room
-from django_rpc.server.evaluate.relations import Relation, no_related_row
+from django_rpc.server.evaluate.relations import Relation, know_parent, no_related_row
 from django_rpc.server.policy.client_policy import relation_named
 from django_rpc.server.query.loaded_relations import loaded_with
 
@@ -67,7 +67,7 @@ def read(engine: Engine, lanes: Sequence[Lane]) -> list[Any] | None:
     found = _fetch(engine.ev, field.related_model, path, set(wanted.values()) - {None})
     for index, value in wanted.items():
         if value in found:
-            results[index] = found[value]
+            results[index] = know_parent(found[value], field, parents[index])
         elif value is not None or not forward:
             name = field.related_model._meta.object_name
             error = field.related_model.DoesNotExist(f"{name} matching query does not exist.")

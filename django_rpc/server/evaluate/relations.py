@@ -15,8 +15,9 @@ from django_rpc.server.evaluate import generic_foreign_keys as generic
 from django_rpc.server.evaluate import writes
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.policy.references import instances_in, is_instance
+from django_rpc.server.query.loaded_relations import remember_parent
 
-__all__ = ["RELATION_METHODS", "Relation", "is_all"]
+__all__ = ["RELATION_METHODS", "Relation", "is_all", "know_parent", "knowing_parents", "no_related_row"]
 
 
 class Relation:
@@ -100,6 +101,26 @@ class Relation:
         made = [key for (key,) in after - before]
         writes.confirm(ev, through, made)
         generic.confirm_targets(ev, through, made, names)
+
+
+def knowing_parents(queryset: QuerySet, relations: Iterable[Relation]) -> QuerySet:
+    """Return ``queryset`` with rows that know the instances of ``relations``, as the rows of one manager do.
+
+    The relations are of one field.  Only the rows of a foreign key know their parent.
+    """
+    queryset = queryset._chain()
+    queryset._known_related_objects = known = {}
+    for relation in relations:
+        if relation.field.one_to_many and not relation.is_generic:
+            foreign = relation.field.remote_field
+            key = getattr(relation.instance, foreign.target_field.attname)
+            known.setdefault(foreign, {})[key] = relation.instance
+    return queryset
+
+
+def know_parent(related: Model, field: Any, instance: Model) -> Model:
+    """Return ``related``, the row of the relation ``field`` of ``instance``, which a one-to-one relation knows."""
+    return remember_parent(related, field.remote_field, instance) if field.one_to_one else related
 
 
 def no_related_row(instance: Model, field: Any) -> Exception:
@@ -239,7 +260,10 @@ def _creating(name: str) -> Callable[..., Any]:
         options = {"through_defaults": kwargs.pop("through_defaults")} if "through_defaults" in kwargs else {}
         _check_options(ev, relation, options)
         with relation.changing(ev, options.get("through_defaults") or ()):
-            return _created(ev, relation, name, args, kwargs, options)
+            created = _created(ev, relation, name, args, kwargs, options)
+        if not relation.is_many_to_many and not relation.is_generic:
+            remember_parent(created[0] if isinstance(created, tuple) else created, relation.declared, relation.instance)
+        return created
 
     return method
 

@@ -6,23 +6,29 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-__all__ = ["NOTHING", "Loaded", "forget_related", "is_loaded", "loaded_by", "loaded_with", "remember"]
+__all__ = ["NOTHING", "Loaded", "forget_related", "is_loaded", "loaded_by", "loaded_with", "remember", "remember_parent"]
 
 #: Where an instance keeps what was loaded with it.
 _ATTRIBUTE = "_rpc_loaded"
 
 
 class Loaded:
-    """``names``: annotations; ``relations``: accessor -> what was loaded with the instances there."""
+    """``names``: annotations; ``relations``: accessor -> what was loaded with the instances there.
 
-    __slots__ = ("names", "relations")
+    ``parents`` are the names of relations to the instance whose relation was read (``customer.orders``).
+    """
 
-    def __init__(self, names: tuple[str, ...] = (), relations: dict[str, Loaded] | None = None) -> None:
+    __slots__ = ("names", "parents", "relations")
+
+    def __init__(
+        self, names: tuple[str, ...] = (), relations: dict[str, Loaded] | None = None, parents: tuple[str, ...] = ()
+    ) -> None:
         self.names = names
         self.relations: dict[str, Loaded] = relations or {}
+        self.parents = parents
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.relations)
+        return bool(self.names or self.relations or self.parents)
 
 
 NOTHING = Loaded()
@@ -31,9 +37,10 @@ NOTHING = Loaded()
 def loaded_by(queryset: QuerySet) -> Loaded:
     """What the instances of a queryset bring along: by ``annotate``, ``select_related``, ``prefetch_related``."""
     query = queryset.query
-    if not query.annotations and not query.select_related and not queryset._prefetch_related_lookups:
+    parents = tuple([field.name for field in queryset._known_related_objects])
+    if not (query.annotations or query.select_related or queryset._prefetch_related_lookups or parents):
         return NOTHING
-    loaded = Loaded(tuple(query.annotation_select))
+    loaded = Loaded(tuple(query.annotation_select), parents=parents)
     if isinstance(query.select_related, dict):
         _add_joined(loaded, queryset.model, query.select_related)
     for lookup in queryset._prefetch_related_lookups:
@@ -69,6 +76,16 @@ def remember(instance: Any, loaded: Loaded) -> Any:
     if loaded and isinstance(instance, Model):
         instance.__dict__[_ATTRIBUTE] = loaded
     return instance
+
+
+def remember_parent(instance: Any, relation: Any, parent: Model) -> Any:
+    """Cache ``parent`` in ``instance``, which was read through a relation of it; returns ``instance``.
+
+    ``relation`` leads from ``instance`` to ``parent``.
+    """
+    relation.set_cached_value(instance, parent)
+    name = relation.name if relation.concrete else relation.get_accessor_name()
+    return remember(instance, Loaded(parents=(name,)))
 
 
 def loaded_with(instance: Model) -> Loaded:
