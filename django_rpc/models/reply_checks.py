@@ -60,14 +60,14 @@ def check_related(model: type[Model], name: str, related: Any, values: Iterable[
 
 
 def check_keys(instance: Model, relation: Any, parent: Model) -> None:
-    """Raise BadResponse unless the keys of ``instance`` and ``parent`` say that ``relation`` leads to ``parent``."""
+    """Raise BadResponse unless ``parent`` has the key that ``relation`` of ``instance`` holds."""
     for source, target in relation.related_fields if relation.concrete else relation.field.related_fields:
         pair = (instance, parent) if relation.concrete else (parent, instance)
         values = [row.__dict__.get(field.attname, _ABSENT) for row, field in zip(pair, (source, target), strict=True)]
         if _ABSENT in values or values[0] != values[1]:
             raise BadResponse(
-                f"The answer of the service has another {type(parent).__name__} for "
-                f"{type(instance).__name__}.{relation.name} than its key says."
+                f"The answer of the service has a {type(parent).__name__} with another key than that of "
+                f"{type(instance).__name__}.{relation.name}."
             )
 
 

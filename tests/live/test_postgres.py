@@ -42,15 +42,22 @@ def test_with_a_worker(live_service, live_rpc):
     import psycopg
     from django.contrib.postgres.aggregates import ArrayAgg, StringAgg
     from django.contrib.postgres.search import SearchQuery, SearchRank, SearchVector
-    from django.db.models import F
+    from django.contrib.postgres.expressions import ArraySubquery
+    from django.db.models import F, OuterRef
+    from django.db.models.functions import JSONObject
 
-    from django_rpc.demo.client.shop.models import Product
+    from django_rpc.demo.client.shop.models import Category, Product
 
     vector, query = SearchVector("title", config="english"), SearchQuery("lamp | atlas", search_type="raw")
     found = Product.objects.aggregate(x=ArrayAgg("title", order_by="-pk"), y=StringAgg("title", "'; --", order_by="pk"))
     ranked = (
         Product.objects.annotate(r=SearchRank(vector, query), s=vector).filter(s=query).order_by(F("r").desc(), "pk")
     )
+    objects = Product.objects.filter(category=OuterRef("pk")).order_by("pk").values(j=JSONObject(title="title"))
+    categories = Category.objects.annotate(a=ArraySubquery(objects))
+    values = dict(categories.values_list("pk", "a"))
+    assert values == dict(categories.values_list("pk", "a").delayed().compute())
+    assert values == {row.pk: row.a for row in categories} == {row.pk: row.a for row in categories.delayed().compute()}
     with psycopg.connect(live_service.database_url) as connection:
         titles = [title for (title,) in connection.execute("SELECT title FROM shop_product ORDER BY id")]
         matches = connection.execute(
@@ -58,4 +65,5 @@ def test_with_a_worker(live_service, live_rpc):
         )
         keys = {key for (key,) in matches}
     assert found == {"x": titles[::-1], "y": "'; --".join(titles)}
+    assert sorted(item["title"] for items in values.values() for item in items) == sorted(titles)
     assert {row.pk for row in ranked} == keys != set()

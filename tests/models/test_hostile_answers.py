@@ -137,7 +137,7 @@ def with_parents(record, **parents):
     return (Record(record.model, record.fields, record.values, pairs), table, [(table, 1)])
 
 
-def test_a_parent_is_the_row_that_the_key_says():
+def test_a_parent_is_the_row_with_the_key():
     customer = Record("shop.Customer", ("id", "name"), (7, "Ada"))
     (instance,) = loaded(with_parents(order(customer_id=7), customer=customer)[1])
     assert (instance.customer.name, instance.customer._state.adding) == ("Ada", False)
@@ -148,11 +148,11 @@ def test_a_parent_is_the_row_that_the_key_says():
     )
     for record in wrong:
         for answer in with_parents(record, customer=customer):
-            with pytest.raises(BadResponse, match=r"another Customer for Order\.customer"):
+            with pytest.raises(BadResponse, match=r"a Customer with another key"):
                 loaded(answer)
     profile = Record("shop.Profile", ("id", "customer_id"), (1, 8))
     for answer in with_parents(customer, profile=profile):
-        with pytest.raises(BadResponse, match=r"another Profile for Customer\.profile"):
+        with pytest.raises(BadResponse, match=r"a Profile with another key"):
             loaded(answer)
 
 

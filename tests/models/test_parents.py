@@ -210,11 +210,11 @@ def _linked(value):
     if not isinstance(value, Model):
         return value
     fields = {name: item for name, item in value.__dict__.items() if not name.startswith("_")}
-    known = {name: _own_values(row) for name, row in value._state.fields_cache.items()}
-    return type(value).__name__, fields.get("number"), known
+    links = {name: _field_values(row) for name, row in value._state.fields_cache.items()}
+    return type(value).__name__, fields.get("number"), links
 
 
-def _own_values(row):
+def _field_values(row):
     names = [*(field.attname for field in row._meta.concrete_fields if field.name != "secret_note"), "number"]
     return {name: row.__dict__[name] for name in names if name in row.__dict__}
 

@@ -59,7 +59,7 @@ from django.contrib.postgres.search import (
 from django.contrib.postgres.signals import register_type_handlers
 from django.db import NotSupportedError, connection, models
 from django.db.models import Exists, F, OuterRef, Q, Value
-from django.db.models.functions import Cast, Coalesce
+from django.db.models.functions import Cast, Coalesce, JSONObject
 
 from django_rpc import compute
 from django_rpc.models import RpcModel
@@ -133,6 +133,15 @@ AGGREGATES = {
     "subquery": lambda m: (
         m.Category.objects.annotate(
             a=ArraySubquery(m.Product.objects.filter(category=OuterRef("pk")).order_by("pk").values("title"))
+        )
+        .order_by("pk")
+        .values_list("pk", "a")
+    ),
+    "subquery of objects": lambda m: (
+        m.Category.objects.annotate(
+            a=ArraySubquery(
+                m.Product.objects.filter(category=OuterRef("pk")).order_by("pk").values(j=JSONObject(t="title", p="price"))
+            )
         )
         .order_by("pk")
         .values_list("pk", "a")

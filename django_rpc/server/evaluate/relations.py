@@ -109,12 +109,13 @@ def knowing_parents(queryset: QuerySet, relations: Iterable[Relation]) -> QueryS
     The relations are of one field.  Only the rows of a foreign key know their parent.
     """
     queryset = queryset._chain()
-    queryset._known_related_objects = known = {}
+    parents_by_field: dict[Any, dict[Any, Model]] = {}
     for relation in relations:
         if relation.field.one_to_many and not relation.is_generic:
             foreign = relation.field.remote_field
             key = getattr(relation.instance, foreign.target_field.attname)
-            known.setdefault(foreign, {})[key] = relation.instance
+            parents_by_field.setdefault(foreign, {})[key] = relation.instance
+    queryset._known_related_objects = parents_by_field
     return queryset
 
 

@@ -31,6 +31,10 @@ __all__ = ["TrustedCol", "audited"]
 _QUOTE = "quote_name" if hasattr(SQLCompiler, "quote_name") else "quote_name_unless_alias"
 
 
+#: Names of the methods with which fields convert a value of the database; an `ArrayField` of JSON has the second one.
+_FROM_DB_VALUE = frozenset({"from_db_value", "_from_db_value"})
+
+
 class TrustedCol(Col):
     """Column that the server selects for its code; `Results` decides later if the client receives the value."""
 
@@ -221,7 +225,7 @@ class AuditedCompiler:
             return converters
         raw_converters = {}
         for position, (functions, expression) in converters.items():
-            functions = [f for f in functions if getattr(f, "__name__", "") != "from_db_value"]
+            functions = [f for f in functions if getattr(f, "__name__", "") not in _FROM_DB_VALUE]
             if functions:
                 raw_converters[position] = (functions, expression)
         return raw_converters
