@@ -349,7 +349,7 @@ def read_parents(unpack: Unpacker, value: Any) -> tuple[tuple[str, Record], ...]
     pairs = []
     for name, parent in unpack.mapping(value).items():
         if type(parent) is not Record:
-            raise BadValue("A parent of rows is written as {\"$record\": ...}.")
+            raise BadValue('A parent of rows is written as {"$record": ...}.')
         pairs.append((name, parent))
     return tuple(pairs)
 

@@ -41,8 +41,8 @@ def test_expressions_and_fields(postgresql_url):
 def test_with_a_worker(live_service, live_rpc):
     import psycopg
     from django.contrib.postgres.aggregates import ArrayAgg, StringAgg
-    from django.contrib.postgres.search import SearchQuery, SearchRank, SearchVector
     from django.contrib.postgres.expressions import ArraySubquery
+    from django.contrib.postgres.search import SearchQuery, SearchRank, SearchVector
     from django.db.models import F, OuterRef
     from django.db.models.functions import JSONObject
 

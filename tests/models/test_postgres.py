@@ -140,7 +140,7 @@ AGGREGATES = {
     "subquery of objects": lambda m: (
         m.Category.objects.annotate(
             a=ArraySubquery(
-                m.Product.objects.filter(category=OuterRef("pk")).order_by("pk").values(j=JSONObject(t="title", p="price"))
+                m.Product.objects.filter(category=OuterRef("pk")).order_by("pk").values(j=JSONObject(title="title"))
             )
         )
         .order_by("pk")

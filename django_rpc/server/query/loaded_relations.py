@@ -6,7 +6,16 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-__all__ = ["NOTHING", "Loaded", "forget_related", "is_loaded", "loaded_by", "loaded_with", "remember", "remember_parent"]
+__all__ = [
+    "NOTHING",
+    "Loaded",
+    "forget_related",
+    "is_loaded",
+    "loaded_by",
+    "loaded_with",
+    "remember",
+    "remember_parent",
+]
 
 #: Where an instance keeps what was loaded with it.
 _ATTRIBUTE = "_rpc_loaded"
