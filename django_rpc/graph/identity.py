@@ -215,8 +215,8 @@ def substitute(node: Node, replaced: Mapping[Node, Node]) -> Node:
     if len(direct) < len(inputs):  # other inputs are inside arguments
         fields |= {name: _swap(value, Node, replaced) for name, value in fields.items() if name not in direct}
     digest = node.digest if node.digest is not None and is_one_of_a_kind(node) else None
-    local = {"where": node.where, "is_query": node.is_query, "order": node.order, "link": node.link}
-    return type(node)(**fields, **local, digest=digest)
+    fields |= {"where": node.where, "is_query": node.is_query, "order": node.order, "link": node.link}
+    return type(node)(**fields, digest=digest)
 
 
 def _swap(value: Any, leaf: type, replaced: Mapping[Any, Any]) -> Any:

@@ -506,8 +506,8 @@ def _output(raw: msgspec.Raw, unpack: Unpacker, limits: Limits) -> Any:
         table = _JSON.table(raw).body
         check_model(table.model)
         _check_header(table.fields, table.types)
-        rows = decode_rows(table.types, table.rows, unpack, limits)
-        return Table(table.model, table.fields, rows, read_parents(unpack, table.parents))
+        cells = decode_rows(table.types, table.rows, unpack, limits)
+        return Table(table.model, table.fields, cells, read_parents(unpack, table.parents))
     return unpack(_JSON.any(raw))
 
 
