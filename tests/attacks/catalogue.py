@@ -361,7 +361,7 @@ CATALOGUE = [
         (
             ("described", f"{_LEAKS}test_a_description_names_nothing_hidden"),
             ("sql", f"{_LEAKS}test_sql_is_not_told"),
-            ("names", f"{_LEAKS}test_hidden_and_unknown_take_the_same_time"),
+            ("names+audit", f"{_LEAKS}test_hidden_and_unknown_take_the_same_time"),
         ),
     ),
     Attack(
@@ -404,6 +404,11 @@ CATALOGUE = [
                 ),
                 *("texts_of_the_database_that_are_read", "texts_that_the_database_makes"),
                 *("rows_are_read_in_chunks_that_fit", "one_row_is_counted", "texts_within_the_limit_grow"),
+                *(
+                    "long_rows_behind_short_rows_are_counted_one_by_one",
+                    "the_texts_of_one_row_count_together",
+                    "a_text_that_is_named_often_counts_each_time",
+                ),
                 *("functions_that_grow_texts_of_literals", "texts_that_the_database_makes_by_numbers_of_its_own"),
                 *("numbers_of_literals_are_estimated", "a_subquery_is_no_number", "numbers_of_the_database_are_taken"),
             )
@@ -415,6 +420,8 @@ CATALOGUE = [
             ("outputs", f"{_GROWTH}test_one_output_many_times"),
             ("read", f"{_GROWTH}test_texts_of_the_database_that_are_read"),
             ("growth", f"{_GROWTH}test_functions_that_grow_texts_of_literals[repeat-annotate]"),
+            ("growth", f"{_GROWTH}test_the_texts_of_one_row_count_together[columns]"),
+            ("each row", f"{_GROWTH}test_long_rows_behind_short_rows_are_counted_one_by_one"),
         ),
     ),
     Attack(

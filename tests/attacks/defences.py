@@ -66,8 +66,8 @@ def _compared(monkeypatch: Any) -> None:
 
 def _alone(monkeypatch: Any) -> None:
     """What may be read may stand in nested queries and distinct rows."""
-    for module in ("audit", "selections"):
-        monkeypatch.setattr(f"django_rpc.server.{module}.is_nested", lambda query: False)
+    for module in ("column_guard", "select_cache"):
+        monkeypatch.setattr(f"django_rpc.server.query.{module}.is_nested", lambda query: False)
 
 
 def _pairs(monkeypatch: Any) -> None:
@@ -75,7 +75,7 @@ def _pairs(monkeypatch: Any) -> None:
 
 
 def _blind(monkeypatch: Any) -> None:
-    """A save tells a client that may not read the row what it tells one that may."""
+    """A save sends the values of a row also to a client that may not read it."""
     monkeypatch.setattr(
         "django_rpc.server.evaluate.save._keys_alone",
         lambda exposure, instance, sent: {name: instance.__dict__[name] for name in exposure.by_attname},
@@ -125,6 +125,24 @@ def _searches(monkeypatch: Any) -> None:
     monkeypatch.setattr("django_rpc.server.query.sqlite.bound", _nothing)
     connection.__dict__.pop("_rpc_functions", None)
     register(connection.connection)
+
+
+def _each_row(monkeypatch: Any) -> None:
+    """Read all rows, and count them afterwards."""
+    from django_rpc.server.query import column_guard
+
+    real = column_guard._read
+
+    def read(cursor: Any, columns: Any, budget: Any) -> Any:
+        rows = cursor.fetchall()
+        return real(_Rows(rows), columns, budget)
+
+    monkeypatch.setattr(column_guard, "_read", read)
+
+
+class _Rows(list[Any]):
+    def close(self) -> None:
+        """Do nothing: the rows are in memory."""
 
 
 def _told(monkeypatch: Any) -> None:
@@ -366,7 +384,10 @@ DEFENCES: dict[str, Defence] = {
         "parked values are counted",
         _without("django_rpc.celery.reply_list._is_within", instead=lambda members, most: True),
     ),
-    "growth": Defence("texts made of literals are estimated", _without(f"{_SERVER}.query.column_guard.check_growth")),
+    "growth": Defence(
+        "texts made of literals are estimated",
+        _without(f"{_SERVER}.query.column_guard.growth", instead=lambda expression: 0),
+    ),
     "schema": Defence("headers of a message are built anew", _schema),
     "commands": Defence(
         "remote control has few commands",
@@ -391,7 +412,11 @@ DEFENCES: dict[str, Defence] = {
     "registered": Defence("methods are registered one by one", _registered),
     "sql": Defence("SQL is shown where SHOW_SQL is on", _show_sql),
     "joins": Defence("joins are counted", _joins),
-    "read": Defence("rows and texts that are read are counted", _without(f"{_SERVER}.core.budget.Budget.count_rows")),
+    "read": Defence(
+        "rows and texts that are read are counted",
+        _without(f"{_SERVER}.core.budget.Budget.count_rows", f"{_SERVER}.core.budget.Budget.count_row"),
+    ),
+    "each row": Defence("rows are counted before the next row is read", _each_row),
     "told": Defence("errors name what the client knows", _told),
     "tasks": Defence("a worker has its own tasks alone", _tasks),
     "signature": Defence("a request is what was signed", _signature),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 from .catalogue import CATALOGUE, full, table
 from .defences import DEFENCES
 
@@ -37,6 +39,13 @@ def test_every_proof_is_of_a_test_of_its_attack():
         for name, test in attack.proofs:
             assert test.partition("[")[0] in attack.tests
             assert set(name.split("+")) <= set(DEFENCES)
+
+
+@pytest.mark.parametrize("name", DEFENCES)
+def test_each_defence_can_be_taken_out_and_has_a_proof(db, monkeypatch, name):
+    """A name in `defences` that does not exist any more is an error here, and not only in ``make attacks``."""
+    DEFENCES[name].take_out(monkeypatch)
+    assert any(name in proof.split("+") for attack in CATALOGUE for proof, _ in attack.proofs)
 
 
 def test_the_page_has_the_table():

@@ -341,6 +341,68 @@ def test_rows_are_read_in_chunks_that_fit(send, settings_of_server):
         assert peak < 150_000_000
 
 
+def test_long_rows_behind_short_rows_are_counted_one_by_one(send, settings_of_server):
+    """The size of the first rows says nothing about the next rows."""
+    settings_of_server(LIMITS={"response_bytes": 30_000_000}, CLIENTS={"anonymous": {}})
+    joined = datetime.date(2026, 1, 1)
+    Customer.objects.bulk_create([Customer(name=f"c{n}", email=f"c{n}@example.com", joined=joined) for n in range(300)])
+    first = Customer.objects.order_by("id")[200].pk
+    short = expr("When", {"$q": ["AND", False, [["id__lt", first]]]}, expr("Value", ""))
+    nodes = [CUSTOMERS, method(0, "annotate", x=expr("Case", short, default=REPEATED)), method(1, "order_by", "id")]
+    tracemalloc.start()
+    answered = send([*nodes, method(2, "values_list", "x")])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert answered.code == "ResponseTooLarge", answered.text[:300]
+    assert peak < 100_000_000
+
+
+#: Each text is within the limit, and all texts of one row are not.
+TOGETHER = {
+    "columns": {f"x{number}": REPEATED for number in range(5)},
+    "one text": {"x": expr("Concat", *[REPEATED] * 5)},
+    "an object": {"x": expr("JSONObject", **{f"x{number}": REPEATED for number in range(5)})},
+    "below other functions": {"x": expr("Length", expr("Concat", *[expr("Lower", REPEATED)] * 5))},
+    "conditions": {
+        f"x{number}": expr("Case", expr("When", {"$q": ["AND", False, [["id__gt", 0]]]}, REPEATED))
+        for number in range(5)
+    },
+}
+
+
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_the_texts_of_one_row_count_together(send, kind, settings_of_server):
+    settings_of_server(LIMITS={"response_bytes": 30_000_000}, CLIENTS={"anonymous": {}})
+    aggregates = {name: expr("Max", value) for name, value in TOGETHER[kind].items()}
+    for nodes in (
+        [CUSTOMERS, method(0, "annotate", **TOGETHER[kind]), method(1, "values_list", *TOGETHER[kind])],
+        [CUSTOMERS, method(0, "aggregate", **aggregates)],
+        [CUSTOMERS, method(0, "order_by", *TOGETHER[kind].values()), method(1, "values_list", "id")],
+    ):
+        answered = send(nodes)
+        assert answered.code == "ResponseTooLarge", answered.text[:300]
+        assert answered.data_statements == []
+
+
+def test_a_text_that_is_named_often_counts_each_time(send, settings_of_server):
+    settings_of_server(LIMITS={"response_bytes": 30_000_000}, CLIENTS={"anonymous": {}})
+    named = [CUSTOMERS, method(0, "annotate", x=REPEATED)]
+    rows = [
+        *named,
+        method(1, "values", "x"),
+        ["item", 2, {"$slice": [0, 1, None]}],
+        method(0, "annotate", y=expr("Value", 1)),
+    ]
+    for nodes in (
+        [*named, method(1, "annotate", y=expr("Concat", *[expr("F", "x")] * 5)), method(2, "values_list", "y")],
+        [*named, method(1, "annotate", **{f"y{n}": expr("F", "x") for n in range(5)}), method(2, "values_list")],
+        [*rows, method(4, "annotate", z=expr("Concat", *[expr("Subquery", ref(3))] * 5)), method(5, "values_list")],
+    ):
+        answered = send(nodes)
+        assert answered.code == "ResponseTooLarge", answered.text[:300]
+        assert answered.data_statements == []
+
+
 def test_one_row_is_counted(send, settings_of_server):
     settings_of_server(LIMITS={"response_bytes": 1_000_000}, CLIENTS={"anonymous": {}})
     longest = expr("Max", expr("Repeat", "name", 100_000))

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import DatabaseError, connections
 
-from django_rpc.server.core.limits import DEFAULT, EXCEEDED, Allowance, LimitExceeded
+from django_rpc.server.core.limits import DEFAULT, EXCEEDED, Allowance, LimitExceeded, ResponseTooLarge
 from django_rpc.server.core.row_counts import Written
 from django_rpc.server.query.timeouts import Timeouts, is_timeout
 from django_rpc.wire.errors import TooManyNodes
@@ -52,6 +52,7 @@ class Budget:
         "_timeouts",
         "_watched",
         "broken",
+        "grown",
         "limits",
         "parts",
         "rows",
@@ -68,6 +69,7 @@ class Budget:
         self.parts = 0
         self._look = _PARTS
         self.text = 0
+        self.grown = 0
         self.broken: LimitExceeded | None = None
         #: Counts the written rows; None if no observer needs the numbers.
         self.written: Written | None = None
@@ -99,15 +101,29 @@ class Budget:
         if self.text > self.limits.response_bytes:
             self._break("response_bytes")
 
-    def next_chunk(self, rows: int) -> int:
-        """Return the number of rows to read next, at most ``rows``.
+    def count_row(self, row: tuple[Any, ...]) -> None:
+        """Count one row that was read; raises TooManyRows, or ResponseTooLarge for its texts."""
+        self.rows += 1
+        if self.rows > self.limits.rows:
+            self._break("rows")
+        for cell in row:
+            if type(cell) in _SIZED:
+                self.text += len(cell) if type(cell) in _TEXT else _characters([cell])
+        if self.text > self.limits.response_bytes:
+            self._break("response_bytes")
 
-        Rows of the average size so far have to fit into the remaining bytes.
+    def count_growth(self, size: int, function: str) -> None:
+        """Count the estimated size of a text that the database makes for one row; raises ResponseTooLarge.
+
+        The texts of all columns, conditions and statements count together, because one row may have them all.
         """
-        if not self.text:
-            return rows
-        average = max(self.text // max(self.rows, 1), 1)
-        return max(min(rows, (self.limits.response_bytes - self.text) // average + 1), 1)
+        self.grown += size
+        if self.grown > self.limits.response_bytes:
+            raise ResponseTooLarge(
+                self.limits.response_bytes,
+                f"The texts that {function}() and similar functions make are too large together, or the number of "
+                f"{function}() is neither a literal nor a column, nor a sum, product, cast or comparison of these.",
+            )
 
     def count_parts(self, number: int) -> None:
         """Count parts of compiled SQL; a part that is used twice counts twice.  Raises TooManyNodes."""

@@ -15,13 +15,13 @@ from django.db.models.expressions import Col, Ref
 from django.db.models.fields.related import RelatedField
 from django.db.models.lookups import Exact, In, IsNull, Transform
 from django.db.models.sql.compiler import SQLCompiler
-from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
+from django.db.models.sql.constants import CURSOR, MULTI, SINGLE
 from django.db.models.sql.datastructures import BaseTable, Join
 
 from django_rpc.server.policy.client_policy import ClientFieldError
 from django_rpc.server.policy.ordering import may_order_by
 from django_rpc.server.query import postgres
-from django_rpc.server.query.growth import GROWING, check_growth
+from django_rpc.server.query.growth import GROWING, growth
 from django_rpc.server.query.select_cache import Selection, is_nested, key_of, selections_of
 from django_rpc.wire.errors import TooManyNodes
 
@@ -74,7 +74,7 @@ class AuditedCompiler:
     def compile(self, node: Any) -> Any:
         self.query.policy.budget.count_parts(1)
         if type(node) in GROWING:
-            check_growth(node, self.query.policy.budget.limits)
+            self.query.policy.budget.count_growth(growth(node), type(node).__name__)
         check = _CHECKS.get(type(node), _UNKNOWN)
         if check is _UNKNOWN:
             check = _CHECKS.setdefault(type(node), _check_for(type(node)))
@@ -266,20 +266,15 @@ class AuditedCompiler:
 
 
 def _read(cursor: Any, columns: int | None, budget: Any) -> list[Any]:
-    """Return all rows of a cursor in chunks.
-
-    Each chunk is counted before the next chunk is fetched.  The remaining rows and bytes limit the size of a chunk.
-    """
-    chunks = []
-    size = 1
+    """Return all rows of a cursor, as one chunk.  Each row is counted before the next row is fetched."""
+    rows = []
     try:
-        while chunk := cursor.fetchmany(size):
-            budget.count_rows(chunk)
-            chunks.append(chunk if columns is None else [row[:columns] for row in chunk])
-            size = budget.next_chunk(min(2 * size, GET_ITERATOR_CHUNK_SIZE))
+        for row in cursor:
+            budget.count_row(row)
+            rows.append(row if columns is None else row[:columns])
     finally:
         cursor.close()
-    return chunks
+    return [rows]
 
 
 def _counted_later(chunks: Any, budget: Any) -> Any:

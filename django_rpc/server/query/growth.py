@@ -11,9 +11,7 @@ from typing import Any
 from django.db.models import Count, ExpressionWrapper, Max, Min, Value, functions
 from django.db.models.expressions import Col, CombinedExpression, Ref
 
-from django_rpc.server.core.limits import Allowance, ResponseTooLarge
-
-__all__ = ["GROWING", "check_growth"]
+__all__ = ["GROWING", "growth"]
 
 
 #: Number larger than each limit, for an expression that a client can make large without a large literal.
@@ -77,17 +75,12 @@ GROWING: dict[type, Callable[[list[Any], list[int]], int]] = {
 }
 
 
-def check_growth(expression: Any, limits: Allowance) -> None:
-    """Raise ResponseTooLarge for an expression with a result that is larger than a reply may be.
+def growth(expression: Any) -> int:
+    """Return the estimated size of the result of an expression.
 
     A column counts as one character, because only the database knows its length.
     """
-    if _size(expression, {}) > limits.response_bytes:
-        raise ResponseTooLarge(
-            limits.response_bytes,
-            f"{type(expression).__name__}() makes a text that is too large, or its number is neither a literal nor a "
-            "column, nor a sum, product, cast or comparison of these.",
-        )
+    return _size(expression, {})
 
 
 def _size(expression: Any, known: dict[int, int]) -> int:
