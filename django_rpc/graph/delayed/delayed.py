@@ -102,6 +102,8 @@ class Delayed(Operators, Refusals, DaskCollection):
             return partial(recording.fold, name, self)
         if not node.is_query:
             return Delayed(Attr(node, name, where=callsite(1)), self._runner)
+        if name == "key":  # `dask.bag.from_delayed` requires it; a query has no fields that it could hide
+            return self.__dask_tokenize__()
         if name not in QUERY_METHODS:
             raise AttributeError(no_method(node, name, _OWN), name=name)
         return QueryMethod(node, name, partial(_method, node, name, self._runner))
