@@ -11,8 +11,9 @@ their rows with further messages.
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ from django_rpc.models.query import hidden_path
 from django_rpc.models.registry import registry
 from django_rpc.models.relations import RpcReverseDescriptor
 
-__all__ = ["Answer", "can_travel_together", "output_for", "through_columns"]
+__all__ = ["Answer", "can_travel_together", "generic_lookups", "output_for", "prefetched_here", "through_columns"]
 
 #: False for releases of Django before 5.0.
 REUSES_ALL = "reuse_all" in inspect.signature(Query.add_q).parameters
@@ -188,6 +189,52 @@ def output_for(queryset: Any) -> Output:
         return queryset
 
     return Output(Literal((parents, *plan.nodes)) if plan.nodes else parents, fill)
+
+
+def generic_lookups(model: Any, lookups: Iterable[Any]) -> list[Any]:
+    """Return those of ``lookups``, at any depth, that follow a generic foreign key.
+
+    A node cannot contain such a lookup, because the rows of each content type have another model. Django fetches these
+    rows after the answer, as `prefetched_here` requests.
+    """
+    generic = []
+    for lookup in normalize_prefetch_lookups(lookups):
+        if _is_generic(model, lookup.prefetch_through):
+            generic.append(lookup)
+        elif lookup.queryset is not None:
+            nested = generic_lookups(lookup.queryset.model, lookup.queryset._prefetch_related_lookups)
+            generic += normalize_prefetch_lookups(map(copy.copy, nested), lookup.prefetch_to)
+    return generic
+
+
+def _is_generic(model: Any, path: str) -> bool:
+    for name in path.split("__"):
+        fields = model._meta.get_fields() if model is not None else ()
+        field = next((field for field in fields if _accessor(field) == name), None)
+        if hasattr(field, "ct_field"):
+            return True
+        model = getattr(field, "related_model", None)
+    return False
+
+
+def _accessor(field: Any) -> str:
+    return str(field.get_accessor_name() if field.auto_created and not field.concrete else field.name)
+
+
+def prefetched_here(model: Any, lookups: list[Any], value: Any) -> Any:
+    """Return ``value`` after Django has prefetched ``lookups`` for the instances of ``model`` in it."""
+    instances = [instance for instance in _instances_in(value) if isinstance(instance, model)]
+    if instances:
+        prefetch_related_objects(instances, *lookups)
+    return value
+
+
+def _instances_in(value: Any) -> Iterator[models.Model]:
+    if isinstance(value, models.Model):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _instances_in(item)
 
 
 def through_columns(select: Any) -> dict[str, Any] | None:

@@ -334,14 +334,15 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         """Return a `Delayed` of this query, which sends nothing before ``compute()``."""
         node, finish = self.__rpc_node__(), None
         if self._fields is None:
-            finish = self._as_instances
-            if self._known_related_objects:
-                link = functools.partial(with_known_related, self._known_related_objects)
-                node = msgspec.structs.replace(node, link=link)
+            parents, generic = self._known_related_objects, self._generic_lookups
+            finish = functools.partial(_instances_of, self.model, parents, generic)
+            if parents or generic:
+                node = msgspec.structs.replace(node, link=functools.partial(_linked, self.model, parents, generic))
         return Delayed(node, self._session, finish)
 
-    def _as_instances(self, rows: Any) -> Any:
-        return with_known_related(self._known_related_objects, as_model(self.model, rows))
+    @property
+    def _generic_lookups(self) -> list[Any]:
+        return prefetch.generic_lookups(self.model, self._prefetch_related_lookups)
 
     def __rpc_node__(self) -> Node:
         """Return the node of the query with its prefetch lookups, which only instances need.
@@ -352,7 +353,8 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         node = query.recorded(self.db)
         if query.filter_is_sticky:
             node = Method(node, "sticky", where=node.where)
-        lookups = self._prefetch_related_lookups
+        generic = [lookup.prefetch_to for lookup in self._generic_lookups]
+        lookups = tuple([item for item in self._prefetch_related_lookups if _path_of(item) not in generic])
         return Method(node, "prefetch_related", freeze(lookups), where=node.where) if lookups else node
 
     def __rpc_local__(self) -> Any:
@@ -450,6 +452,20 @@ for _name in ("create", "get_or_create", "update_or_create", "update", "_update"
 RpcQuerySet._update.queryset_only = False  # type: ignore[attr-defined]
 RpcQuerySet._raw_delete.alters_data = True  # type: ignore[attr-defined]
 RpcQuerySet.rpc_output.queryset_only = True  # type: ignore[attr-defined]
+
+
+def _instances_of(model: Any, parents: dict[Any, dict[Any, Any]], generic: list[Any], rows: Any) -> Any:
+    return _linked(model, parents, generic, as_model(model, rows))
+
+
+def _linked(model: Any, parents: dict[Any, dict[Any, Any]], generic: list[Any], value: Any) -> Any:
+    """Return ``value`` with related instances in its rows: of a related manager, and of generic foreign keys."""
+    value = with_known_related(parents, value)
+    return prefetch.prefetched_here(model, generic, value) if generic else value
+
+
+def _path_of(lookup: Any) -> str:
+    return str(getattr(lookup, "prefetch_to", lookup))
 
 
 def _resolved(params: Any) -> Any:

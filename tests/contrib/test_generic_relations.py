@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.forms import generic_inlineformset_factory
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
-from django.db.models import Count
+from django.db.models import Count, Prefetch
+from django.db.utils import NotSupportedError
 
+from django_rpc import compute, gather
 from django_rpc.models import content_types
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
@@ -61,11 +65,56 @@ def test_prefetching(tagged, remote, messages):
     assert len(sent) <= 3
 
 
+WAYS = {
+    "delayed": lambda query: query.delayed().compute(),
+    "compute": lambda query: list(compute(query)[0]),
+    "compute delayed": lambda query: compute(query.delayed())[0],
+    "gather": lambda query: list(gather(query.future().submit())[0]),
+    "first": lambda query: [query.delayed().first().compute()],
+    "item": lambda query: [query.delayed()[0].compute()],
+    "slice": lambda query: query.delayed()[:3].compute(),
+    "in_bulk": lambda query: list(query.order_by().delayed().in_bulk().compute().values()),
+    "map": lambda query: query.delayed().map(lambda row: row).compute(),
+    "submit": lambda query: query.delayed().submit().result(),
+    "pickle": lambda query: pickle.loads(pickle.dumps(query.delayed())).compute(),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_prefetching_of_a_generic_foreign_key(tagged, remote, messages, way):
+    assert remote.TaggedItem.objects.first().content_type
+    query = remote.TaggedItem.objects.order_by("pk").prefetch_related("content_object")
+    with messages() as sent:
+        items = WAYS[way](query)
+    assert len(sent) <= 3  # the items, and the rows of each content type
+    expected = [tagged[0].pk, tagged[0].pk, tagged[1].pk, tagged[2].pk][: len(items)]
+    with messages() as sent:
+        assert [item.content_object.pk for item in items] == expected
+    assert len(sent) == 0
+
+
+def test_prefetching_of_a_generic_foreign_key_at_the_second_level(tagged, remote, messages):
+    items = Prefetch("tags", remote.TaggedItem.objects.order_by("pk").prefetch_related("content_object"))
+    for lookup in ("tags__content_object", items):
+        bookmark = remote.Bookmark.objects.order_by("pk").prefetch_related(lookup).delayed().first().compute()
+        with messages() as sent:
+            assert [item.content_object for item in bookmark.tags.all()] == [bookmark, bookmark]
+        assert len(sent) == 0
+
+
+def test_prefetching_of_a_generic_foreign_key_by_a_delayed_is_refused(tagged, remote):
+    with pytest.raises(NotSupportedError, match=r"'content_object' is a generic foreign key.*before delayed\(\)"):
+        remote.TaggedItem.objects.delayed().prefetch_related("content_object").compute()
+
+
 def test_generic_prefetch(tagged, remote):
     prefetch = pytest.importorskip("django.contrib.contenttypes.prefetch", reason="since Django 5.0")
     given = prefetch.GenericPrefetch("content_object", [remote.Bookmark.objects.only("url"), remote.Seat.objects.all()])
     items = list(remote.TaggedItem.objects.order_by("pk").prefetch_related(given))
-    assert [item.content_object.pk for item in items] == [tagged[0].pk, tagged[0].pk, tagged[1].pk, tagged[2].pk]
+    expected = [tagged[0].pk, tagged[0].pk, tagged[1].pk, tagged[2].pk]
+    assert [item.content_object.pk for item in items] == expected
+    items = remote.TaggedItem.objects.order_by("pk").prefetch_related(given).delayed().compute()
+    assert [item.content_object.pk for item in items] == expected
 
 
 def test_writes(tagged, remote, local):

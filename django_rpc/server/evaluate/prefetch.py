@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
+from django.db import NotSupportedError
 from django.db.models import Model, Prefetch, QuerySet
 
 from django_rpc.graph.values import Expr
@@ -56,6 +57,11 @@ def _levels(ev: Evaluator, model: type[Model], lookup: Prefetch, known: dict[str
             model = field.related_model
             ev.policy.require(model, "read")
         except (FieldDoesNotExist, LookupError):
+            if _sees_generic(ev, model, name):
+                raise NotSupportedError(
+                    f"'{path}' is a generic foreign key: its rows have several models, so the client requests them "
+                    "after the answer. Write prefetch_related() in the query, before delayed()."
+                ) from None
             raise AttributeError(
                 f"Cannot find '{name}' on {model.__name__} object, '{path}' is an invalid parameter to "
                 "prefetch_related()"
@@ -73,6 +79,13 @@ def _levels(ev: Evaluator, model: type[Model], lookup: Prefetch, known: dict[str
         known[level.prefetch_to] = model
         levels.append(level)
     return levels
+
+
+def _sees_generic(ev: Evaluator, model: type[Model], name: str) -> bool:
+    """Return True if ``name`` is a generic foreign key of ``model``, and the client sees both of its fields."""
+    field: Any = next((field for field in model._meta.private_fields if field.name == name), None)
+    names = [getattr(field, part, None) for part in ("ct_field", "fk_field")]
+    return None not in names and all(ev.policy.sees(model, model._meta.get_field(part), part) for part in names)
 
 
 def _complete(ev: Evaluator, queryset: QuerySet) -> QuerySet:
