@@ -201,3 +201,33 @@ def test_a_key_that_django_fills_is_no_missing_key(local, remote, options):
     for title, models in (("local", local), ("remote", remote)):
         models.NaturalKey(code=None, title=title).save(**options)
         assert [(row.pk, row.title) for row in local.NaturalKey.objects.all()] == [("", title)]
+
+
+JOINED = {
+    "all after one": lambda m, q: q(m.NoteOnKey).select_related("by_code").select_related(),
+    "one after all": lambda m, q: q(m.Order).select_related().select_related("customer__referred_by"),
+    "one after all of none": lambda m, q: q(m.NoteOnKey).select_related().select_related("by_code"),
+    "none after all": lambda m, q: q(m.Order).select_related().select_related(None),
+    "all after only": lambda m, q: q(m.Order).only("number").select_related(),
+    "all before only": lambda m, q: q(m.Order).select_related().only("number"),
+    "a column of the relation": lambda m, q: q(m.Order).select_related().only("number", "customer__name"),
+    "all without the relation": lambda m, q: q(m.Order).defer("customer").select_related(),
+    "deeper": lambda m, q: q(m.Line).select_related().only("quantity"),
+    "deeper without one": lambda m, q: q(m.Line).select_related().defer("order__customer"),
+}
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_relations_without_names_are_joined_as_in_django(local, remote, shop_data, name):
+    """Django's select_related() replaces earlier names, is replaced by later names, and joins deferred relations."""
+    key = local.NaturalKey.objects.create(code="x", title="X")
+    local.NoteOnKey.objects.create(text="t", by_code=key)
+
+    def loaded(row):
+        names = {field.attname for field in row._meta.concrete_fields} - row.get_deferred_fields() - {"secret_note"}
+        return names, {name: value and loaded(value) for name, value in row._state.fields_cache.items()}
+
+    row = JOINED[name](local, lambda model: model.objects.all()).get(pk=1)
+    mirrored = JOINED[name](remote, lambda model: model.objects.all()).get(pk=1)
+    delayed = JOINED[name](remote, lambda model: model.objects.delayed()).get(pk=1).compute()
+    assert loaded(row) == loaded(mirrored) == loaded(delayed)

@@ -22,6 +22,7 @@ from django_rpc.server.evaluate import prefetch
 from django_rpc.server.evaluate.evaluator import Evaluator, check_free
 from django_rpc.server.policy.client_policy import ClientFieldError, Use
 from django_rpc.server.policy.references import is_instance
+from django_rpc.server.query.column_guard import AllRelated
 from django_rpc.server.query.loaded_relations import loaded_by, remember
 
 __all__ = ["METHODS"]
@@ -151,13 +152,16 @@ def _combine(operator: str) -> Visitor:
 
 
 def _select_related(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    if args == [None]:
+    if not args or args == [None]:
         clone = queryset.select_related(None)
         clone.query.__dict__.pop("wrong_related", None)
+        paths = [] if args else _all_related(ev, queryset.model)
+        if paths:
+            clone.query.add_select_related(paths)
+            clone.query.select_related = AllRelated(clone.query.select_related)
         return clone
-    if not args:
-        args = _all_related(ev, queryset.model)
-        return queryset.select_related(*args) if args else queryset.all()
+    if isinstance(queryset.query.select_related, AllRelated):
+        queryset = queryset.select_related(None)  # names replace all relations, as in Django
     clone = queryset.select_related(*args)
     try:
         for path in args:

@@ -25,7 +25,7 @@ from django_rpc.server.query.growth import GROWING, growth
 from django_rpc.server.query.select_cache import Selection, is_nested, key_of, selections_of
 from django_rpc.wire.errors import TooManyNodes
 
-__all__ = ["TrustedCol", "audited"]
+__all__ = ["AllRelated", "TrustedCol", "audited"]
 
 #: How Django writes the name of a table or an alias; before 6.1, an alias has no quotes.
 _QUOTE = "quote_name" if hasattr(SQLCompiler, "quote_name") else "quote_name_unless_alias"
@@ -54,6 +54,10 @@ class _Every:
 
 _NONE: frozenset[str] = frozenset()
 _EVERY = _Every()
+
+
+class AllRelated(dict[str, Any]):
+    """The relations of ``select_related()`` without names, which also joins deferred relations."""
 
 
 class AuditedCompiler:
@@ -132,11 +136,25 @@ class AuditedCompiler:
         allowed = self.query.policy.columns(target.model._meta.db_table)
         return _NONE if allowed is None else allowed.used if nested else allowed.readable
 
-    def get_related_selections(self, select: Any, *args: Any, **kwargs: Any) -> Any:
-        wrong = getattr(self.query, "wrong_related", None)
-        if wrong is not None and self.query.select_related:
+    def get_related_selections(
+        self,
+        select: Any,
+        select_mask: Any,
+        opts: Any = None,
+        root_alias: Any = None,
+        cur_depth: int = 1,
+        requested: Any = None,
+        restricted: Any = None,
+    ) -> Any:
+        query = self.query
+        wrong = getattr(query, "wrong_related", None)
+        if wrong is not None and query.select_related:
             raise wrong
-        return super().get_related_selections(select, *args, **kwargs)
+        if select_mask and isinstance(query.select_related, AllRelated):
+            names = query.select_related if requested is None else requested
+            fields = [(opts or query.get_meta()).get_field(name) for name in names]
+            select_mask = {**{field: {} for field in fields}, **select_mask}
+        return super().get_related_selections(select, select_mask, opts, root_alias, cur_depth, requested, restricted)
 
     def get_qualify_sql(self) -> Any:
         """Return the SQL of a query with a condition on a window function.
