@@ -25,14 +25,15 @@ from django_rpc.models.options import leads_away, options_of
 from django_rpc.models.reply_checks import reader
 
 __all__ = [
-    "has_own_fields",
     "loaded_value",
     "loader",
     "makes_values",
     "note_own_fields",
     "prepared_by",
     "prepared_lookups",
+    "prepares_lookups",
     "stored_value",
+    "text_of",
     "writes_own_sql",
 ]
 
@@ -130,6 +131,29 @@ def loader(field: Field, alias: str) -> Callable[[Any], Any]:
     return reader(field, field.to_python)
 
 
+def prepares_lookups(condition: Q) -> bool:
+    """Return False if `prepared_lookups` changes nothing, which costs less than to look up the fields."""
+    return has_own_fields() or _holds_instance(condition)
+
+
+def _holds_instance(value: Any) -> bool:
+    if isinstance(value, Q):
+        return any(_holds_instance(child[1] if isinstance(child, tuple) else child) for child in value.children)
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(isinstance(item, Model) for item in value)
+    return isinstance(value, Model)
+
+
+def text_of(field: Field, value: Any) -> Any:
+    """Return the text of an instance that is stored or compared in the place of a text, as Django does.
+
+    Return other values unchanged.  The service refuses an instance of a mirror with the ``__str__`` of Django.
+    """
+    if isinstance(value, Model) and type(value).__str__ is not Model.__str__:
+        return field.get_prep_value(value)
+    return value
+
+
 def prepared_lookups(query: Any, condition: Q) -> Q:
     """Return ``condition`` with values for such fields as the service stores them."""
     children: list[Any] = []
@@ -162,6 +186,8 @@ def _prepared(query: Any, path: str, value: Any) -> tuple[str, Any]:
 def _prepared_value(field: Field, lookup: str, value: Any, connection: Any) -> Any:
     if lookup in _MANY and not isinstance(value, Iterable):
         return value  # the service refuses it, with Django's error
+    if not field.is_relation and _holds_instance(value):
+        value = text_of(field, value) if isinstance(value, Model) else [text_of(field, item) for item in value]
     if field.is_relation and lookup == "in" and not _is_expression(value):
         value = [_key_of_other(field, item) for item in value]
     value = _key_of_other(field, value)

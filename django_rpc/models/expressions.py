@@ -29,7 +29,7 @@ from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS, OUTPUT_FIELDS
 from django_rpc.models.constructor_arguments import current_arguments
 from django_rpc.models.content_types import is_content_type, sent_key
 from django_rpc.models.custom_expressions import name_of
-from django_rpc.models.custom_fields import prepared_by, stored_value, writes_own_sql
+from django_rpc.models.custom_fields import prepared_by, stored_value, text_of, writes_own_sql
 from django_rpc.models.options import options_of
 from django_rpc.models.tuples import own_column, tuple_condition
 
@@ -350,8 +350,8 @@ def prepared_value(field: Field, value: Any, connection: Any) -> Any:
     if isinstance(value, BaseExpression) and any(isinstance(part, expressions.Window) for part in value.flatten()):
         raise FieldError(f"Window expressions are not allowed in this query ({field.name}={value!r}).")
     if isinstance(value, models.Model):
-        value = value.prepare_database_save(field)
-    if hasattr(type(value), "__rpc_node__") or hasattr(value, "resolve_expression"):
+        value = value.prepare_database_save(field) if field.remote_field else text_of(field, value)
+    if isinstance(value, models.Model) or hasattr(type(value), "__rpc_node__") or hasattr(value, "resolve_expression"):
         return freeze(value)
     prepared = field.get_db_prep_save(value, connection=connection)
     return sent_key(prepared) if is_content_type(field) else freeze(prepared)

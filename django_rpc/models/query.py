@@ -21,7 +21,7 @@ from django_rpc.graph.nodes.base import Item, Method, Node, Source, callsite
 from django_rpc.graph.plan.retarget import moved
 from django_rpc.graph.values import Condition, freeze
 from django_rpc.graph.vocabulary.signatures import THROUGH_PREFIX
-from django_rpc.models.custom_fields import has_own_fields, loaded_value, makes_values, prepared_lookups
+from django_rpc.models.custom_fields import loaded_value, makes_values, prepared_lookups, prepares_lookups
 from django_rpc.models.expressions import localise, settle
 from django_rpc.models.inline_subquery import as_values
 from django_rpc.models.options import options_of
@@ -117,7 +117,7 @@ class RpcQuery(sql.Query):
         node = self.node
         if self.used_aliases:  # Django treats this filter and the one before it as one filter
             node = Method(node, "sticky")
-        sent = prepared_lookups(self, q_object) if has_own_fields() else q_object
+        sent = prepared_lookups(self, q_object) if prepares_lookups(q_object) else q_object
         name, step_args, step_kwargs = _filter_step(_hidden_by_server(self.model, freeze(sent)))
         if (args and args[0]) or kwargs.get("reuse_all"):
             name, step_args, step_kwargs = "filter_reuse", (freeze(sent),), {}

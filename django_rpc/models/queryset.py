@@ -32,7 +32,7 @@ from django_rpc.models import prefetch
 from django_rpc.models.async_methods import AsyncMethods
 from django_rpc.models.bulk import BulkMethods
 from django_rpc.models.cascades import LocalPart
-from django_rpc.models.custom_fields import has_own_fields, prepared_lookups
+from django_rpc.models.custom_fields import prepared_lookups, prepares_lookups
 from django_rpc.models.delete_signals import Heard
 from django_rpc.models.dispatch import perform
 from django_rpc.models.expressions import localise, prepared_value, settle
@@ -432,19 +432,23 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         check.add_update_values(localise(values))
         connection = connections[self.db]
         meta = self.model._meta
-        return {
-            name: prepared_value(meta.pk if name == "pk" else meta.get_field(name), value, connection)
-            for name, value in values.items()
-        }
+        fields = {name: meta.pk if name == "pk" else meta.get_field(name) for name in values}
+        for name, value in values.items():
+            if isinstance(value, models.Model) and not fields[name].remote_field:
+                raise TypeError(
+                    f"Tried to update field {fields[name]} with a model instance, {value!r}. "
+                    f"Use a value compatible with {type(fields[name]).__name__}."
+                )
+        return {name: prepared_value(fields[name], value, connection) for name, value in values.items()}
 
     def _stored(self, params: Any) -> Any:
         """Return lookups and values by the names of fields, with values as the service stores them."""
         params = _resolved(params)
-        if not params or not has_own_fields():
+        if not params:
             return params
         condition = Q()
         condition.children = list(params.items())
-        return dict(prepared_lookups(self.query, condition).children)
+        return dict(prepared_lookups(self.query, condition).children) if prepares_lookups(condition) else params
 
 
 for _name in ("create", "get_or_create", "update_or_create", "update", "_update", "bulk_update", "getset", "call"):

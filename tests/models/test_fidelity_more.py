@@ -1,17 +1,18 @@
-"""More of what Django's own tests found in mirrors: one test for each cause that was cured."""
+"""Differences from Django that the tests of Django found in mirrors: one test for each cause."""
 
 from __future__ import annotations
 
 import json
+import uuid
 
 import pytest
 from django.apps.registry import Apps
 from django.core.exceptions import FieldError
-from django.db import DataError, IntegrityError, connections, models, router
+from django.db import DataError, IntegrityError, connections, models, router, transaction
 from django.db.models import Q
 
 from django_rpc.models import RpcModel
-from django_rpc.server.evaluate.save import _set
+from django_rpc.server.evaluate.save import _set, has_default_key
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
@@ -52,7 +53,7 @@ def test_nothing_is_sent_for_a_combination_that_has_no_rows(remote, shop_data, m
 
 
 def test_the_default_manager_is_the_one_that_django_takes(monkeypatch):
-    """A recording copy of an inherited manager came before the model's own."""
+    """A recording copy of an inherited manager preceded the manager of the model."""
     monkeypatch.setattr("django.apps.registry.Apps.register_model", lambda *args: None)
 
     class Shared(models.Model):
@@ -83,7 +84,7 @@ def test_the_default_manager_is_the_one_that_django_takes(monkeypatch):
 
 
 def test_a_partly_loaded_child_is_saved_again_and_again(local, remote):
-    """The answer brought the key of the parent, which Django then named among the fields to update."""
+    """The answer contained the key of the parent, which Django then named among the fields to update."""
     made = remote.Restaurant.objects.create(name="Da Mario")
     partly = remote.Restaurant.objects.only("rating").get(pk=made.pk)
     for rating in (4.0, 5.0):
@@ -140,7 +141,7 @@ def test_changes_of_a_reverse_foreign_key_are_one_message_each(local, remote, sh
     )
     with messages() as sent:
         one.referrals.set([profiles[0], other])
-    assert len(sent) == 2  # what is there, and what changes
+    assert len(sent) == 2  # the existing rows, and the changes
     assert set(local.Customer.objects.filter(referred_by=one.pk).values_list("pk", flat=True)) == {
         profiles[0].pk,
         other.pk,
@@ -173,3 +174,103 @@ def test_what_explain_does_not_know_is_said_in_djangos_words(remote, shop_data):
         remote.Customer.objects.all().explain(TEST=1, TEST2=1)
     with pytest.raises(ValueError, match="DOES NOT EXIST is not a recognized format"):
         remote.Customer.objects.all().explain(format="does not exist")
+
+
+def _same_texts(side, key):
+    """Return the results of queries and writes with an instance in the place of a text."""
+    side.NoteOnKey.objects.create(text=key)
+    side.NoteOnKey.objects.bulk_create([side.NoteOnKey(text=key, by_code=key)])
+    keys, notes = side.NaturalKey.objects, side.NoteOnKey.objects
+    return [
+        list(query.values_list(name, flat=True))
+        for name, query in (
+            ("code", keys.filter(code=key)),
+            ("code", keys.filter(code__in=[key, "def"]).order_by("code")),
+            ("code", keys.filter(pk__in={key})),
+            ("code", keys.filter(code__istartswith=key)),
+            ("code", keys.exclude(~Q(title="x") | Q(code=key))),
+            ("title", keys.filter(pk=keys.get(pk=key))),
+            ("text", notes.filter(by_code__code=key, by_code=key)),
+            ("text", notes.order_by("pk")),
+        )
+    ] + [notes.get_or_create(text=key, by_code=key)[1], keys.update_or_create({"title": key}, code="ghi")[1]]
+
+
+def test_an_instance_in_the_place_of_a_text_is_its_text(local, remote, monkeypatch):
+    """The service does not compute texts of instances; the client has the instance and its mirror's text."""
+    monkeypatch.setattr(remote.NaturalKey, "__str__", lambda self: self.code)
+    results = []
+    for side in (local, remote):
+        side.NoteOnKey.objects.all().delete()
+        side.NaturalKey.objects.all().delete()
+        side.NaturalKey.objects.create(code="def", title="y")
+        results.append(_same_texts(side, side.NaturalKey.objects.create(code="abc", title="x")))
+        assert side.NaturalKey.objects.get(code="ghi").title == "abc"
+    assert results[0] == results[1]
+    assert results[1][:2] == [["abc"], ["abc", "def"]]
+
+
+def test_an_instance_without_a_text_is_refused_in_the_place_of_a_text(remote):
+    """A mirror without ``__str__`` would be compared as "NaturalKey object (abc)", and no row would be found."""
+    key = remote.NaturalKey.objects.create(code="abc", title="x")
+    for call in (
+        lambda: list(remote.NaturalKey.objects.filter(code=key)),
+        lambda: remote.NoteOnKey.objects.create(text=key),
+        lambda: remote.NoteOnKey.objects.get_or_create(text=key),
+    ):
+        with pytest.raises(TypeError, match="expected a value, and was given an instance of a model"):
+            call()
+
+
+def test_an_update_refuses_an_instance_in_the_place_of_a_text(local, remote, monkeypatch):
+    monkeypatch.setattr(remote.NaturalKey, "__str__", lambda self: self.code)
+    for side in (local, remote):
+        key = side.NaturalKey(code="abc")
+        message = "Tried to update field .*NoteOnKey.text with a model instance"
+        with pytest.raises(TypeError, match=message), transaction.atomic():
+            side.NoteOnKey.objects.update(text=key)
+
+
+@pytest.fixture
+def unregistered_model():
+    """Return a function that makes a model of no app from its attributes."""
+
+    def make(name, bases=(models.Model,), **attributes):
+        meta = type("Meta", (), {"app_label": "elsewhere", "apps": Apps()})
+        return type(name, bases, {"__module__": __name__, "Meta": meta, **attributes})
+
+    return make
+
+
+def test_a_new_instance_with_the_key_of_a_row_is_inserted_where_keys_have_defaults(local, remote):
+    """Django tries no update for such a key; the service updated the row of another instance."""
+    for side in (local, remote):
+        row = side.UuidKey.objects.create(name="first")
+        with pytest.raises(IntegrityError), transaction.atomic():
+            side.UuidKey(pk=row.pk, name="second").save()
+        assert side.UuidKey.objects.get(pk=row.pk).name == "first"
+        side.UuidKey(pk=row.pk, name="forced").save(force_update=True)
+        assert side.UuidKey.objects.get(pk=row.pk).name == "forced"
+        models.Model.save_base(side.UuidKey(pk=row.pk, name="loaded"), raw=True)  # as the deserializers do
+        assert side.UuidKey.objects.get(pk=row.pk).name == "loaded"
+
+
+def test_a_new_instance_with_the_key_of_a_row_updates_it_where_keys_have_no_default(local, remote):
+    for side in (local, remote):
+        row = side.PlainKey.objects.create(name="first")
+        side.PlainKey(pk=row.pk, name="second").save()
+        assert side.PlainKey.objects.get(pk=row.pk).name == "second"
+
+
+def test_the_defaults_of_keys_of_parents_and_of_several_columns(unregistered_model):
+    parent = unregistered_model("Parent", id=models.UUIDField(primary_key=True, default=uuid.uuid4))
+    child = unregistered_model("Child", (parent,))
+    plain = unregistered_model("Plain", number=models.IntegerField(default=0))
+    assert [has_default_key(model) for model in (parent, child, plain)] == [True, True, False]
+    if hasattr(models, "CompositePrimaryKey"):  # since Django 5.2
+        parts = {"a": models.IntegerField(default=1), "b": models.IntegerField(default=2), "c": models.IntegerField()}
+        for names, expected in (("ab", True), ("ac", False)):
+            model = unregistered_model(
+                f"Of{names}", pk=models.CompositePrimaryKey(*names), **{n: parts[n].clone() for n in names}
+            )
+            assert has_default_key(model) is expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Set
 from typing import Any
 
@@ -18,7 +19,7 @@ from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.writes import check_expression, check_key, check_target, confirm, held
 from django_rpc.server.registry.exposure import Exposure
 
-__all__ = ["visit_insert", "visit_save"]
+__all__ = ["has_default_key", "visit_insert", "visit_save"]
 
 
 def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
@@ -111,7 +112,7 @@ def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: 
     key = _key(model, values)
     if node.adding:
         ev.policy.require(model, "create")
-    if key is None or node.force_insert or (node.adding and not ev.policy.can(model, "update")):
+    if key is None or _is_insert(model, node) or (node.adding and not ev.policy.can(model, "update")):
         return None
     rows = ev.policy.rows(model)
     queryset = rows.using(using) if rows is not None else model._base_manager.using(using)
@@ -121,6 +122,29 @@ def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: 
     if row is None:
         _refuse_update(node)
     return row
+
+
+def _is_insert(model: type[Model], node: Save) -> bool:
+    """Return True for a save that Django inserts without a look for the row.
+
+    These are a forced insert, and a new instance of a model with a default for its key.
+    """
+    if node.force_insert:
+        return True
+    is_update = node.raw or node.force_update or node.update_fields
+    return node.adding and not is_update and has_default_key(model)
+
+
+@functools.cache
+def has_default_key(model: type[Model]) -> bool:
+    """Return True if ``model`` or a parent has a default for each column of its primary key."""
+    tables = [model._meta, *[parent._meta for parent in model._meta.get_parent_list()]]
+    keys = [getattr(opts, "pk_fields", [opts.pk]) for opts in tables]  # pk_fields: since Django 5.2
+    return any(all(field.has_default() or _has_database_default(field) for field in fields) for fields in keys)
+
+
+def _has_database_default(field: Any) -> bool:
+    return getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED  # since Django 5.0
 
 
 def _refuse_update(node: Save) -> None:
@@ -206,8 +230,8 @@ def _assign(
 def _reset(exposure: Exposure, instance: Model, values: dict[str, Any]) -> None:
     """Reset fields with a database default to the default of a new instance; a client sends no value for them."""
     for field in exposure.opts.concrete_fields:
-        has_default = getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED  # since Django 5.0
-        if has_default and field.attname not in values and field.attname in exposure.writable and not field.primary_key:
+        is_unsent = field.attname not in values and field.attname in exposure.writable and not field.primary_key
+        if is_unsent and _has_database_default(field):
             setattr(instance, field.attname, field.get_default())
 
 
