@@ -150,7 +150,7 @@ class Booking(RpcModel):
         app_label = "zoo"
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["seat", "day"], name="zoo_booking_seat_once_a_day")]
+        constraints = [models.UniqueConstraint(fields=["seat", "day"], name="booking_seat_once_a_day")]
 
     seat = models.ForeignKey(Seat, models.PROTECT, related_name="bookings")
     day = models.DateField()
