@@ -64,9 +64,10 @@ def _choose(choose: Any, model: Any, hints: dict[str, Any]) -> str | None:
 
 
 def _place(instance: Any, options: Any) -> str:
-    """The service that an instance of a mirror came from: that of its class, or another one that ``using()`` named."""
+    """Return the alias of the service of an instance: the alias of its class, or another alias set by ``using()``."""
     alias: str | None = instance._state.db
-    return alias if alias in connections and connections[alias].vendor == "rpc" else options.database
+    is_service = alias is not None and alias in connections and connections[alias].vendor == "rpc"
+    return str(alias if is_service else options.database)
 
 
 def _model(app_label: str, model_name: str | None) -> Any:

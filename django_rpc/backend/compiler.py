@@ -70,6 +70,9 @@ def _local_alias(query: Any, using: str) -> str | None:
 class SQLCompiler(_LocalModels, compiler.SQLCompiler):
     """Compiler of a SELECT. The service sends the rows, with columns in the positions of the local query."""
 
+    select: Any
+    klass_info: Any
+    annotation_col_map: Any
     _converters: dict[int, Any] | None = None
 
     def compile(self, node: Any) -> tuple[str, tuple[()]]:

@@ -95,7 +95,7 @@ class _RedisChannel:
 def _restoring(qos: Any) -> Any:
     """Return a subclass of kombu's class for unacknowledged messages; it drops messages that it cannot return."""
 
-    class QoS(qos):  # type: ignore[misc]
+    class QoS(qos):
         def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> Any:
             try:
                 return super().restore_by_tag(tag, client, leftmost)
@@ -112,7 +112,7 @@ class _Frames:
     """A connection of py-amqp that ignores a malformed header table or malformed names in a frame."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, frame_handler=_tolerant_handler, **options)
+        super().__init__(*args, frame_handler=_tolerant_handler, **options)  # type: ignore[call-arg]  # the mixin precedes py-amqp's class
 
     def on_inbound_method(self, channel_id: int, method: tuple[int, int], payload: Any, content: Any) -> Any:
         if method == spec.Basic.Deliver:

@@ -51,7 +51,7 @@ class Consumer(CeleryConsumer):
         A pool that has never been watched does not free the queues of a dead process, so it cannot replace the process.
         It does so when it is watched and detects that the process has ended.
         """
-        pool = getattr(self.pool, "_pool", None)
+        pool: Any = getattr(self.pool, "_pool", None)
         if self.hub and getattr(pool, "_registered_with_event_loop", False):
             pool.maintain_pool()
         return super().loop_args()
@@ -99,7 +99,7 @@ class Consumer(CeleryConsumer):
         super().register_with_event_loop(hub)
 
     def on_connection_error_after_connected(self, exc: BaseException) -> Any:
-        channel = getattr(self.task_consumer, "channel", None)
+        channel: Any = getattr(self.task_consumer, "channel", None)
         if hasattr(channel, "do_restore"):  # only channels that emulate acknowledgements
             channel.do_restore = False
             for request in tuple(state.reserved_requests):  # includes the requests in work

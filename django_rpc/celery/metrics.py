@@ -27,7 +27,7 @@ def count_in_files() -> None:
 
 
 def _forget_process(pid: int, **kwargs: object) -> None:
-    """What was in progress there is not any more; what it has counted stays."""
-    from prometheus_client.multiprocess import mark_process_dead
+    """Remove the gauges of a process that ended; its counters remain."""
+    from prometheus_client import multiprocess
 
-    mark_process_dead(pid)
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has types for other modules only

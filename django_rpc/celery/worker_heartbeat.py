@@ -112,7 +112,7 @@ def announce(app: Celery, backend: str | None) -> None:
     announcers: list[Announcer] = []
 
     def start(sender: Any = None, **_: Any) -> None:
-        if getattr(sender, "app", None) is not app or announcers:
+        if sender is None or sender.app is not app or announcers:
             return
         is_prefork = type(sender.pool).__module__ == "celery.concurrency.prefork"
         milliseconds = _PREFORK_MILLISECONDS if is_prefork else _SHARED_MILLISECONDS

@@ -26,7 +26,9 @@ __all__ = ["RpcChangeList", "RpcModelAdmin"]
 
 
 class RpcChangeList(ChangeList):
-    """A ChangeList that asks for its counts, its page and its dates at once."""
+    """A ChangeList with its counts, its page and its dates in one message."""
+
+    queryset: Any
 
     def apply_select_related(self, queryset: Any) -> Any:
         """Also nullable foreign keys of ``list_display``, each of which would be one message a row."""

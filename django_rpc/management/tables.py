@@ -29,6 +29,6 @@ def print_table(stdout: Any, rows: Sequence[Sequence[str]]) -> None:
             return
     wrapped = [[textwrap.wrap(cell, _WIDTH) for cell in row] for row in rows]
     widths = [max(len(line) for row in wrapped for line in row[column] or [""]) for column in range(len(rows[0]))]
-    for row in wrapped:
-        for lines in itertools.zip_longest(*row, fillvalue=""):
+    for cells in wrapped:
+        for lines in itertools.zip_longest(*cells, fillvalue=""):
             stdout.write("  ".join(map(str.ljust, lines, widths)).rstrip())

@@ -167,7 +167,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
                 "to None."
             )
         using = chosen_database(type(self), using, router.db_for_write, {"instance": self})
-        return delete_instance(self, using, keep_parents)  # type: ignore[no-any-return]
+        return delete_instance(self, using, keep_parents)
 
     delete.alters_data = True  # type: ignore[attr-defined]
 

@@ -30,6 +30,7 @@ class BulkMethods:
     model: Any
     query: Any
     db: str
+    _future: bool
     _write: Callable[..., Any]
 
     def bulk_create(self, objs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -150,7 +151,12 @@ class _Filling:
         for row in range(len(self.objs)):
             given = [Pending(collected, (row, i), f"The {f.name} of a new row") for i, f in enumerate(self.fields)]
             self.pending.append(tuple(given))
-        return lambda: [one.restore() for one in before]
+
+        def restore() -> None:
+            for instance in before:
+                instance.restore()
+
+        return restore
 
     def finish(self, returned: Any) -> list[tuple[Any, ...]]:
         rows = [

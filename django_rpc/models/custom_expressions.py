@@ -89,7 +89,8 @@ def _by_function() -> dict[str, tuple[str, bool]]:
     """Return Django's functions and aggregates with a plain list of arguments, by their SQL functions."""
     names: dict[str, tuple[str, bool]] = {}
     for module in (functions, aggregates):
-        for name, cls in vars(module).items():
+        classes: dict[str, Any] = vars(module)
+        for name, cls in classes.items():
             if not (name in EXPRESSIONS and _is_plain(cls)):
                 continue
             names.setdefault(cls.function, (name, issubclass(cls, aggregates.Aggregate)))
@@ -97,9 +98,12 @@ def _by_function() -> dict[str, tuple[str, bool]]:
 
 
 def _is_plain(cls: Any) -> bool:
-    if not (isinstance(cls, type) and issubclass(cls, expressions.Func) and cls.function):
+    func: Any = expressions.Func
+    if not (isinstance(cls, type) and issubclass(cls, func)):
         return False
-    if issubclass(cls, aggregates.Aggregate):
-        return True
-    func = expressions.Func
-    return cls.template == func.template and cls.arg_joiner == func.arg_joiner and not cls.window_compatible
+    function: Any = cls
+    if not function.function or issubclass(cls, aggregates.Aggregate):
+        return bool(function.function)
+    return (
+        function.template == func.template and function.arg_joiner == func.arg_joiner and not function.window_compatible
+    )

@@ -49,9 +49,15 @@ _unsettled: list[Any] = []
 
 
 @functools.cache
-def _overrides(cls: type[Field], name: str) -> bool:
+def _class_overrides(cls: Any, name: str) -> bool:
     owner = next((base for base in cls.__mro__ if name in vars(base)), Field)
     return not owner.__module__.startswith("django.")
+
+
+def _overrides(field: Any, name: str) -> bool:
+    """Return True if the class of ``field``, or a base of it outside Django, defines the method ``name``."""
+    cls: Any = type(field)
+    return _class_overrides(cls, name)
 
 
 def note_own_fields(model: Any) -> None:
@@ -76,12 +82,12 @@ def has_own_fields() -> bool:
 
 
 def _prepares(field: Field) -> bool:
-    return _overrides(type(field), "get_prep_value") or _overrides(type(field), "get_db_prep_value")
+    return _overrides(field, "get_prep_value") or _overrides(field, "get_db_prep_value")
 
 
-def writes_own_sql(cls: type[Field]) -> bool:
+def writes_own_sql(cls: Any) -> bool:
     """Return whether a field class of the project makes other SQL than the class of Django that it extends."""
-    return any(_overrides(cls, name) for name in _SQL_METHODS if hasattr(cls, name))
+    return any(_class_overrides(cls, name) for name in _SQL_METHODS if hasattr(cls, name))
 
 
 def prepared_by(field: Field, value: Any) -> Any:
@@ -90,12 +96,12 @@ def prepared_by(field: Field, value: Any) -> Any:
         field = field.target_field
     if value is None or _is_expression(value):
         return value
-    if _overrides(type(field), "get_db_prep_value"):
+    if _overrides(field, "get_db_prep_value"):
         raise TypeError(
             f"Value(..., {type(field).__name__}()) cannot be sent to a service: the field prepares its values for one "
             "database. Pass the prepared value with a field of Django."
         )
-    if _overrides(type(field), "get_prep_value"):
+    if _overrides(field, "get_prep_value"):
         return field.get_prep_value(value)
     encoder = getattr(field, "encoder", None)
     return json.loads(json.dumps(value, cls=encoder)) if isinstance(field, JSONField) and encoder else value
@@ -103,7 +109,7 @@ def prepared_by(field: Field, value: Any) -> Any:
 
 def makes_values(field: Field) -> bool:
     """Return True if ``field`` is a class of the client that converts stored values."""
-    return _overrides(type(field), "from_db_value")
+    return _overrides(field, "from_db_value")
 
 
 def loaded_value(field: Field, value: Any, alias: str) -> Any:
@@ -119,7 +125,7 @@ def loader(field: Field, alias: str) -> Callable[[Any], Any]:
     """
     if is_content_type(field):
         return reader(field, lambda value: local_key(value, alias))
-    is_own = _overrides(type(field), "from_db_value")
+    is_own = _overrides(field, "from_db_value")
     if isinstance(field, JSONField):
         if field.decoder is None and not is_own:
             return lambda value: value
@@ -180,7 +186,7 @@ def _prepared(query: Any, path: str, value: Any) -> tuple[str, Any]:
     path = _without_others(query, path)
     if is_content_type(field) and not field.is_relation and "__" in path:  # only the name of its key is sent
         path = re.sub(rf"__(pk|{field.name})(__|$)", r"\2", path)
-    return path, _prepared_value(field, lookup, value, connections[options_of(query.model).database])
+    return path, _prepared_value(field, lookup, value, connections[query.database])
 
 
 def _prepared_value(field: Field, lookup: str, value: Any, connection: Any) -> Any:

@@ -77,7 +77,7 @@ def _of_model(attribute: str, fallback: type[Exception]) -> Callable[[Any, Error
     def builder(results: Any, report: ErrorReport) -> Exception:
         model = results.mirror(report.model) if report.model else None
         cls = fallback if model is None else getattr(model, attribute)
-        return cls(report.message)  # type: ignore[no-any-return]
+        return cls(report.message)
 
     return builder
 
@@ -142,7 +142,7 @@ def _constraint(cls: type[Exception]) -> Callable[[Any, ErrorReport], Exception]
         kind, names = data.get("kind", ""), data.get("fields", ())
         error.constraint_kind = kind if isinstance(kind, str) else ""
         error.fields = tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
-        return error  # type: ignore[no-any-return]
+        return error
 
     return builder
 

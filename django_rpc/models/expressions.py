@@ -73,12 +73,13 @@ def _(value: Any) -> bytes:
     return bytes(value)
 
 
-if hasattr(expressions, "Sliced"):  # F("name")[:3], since Django 5.1
+def _freeze_slice(value: Any) -> Expr:
+    length = () if value.length is None else (value.length,)
+    return Expr("Substr", (freeze(value.obj), value.start, *length))
 
-    @freeze.register(expressions.Sliced)
-    def _(value: Any) -> Expr:
-        length = () if value.length is None else (value.length,)
-        return Expr("Substr", (freeze(value.obj), value.start, *length))
+
+if hasattr(expressions, "Sliced"):  # F("name")[:3], since Django 5.1
+    freeze.register(expressions.Sliced, _freeze_slice)
 
 
 @freeze.register(expressions.F)
@@ -142,11 +143,12 @@ def _(value: Any) -> Expr:
     return Expr("NegatedExpression", (freeze(value._constructor_args[0][0]),))
 
 
-if hasattr(expressions, "WindowFrameExclusion"):  # since Django 5.1
+def _freeze_exclusion(value: Any) -> str:
+    return str(value.value)
 
-    @freeze.register(expressions.WindowFrameExclusion)
-    def _(value: Any) -> str:
-        return str(value.value)
+
+if hasattr(expressions, "WindowFrameExclusion"):  # since Django 5.1
+    freeze.register(expressions.WindowFrameExclusion, _freeze_exclusion)
 
 
 @freeze.register(expressions.Value)
@@ -221,7 +223,7 @@ def _(value: QuerySet) -> Node:
 
 @freeze.register(sql.Query)
 def _(value: sql.Query) -> Node:
-    return freeze(QuerySet(value.model, value))  # type: ignore[no-any-return]
+    return freeze(QuerySet(value.model, value))
 
 
 @freeze.register(models.Model)
@@ -298,8 +300,8 @@ def localise(value: Any) -> Any:
         items = [localise(item) for item in value]
         return value if all(map(_same, items, value)) else kind(items)
     if kind is dict:
-        items = {key: localise(item) for key, item in value.items()}
-        return value if all(items[key] is value[key] for key in value) else items
+        converted = {key: localise(item) for key, item in value.items()}
+        return value if all(converted[key] is value[key] for key in value) else converted
     if isinstance(value, BaseExpression):
         return _localise_expression(value)
     if isinstance(value, models.FilteredRelation):  # annotate() changes it in place

@@ -193,7 +193,7 @@ def _cache(model: Any, instance: Any, name: str, value: Any, annotated: frozense
 
     The rows refer to their parent, as rows do that Django prefetches or joins.
     """
-    descriptor = getattr(model, name, None)
+    descriptor: Any = getattr(model, name, None)
     if isinstance(value, list) and hasattr(descriptor, "related_manager_cls"):
         manager = getattr(instance, name)
         check_related(model, name, manager.model, value)

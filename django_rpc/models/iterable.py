@@ -70,7 +70,7 @@ def _has_plain_instances(model: Any) -> bool:
     if known is None:
         known = (
             model.__init__ is models.Model.__init__
-            and model.from_db.__func__ is models.Model.from_db.__func__  # type: ignore[attr-defined]
+            and model.from_db.__func__ is models.Model.from_db.__func__
             and model.__new__ is object.__new__
             and all(type(getattr(model, f.attname, None)) in _PLAIN_ATTRIBUTES for f in model._meta.concrete_fields)
         )

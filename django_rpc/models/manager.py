@@ -67,13 +67,15 @@ def record_managers(model: Any) -> None:
     """Make every declared or inherited manager of ``model`` record nodes."""
     options = model._meta
     for manager in options.local_managers:
-        manager.__class__ = rpc_manager_class(type(manager))
+        manager_class: Any = type(manager)
+        manager.__class__ = rpc_manager_class(manager_class)
     options._expire_cache()
     default = options.default_manager
     for manager in options.managers:
         if not isinstance(manager, RpcManager):  # of an abstract base that local models may share
             clone = copy.copy(manager)
-            clone.__class__ = rpc_manager_class(type(manager))
+            manager_class = type(manager)
+            clone.__class__ = rpc_manager_class(manager_class)
             model.add_to_class(manager.name, clone)
     options._expire_cache()
     if default is not None and options.default_manager.name != default.name:  # a copy precedes inherited managers

@@ -102,7 +102,8 @@ def _class(model: ModelSchema, using: str, references: dict[str, str]) -> Any:
         attrs[field_name] = call.make()
     attrs.update({name: call.make() for name, call in composite_key(model).items()})
     above = tuple(_made[using, parent.lower()] for parent in bases(model)) or (RpcModel,)
-    made = type(RpcModel)(name, above, attrs)
+    metaclass: Any = type(RpcModel)
+    made = metaclass(name, above, attrs)
     setattr(module, name, made)
     return made
 

@@ -58,8 +58,9 @@ def _names(queryset: Any, found: Sequence[Any]) -> list[str]:
     if isinstance(first, dict):
         return list(first)
     names = [*query.values_select, *query.annotation_select]
-    if hasattr(first, "_fields"):
-        return list(first._fields)
+    columns = getattr(first, "_fields", None)  # of a named tuple
+    if columns is not None:
+        return list(columns)
     width = len(first) if isinstance(first, tuple) else 1
     if len(names) == width or first is None:
         return names

@@ -313,7 +313,7 @@ class _Related(NamedTuple):
 
 def _relation(model: Any, name: str) -> _Related | None:
     """Return how rows of the relation ``name`` of ``model`` are read; None for a relation that is not planned."""
-    descriptor = getattr(model, name, None)
+    descriptor: Any = getattr(model, name, None)
     if isinstance(descriptor, related.ManyToManyDescriptor):
         return _many_to_many(descriptor)
     if isinstance(descriptor, related.ForwardManyToOneDescriptor):

@@ -369,6 +369,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         node, fill = prefetch.output_for(plain)
 
         def finish(value: Any) -> Any:
+            assert fill is not None
             self._result_cache = fill(value)._result_cache
             self._prefetch_done = plain._prefetch_done
             return plain
@@ -397,7 +398,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         return f"<{type(self).__name__} {describe(self.query.recorded())} not fetched, after {outage}>"
 
     @property
-    def db(self) -> str:
+    def db(self) -> str:  # type: ignore[override]  # a property in Django, and an attribute of the mixin of bulk methods
         choose = router.db_for_write if self._for_write else router.db_for_read
         return chosen_database(self.model, self._db, choose, self._hints)
 

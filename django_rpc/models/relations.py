@@ -7,6 +7,7 @@ Django's related manager changes the rows of the through table in several querie
 from __future__ import annotations
 
 import functools
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from django.db import router
@@ -41,7 +42,7 @@ def _in_one_message(base: Any) -> Any:
     Django's manager saves row by row (``bulk=False``), and removes and adds rows separately (``set()``).
     """
 
-    class RpcRelatedManager(base):  # type: ignore[misc]
+    class RpcRelatedManager(base):
         pass
 
     def together_at(name: str) -> Any:
@@ -79,7 +80,7 @@ class RpcManyToManyDescriptor(ManyToManyDescriptor):
 def recorded_relation(base: Any, accessor: str) -> Any:
     """Return the many-to-many manager class ``base``, with the four changes made by ``accessor`` of the service."""
 
-    class RpcManyRelatedManager(base):  # type: ignore[misc]
+    class RpcManyRelatedManager(base):
         @functools.wraps(base.add)
         def add(self, *objs: Any, through_defaults: Any = None) -> None:
             targets = self._targets(objs)
@@ -107,10 +108,12 @@ def recorded_relation(base: Any, accessor: str) -> Any:
                 return
             self._change("set", "add", self._targets(objs), through_defaults=through_defaults, clear=clear)
 
-        for _method in (add, remove, clear, set):
-            _method.alters_data = True  # type: ignore[attr-defined]
+        methods: tuple[Any, ...] = (add, remove, clear, set)
+        for _method in methods:
+            _method.alters_data = True
+        del methods, _method
 
-        def _targets(self, objs: tuple[Any, ...]) -> set[Any]:
+        def _targets(self, objs: tuple[Any, ...]) -> AbstractSet[Any]:
             """Return the keys of ``objs``; Django checks all objects that are not plain keys."""
             keys = {self.target_field.get_prep_value(obj) for obj in objs if type(obj) in ATOMS}
             return keys | self._get_target_ids(self.target_field_name, [obj for obj in objs if type(obj) not in ATOMS])

@@ -29,7 +29,7 @@ def new_instance(model: Any, values: Mapping[str, Any]) -> Any:
 
     The service sets the values of these on its instance.
     """
-    reverse = getattr(model._meta, "_reverse_one_to_one_field_names", frozenset()).intersection(values)
+    reverse: set[str] = values.keys() & getattr(model._meta, "_reverse_one_to_one_field_names", frozenset())
     if reverse:
         names = ", ".join(sorted(reverse))
         raise ValueError(f"The following fields do not exist in this model: {names}")

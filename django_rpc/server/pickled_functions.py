@@ -47,4 +47,4 @@ def load(policy: Policy, node: Shipped) -> Callable[..., Any]:
         ) from error
     if not callable(function):
         raise ShippingFailed(f"{node.name} is a {type(function).__name__}, which cannot be called.")
-    return function  # type: ignore[no-any-return]
+    return function

@@ -214,7 +214,7 @@ class Results:
         return self(shape.fields[name].get_prep_value(value))
 
     def _related(self, instance: Model, name: str, loaded: Loaded) -> Any:
-        value = getattr(instance, name, None)
+        value: Any = getattr(instance, name, None)
         if isinstance(value, Model):
             return self.record(value, loaded)
         if isinstance(value, list):

@@ -16,6 +16,7 @@ from typing import Any
 
 from django.db import connections
 from django.db.models import Model
+from django.db.models.base import ModelBase
 
 from django_rpc.graph.delayed.runner import Output
 from django_rpc.graph.format import describe
@@ -112,7 +113,7 @@ class Answers:
             pattern = re.compile(".*".join(map(re.escape, asked.split("*"))), re.DOTALL)
             self._given.append(_Answer(kind, asked, pattern, value))
             return
-        if isinstance(asked, type) and issubclass(asked, Model):
+        if isinstance(asked, ModelBase):
             asked = asked._default_manager.all()
         try:
             node = freeze(asked)

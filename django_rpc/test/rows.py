@@ -69,10 +69,11 @@ def _stored(field: Any, value: Any, using: str) -> Any:
 
 def as_record(instance: Any, using: str) -> Record:
     """One instance, with the attributes that its mirror brings."""
-    options = options_of(type(instance))
+    model: Any = type(instance)
+    options = options_of(model)
     if options is None:
         raise TypeError(f"{instance!r} is no instance of a mirror.")
-    names = tuple(name for name in loaded_names(type(instance)) if name in instance.__dict__)
+    names = tuple(name for name in loaded_names(model) if name in instance.__dict__)
     return Record(options.label, names, tuple([_attribute(instance, name, using) for name in names]))
 
 

@@ -55,7 +55,7 @@ class Command(BaseCommand):
         name = f"{way['service']} ({found.service})" if found.service else way["service"]
         self.stdout.write(f"{name}: queue {way['queue']} at {way['broker']}, answers by {way['answers']}")
         self.stdout.write(f"This client is known there as {found.client}.")
-        rows = [("milliseconds", "least", "median", "most")]
+        rows: list[tuple[str, ...]] = [("milliseconds", "least", "median", "most")]
         rows += [
             (what, *_milliseconds(one)) for what, one in (("round trip", found.round_trip), ("there", found.worked))
         ]

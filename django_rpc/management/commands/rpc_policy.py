@@ -38,7 +38,7 @@ class Command(BaseCommand):
         policy = policy_of(site, client)
         keys = ", ".join(f"{key.id} ({key.algorithm})" for key in client.keys.values()) or "none: does not sign"
         self.stdout.write(f"client {client.name}    user: {client.user or 'none'}    keys: {keys}")
-        rows = [_HEAD]
+        rows: list[tuple[str, ...]] = [_HEAD]
         for row in models_of(policy):
             cells = row.operations, row.fields, _of(row, row.filterable), _of(row, row.writable), row.methods
             rows.append((row.model, *map(_words, cells), row.rows))

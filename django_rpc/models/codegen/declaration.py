@@ -216,7 +216,7 @@ def _common(described: FieldSchema) -> dict[str, Any]:
     has_default = described.default is not msgspec.UNSET or described.called_default in _DEFAULTS
     if has_default and not described.readonly:
         options["default"] = (
-            described.default if described.default is not msgspec.UNSET else _DEFAULTS[described.called_default]
+            described.default if described.default is not msgspec.UNSET else _DEFAULTS[str(described.called_default)]
         )
     elif (described.filled or has_default or (described.readonly and automatic)) and HAS_DB_DEFAULT:
         # The client does not send the field, so that the service fills it.

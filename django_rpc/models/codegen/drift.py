@@ -370,9 +370,9 @@ def _limits(field: Any, found: FieldSchema) -> Iterator[tuple[str, Any, Any]]:
         yield "max_length", getattr(field, "max_length", None), found.max_length
     if found.type == "DecimalField":
         here, there = (field.max_digits, field.decimal_places), (found.max_digits, found.decimal_places)
-        if None not in here and None not in there and here != there:
-            integer_digits = here[0] - here[1], there[0] - there[1]
-            yield "max_digits - decimal_places", *integer_digits
+        if None not in (*here, *there) and here != there:
+            integer_digits: list[Any] = [digits - places for digits, places in (here, there)]  # type: ignore[operator]  # none is None
+            yield "max_digits - decimal_places", integer_digits[0], integer_digits[1]
             yield "decimal_places", here[1], there[1]
     here, there = _RANGES.get(_type_of(field) or ""), _RANGES.get(found.type or "")
     if here is not None and there is not None:

@@ -218,6 +218,7 @@ def answer(
                 return refused
             response = refused
         except ledger.Duplicate:
+            assert entry is not None  # it raised the error
             logger.info("The request came again", extra=_extra(request))
             return entry.first()
     if trace:

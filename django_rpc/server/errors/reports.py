@@ -139,7 +139,7 @@ def _model(error: BaseException, code: str) -> type[models.Model] | None:
         return None
     relation = _empty_relation(error)
     if relation is not None:
-        return relation.related_model  # type: ignore[no-any-return]
+        return relation.related_model
     name = type(error).__qualname__.rpartition(".")[0].rpartition(".")[2]
     for model in apps.get_models():
         if model.__name__ == name and type(error) in (

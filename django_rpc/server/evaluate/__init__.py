@@ -96,8 +96,11 @@ def evaluate(
     transaction.  A write has an entry in the ledger, in the same transaction; raises Duplicate if it exists already.
     """
     writes = any(node.writes for node in request.nodes)
-    given = (request, policy, writes, {"Prefetch": prefetch.make})
-    evaluator = Evaluator(*given) if meter is None else MeteredEvaluator(meter, *given)
+    special: dict[str, Callable[[Evaluator, Any], Any]] = {"Prefetch": prefetch.make}
+    if meter is None:
+        evaluator = Evaluator(request, policy, writes, special)
+    else:
+        evaluator = MeteredEvaluator(meter, request, policy, writes, special)
     token = CURRENT.set(policy)
     try:
         check_nesting(request.nodes, policy.budget.limits)

@@ -114,7 +114,7 @@ class _Outer:
         self.engine, self.ev = engine, engine.ev
         self.groups, self.shape, self.names, self.model = groups, shape, names, model
         self.frame = groups[0].lane[1]
-        self.elements = [self.frame.elements[group.lane[2]] for group in groups]
+        self.elements: list[Any] = [self.frame.elements[group.lane[2]] for group in groups]
 
     def answers(self, last: Method) -> list[Any]:
         engine = self.engine

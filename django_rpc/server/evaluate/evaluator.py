@@ -58,7 +58,7 @@ class Evaluator:
         self.before_own_code: Callable[[], None] = lambda: None
         self.sizes = Sizes(policy.budget.limits)
         self._once: dict[Any, Any] = {}
-        prepared = {k: partial(v, self) for k, v in special.items()}
+        prepared: dict[str, Callable[[Expr], Any]] = {k: partial(v, self) for k, v in special.items()}
         self.resolve = Resolver(self.values, prepared, policy.site.expressions)
         self.references = policy.references = References(self)
 

@@ -22,8 +22,12 @@ _BATCH = 500
 
 
 @functools.cache
-def _generic_keys(model: type[Model]) -> tuple[Any, ...]:
+def _cached_generic_keys(model: Any) -> tuple[Any, ...]:
     return tuple([field for field in model._meta.private_fields if getattr(field, "ct_field", None)])
+
+
+def _generic_keys(model: Any) -> tuple[Any, ...]:
+    return _cached_generic_keys(model)
 
 
 def _columns(model: type[Model], field: Any) -> tuple[str, str]:

@@ -27,9 +27,9 @@ class _Key(NamedTuple):
 
 
 @functools.cache
-def _keys_of(model: type[Model]) -> tuple[_Key, ...]:
+def _cached_keys(model: Any) -> tuple[_Key, ...]:
     """Return the keys of a child model, one key per line of parents; empty for a model without parent tables."""
-    opts = model._meta.concrete_model._meta  # type: ignore[union-attr]
+    opts = model._meta.concrete_model._meta
     parents = [parent for parent in opts.get_parent_list() if not parent._meta.proxy]
     groups: list[set[str]] = [{opts.pk.attname}] if parents else []
     for owner in (opts.model, *parents):
@@ -41,6 +41,10 @@ def _keys_of(model: type[Model]) -> tuple[_Key, ...]:
     return tuple(
         [_Key(frozenset(names), tuple([p for p in parents if p._meta.pk.attname in names])) for names in groups]
     )
+
+
+def _keys_of(model: Any) -> tuple[_Key, ...]:
+    return _cached_keys(model)
 
 
 def is_link(field: Any) -> bool:

@@ -67,7 +67,7 @@ class MeteredEvaluator(Evaluator):
         super().__init__(*args)
 
     @property
-    def position(self) -> int | None:  # type: ignore[override]
+    def position(self) -> int | None:
         return self.meter.position
 
     @position.setter

@@ -143,7 +143,7 @@ def _targets(ev: Evaluator, relation: Relation, values: Iterable[Any]) -> list[A
     """
     targets = list(values)
     for value in instances_in(targets):
-        if not issubclass(ev.references.model(value), relation.model._meta.concrete_model):  # type: ignore[arg-type]
+        if not issubclass(ev.references.model(value), relation.model._meta.concrete_model):
             raise TypeError(
                 f"'{relation.model._meta.object_name}' instance expected, got an instance of "
                 f"'{ev.references.model(value)._meta.object_name}'."

@@ -168,7 +168,7 @@ def _with_computed(
 
 
 def _compute(ev: Evaluator, model: type[Model], name: str, keys: set[Any]) -> dict[Any, Any]:
-    view = ev.policy.view(model)
+    compute = ev.policy.view(model).computed[name]  # type: ignore[union-attr]  # the rows were read by this view
     queryset = ev.objects(model)
     queryset.query.all_columns = True
     from_key = model._meta.pk.to_python
@@ -178,5 +178,5 @@ def _compute(ev: Evaluator, model: type[Model], name: str, keys: set[Any]) -> di
         instances = queryset.in_bulk([from_key(key) for key in batch])
         for key in batch:
             instance = instances.get(from_key(key))
-            values[key] = None if instance is None else view.computed[name](instance)
+            values[key] = None if instance is None else compute(instance)
     return values

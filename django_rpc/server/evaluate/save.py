@@ -29,7 +29,7 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     that may not read the model learns only the key.
     """
     model = ev.policy.model(node.model)
-    exposure = ev.policy.exposure(model)
+    exposure = ev.policy.exposed(model)
     fields = {name: _field(exposure, name) for name in node.values}
     _check_update_fields(exposure, node)
     using = router.db_for_write(model)
@@ -57,7 +57,7 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     confirm(ev, model, [instance.pk])
     generic.confirm_targets(ev, model, [instance.pk], [name for name, (_, changes) in saved.items() if changes])
     sent = {name: value for name, (value, _) in saved.items()}
-    taken = ev.taken_from.get(node, frozenset())
+    taken: Set[str] = ev.taken_from.get(node, frozenset())
     if ev.policy.view(model) is None:
         return created, _keys_alone(exposure, instance, {name: sent[name] for name in taken & sent.keys()})
     # Values that the client does not know: it sent a node in place of the value, or other nodes use the saved value.
@@ -104,7 +104,7 @@ def _key(model: type[Model], values: dict[str, Any]) -> Any:
     return None if None in key else key
 
 
-def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: str, node: Save) -> Model | None:
+def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: str, node: Save) -> Any:
     """Return the complete row to update; None if a new row is to be made, also for a deleted row, as in Django.
 
     Fields that the client does not send keep their values, also if the client considers the row to be new.
@@ -179,7 +179,7 @@ def _new(
 
 def _with_defaults(ev: Evaluator, model: type[Model], values: dict[str, Any]) -> Model:
     """Return a new instance.  Defaults of fields with a value are not called: they may have effects, like counting."""
-    writable = ev.policy.exposure(model).writable  # type: ignore[union-attr]
+    writable = ev.policy.exposed(model).writable
     return model(**{name: value for name, value in values.items() if value is not None and name in writable})
 
 
@@ -331,7 +331,7 @@ def _insert(
 ) -> None:
     """Insert rows without ``save()`` and signals, and check that the client sees them."""
     opts, rows = model._meta, model._base_manager.using(router.db_for_write(model))
-    if opts.concrete_model._meta.parents:  # type: ignore[union-attr]
+    if opts.concrete_model._meta.parents:
         if options:
             raise NotSupportedError(f"{opts.label}: rows of several tables are inserted without on_conflict.")
         rows._insert(instances, fields=fields, using=rows.db, raw=True)  # only the child's table: save_base(raw=True)

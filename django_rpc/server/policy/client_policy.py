@@ -159,6 +159,13 @@ class Policy:
         exposure = self._exposures[model] = None if exposure is None else exposure.for_request(self.request)
         return exposure
 
+    def exposed(self, model: type[Model]) -> Exposure:
+        """Return the exposure of ``model``; raises UnknownModel for a model that is hidden from the client."""
+        exposure = self.exposure(model)
+        if exposure is None:
+            raise UnknownModel(model._meta.label)
+        return exposure
+
     def _through(self, model: type[Model]) -> Exposure | None:
         """Return the exposure of an automatic through table, if its many-to-many field is exposed."""
         field = through_field(model)
@@ -352,9 +359,10 @@ class Policy:
         except KeyError:
             pass
         views = [self.view(exposure.model) for exposure in self.site.tables.get(table, ())]
-        views = [view for view in views if view is not None and table in view.readable]
         merged = None
         for view in views:  # nearly always a single view
+            if view is None or table not in view.readable:
+                continue
             used, compared = view.used.get(table, _NO_COLUMNS), view.compared.get(table, _NO_COLUMNS)
             visible = Columns(view.readable[table], used, compared)
             merged = visible if merged is None else Columns(*map(frozenset.union, merged, visible))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django_rpc.server.core.clients import Client
 from django_rpc.server.core.request import RpcRequest
@@ -44,7 +45,7 @@ def functions_of(policy: Policy) -> list[str]:
     return sorted(one.name for one in policy.site.functions.values() if one.is_open_to(policy.request))
 
 
-def _row(policy: Policy, model: type) -> ModelRow | None:
+def _row(policy: Policy, model: Any) -> ModelRow | None:
     exposure = policy.exposure(model)
     if exposure is None:
         return None

@@ -139,7 +139,7 @@ class References:
 
     def identity(self, value: Any) -> tuple[type[Model], Any]:
         """Return the values that Django compares for instances: the concrete model and the primary key."""
-        return self.model(value)._meta.concrete_model, self.key(value)  # type: ignore[return-value]
+        return self.model(value)._meta.concrete_model, self.key(value)
 
     def assigned(self, value: Any, field: Any) -> Any:
         """Return the value of the foreign key ``field`` for ``value``; anything but an instance is returned unchanged.
@@ -213,7 +213,7 @@ class References:
         keys = [key for key in keys if type(key) is not int or -(2**63) <= key < 2**63]  # SQLite fails for others
         for start in range(0, len(keys), _BATCH):
             queryset: QuerySet = self.ev.objects(model).order_by().filter(pk__in=keys[start : start + _BATCH])
-            queryset.query.all_columns = True  # type: ignore[attr-defined]
+            queryset.query.all_columns = True
             instances.update({instance.pk: instance for instance in queryset})
         return instances
 
@@ -224,16 +224,16 @@ class References:
         """Return the content type of a model that this client may use."""
         model = self.ev.policy.model(reference.key)
         manager: Any = apps.get_model(CONTENT_TYPE)._default_manager
-        return manager.get_for_model(model, for_concrete_model=False)  # type: ignore[no-any-return]
+        return manager.get_for_model(model, for_concrete_model=False)
 
     def knows_content_type(self, model: type[Model], key: Any) -> bool:
         """Return True if ``model`` is ContentType, and ``key`` is the key of a model that this client may use."""
         if model._meta.label != CONTENT_TYPE or not isinstance(key, int):
             return False
         try:
-            natural_key = model._default_manager.get_for_id(key).natural_key()  # type: ignore[attr-defined]
+            natural_key = model._default_manager.get_for_id(key).natural_key()
             self.ev.policy.model(".".join(natural_key))
-        except (model.DoesNotExist, UnknownModel):  # type: ignore[attr-defined]
+        except (model.DoesNotExist, UnknownModel):
             return False
         return True
 
@@ -275,7 +275,8 @@ def _rebuilt(value: Any, replace: Callable[[Any], Any]) -> Any:
     """Return a container of the kind of ``value``, with each item replaced."""
     if isinstance(value, _SEQUENCES):
         items = [replace(item) for item in value]
-        return tuple.__new__(type(value), items) if hasattr(value, "_fields") else _plain(value)(items)
+        kind: Any = type(value)
+        return tuple.__new__(kind, items) if hasattr(value, "_fields") else _plain(value)(items)
     if isinstance(value, dict):
         return {replace(key): replace(item) for key, item in value.items()}
     return slice(*[replace(item) for item in (value.start, value.stop, value.step)])

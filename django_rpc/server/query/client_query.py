@@ -8,7 +8,7 @@ query decides if it is checked, and no state of a connection or a thread does.
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import DatabaseError, connections
@@ -55,7 +55,15 @@ def _name_of(field: Any) -> str:
     return str(getattr(field, "name", None) or type(field).__name__)
 
 
-class _Checked:
+if TYPE_CHECKING:
+
+    class _QueryBase(Query): ...
+
+else:
+    _QueryBase = object  # the classes below put the mixin before a query class of Django
+
+
+class _Checked(_QueryBase):
     """Methods that the classes below add to Django's queries."""
 
     policy: Policy

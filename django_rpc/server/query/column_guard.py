@@ -8,7 +8,7 @@ part of a query.  It runs when the query is compiled, before any SQL is sent.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
 from django.db.models.expressions import Col, Ref
@@ -26,6 +26,13 @@ from django_rpc.server.query.select_cache import Selection, is_nested, key_of, s
 from django_rpc.wire.errors import TooManyNodes
 
 __all__ = ["AllRelated", "TrustedCol", "audited"]
+
+if TYPE_CHECKING:
+
+    class _CompilerBase(SQLCompiler): ...
+
+else:
+    _CompilerBase = object  # `audited` puts the mixin before the compiler of a database
 
 #: How Django writes the name of a table or an alias; before 6.1, an alias has no quotes.
 _QUOTE = "quote_name" if hasattr(SQLCompiler, "quote_name") else "quote_name_unless_alias"
@@ -60,7 +67,7 @@ class AllRelated(dict[str, Any]):
     """The relations of ``select_related()`` without names, which also joins deferred relations."""
 
 
-class AuditedCompiler:
+class AuditedCompiler(_CompilerBase):
     """Mixin for the compilers of all backends.
 
     ``scoped`` becomes True if a table was limited to the rows that the client may see.

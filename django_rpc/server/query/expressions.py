@@ -57,7 +57,7 @@ def _without_items(cls: type[models.F]) -> type[models.F]:
     """
 
     def equal(self: models.F, other: object) -> bool:
-        return type(other) in (cls, made) and self.name == other.name
+        return isinstance(other, models.F) and type(other) in (cls, made) and self.name == other.name
 
     def item(self: models.F, key: object) -> None:
         raise TypeError(f"'{cls.__name__}' object is not iterable")

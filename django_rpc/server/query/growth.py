@@ -35,9 +35,11 @@ def _number(expression: Any) -> int:
     """
     kind = type(expression)
     if isinstance(expression, Value):
-        value = expression.value
-        is_number = isinstance(value, int | float | Decimal) and abs(value) < _UNKNOWN
-        return 0 if value is None else math.ceil(abs(value)) if is_number else _UNKNOWN
+        value: Any = expression.value
+        if value is None:
+            return 0
+        size: Any = abs(value) if isinstance(value, int | float | Decimal) else _UNKNOWN
+        return math.ceil(size) if size < _UNKNOWN else _UNKNOWN
     if isinstance(expression, Col) or kind is Count:
         return 1
     if kind is functions.Length:

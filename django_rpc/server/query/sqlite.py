@@ -32,11 +32,11 @@ _raised = threading.local()
 
 def bound(connection: Any, deadline: float | None) -> None:
     """Stop searches on ``connection`` at ``deadline``, by time.monotonic(); None removes the deadline."""
-    raw, limit = getattr(connection, _MEMORY, (None, [None]))
+    raw, limit = getattr(connection, _MEMORY, (None, list[float | None]([None])))
     if raw is not connection.connection:
         if deadline is None:
             return
-        raw, limit = connection.connection, [None]
+        raw, limit = connection.connection, list[float | None]([None])
         functions = (("regexp", 2, _searching(limit)), ("repeat", 2, _repeat), ("lpad", 3, _lpad), ("rpad", 3, _rpad))
         for name, arguments, function in functions:
             raw.create_function(name, arguments, _reporting(function), deterministic=True)

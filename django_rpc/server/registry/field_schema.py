@@ -239,6 +239,8 @@ def computed_schema(exposure: Exposure, name: str) -> ComputedSchema:
 def _annotated(exposure: Exposure, name: str) -> str | None:
     function = getattr(type(exposure.rpc), name, None) or getattr(exposure.model, name, None)
     function = getattr(function, "fget", None) or getattr(function, "func", None) or function
+    if function is None:
+        return None
     try:
         hint = typing.get_type_hints(inspect.unwrap(function)).get("return")
     except (NameError, TypeError, AttributeError, FieldDoesNotExist):

@@ -89,7 +89,7 @@ class _ModelDescriber:
         self.policy = policy
         self.model = model
         self.opts = model._meta
-        self.exposure = policy.exposure(model)
+        self.exposure = policy.exposed(model)
         self.proxied = self._proxied()
         self.parents = [] if self.proxied is not None else self._parents()
 
@@ -126,7 +126,8 @@ class _ModelDescriber:
         if not self.opts.proxy:
             return None
         concrete = self.opts.concrete_model
-        return concrete if self._covers(concrete) and self.exposure.names <= self.policy.view(concrete).names else None
+        view = self.policy.view(concrete)
+        return concrete if view is not None and self._covers(concrete) and self.exposure.names <= view.names else None
 
     def _parents(self) -> list[type[Model]]:
         """Return the nearest parent models with fields that the client also sees in this model."""

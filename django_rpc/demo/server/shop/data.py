@@ -64,7 +64,7 @@ def _reset_sequences(models, using):
 
 
 def _catalogue(rng, count):
-    categories = []
+    categories: list[Category] = []
     for title, parts in CATEGORIES.items():
         parent = Category(pk=len(categories) + 1, title=title)
         categories.append(parent)
@@ -101,7 +101,8 @@ def _catalogue(rng, count):
 
 
 def _customers(rng, count):
-    rows, profiles = [], []
+    rows: list[Customer] = []
+    profiles: list[Profile] = []
     for pk in range(1, count + 1):
         name = f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}"
         rows.append(
@@ -132,7 +133,8 @@ def _customers(rng, count):
 
 
 def _orders(rng, count, customers, products):
-    orders, lines = [], []
+    orders: list[Order] = []
+    lines: list[Line] = []
     for pk in range(1, count + 1):
         created = FIRST_MOMENT + timedelta(minutes=rng.randrange(600 * 24 * 60))
         order = Order(
