@@ -229,7 +229,8 @@ class Results:
             return []
         shape = self.shape(model)
         rows: list[tuple[Any, ...]] = []
-        header, parents = None, ()
+        header: tuple[str, ...] | None = None
+        parents: tuple[tuple[str, Record], ...] = ()
         for instance in instances:
             names, values = self._parts(instance, shape, loaded)
             of_instance = self._parents(instance, names, loaded)
@@ -306,7 +307,7 @@ def _has_keys(model: type[Model], name: str, names: tuple[str, ...], parent_name
     if relation is not None:
         pairs = [(target, source) for source, target in relation.field.related_fields]
     else:
-        pairs = model._meta.get_field(name).related_fields  # type: ignore[union-attr]
+        pairs = model._meta.get_field(name).related_fields
     return all(own.attname in names and of_parent.attname in parent_names for own, of_parent in pairs)
 
 

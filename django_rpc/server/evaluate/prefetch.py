@@ -84,7 +84,7 @@ def _levels(ev: Evaluator, model: type[Model], lookup: Prefetch, known: dict[str
 def _sees_generic(ev: Evaluator, model: type[Model], name: str) -> bool:
     """Return True if ``name`` is a generic foreign key of ``model``, and the client sees both of its fields."""
     field: Any = next((field for field in model._meta.private_fields if field.name == name), None)
-    names = [getattr(field, part, None) for part in ("ct_field", "fk_field")]
+    names: list[Any] = [getattr(field, part, None) for part in ("ct_field", "fk_field")]
     return None not in names and all(ev.policy.sees(model, model._meta.get_field(part), part) for part in names)
 
 
