@@ -124,7 +124,7 @@ def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: 
     return row
 
 
-def _is_insert(model: type[Model], node: Save) -> bool:
+def _is_insert(model: Any, node: Save) -> bool:
     """Return True for a save that Django inserts without a look for the row.
 
     These are a forced insert, and a new instance of a model with a default for its key.
@@ -136,7 +136,7 @@ def _is_insert(model: type[Model], node: Save) -> bool:
 
 
 @functools.cache
-def has_default_key(model: type[Model]) -> bool:
+def has_default_key(model: Any) -> bool:
     """Return True if ``model`` or a parent has a default for each column of its primary key."""
     tables = [model._meta, *[parent._meta for parent in model._meta.get_parent_list()]]
     keys = [getattr(opts, "pk_fields", [opts.pk]) for opts in tables]  # pk_fields: since Django 5.2
