@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -16,11 +15,11 @@ from django_rpc.client.call_record import MessageRecord
 from django_rpc.client.session import Session
 from django_rpc.graph.format import describe
 from django_rpc.transport.config import Config
+from django_rpc.transport.fork_safety import NO_FORK
 
 __all__ = ["session_for"]
 
 _sessions: dict[str, tuple[Config, Session]] = {}
-_lock = threading.Lock()
 
 
 def session_for(alias: str, settings: Mapping[str, Any]) -> Session:
@@ -29,9 +28,12 @@ def session_for(alias: str, settings: Mapping[str, Any]) -> Session:
     cached = _sessions.get(alias)
     if cached is not None and cached[0] == config:
         return cached[1]
-    from django_rpc.models.instances import MirrorResults
+    with NO_FORK:
+        cached = _sessions.get(alias)
+        if cached is not None and cached[0] == config:  # another thread made it
+            return cached[1]
+        from django_rpc.models.instances import MirrorResults
 
-    with _lock:
         session = Session(config, MirrorResults(alias), alias=alias)
         session.listeners.append(_Log(alias))
         session.locale = current_locale

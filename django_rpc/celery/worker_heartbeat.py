@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery, signals
 from kombu import Connection
 
-from django_rpc.transport.connections import open_connection, reach, redis_of
+from django_rpc.transport.connections import REDIS_BROKERS, open_connection, reach, redis_of
 from django_rpc.wire.names import answers_key, is_redis, without_passwords, worker_key
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _PREFORK_MILLISECONDS = 3_000
 _SHARED_MILLISECONDS = 30_000
 #: Maximum wait for one operation on a socket.
 _SOCKET_SECONDS = 2.0
-_REDIS = ("redis", "rediss", "sentinel")
 
 
 def _redis_connections(url: str) -> RedisConnections:
@@ -92,7 +91,7 @@ class Announcer:
     def _refresh_broker(self, queues: list[str]) -> None:
         if self._connection is None:
             connection = open_connection(self._app, _SOCKET_SECONDS)
-            if connection.transport_cls not in _REDIS:
+            if connection.transport_cls not in REDIS_BROKERS:
                 return
             reach(connection, _SOCKET_SECONDS)
             self._connection = connection

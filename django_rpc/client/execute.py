@@ -225,12 +225,6 @@ class Run:
                 )
             yield numbers
 
-    def send_first(self) -> None:
-        """Send the messages of the first tick, and the messages that other services will complete."""
-        for number in self._to_send(next(self.ticks())):
-            self._tell("began", number)
-            self._calls[number] = self.send(number)
-
     def execute(self) -> None:
         try:
             self._execute()
@@ -298,6 +292,7 @@ class Run:
             return run_stage(self.plan.stages[number], self.results, timer)
 
     async def aexecute(self) -> None:
+        _check_loop()
         try:
             await self._aexecute()
         finally:
@@ -378,6 +373,18 @@ class Run:
     def values(self) -> list[Any]:
         """Return the outputs' values without conversion."""
         return self.plan.values(self.results)
+
+
+def _check_loop() -> None:
+    """Raise RuntimeError in a coroutine of an event loop that does not run, such as the loop of a parent process."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "This coroutine runs without an event loop. After os.fork() in a running event loop, the child process has "
+            "no loop: the loop of its parent continues in the parent only. Use asyncio.run() in the child, or the "
+            "functions that block."
+        ) from None
 
 
 async def _all(work: list[Coroutine[Any, Any, None]]) -> None:

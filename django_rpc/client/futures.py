@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -60,7 +61,8 @@ class PendingCall:
         self._end = end
         self._waiting = threading.Lock()  # held by the thread or task that waits for the answer
         self._heirs: list[Callable[[], object]] = []  # called when that thread or task ends its wait
-        self._guard = threading.Lock()  # for the state below
+        self._guard = threading.Lock()  # for the state below; never held during network operations
+        self._process = os.getpid()
         self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
         self._settled = False
         self._cancelled = False
@@ -75,6 +77,7 @@ class PendingCall:
         expired.
         """
         if not self._settled:
+            self._check_process()
             deadline = self._deadline if timeout is None else time.monotonic() + timeout
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._waiting.acquire(timeout=-1 if remaining is None else remaining):
@@ -95,6 +98,7 @@ class PendingCall:
         """Wait without blocking the event loop, and without a thread where the reply supports asyncio. See `wait`."""
         deadline = self._deadline if timeout is None else time.monotonic() + timeout
         while not self._settled:
+            self._check_process()
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._waiting.acquire(blocking=False):
                 await self._handed_over(remaining)
@@ -109,6 +113,14 @@ class PendingCall:
                 self._hand_over()
             self._run_callbacks()
         return self._outcome()
+
+    def _check_process(self) -> None:
+        """Raise RuntimeError in a child process of the sender: the answer arrives in the process of the sender."""
+        if self._process != os.getpid():
+            raise RuntimeError(
+                f"Request {self.request_id} was sent by process {self._process} before a fork, and only that process "
+                "receives its answer. Wait for it there, and send requests of this process after the fork."
+            )
 
     def _no_answer(self, seconds: float | None) -> RpcTimeout:
         error = RpcTimeout(f"No answer to request {self.request_id} within {seconds:.3g} s.")
@@ -195,18 +207,21 @@ class PendingCall:
         self._end(error)
 
     def done(self) -> bool:
-        return self._settled or self._reply.ready()
+        return self._settled or (self._process == os.getpid() and self._reply.ready())
 
     @property
     def cancelled(self) -> bool:
         return self._cancelled
 
     def cancel(self) -> bool:
+        if self.cancelled:
+            return True
+        self._check_process()
+        if self._settled or not self._reply.cancel():
+            return False
         with self._guard:
-            if self._cancelled:
+            if self._cancelled:  # by another thread
                 return True
-            if self._settled or not self._reply.cancel():
-                return False
             self._cancelled = True
             self._error = CallCancelled(f"Request {self.request_id} was cancelled before a worker began it.")
             self._settled = True

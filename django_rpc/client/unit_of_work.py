@@ -228,23 +228,39 @@ class Unit:
         return [Output(replaced.get(node, node)) for node in nodes]
 
     def _finish(self, answers: Iterable[Any]) -> None:
-        """Set all results, and raise the first error among them. Without an error, call the callbacks."""
+        """Set all results, send all notifications, call the callbacks, and raise the first error among all of these.
+
+        The service has done all operations, so an error of one notification does not prevent the others.
+        """
         steps, self._steps = self._steps, []
         callbacks, self._callbacks = self._callbacks, []
         failed: list[Exception] = []
-        steps_and_answers = list(zip(steps, answers, strict=True))
-        for step, answer in steps_and_answers:
+
+        def attempt(function: Callable[..., object], *args: Any) -> bool:
             try:
-                step.collected.settle(answer if step.operation.finish is None else step.operation.finish(answer))
-            except Exception as error:  # noqa: BLE001 - raised after the other results are set
+                function(*args)
+            except Exception as error:  # noqa: BLE001 - the first is raised at the end
                 failed.append(error)
+                return False
+            return True
+
+        finished = [
+            (step.operation.after, answer)
+            for step, answer in zip(steps, answers, strict=True)
+            if attempt(_settle, step, answer)
+        ]
+        for after, answer in finished:
+            if after is not None:
+                attempt(after, answer)
+        for callback in callbacks:
+            attempt(callback)
         if failed:
             raise failed[0]
-        for step, answer in steps_and_answers:
-            if step.operation.after is not None:
-                step.operation.after(answer)
-        for callback in callbacks:
-            callback()
+
+
+def _settle(step: _Step, answer: Any) -> None:
+    finish = step.operation.finish
+    step.collected.settle(answer if finish is None else finish(answer))
 
 
 def unit_of(service: str) -> Unit | None:

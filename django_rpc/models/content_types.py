@@ -55,6 +55,8 @@ def local_key(value: Any, alias: str) -> Any:
         return None
     labels = _known.setdefault(alias, {})
     if value not in labels:
+        if len(labels) >= _MAX_KNOWN:
+            labels.clear()
         labels |= {value: "", **_labels(alias)}
     model = mirror_for(alias, labels[value])
     if model is None:
@@ -64,6 +66,8 @@ def local_key(value: Any, alias: str) -> Any:
 
 #: Alias -> ``app.model`` by the service's keys. The text is empty for the key of a model that is not exposed.
 _known: dict[str, dict[Any, str]] = {}
+#: Limit of remembered keys of one service. A service that sends more keys than it has content types cannot fill memory.
+_MAX_KNOWN = 10_000
 
 
 def _labels(alias: str) -> dict[Any, str]:

@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import connections
-from django.db.models import DateField, JSONField, Model, Q, QuerySet
+from django.db.models import DateField, DateTimeField, JSONField, Model, Q, QuerySet
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
 
@@ -180,8 +180,8 @@ def prepared_lookups(query: Any, condition: Q) -> Q:
 
 def _prepared(query: Any, path: str, value: Any) -> tuple[str, Any]:
     field_and_lookup = _field_of(query, path)
-    if field_and_lookup is None:
-        return path, value
+    if field_and_lookup is None or field_and_lookup[1] == "date":
+        return path, value if settings.USE_TZ else _date_of(query, path, value)
     field, lookup = field_and_lookup
     path = _without_others(query, path)
     if is_content_type(field) and not field.is_relation and "__" in path:  # only the name of its key is sent
@@ -273,6 +273,22 @@ def stored_value(field: Field, value: Any, connection: Any) -> Any:
     if not _prepares(field) and not (is_datetime and value.tzinfo is not None):
         return value
     return field.get_db_prep_value(value, connection=connection, prepared=False)
+
+
+def _date_of(query: Any, path: str, value: Any) -> Any:
+    """Return ``value`` for a lookup; for ``__date`` of a `DateTimeField`, return the dates of aware datetimes.
+
+    The service would convert an aware datetime to its own zone. With ``USE_TZ = False``, Django drops the zone.
+    """
+    lookups, parts, reference = query.solve_lookup_type(path)
+    if reference or not lookups or lookups[0] != "date":
+        return value
+    field = query.names_to_path(parts, query.get_meta(), fail_on_missing=False)[1]
+    if not isinstance(field, DateTimeField):
+        return value
+    items = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    dates = [item.date() if isinstance(item, datetime.datetime) and item.tzinfo else item for item in items]
+    return dates if items is value else dates[0]
 
 
 def _is_expression(value: Any) -> bool:

@@ -26,11 +26,25 @@ from django_rpc.models.codegen.declaration import (
     meta_options,
     plain,
 )
+from django_rpc.transport.fork_safety import forget_after_fork
 
 __all__ = ["exposed_models", "mirror", "unknown_model"]
 
 _made: dict[tuple[str, str], Any] = {}
-_lock = threading.RLock()
+
+
+class _Lock:
+    """Lock of the thread that makes mirrors and waits for a message meanwhile. A forked child gets a new one."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        forget_after_fork(self)
+
+    def after_fork(self) -> None:
+        self.held = threading.RLock()
+
+
+_lock = _Lock()
 
 
 def exposed_models(using: str = "rpc", *labels: str, timeout: float | None = None) -> dict[str, ModelSchema]:
@@ -57,7 +71,7 @@ def mirror(label: str, using: str = "rpc") -> Any:
     >>> Order.objects.filter(customer__tier="vip").order_by("pk").first()
     <Order: Order object (...)>
     """
-    with _lock:
+    with _lock.held:
         found = _made.get((using, label.lower()))
         if found is None:
             described = exposed_models(using, label)

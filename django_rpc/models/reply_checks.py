@@ -83,14 +83,15 @@ def reader(field: Field, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     any_type = isinstance(field, JSONField) or not type(field).__module__.startswith("django.db.models.fields")
 
     def read(value: Any) -> Any:
+        cause: Exception | None = None
         if type(value) in ATOMS or any_type:
             try:
                 return convert(value)
-            except (ValidationError, TypeError, ValueError, ArithmeticError, AttributeError):
-                pass
+            except (ValidationError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+                cause = error
         raise BadResponse(
             f"The answer of the service has a {type(value).__name__} for {field.model.__name__}.{field.name}, "
             f"which is a {type(field).__name__} and cannot hold it."
-        )
+        ) from cause
 
     return read

@@ -77,7 +77,10 @@ def begin_save(
     sent = {"sender": origin, "raw": raw, "using": using, "update_fields": names}
     if not origin._meta.auto_created:
         signals.pre_save.send(instance=instance, **sent)
-    if (force_update or names) and not _has_key(instance):
+    has_key = _has_key(instance)
+    if not has_key and not names and model._meta.parents:
+        force_update = False  # Django inserts the row of the parent, and then also inserts the row of the child
+    if (force_update or names) and not has_key:
         raise ValueError("Cannot force an update in save() with no primary key.")
     saving = _Saving(instance, model, using, sent)
     node = Save(

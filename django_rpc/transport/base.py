@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ from kombu.utils.imports import symbol_by_name
 
 from django_rpc.errors import ImproperSettings
 from django_rpc.transport.config import Config
-from django_rpc.transport.fork_safety import forget_after_fork
+from django_rpc.transport.fork_safety import NO_FORK, forget_after_fork
 from django_rpc.wire.names import TASK_NAME, task_keywords
 
 __all__ = [
@@ -162,13 +161,12 @@ class _Transports:
 
     def __init__(self) -> None:
         self._made: dict[Config, Transport] = {}
-        self._lock = threading.Lock()
         forget_after_fork(self)
 
     def get(self, config: Config) -> Transport:
         transport = self._made.get(config)
         if transport is None:
-            with self._lock:
+            with NO_FORK:
                 transport = self._made.get(config)
                 if transport is None:
                     transport = self._made[config] = _make(config)
@@ -176,7 +174,6 @@ class _Transports:
 
     def after_fork(self) -> dict[Config, Transport]:
         old, self._made = self._made, {}
-        self._lock = threading.Lock()  # another thread of the parent process may have held the old lock
         return old
 
 

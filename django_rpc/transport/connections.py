@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - a connection imports it late, where NO_FORK is not held
 import select
+import threading
 from typing import Any
 
 from celery import Celery
 from kombu import Connection, Producer
 from kombu.exceptions import OperationalError
+from kombu.utils.objects import cached_property
 
-__all__ = ["Line", "failures_of", "keep_client", "open_connection", "reach", "redis_of"]
+from django_rpc.transport.fork_safety import NO_FORK, forget_after_fork
+
+__all__ = [
+    "AMQP_BROKERS",
+    "REDIS_BROKERS",
+    "Line",
+    "failures_of",
+    "keep_client",
+    "open_connection",
+    "reach",
+    "redis_of",
+]
+
+#: Names of kombu's transports, as in the URL of a broker.
+AMQP_BROKERS = ("amqp", "amqps", "pyamqp")
+REDIS_BROKERS = ("redis", "rediss", "sentinel")
 
 
 class Line:
@@ -66,16 +84,45 @@ def _has_news(sock: Any) -> bool:
     return bool(poll.poll(0))
 
 
+class _PropertyLocks:
+    """Locks of kombu's cached properties, made anew in a child process.
+
+    A class has one lock for each cached property. A thread holds it while it computes the value, which for a channel of
+    Redis includes network operations. A child that is forked at this moment could never compute the property.
+    """
+
+    def __init__(self) -> None:
+        self.classes: set[type] = set()
+        forget_after_fork(self)
+
+    def after_fork(self) -> None:
+        for base in {base for used in self.classes for base in used.__mro__}:
+            for attribute in vars(base).values():
+                if isinstance(attribute, cached_property):
+                    attribute.lock = threading.RLock()
+
+
+_property_locks = _PropertyLocks()
+
+
 def open_connection(app: Celery, seconds: float) -> Connection:
     """Return a lazy connection to the broker. Its socket waits for at most ``seconds``."""
+    with NO_FORK:
+        return _make_connection(app, seconds)
+
+
+def _make_connection(app: Celery, seconds: float) -> Connection:
     connection: Connection = app.connection_for_write(connect_timeout=seconds)
-    if connection.transport_cls in ("redis", "rediss", "sentinel"):
+    if connection.transport_cls in REDIS_BROKERS:
         bounds = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
-    elif connection.transport_cls in ("amqp", "amqps", "pyamqp"):
+    elif connection.transport_cls in AMQP_BROKERS:
         bounds = {"read_timeout": seconds, "write_timeout": seconds}
     else:
         bounds = {}
     connection.transport_options = {**(connection.transport_options or {}), **bounds}
+    transport: Any = connection.transport  # imports the modules of the broker
+    channel = getattr(transport, "Channel", None)  # AMQP channels have no cached properties
+    _property_locks.classes.update(map(type, (app, app.amqp, connection, transport)), [channel] if channel else [])
     return connection
 
 

@@ -9,12 +9,13 @@ aside, neither used nor closed nor collected, and made anew.
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["Pool", "forget_after_fork"]
+__all__ = ["NO_FORK", "Pool", "forget_after_fork"]
 
 T = TypeVar("T")
 
@@ -36,13 +37,21 @@ def forget_after_fork(holder: Forgetful) -> None:
     _holders.add(holder)
 
 
+#: A fork waits while a thread holds this lock. A thread that imports a module holds Python's lock of that module, and a
+#: child that was forked at this moment could never import the module. So a thread holds NO_FORK where a call imports
+#: modules or makes objects of Celery, kombu and redis-py, which have locks and late imports of their own. It must not
+#: be held during network operations.
+NO_FORK = threading.RLock()
+
+
 def _in_child() -> None:
     for holder in list(_holders):
         _of_parents.append(holder.after_fork())
+    NO_FORK.release()
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(before=NO_FORK.acquire, after_in_parent=NO_FORK.release, after_in_child=_in_child)
 
 
 class Pool(Generic[T]):

@@ -168,8 +168,7 @@ class Publisher:
 
     def unavailable(self, cause: BaseException | None, request_id: str, *, maybe_sent: bool) -> BrokerUnavailable:
         """The error for a broker that cannot be reached."""
-        with self.app.connection_for_write() as connection:
-            where = connection.as_uri()  # without the password
+        where = open_connection(self.app, _SOCKET_SECONDS[-1]).as_uri()  # without the password
         text = f"The broker {where} of {self.config.alias!r} cannot be reached ({cause!r}). "
         if maybe_sent:
             text += "The connection broke while the request was being sent, so it is not known whether it will run. "

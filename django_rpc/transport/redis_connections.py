@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from django_rpc.transport.fork_safety import forget_after_fork
+from django_rpc.transport.fork_safety import NO_FORK, forget_after_fork
 from django_rpc.wire.names import redis_url
 
 __all__ = ["BROKEN", "RedisConnections"]
@@ -77,12 +77,14 @@ class RedisConnections:
         seconds = next((step for step in _SOCKET_SECONDS if step <= patience), _SOCKET_SECONDS[-1])
         pool = self._pools.get(seconds)
         if pool is None:
-            made = redis.ConnectionPool.from_url(
-                self._url,
-                max_connections=_MAX_CONNECTIONS,
-                socket_timeout=seconds,
-                socket_connect_timeout=seconds,
-                health_check_interval=0,
-            )
+            with NO_FORK:
+                made = redis.ConnectionPool.from_url(
+                    self._url,
+                    max_connections=_MAX_CONNECTIONS,
+                    socket_timeout=seconds,
+                    socket_connect_timeout=seconds,
+                    health_check_interval=0,
+                )
+                made.connection_class(**made.connection_kwargs)  # redis-py imports modules for the first object
             pool = self._pools.setdefault(seconds, made)
         return pool

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from django_rpc.errors import NoWorker, ResultBackendUnavailable, RpcError
 from django_rpc.transport.base import Options
 from django_rpc.transport.config import Config
-from django_rpc.transport.connections import Line, open_connection, redis_of
+from django_rpc.transport.connections import AMQP_BROKERS, REDIS_BROKERS, Line, open_connection, redis_of
 from django_rpc.transport.publish import Publisher
 from django_rpc.transport.threads import WAITING
 from django_rpc.wire.names import without_passwords, worker_key
@@ -44,9 +44,6 @@ _FRESH = 0.2
 _STALE = 5.0
 #: Longest wait for one operation on a socket of the broker.
 _SOCKET_SECONDS = 1.0
-
-_AMQP = ("amqp", "amqps", "pyamqp")
-_REDIS = ("redis", "rediss", "sentinel")
 
 
 class _Absence:
@@ -111,11 +108,11 @@ class _Presence:
     def _query(self, line: Line) -> bool | None:
         line.open(self._publisher.app.amqp.queues[self.queue])
         transport = line.connection.transport_cls
-        if transport in _AMQP:
+        if transport in AMQP_BROKERS:
             declared = line.connection.default_channel.queue_declare(self.queue, passive=True)
             # A worker that shuts down consumes nothing, and still executes the messages that it has taken.
             return declared.consumer_count > 0 or not declared.message_count
-        client_and_prefix = redis_of(line.connection) if transport in _REDIS else None
+        client_and_prefix = redis_of(line.connection) if transport in REDIS_BROKERS else None
         if client_and_prefix is None:
             return None
         client, prefix = client_and_prefix

@@ -135,6 +135,26 @@ def test_cancel_wakes_whoever_waits(case):
             waiting.result()
 
 
+def test_a_callback_can_be_added_while_a_cancellation_asks_the_workers(case):
+    asked, answered = threading.Event(), threading.Event()
+
+    def ask_workers():
+        asked.set()
+        return answered.wait(10)
+
+    case.reply.cancel = ask_workers
+    canceller = threading.Thread(target=case.first.cancel)
+    canceller.start()
+    assert asked.wait(10)
+    adder = threading.Thread(target=case.second.add_done_callback, args=(lambda future: None,))
+    adder.start()
+    adder.join(5)
+    assert not adder.is_alive()
+    answered.set()
+    canceller.join(10)
+    assert case.second.cancelled()
+
+
 def test_a_finished_call_is_not_cancelled(case):
     case.reply.here.set()
     case.first.result()

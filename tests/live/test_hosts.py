@@ -28,6 +28,102 @@ assert all(job.value for job in sleepers)
 print("done")
 """
 
+#: One thread forks while three threads make the first calls of the process, which import modules and open connections.
+FORKS_OF_A_THREAD = """
+import faulthandler, os, signal, threading, time
+import echo_client
+
+def in_child(number):
+    code = 1
+    try:
+        faulthandler.register(signal.SIGALRM, chain=True)
+        signal.alarm(20)
+        code = 0 if [echo_client.call([number, i]) for i in range(3)] == [[number, i] for i in range(3)] else 2
+    finally:
+        os._exit(code)
+
+def repeat(number):
+    while not stopped.is_set():
+        assert echo_client.call(number) == number
+        counts[number] += 1
+
+stopped, counts, codes = threading.Event(), [0, 0, 0], []
+
+def fork():
+    children = []
+    for number in range(12):
+        time.sleep(0.01)
+        child = os.fork()
+        if child == 0:
+            in_child(number)
+        children.append(child)
+    codes.extend(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
+    stopped.set()
+
+threads = [threading.Thread(target=repeat, args=(number,)) for number in range(3)]
+threads.append(threading.Thread(target=fork))
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert codes == [0] * 12, codes
+assert all(counts), counts
+print("done")
+"""
+#: A coroutine forks. Its child calls the functions that block, runs a loop of its own, or awaits without a loop.
+FORKS_OF_A_LOOP = """
+import asyncio, faulthandler, os, signal
+from django_rpc.client.execute import acompute
+from django_rpc.client.session import Output
+from django_rpc.graph.nodes.base import Method, Source
+import echo_client
+
+def values(value):
+    node = Method(parent=Source(model="echo.Echo", service="rpc"), name="filter", kwargs={"value": value})
+    return acompute([Output(node)], [echo_client.session])
+
+async def in_child(kind, sent):
+    if kind == 0:
+        return echo_client.call("blocking") == "blocking"
+    if kind == 1:
+        return asyncio.run(values("another loop")) == ["another loop"]
+    if kind == 2:
+        try:
+            await values("no loop")
+        except RuntimeError as error:
+            return "os.fork()" in str(error)
+    try:
+        sent.result(timeout=5)
+    except RuntimeError as error:
+        return "before a fork" in str(error)
+
+async def fork(kind, children):
+    [sent] = echo_client.session.submit([Output(Method(
+        parent=Source(model="echo.Echo", service="rpc"), name="filter", kwargs={"value": kind}))])
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            faulthandler.register(signal.SIGALRM, chain=True)
+            signal.alarm(20)
+            code = 0 if await in_child(kind, sent) else 2
+        finally:
+            os._exit(code)
+    children.append(child)
+    assert await sent == kind
+
+async def main():
+    children = []
+    calls = [values(number) for number in range(30)]
+    found = await asyncio.gather(*calls, *(fork(kind, children) for kind in range(4)))
+    assert found[:30] == [[number] for number in range(30)]
+    ended = [await asyncio.to_thread(os.waitpid, child, 0) for child in children]
+    codes = [os.waitstatus_to_exitcode(status) for _, status in ended]
+    assert codes == [0] * 4, codes
+    assert await values("after") == ["after"]
+
+asyncio.run(main())
+print("done")
+"""
+
 
 @pytest.fixture(scope="module", params=["redis", "rpc"])
 def environment(request, redis):
@@ -78,3 +174,8 @@ _AS_MODULE = "import sys; from gunicorn.app.wsgiapp import run; sys.argv[0] = 'g
 
 def test_greenlets(environment, run_python):
     assert run_python(GREENLETS, env=environment).stdout == "done\n"
+
+
+@pytest.mark.parametrize("program", [FORKS_OF_A_THREAD, FORKS_OF_A_LOOP], ids=["thread", "loop"])
+def test_fork_during_calls(environment, run_python, program):
+    assert run_python(program, env=environment).stdout == "done\n"

@@ -117,6 +117,22 @@ def test_a_client_without_time_zones_takes_the_date_of_an_aware_datetime(local, 
         assert customers.get(pk=2).joined == day
 
 
+@override_settings(USE_TZ=False, TIME_ZONE="Europe/Berlin")
+@pytest.mark.parametrize(
+    "lookup", ["created__date", "created__date__gte", "created__date__in", "customer__orders__created__date"]
+)
+def test_a_client_without_time_zones_compares_dates_with_the_date_of_an_aware_datetime(
+    local, remote, shop_data, lookup
+):
+    local.Order.objects.filter(pk=local.Order.objects.first().pk).update(created=AWARE.replace(tzinfo=None))
+    answers = [
+        list(models.Order.objects.filter(**{lookup: [AWARE] if lookup.endswith("in") else AWARE}).values_list("pk"))
+        for models in (local, remote)
+    ]
+    assert answers[0]
+    assert answers[0] == answers[1]
+
+
 NAMED = {
     "aggregate": lambda rows: rows.values_list("name", "code", named=True).annotate(lowest=Min("code")),
     "two": lambda rows: rows.values_list("name", named=True).annotate(a=Min("code"), b=Max("prices__amount")),

@@ -137,3 +137,15 @@ def test_a_value_of_the_other_table_is_djangos_error(local, remote, restaurants,
         with transaction.atomic(), pytest.raises(FieldError):
             _write(models, how, name, F(other))
     assert local.Restaurant.objects.get(name="Bob").rating == 1
+
+
+def test_a_forced_update_of_a_new_child_inserts_it(local, remote):
+    """Django inserts the row of the parent, and then inserts the row of the child instead of updating it."""
+    for models in (local, remote):
+        restaurant = models.Restaurant(name="Fay", address="1 Road")
+        restaurant.save(force_update=True)
+        assert models.Restaurant.objects.get(name="Fay").pk == restaurant.pk
+        restaurant.delete()
+        with pytest.raises(ValueError, match="no primary key"), transaction.atomic():
+            models.Restaurant(name="Fay").save(update_fields=["name"])
+        assert not models.Place.objects.filter(name="Fay").exists()

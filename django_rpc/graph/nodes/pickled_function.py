@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import re
 import site
 import sys
@@ -31,6 +32,16 @@ __all__ = ["PYTHON", "Shipped", "ShippedFunction", "ship"]
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 #: cloudpickle's registry of modules is the process's own.
 _registry = threading.Lock()
+
+
+def _renew() -> None:
+    """Make the lock anew in a child process: another thread of its parent may have held it."""
+    global _registry
+    _registry = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 class Shipped(ServiceCall, frozen=True, eq=False, kw_only=True):
