@@ -65,6 +65,7 @@ class Results:
         self.asked = {label.lower(): names for label, names in shapes.items()}
         self._shapes: dict[type[Model], _Shape] = {}
         self._parent_records: dict[int, tuple[Model, Record]] = {}
+        self._parent_keys: dict[tuple[type[Model], str], list[tuple[str, str]] | None] = {}
         self._containers = 0
         self._has_expressions = False
 
@@ -171,12 +172,19 @@ class Results:
         pairs = []
         for name in loaded.parents:
             parent = instance._state.fields_cache.get(name)
-            if parent is None or not _sees(self.policy, type(instance), name):
+            relation = type(instance), name
+            if relation not in self._parent_keys:
+                self._parent_keys[relation] = _keys(self.policy, *relation)
+            keys = self._parent_keys[relation]
+            if parent is None or keys is None:
                 continue
             if id(parent) not in self._parent_records:
                 self._parent_records[id(parent)] = parent, self.record(parent, loaded_with(parent))
             record = self._parent_records[id(parent)][1]
-            if _has_keys(type(instance), name, names, record.fields):
+            if all(
+                key in names and of_parent in record.fields and instance.__dict__[key] == parent.__dict__[of_parent]
+                for key, of_parent in keys
+            ):
                 pairs.append((name, record))
         return tuple(pairs)
 
@@ -292,23 +300,18 @@ class Results:
         )
 
 
-def _sees(policy: Policy, model: type[Model], name: str) -> bool:
-    """Return True if the client sees the relation of ``model`` with the accessor ``name``."""
+def _keys(policy: Policy, model: type[Model], name: str) -> list[tuple[str, str]] | None:
+    """Return the attributes of a row of ``model`` that are equal to attributes of its related row ``name``.
+
+    Return None if the client does not see the relation.
+    """
     try:
-        relation_named(policy, model, name)
+        relation = relation_named(policy, model, name)
     except FieldDoesNotExist:
-        return False
-    return True
-
-
-def _has_keys(model: type[Model], name: str, names: tuple[str, ...], parent_names: tuple[str, ...]) -> bool:
-    """Return True if records with these fields have the keys of the relation ``name`` of ``model``."""
-    relation: Any = next((item for item in model._meta.related_objects if item.get_accessor_name() == name), None)
-    if relation is not None:
-        pairs = [(target, source) for source, target in relation.field.related_fields]
-    else:
-        pairs = model._meta.get_field(name).related_fields
-    return all(own.attname in names and of_parent.attname in parent_names for own, of_parent in pairs)
+        return None
+    if relation.concrete:
+        return [(source.attname, target.attname) for source, target in relation.related_fields]
+    return [(target.attname, source.attname) for source, target in relation.field.related_fields]
 
 
 def _target(policy: Policy, instance: Model, name: str) -> type[Model] | None:

@@ -231,6 +231,15 @@ def test_rows_of_a_relation_know_their_parent(local, remote, shop_data, messages
     assert len(sent) == 0
 
 
+def test_a_row_that_gets_another_parent_does_not_know_the_first(local, remote, shop_data):
+    first, second = _customers(remote)[:2]
+    order = first.orders.first()
+    relation = remote.Customer.objects.delayed().get(pk=first.pk).orders
+    row, created = relation.update_or_create(pk=order.pk, defaults={"customer": second}).compute()
+    assert (row.customer_id, created, row.customer.name) == (second.pk, False, second.name)
+    assert local.Order.objects.get(pk=order.pk).customer_id == second.pk
+
+
 def test_rows_of_one_parent_share_it(remote, shop_data):
     first, *orders = _customers(remote).delayed().first().orders.compute()
     assert orders

@@ -263,7 +263,10 @@ def _creating(name: str) -> Callable[..., Any]:
         with relation.changing(ev, options.get("through_defaults") or ()):
             created = _created(ev, relation, name, args, kwargs, options)
         if not relation.is_many_to_many and not relation.is_generic:
-            remember_parent(created[0] if isinstance(created, tuple) else created, relation.declared, relation.instance)
+            row = created[0] if isinstance(created, tuple) else created
+            pairs = relation.declared.related_fields
+            if all(getattr(row, key.attname) == getattr(relation.instance, to.attname) for key, to in pairs):
+                remember_parent(row, relation.declared, relation.instance)
         return created
 
     return method
