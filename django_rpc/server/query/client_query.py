@@ -316,7 +316,7 @@ def trusted(queryset: QuerySet) -> QuerySet:
         base = rows if rows is not None else queryset.model._default_manager.get_queryset()
         return base.filter(pk__in=queryset.order_by().values("pk"))
     clone = queryset._chain()
-    clone.query.__class__ = Query
+    clone.query = Query.chain(clone.query, Query)
     clone.query.select_related = False
     clone.query.clear_deferred_loading()
     clone._prefetch_related_lookups = ()
