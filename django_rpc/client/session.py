@@ -29,6 +29,7 @@ from django_rpc.client.write_log import NoteWrites
 from django_rpc.graph.delayed.runner import Asking, Output
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.format import describe
+from django_rpc.graph.nodes.base import Rows
 from django_rpc.graph.plan.stages import Stage
 from django_rpc.telemetry.fields import claims
 from django_rpc.telemetry.hooks import OF_CLIENT, load
@@ -245,13 +246,18 @@ class Session:
             outputs=stage.outputs,
             client=ClientInfo(host=_HOST, process=os.getpid(), name=_PROGRAM, called_at=now),
             expires=None if options.timeout is None else now + options.timeout,
-            shapes=dict(self.results.shapes(stage.nodes)),
+            shapes={} if _are_rows(stage) else dict(self.results.shapes(stage.nodes)),
             trace=trace,
             asking=asking,
             zone=locale.zone,
             default_zone=locale.default_zone,
             language=locale.language,
         )
+
+
+def _are_rows(graph: Stage | Request) -> bool:
+    """Return True if all outputs are rows, which name their columns: the reply has no instances."""
+    return all(type(graph.nodes[index]) is Rows for index in graph.outputs)
 
 
 def _given(options: Options | None, timeout: float | None, priority: bool) -> dict[str, Any]:
@@ -302,7 +308,9 @@ class _Call:
             raise errors.BadResponse(
                 f"Request {self.request.id} was answered with {len(response.outputs)} values instead of {expected}."
             )
-        results = self.session.results.of(self.request.nodes)
+        results = self.session.results
+        if not _are_rows(self.request):
+            results = results.of(self.request.nodes)
         values = [
             Missing(self.failure(value)) if type(value) is ErrorReport else thaw(value, results, self.failure)
             for value in response.outputs

@@ -271,11 +271,15 @@ _PATH = re.compile(r"[A-Za-z0-9_]{1,255}")
 _UNDERSCORED = re.compile(r"_order(__[A-Za-z0-9_]{1,200})?|_?[A-Za-z0-9][A-Za-z0-9_]{0,199}_\+(__[A-Za-z0-9_]{1,200})?")
 
 
-@functools.lru_cache(maxsize=4096)
+#: Names that pass a check are remembered: a graph names few fields, and each of them often.
+_cached = functools.lru_cache(maxsize=8192)
+
+
 def _is_identifier(name: str) -> bool:
     return _IDENTIFIER.fullmatch(name) is not None and "__" not in name
 
 
+@_cached
 def check_identifier(name: object) -> None:
     """Check a name of an alias, attribute or method: letters, digits and ``_``, at most 63 characters, no ``__``.
 
@@ -287,6 +291,7 @@ def check_identifier(name: object) -> None:
         )
 
 
+@_cached
 def check_path(path: object) -> None:
     """Check a lookup path: names joined by ``__``.
 
@@ -301,6 +306,7 @@ def check_path(path: object) -> None:
     raise ValueError(f"{path!r} is not a valid lookup path.")
 
 
+@_cached
 def check_result_name(name: object) -> None:
     """Check the name of a value of ``aggregate()``: it becomes a key of the result, and never an attribute."""
     if not isinstance(name, str) or not _PATH.fullmatch(name):
@@ -313,6 +319,7 @@ def check_request_id(request_id: object) -> None:
         raise ValueError(f"{request_id!r} cannot be a request's id: use letters, digits and . _ : - , at most 128.")
 
 
+@_cached
 def check_model(label: object) -> None:
     """Check a model label: ``app.Model``, or ``app.Model.field`` for an automatic through model."""
     if not isinstance(label, str) or not _MODEL.fullmatch(label):
