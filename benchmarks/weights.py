@@ -12,7 +12,7 @@ from django_rpc.client.execute import Run
 from django_rpc.client.session import Session
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.delayed.runner import Output
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 from django_rpc.transport.base import put_in_place
 from django_rpc.wire.forwarding import Deposit, encode_deposit
 
@@ -44,8 +44,10 @@ class _Scale:
 def _plan(chords: int, sessions: dict[str, Session]) -> Delayed:
     value: Any = 1
     for _ in range(chords):
-        heads = [Delayed(Source("shop.Order", name), sessions[name]).filter(total=value).count() for name in _HEADS]
-        body = Delayed(Source("shop.Order", "body"), sessions["body"])
+        heads = [
+            Delayed(ModelSource("shop.Order", name), sessions[name]).filter(total=value).count() for name in _HEADS
+        ]
+        body = Delayed(ModelSource("shop.Order", "body"), sessions["body"])
         value = body.filter(**{f"n{number}": head for number, head in enumerate(heads)}).count()
     return value
 

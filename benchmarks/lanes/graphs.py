@@ -45,7 +45,7 @@ if os.environ.get("BENCH_GRAPHS") == "dask":
 
 else:
     from django_rpc.graph.delayed.delayed import delayed
-    from django_rpc.graph.nodes.base import Source
+    from django_rpc.graph.nodes.base import ModelSource
     from django_rpc.graph.plan.planner import plan
     from django_rpc.wire.codec import encode_request
     from django_rpc.wire.limits import Limits
@@ -53,7 +53,7 @@ else:
 
     _unlimited = Limits(message_bytes=1 << 30)
 
-    _source = Source("shop.Order", "rpc")
+    _source = ModelSource("shop.Order", "rpc")
 
     def first() -> Any:
         return delayed(_source).first().total

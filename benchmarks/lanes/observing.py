@@ -17,7 +17,7 @@ django.setup()
 from benchmarks.serve import serve  # noqa: E402
 from django_rpc.client.instrumentation import Observed as AtClient  # noqa: E402
 from django_rpc.client.session import Session  # noqa: E402
-from django_rpc.graph.nodes.base import Method, Source  # noqa: E402
+from django_rpc.graph.nodes.base import Method, ModelSource  # noqa: E402
 from django_rpc.server import site  # noqa: E402
 from django_rpc.server.core.clients import Client  # noqa: E402
 from django_rpc.server.core.instrumentation import Observed as AtServer  # noqa: E402
@@ -37,7 +37,7 @@ elif WHO == "audit":
     logging.getLogger("django_rpc.audit").setLevel("INFO")
 
 MESSAGES = 1000
-_ORDERS = Source("shop.Order", "rpc")
+_ORDERS = ModelSource("shop.Order", "rpc")
 _CREATED = Method(_ORDERS, "create", (), {"number": "4711", "total": 5})
 _REQUEST = Request(id="3f2a9b7c1d", nodes=(_ORDERS, _CREATED), outputs=(1,))
 _RESPONSE = Response(id="3f2a9b7c1d", outputs=(1,))

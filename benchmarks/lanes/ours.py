@@ -17,7 +17,7 @@ from benchmarks.serve import serve  # noqa: E402
 from django_rpc import compute  # noqa: E402
 from django_rpc.demo.client.shop.models import Customer, Order  # noqa: E402
 from django_rpc.graph.delayed.runner import Output  # noqa: E402
-from django_rpc.graph.nodes.base import About  # noqa: E402
+from django_rpc.graph.nodes.base import ServiceInfo  # noqa: E402
 from django_rpc.models import RpcModel  # noqa: E402
 
 STEPS = 10
@@ -52,7 +52,7 @@ def get() -> Callable[[], Any]:
 def ping() -> Callable[[], Any]:
     """A call that reads nothing."""
     session = connections["rpc"].session
-    return lambda: session.compute([Output(About(session.service))])
+    return lambda: session.compute([Output(ServiceInfo(session.service))])
 
 
 def calls() -> Callable[[], Any]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from django_rpc.graph.delayed.local_arguments import waited_for
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Apply, Held, Item, Literal, Node
+from django_rpc.graph.nodes.base import Item, Literal, LocalCall, Node, Opaque
 from django_rpc.graph.plan.stages import Plan
 from django_rpc.graph.values import freeze
 
@@ -175,9 +175,9 @@ def _node_of(value: Any) -> Node:
 
 def pending_of(node: Node) -> Pending | Collected | None:
     """What a node of `waited_for` waits for, if a block has collected it."""
-    if isinstance(node, Apply) and len(node.args) == 1:
+    if isinstance(node, LocalCall) and len(node.args) == 1:
         node = node.args[0]
-    if isinstance(node, Held) and isinstance(node.value, Pending | Collected):
+    if isinstance(node, Opaque) and isinstance(node.value, Pending | Collected):
         return node.value
     return None
 

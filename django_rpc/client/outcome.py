@@ -104,7 +104,7 @@ async def aask(session: Any, request_id: str, *, settle: bool, timeout: float | 
 
 
 def _output(session: Any, request_id: str, settle: bool) -> Output:
-    return Output(kinds.Outcome(session.service, request_id, settle, where=callsite()))
+    return Output(kinds.RequestOutcome(session.service, request_id, settle, where=callsite()))
 
 
 def _outcome(session: Any, request_id: str, value: Mapping[str, Any]) -> Outcome:

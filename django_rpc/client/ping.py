@@ -11,7 +11,7 @@ from typing import Any
 from django_rpc import errors
 from django_rpc.client import execute as run
 from django_rpc.graph.delayed.runner import Output
-from django_rpc.graph.nodes.base import About, Node, Schema, callsite
+from django_rpc.graph.nodes.base import DescribeModels, Node, ServiceInfo, callsite
 from django_rpc.graph.schema import ModelSchema, models_of
 from django_rpc.wire.versions import versions
 
@@ -110,8 +110,8 @@ def ping(session: Any, count: int = 5, *, timeout: float | None = None, priority
     def ask(*nodes: Node) -> list[Any]:
         return run.compute([Output(node) for node in nodes], [session], timeout=timeout, priority=priority)
 
-    about, where = About(session.service, where=callsite()), callsite()
-    told, exposed = ask(about, Schema(session.service, where=where))
+    about, where = ServiceInfo(session.service, where=callsite()), callsite()
+    told, exposed = ask(about, DescribeModels(session.service, where=where))
     try:
         return Pings(
             pings=tuple([_one(lambda: ask(about)[0]) for _ in range(max(count, 1))]),

@@ -91,7 +91,7 @@ class Session:
 
     @property
     def service(self) -> str:
-        """Name of this service in `Source` nodes: its alias in DATABASES."""
+        """Name of this service in `ModelSource` nodes: its alias in DATABASES."""
         return self.config.alias
 
     def active_listeners(self) -> list[Listener]:

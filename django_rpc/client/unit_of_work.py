@@ -18,7 +18,7 @@ from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.delayed.runner import Output, Runner
 from django_rpc.graph.format import describe
 from django_rpc.graph.identity import substitute
-from django_rpc.graph.nodes.base import Held, Node
+from django_rpc.graph.nodes.base import Node, Opaque
 from django_rpc.graph.plan.dag import topological
 from django_rpc.graph.plan.stages import Plan, Stage
 
@@ -148,7 +148,7 @@ class Unit:
         """Raise the refusal for a plan that would run now and does not fit into the block."""
         for stage in plan.stages:
             for node in stage.nodes:
-                value = pending_of(node) if isinstance(node, Held) else None
+                value = pending_of(node) if isinstance(node, Opaque) else None
                 if value is not None and not value.done():
                     value.result()
             if stage.service == self.service:
@@ -217,7 +217,7 @@ class Unit:
         """Return the operations as outputs, where nodes replace references to results of other operations."""
         replaced: dict[Node, Node] = {}
         for node in topological([step.operation.node for step in self._steps]):
-            value = None if isinstance(node, Held) else pending_of(node)
+            value = None if isinstance(node, Opaque) else pending_of(node)
             if value is not None and not value.done():
                 replaced[node] = node_within(node, replaced)
             else:

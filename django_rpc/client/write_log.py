@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from django_rpc import errors
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Node, Source
+from django_rpc.graph.nodes.base import ModelSource, Node
 
 __all__ = ["NoteWrites", "Written"]
 
@@ -48,13 +48,13 @@ def _text(node: Node) -> str:
     """An operation and its model, as a person reads them.
 
     >>> from django_rpc.graph.nodes.base import Method
-    >>> tags = Method(Source("shop.Tag", "rpc"), "filter", (), {"name": "a"})
+    >>> tags = Method(ModelSource("shop.Tag", "rpc"), "filter", (), {"name": "a"})
     >>> _text(Method(tags, "update", (), {"name": "b"}))
     "shop.Tag: Tag.objects.filter(name='a').update(name='b')"
     """
     model = getattr(node, "model", None)
     start: Node | None = node
     while model is None and start is not None:
-        model = start.model if isinstance(start, Source) else None
+        model = start.model if isinstance(start, ModelSource) else None
         start = getattr(start, "parent", None)
     return f"{model}: {describe(node, 100)}" if model else describe(node, 100)

@@ -44,10 +44,10 @@ def describe(node: Node, limit: int = 200) -> str:
     """Return the text of ``node`` and of the nodes that it needs, as the user would write it, in about ``limit``
     characters.
 
-    >>> from django_rpc.graph.nodes.base import Method, Source
-    >>> vip = Method(Source("shop.Client", "rpc"), "filter", (), {"tier": "vip"})
+    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> vip = Method(ModelSource("shop.Client", "rpc"), "filter", (), {"tier": "vip"})
     >>> pks = Method(vip, "values", ("pk",))
-    >>> orders = Method(Source("shop.Order", "rpc"), "filter", (), {"client__in": pks})
+    >>> orders = Method(ModelSource("shop.Order", "rpc"), "filter", (), {"client__in": pks})
     >>> describe(Method(orders, "first"))
     "Order.objects.filter(client__in=Client.objects.filter(tier='vip').values('pk')).first()"
     """
@@ -57,8 +57,8 @@ def describe(node: Node, limit: int = 200) -> str:
 def step(node: Node, limit: int = 60) -> str:
     """Return only the last step, for example ``.filter(tier='vip')``.
 
-    >>> from django_rpc.graph.nodes.base import Attr, Method, Source
-    >>> step(Attr(Method(Source("shop.Order", "rpc"), "first"), "number"))
+    >>> from django_rpc.graph.nodes.base import Attr, Method, ModelSource
+    >>> step(Attr(Method(ModelSource("shop.Order", "rpc"), "first"), "number"))
     '.number'
     """
     return shorten(_STEP[type(node)](node, limit, 1), limit)
@@ -240,7 +240,7 @@ def _model(label: str) -> str:
     return f"{rest}.through" if "." in rest else rest
 
 
-def _source(node: kinds.Source, limit: int, depth: int) -> str:
+def _source(node: kinds.ModelSource, limit: int, depth: int) -> str:
     return f"{_model(node.model)}.objects"
 
 
@@ -294,7 +294,7 @@ def _insert(node: kinds.Insert, limit: int, depth: int) -> str:
     return f"{_model(node.model)}.objects.bulk_create(<{rows}>)"
 
 
-def _schema(node: kinds.Schema, limit: int, depth: int) -> str:
+def _schema(node: kinds.DescribeModels, limit: int, depth: int) -> str:
     return f"schema({', '.join(map(repr, node.models))})"
 
 
@@ -302,19 +302,19 @@ def _called(node: registered.ServiceCall, limit: int, depth: int) -> str:
     return f"{node.name}({_arguments(node.args, node.kwargs, limit, depth)})"
 
 
-def _outcome(node: kinds.Outcome, limit: int, depth: int) -> str:
+def _outcome(node: kinds.RequestOutcome, limit: int, depth: int) -> str:
     return f"outcome({node.request!r}{', settle=True' if node.settle else ''})"
 
 
-def _about(node: kinds.About, limit: int, depth: int) -> str:
+def _about(node: kinds.ServiceInfo, limit: int, depth: int) -> str:
     return "about()"
 
 
-def _held(node: kinds.Held, limit: int, depth: int) -> str:
+def _held(node: kinds.Opaque, limit: int, depth: int) -> str:
     return _value(node.value, limit, depth)
 
 
-def _apply(node: kinds.Apply, limit: int, depth: int) -> str:
+def _apply(node: kinds.LocalCall, limit: int, depth: int) -> str:
     name, args = function_name(node.function), node.args
     if isinstance(node.function, MethodOf):
         return f"{_value(args[0], limit, depth)}.{name}({_arguments(args[1:], node.kwargs, limit, depth)})"
@@ -325,7 +325,7 @@ def _apply(node: kinds.Apply, limit: int, depth: int) -> str:
     return f"{name}({_arguments(args, node.kwargs, limit, depth)})"
 
 
-def _param(node: elements.Param, limit: int, depth: int) -> str:
+def _param(node: elements.Element, limit: int, depth: int) -> str:
     return f"row{node.depth + 1}" if node.depth else "row"
 
 
@@ -335,16 +335,16 @@ def _scope(name: str) -> Callable[[Any, int, int], str]:
     )
 
 
-def _fold(node: elements.Fold, limit: int, depth: int) -> str:
+def _fold(node: elements.Reduce, limit: int, depth: int) -> str:
     return f".{node.name}()"
 
 
-def _cond(node: elements.Cond, limit: int, depth: int) -> str:
+def _cond(node: elements.IfElse, limit: int, depth: int) -> str:
     return f"cond({_arguments((node.test, node.then, node.otherwise), {}, limit, depth)})"
 
 
 _STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
-    kinds.Source: _source,
+    kinds.ModelSource: _source,
     kinds.Method: _method,
     kinds.Call: _call,
     kinds.Attr: _attr,
@@ -355,18 +355,18 @@ _STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
     kinds.Column: _column,
     kinds.Save: _save,
     kinds.Insert: _insert,
-    kinds.Schema: _schema,
-    kinds.Outcome: _outcome,
-    kinds.About: _about,
-    elements.Param: _param,
+    kinds.DescribeModels: _schema,
+    kinds.RequestOutcome: _outcome,
+    kinds.ServiceInfo: _about,
+    elements.Element: _param,
     elements.Map: _scope("map"),
-    elements.Where: _scope("filter_by"),
-    elements.Fold: _fold,
-    elements.Cond: _cond,
+    elements.Filter: _scope("filter_by"),
+    elements.Reduce: _fold,
+    elements.IfElse: _cond,
     registered.Function: _called,
     shipped.Shipped: _called,
-    kinds.Held: _held,
-    kinds.Apply: _apply,
+    kinds.Opaque: _held,
+    kinds.LocalCall: _apply,
 }
 if missing := set(kinds.ALL_KINDS.values()) ^ set(_STEP):
     raise TypeError(f"describe.py has no text for {missing}.")

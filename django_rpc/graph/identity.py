@@ -12,7 +12,17 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from django_rpc.graph.delayed.local_functions import ByValue, function_name, identity
-from django_rpc.graph.nodes.base import ALL_KINDS, LOCAL_KINDS, Apply, Call, Held, Literal, Method, Node, own_fields
+from django_rpc.graph.nodes.base import (
+    ALL_KINDS,
+    LOCAL_KINDS,
+    Call,
+    Literal,
+    LocalCall,
+    Method,
+    Node,
+    Opaque,
+    own_fields,
+)
 from django_rpc.graph.plan.dag import topological
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 
@@ -35,11 +45,11 @@ if hasattr(os, "register_at_fork"):
 def key(node: Node) -> bytes:
     """Return the hash of a node's content. Equal reads have equal hashes, in every process.
 
-    >>> from django_rpc.graph.nodes.base import Method, Source
-    >>> one, other = (Method(Source("shop.Order", "rpc"), "filter", (), {"total": 5}) for _ in range(2))
+    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> one, other = (Method(ModelSource("shop.Order", "rpc"), "filter", (), {"total": 5}) for _ in range(2))
     >>> key(one) == key(other)
     True
-    >>> key(one) == key(Method(Source("shop.Order", "rpc"), "filter", (), {"total": "5"}))
+    >>> key(one) == key(Method(ModelSource("shop.Order", "rpc"), "filter", (), {"total": "5"}))
     False
 
     A write, a registered call, an impure local call and a random expression each have a unique key. Their pickled
@@ -56,15 +66,15 @@ def key_text(node: Node) -> str:
     """Return the key as text: the label given by the user, or the name of the step and the content's hash.
 
     >>> from django_rpc.graph.nodes.base import Literal
-    >>> key_text(Literal(3)).rpartition("-")[0], key_text(Held(object(), label="mine"))
+    >>> key_text(Literal(3)).rpartition("-")[0], key_text(Opaque(object(), label="mine"))
     ('int', 'mine')
     """
     label: str | None = getattr(node, "label", None)
     if label is not None:
         return label
-    if isinstance(node, Apply):
+    if isinstance(node, LocalCall):
         name = function_name(node.function)
-    elif isinstance(node, Held | Literal):
+    elif isinstance(node, Opaque | Literal):
         name = getattr(node.value, "__name__", None) or type(node.value).__name__
     else:
         name = getattr(node, "name", None) or _KIND_NAMES[type(node)]
@@ -86,7 +96,7 @@ def _without_key(node: Node) -> list[Node]:
 
 def is_one_of_a_kind(node: Node) -> bool:
     """Return True if two evaluations of the node may differ from one evaluation."""
-    if isinstance(node, Apply | Held):
+    if isinstance(node, LocalCall | Opaque):
         return not node.pure and node.label is None
     if node.writes or isinstance(node, Call):
         return True
@@ -117,7 +127,7 @@ def _is_random(value: Any) -> bool:
 def _digest(node: Node) -> bytes:
     if is_one_of_a_kind(node):
         return _own_digest(node)
-    if isinstance(node, Apply | Held):
+    if isinstance(node, LocalCall | Opaque):
         if node.label is not None:  # equal labels mean equal values
             return hashlib.blake2b(b"label:" + node.label.encode(), digest_size=16).digest()
         try:
@@ -198,8 +208,8 @@ def _atom(value: Any) -> bytes:
 def substitute(node: Node, replaced: Mapping[Node, Node]) -> Node:
     """Copy ``node`` with other inputs, at the same place in the order; return ``node`` if no input is replaced.
 
-    >>> from django_rpc.graph.nodes.base import Method, Source
-    >>> orders, clients = Source("shop.Order", "rpc"), Source("shop.Client", "rpc")
+    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> orders, clients = ModelSource("shop.Order", "rpc"), ModelSource("shop.Client", "rpc")
     >>> count = Method(orders, "count")
     >>> substitute(count, {orders: clients}).parent.model
     'shop.Client'

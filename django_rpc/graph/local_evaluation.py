@@ -12,26 +12,26 @@ from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes.base import (
     ALL_KINDS,
-    About,
-    Apply,
     Attr,
     Call,
     Column,
-    Held,
+    DescribeModels,
     Insert,
     Item,
     Literal,
+    LocalCall,
     Method,
+    ModelSource,
     Node,
+    Opaque,
     Operator,
-    Outcome,
+    RequestOutcome,
     Rows,
     Save,
-    Schema,
-    Source,
+    ServiceInfo,
     nodes_in,
 )
-from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where, free_params, total
+from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce, free_params, total
 from django_rpc.graph.nodes.pickled_function import Shipped
 from django_rpc.graph.nodes.remote_function import Function
 from django_rpc.graph.plan.dag import topological
@@ -65,7 +65,7 @@ class _Frame(dict[Node, Any]):
         return value
 
 
-def _for_each(node: Map | Where, values: _Values) -> list[tuple[Any, Any]]:
+def _for_each(node: Map | Filter, values: _Values) -> list[tuple[Any, Any]]:
     """Return each element with the body's value for it, or with the error if the map collects errors."""
     results = []
     for element in values[node.parent]:
@@ -95,11 +95,11 @@ def _refuse(node: Node, values: _Values) -> Any:
 
 #: Function for each node kind: computes the value of a node from the values of its inputs.
 EVALUATORS: dict[type[Node], Callable[[Any, _Values], Any]] = {
-    Apply: lambda node, values: _resolved(node.function, values)(
+    LocalCall: lambda node, values: _resolved(node.function, values)(
         *[_resolved(value, values) for value in node.args],
         **{name: _resolved(value, values) for name, value in node.kwargs.items()},
     ),
-    Held: lambda node, values: _resolved(node.value, values),
+    Opaque: lambda node, values: _resolved(node.value, values),
     Literal: lambda node, values: _resolved(node.value, values),
     Operator: lambda node, values: getattr(operator, node.name)(*[_resolved(value, values) for value in node.args]),
     Attr: lambda node, values: getattr(values[node.parent], node.name),
@@ -108,17 +108,17 @@ EVALUATORS: dict[type[Node], Callable[[Any, _Values], Any]] = {
         *_resolved(node.args, values), **_resolved(node.kwargs, values)
     ),
     Map: lambda node, values: [value for _, value in _for_each(node, values)],
-    Where: lambda node, values: [element for element, value in _for_each(node, values) if value],
-    Fold: lambda node, values: _FOLDS[node.name](values[node.parent]),
-    Cond: lambda node, values: values[node.then if values[node.test] else node.otherwise],
-    Param: _refuse,
+    Filter: lambda node, values: [element for element, value in _for_each(node, values) if value],
+    Reduce: lambda node, values: _FOLDS[node.name](values[node.parent]),
+    IfElse: lambda node, values: values[node.then if values[node.test] else node.otherwise],
+    Element: _refuse,
     Call: _refuse,
-    Source: _refuse,
+    ModelSource: _refuse,
     Save: _refuse,
     Insert: _refuse,
-    Outcome: _refuse,
-    About: _refuse,
-    Schema: _refuse,
+    RequestOutcome: _refuse,
+    ServiceInfo: _refuse,
+    DescribeModels: _refuse,
     Function: _refuse,
     Shipped: _refuse,
     Rows: _refuse,
@@ -173,14 +173,14 @@ def run_stage(
 def _evaluated_once(stage: Stage) -> set[Node]:
     """Return the nodes that are certainly evaluated and have one value: not inside a map or a branch of a condition."""
     stage_nodes = set(stage.nodes)
-    if not any(isinstance(node, Map | Where | Cond) for node in stage.nodes):
+    if not any(isinstance(node, Map | Filter | IfElse) for node in stage.nodes):
         return stage_nodes
     stack = [stage.nodes[index] for index in stage.outputs]
     elements = free_params(topological(stack))
     seen = set(stack)
     while stack:
         node = stack.pop()
-        for below in [node.test] if isinstance(node, Cond) else node.inputs():
+        for below in [node.test] if isinstance(node, IfElse) else node.inputs():
             if below in stage_nodes and below not in seen:
                 seen.add(below)
                 stack.append(below)

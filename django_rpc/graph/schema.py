@@ -1,4 +1,4 @@
-"""The models that a service exposes, as plain data: the value of a `Schema` node.
+"""The models that a service exposes, as plain data: the value of a `DescribeModels` node.
 
 This process uses the structs below. `as_data` and `models_of` convert them to the dicts that cross the wire, and back.
 Keys with default values are left out, and a reader ignores keys that it does not know.
@@ -138,7 +138,7 @@ class ModelSchema(_Part, frozen=True):
 
 
 def as_data(models: Iterable[ModelSchema]) -> dict[str, Any]:
-    """Return the value of a `Schema` node.
+    """Return the value of a `DescribeModels` node.
 
     >>> as_data([ModelSchema(model="shop.Tag", fields=[FieldSchema(name="id", type="AutoField", primary_key=True)])])
     {'models': [{'model': 'shop.Tag', 'fields': [{'name': 'id', 'type': 'AutoField', 'primary_key': True}]}]}
@@ -162,7 +162,7 @@ def _dict(part: _Part) -> dict[str, Any]:
 
 
 def models_of(data: Any) -> dict[str, ModelSchema]:
-    """Return the models in a `Schema` node's value by their labels; raises ValueError for data of another form.
+    """Return the models in a `DescribeModels` node's value by their labels; raises ValueError for data of another form.
 
     >>> found = models_of({"models": [{"model": "shop.Tag", "new_key": 1}]})
     >>> found["shop.Tag"].operations

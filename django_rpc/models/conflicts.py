@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from django_rpc.graph.nodes.base import Attr, Call, Insert, Node, Save, Source, own_fields
+from django_rpc.graph.nodes.base import Attr, Call, Insert, ModelSource, Node, Save, own_fields
 from django_rpc.graph.nodes.remote_function import ServiceCall
 from django_rpc.graph.plan.dag import topological
 from django_rpc.models.options import mirror_for, options_of
@@ -50,7 +50,7 @@ class Reach:
         """Whether the value of ``nodes`` could be another one if the operations had been done."""
         if any(isinstance(node, Call | ServiceCall) for node in nodes):
             return True
-        labels = {node.model.lower() for node in nodes if isinstance(node, Source)}
+        labels = {node.model.lower() for node in nodes if isinstance(node, ModelSource)}
         if labels and self._anything:
             return True
         words = {word for node in nodes for word in _words(node)}
@@ -64,7 +64,7 @@ def _target(node: Node) -> tuple[set[str], set[str]]:
     """The model that an operation writes to, by its label, and the names of the relations that lead there."""
     names: set[str] = set()
     start: Any = node
-    while not isinstance(start, Source | Save | Insert):
+    while not isinstance(start, ModelSource | Save | Insert):
         if isinstance(start, Attr):
             names.add(start.name)
         start = getattr(start, "parent", None)
@@ -87,7 +87,7 @@ def _words(value: Any) -> Iterator[str]:
         for item in value:
             yield from _words(item)
     elif isinstance(value, Node):
-        if not isinstance(value, Source):
+        if not isinstance(value, ModelSource):
             for name in own_fields(type(value)):
                 held = getattr(value, name)
                 if not isinstance(held, Node):

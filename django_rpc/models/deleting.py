@@ -10,8 +10,8 @@ from django.db import connections
 
 from django_rpc.client.deferred import Collected
 from django_rpc.client.unit_of_work import Operation
-from django_rpc.graph.nodes.base import Literal, Method, Node, Source, callsite
-from django_rpc.graph.nodes.collections import Cond
+from django_rpc.graph.nodes.base import Literal, Method, ModelSource, Node, callsite
+from django_rpc.graph.nodes.collections import IfElse
 from django_rpc.graph.values import freeze
 from django_rpc.models.cascades import LocalPart
 from django_rpc.models.custom_fields import stored_value
@@ -36,7 +36,7 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
     heard = Heard(origin, lambda: [instance], using, instance, keep_parents)
     heard.before()
     key = freeze(stored_value(origin._meta.pk, instance.pk, connections[using]))
-    rows = Source(options.label, using, base=True)
+    rows = ModelSource(options.label, using, base=True)
     row = Method(rows, "get", (), {"pk": key}, where=callsite())
     kwargs = {"keep_parents": True} if keep_parents else {}
     node = Method(row, "delete", (), kwargs, where=callsite())
@@ -60,10 +60,10 @@ def _finished(using: str, local: LocalPart, answer: Any) -> tuple[int, dict[str,
     return local.delete(deleted_labels(using, answer))
 
 
-def _if_there(rows: Source, key: Any, node: Method, gone: Any) -> Node:
+def _if_there(rows: ModelSource, key: Any, node: Method, gone: Any) -> Node:
     """Return a node that deletes the row only if it exists, so that a missing row does not fail the message."""
     there = Method(Method(rows, "filter", (), {"pk": key}, where=node.where), "exists", where=node.where)
-    return Cond(there, node, Literal(gone), where=node.where)
+    return IfElse(there, node, Literal(gone), where=node.where)
 
 
 def _deleted(instance: Any, key: Any, heard: Heard, answer: Any) -> None:

@@ -23,7 +23,7 @@ except ImportError:  # before Django 5.2
     tuple_lookups = None
 
 from django_rpc.client.deferred import Pending
-from django_rpc.graph.nodes.base import Method, Node, Source, callsite
+from django_rpc.graph.nodes.base import Method, ModelSource, Node, callsite
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference, freeze
 from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS, OUTPUT_FIELDS, POSTGRES
 from django_rpc.models.constructor_arguments import current_arguments
@@ -241,7 +241,9 @@ def _(value: models.Model) -> Reference | Node:
         )
     if isinstance(value.pk, Pending):  # the row exists when the service evaluates the message of the block
         alias = value._state.db or options.database
-        return Method(Source(options.label, alias, base=True), "get", (), {"pk": freeze(value.pk)}, where=callsite())
+        return Method(
+            ModelSource(options.label, alias, base=True), "get", (), {"pk": freeze(value.pk)}, where=callsite()
+        )
     connection = connections[options.database]
     parts = getattr(value._meta, "pk_fields", None) or [value._meta.pk]  # since Django 5.2
     key = tuple([freeze(stored_value(part, getattr(value, part.attname), connection)) for part in parts])

@@ -13,7 +13,7 @@ from django.db.models.fields.related_descriptors import ForwardManyToOneDescript
 from django.db.models.utils import create_namedtuple_class
 
 from django_rpc.errors import BadResponse
-from django_rpc.graph.nodes.base import Node, Save, Source
+from django_rpc.graph.nodes.base import ModelSource, Node, Save
 from django_rpc.graph.values import Record, Table
 from django_rpc.models.custom_fields import loader
 from django_rpc.models.options import mirror_for, options_of, through_named
@@ -46,7 +46,7 @@ class MirrorResults:
         """Return results with the mirrors of the request and their related mirrors, for models with several mirrors."""
         nodes = list(nodes)
         annotated = annotated_names(nodes)
-        written = {node.model.lower(): node.mirror for node in nodes if type(node) is Source and node.mirror}
+        written = {node.model.lower(): node.mirror for node in nodes if type(node) is ModelSource and node.mirror}
         mirrors = dict(written)
         for mirror in written.values():
             for related in related_mirrors(mirror):
@@ -109,7 +109,7 @@ class MirrorResults:
         """
         shapes: dict[str, tuple[str, ...]] = {}
         for node in nodes:
-            if isinstance(node, Source):
+            if isinstance(node, ModelSource):
                 model = node.mirror or mirror_for(self.alias, node.model)
                 for related in () if model is None else related_mirrors(model):
                     label = options_of(related).label  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import models
 
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 from django_rpc.models.expressions import Placeholder
 from django_rpc.models.instances import loaded_names
 from django_rpc.models.options import options_of
@@ -35,7 +35,7 @@ class RpcBaseManager(RpcManager):
     def get_queryset(self) -> RpcQuerySet:
         queryset = super().get_queryset()
         node = queryset.query.node
-        queryset.query.node = Source(node.model, node.service, node.mirror, node.pinned, True, where=node.where)
+        queryset.query.node = ModelSource(node.model, node.service, node.mirror, node.pinned, True, where=node.where)
         return queryset
 
 

@@ -13,7 +13,7 @@ from django.apps import AppConfig, apps
 from django.db import connections
 from django.utils.text import capfirst
 
-from django_rpc.graph.nodes.base import Schema, callsite
+from django_rpc.graph.nodes.base import DescribeModels, callsite
 from django_rpc.graph.schema import ModelSchema, models_of
 from django_rpc.models.base import RpcModel
 from django_rpc.models.codegen.declaration import (
@@ -57,7 +57,7 @@ def exposed_models(using: str = "rpc", *labels: str, timeout: float | None = Non
     connection = connections[using]
     if connection.vendor != "rpc":
         raise ValueError(f"The database {using!r} is no service of django_rpc: it is of {connection.vendor!r}.")
-    node = Schema(service=using, models=labels, where=callsite())
+    node = DescribeModels(service=using, models=labels, where=callsite())
     return models_of(connection.compute(node, {"timeout": timeout}))
 
 

@@ -17,7 +17,7 @@ from django.db.models.sql.where import NothingNode
 from django.db.utils import NotSupportedError
 
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Item, Method, Node, Source, callsite
+from django_rpc.graph.nodes.base import Item, Method, ModelSource, Node, callsite
 from django_rpc.graph.plan.retarget import moved
 from django_rpc.graph.values import Condition, freeze
 from django_rpc.graph.vocabulary.signatures import THROUGH_PREFIX
@@ -48,7 +48,7 @@ class RpcQuery(sql.Query):
         super().__init__(model, alias_cols)
         options = options_of(model) if model is not None else None
         if options is not None:
-            self.node = Source(options.label, options.database, model, where=callsite())
+            self.node = ModelSource(options.label, options.database, model, where=callsite())
 
     @property
     def has_rows(self) -> bool:

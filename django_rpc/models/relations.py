@@ -18,7 +18,7 @@ from django.utils.functional import cached_property
 
 from django_rpc.client.deferred import Pending
 from django_rpc.client.unit_of_work import Operation
-from django_rpc.graph.nodes.base import Attr, Method, Source, callsite
+from django_rpc.graph.nodes.base import Attr, Method, ModelSource, callsite
 from django_rpc.graph.values import ATOMS, freeze
 from django_rpc.models.atomic import together
 from django_rpc.models.dispatch import perform
@@ -157,7 +157,9 @@ def recorded_relation(base: Any, accessor: str) -> Any:
 def _row_of(instance: Any, alias: str) -> Method:
     options = options_of(type(instance))
     assert options is not None
-    return Method(Source(options.label, alias, base=True), "get", (), {"pk": freeze(instance.pk)}, where=callsite())
+    return Method(
+        ModelSource(options.label, alias, base=True), "get", (), {"pk": freeze(instance.pk)}, where=callsite()
+    )
 
 
 def _target_values(manager: Any, objs: tuple[Any, ...]) -> set[Any]:

@@ -5,7 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from django_rpc.graph.nodes.base import About, Attr, Call, Insert, Method, Node, Outcome, Save, Schema, Source
+from django_rpc.graph.nodes.base import KINDS as NODE_KINDS
+from django_rpc.graph.nodes.base import (
+    Attr,
+    Call,
+    DescribeModels,
+    Insert,
+    Method,
+    ModelSource,
+    Node,
+    RequestOutcome,
+    Save,
+    ServiceInfo,
+)
 from django_rpc.graph.nodes.pickled_function import Shipped
 from django_rpc.graph.nodes.remote_function import Function, ServiceCall
 from django_rpc.wire.messages import Request
@@ -24,10 +36,11 @@ _OF_NODES: dict[type[Node], str] = {
     Function: "call",
     Shipped: "call",
     Insert: "create",
-    Schema: "schema",
-    Outcome: "outcome",
-    About: "about",
+    DescribeModels: "schema",
+    RequestOutcome: "outcome",
+    ServiceInfo: "about",
 }
+_KIND_NAMES = {kind: name for name, kind in NODE_KINDS.items()}
 #: Steps of a chain that are walked to find the model that it began with, names that are listed.
 _STEPS, _NAMES = 100, 20
 
@@ -35,7 +48,7 @@ _STEPS, _NAMES = 100, 20
 def kind(request: Request) -> str:
     """What a request does: one of `KINDS`.
 
-    >>> paid = Method(Source("shop.Order", "rpc"), "filter", (), {"status": "paid"})
+    >>> paid = Method(ModelSource("shop.Order", "rpc"), "filter", (), {"status": "paid"})
     >>> kind(Request(id="1", nodes=(paid.parent, paid, Method(paid, "delete")), outputs=(2,)))
     'delete'
     """
@@ -87,18 +100,18 @@ def shipped(request: Request) -> list[str]:
 def name(node: Node) -> str:
     """A node without what it is given.
 
-    >>> name(Method(Method(Source("shop.Order", "rpc"), "filter", (), {"pk": 1}), "update", (), {"total": 5}))
+    >>> name(Method(Method(ModelSource("shop.Order", "rpc"), "filter", (), {"pk": 1}), "update", (), {"total": 5}))
     'shop.Order.update'
     >>> name(Save("shop.Order", "rpc", {"total": 5}, adding=True))
     'shop.Order.save'
     """
-    if isinstance(node, Source):
+    if isinstance(node, ModelSource):
         return node.model
     if isinstance(node, Save | Insert):
         return f"{node.model}.{'save' if isinstance(node, Save) else 'bulk_create'}"
     if isinstance(node, ServiceCall):
         return f"{node.name}()"
-    own = node.name if isinstance(node, Method | Call | Attr) else type(node).__name__.lower()
+    own = node.name if isinstance(node, Method | Call | Attr) else _KIND_NAMES[type(node)]
     return ".".join([*_path(node), own])
 
 
@@ -109,7 +122,7 @@ def _path(node: Node) -> Iterable[str]:
     for _ in range(_STEPS):
         if parent is None:
             break
-        if isinstance(parent, Source | Save):
+        if isinstance(parent, ModelSource | Save):
             return [parent.model, *relation]
         parent = getattr(parent, "parent", None)
     return relation

@@ -1,7 +1,7 @@
 """Encoding and decoding of the two messages; ``docs/protocol.md`` is the specification.
 
->>> from django_rpc.graph.nodes.base import Source
->>> text = encode_request(Request(id="r1", nodes=(Source(model="shop.Order", service="rpc"),), outputs=(0,)))
+>>> from django_rpc.graph.nodes.base import ModelSource
+>>> text = encode_request(Request(id="r1", nodes=(ModelSource(model="shop.Order", service="rpc"),), outputs=(0,)))
 >>> text
 b'{"v":1,"id":"r1","nodes":[["source","shop.Order"]],"outputs":[0]}'
 >>> decode_request(text).nodes[0].model

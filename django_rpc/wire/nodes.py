@@ -13,23 +13,23 @@ import msgspec
 
 from django_rpc.graph.nodes.base import (
     KINDS,
-    About,
     Attr,
     Call,
     Column,
+    DescribeModels,
     Insert,
     Item,
     Literal,
     Method,
+    ModelSource,
     Node,
     Operator,
-    Outcome,
+    RequestOutcome,
     Rows,
     Save,
-    Schema,
-    Source,
+    ServiceInfo,
 )
-from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where
+from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce
 from django_rpc.graph.nodes.pickled_function import Shipped
 from django_rpc.graph.nodes.remote_function import Function
 from django_rpc.graph.vocabulary.names import check_identifier, check_path
@@ -222,7 +222,7 @@ def _write_insert(pack: Packer, node: Insert) -> Any:
 
 #: Converts each kind of node to its array.
 WRITERS: dict[type[Node], Callable[[Packer, Any], Any]] = {
-    Source: lambda pack, n: ("source", n.model, True) if n.base else ("source", n.model),
+    ModelSource: lambda pack, n: ("source", n.model, True) if n.base else ("source", n.model),
     Method: lambda pack, n: (
         "method",
         pack.reference(n.parent),
@@ -239,19 +239,19 @@ WRITERS: dict[type[Node], Callable[[Packer, Any], Any]] = {
     Column: lambda pack, n: ("column", pack.reference(n.parent), n.name),
     Save: _write_save,
     Insert: _write_insert,
-    Param: lambda pack, n: ("param", n.depth),
+    Element: lambda pack, n: ("param", n.depth),
     Map: lambda pack, n: ("map", *map(pack.reference, (n.parent, n.param, n.body)), n.errors),
-    Where: lambda pack, n: ("where", *map(pack.reference, (n.parent, n.param, n.body))),
-    Fold: lambda pack, n: ("fold", n.name, pack.reference(n.parent)),
-    Cond: lambda pack, n: ("cond", *map(pack.reference, (n.test, n.then, n.otherwise))),
-    Schema: lambda pack, n: ("schema", n.models),
+    Filter: lambda pack, n: ("where", *map(pack.reference, (n.parent, n.param, n.body))),
+    Reduce: lambda pack, n: ("fold", n.name, pack.reference(n.parent)),
+    IfElse: lambda pack, n: ("cond", *map(pack.reference, (n.test, n.then, n.otherwise))),
+    DescribeModels: lambda pack, n: ("schema", n.models),
     Function: lambda pack, n: ("function", n.name, pack.sequence(n.args), pack.mapping(n.kwargs), n.reads_only),
     Shipped: lambda pack, n: (
         *("shipped", n.name, n.python, n.code),
         *(pack.sequence(n.args), pack.mapping(n.kwargs), n.reads_only),
     ),
-    Outcome: lambda pack, n: ("outcome", n.request, n.settle),
-    About: lambda pack, n: ("about",),
+    RequestOutcome: lambda pack, n: ("outcome", n.request, n.settle),
+    ServiceInfo: lambda pack, n: ("about",),
 }
 
 
@@ -334,19 +334,19 @@ def _read_map(unpack: Unpacker, form: MapForm) -> Map:
     return Map(parent=parent, param=param, body=body, errors=form.errors)
 
 
-def _read_where(unpack: Unpacker, form: WhereForm) -> Where:
+def _read_where(unpack: Unpacker, form: WhereForm) -> Filter:
     parent, param, body = map(unpack.node, (form.parent, form.param, form.body))
-    return Where(parent=parent, param=param, body=body)
+    return Filter(parent=parent, param=param, body=body)
 
 
-def _read_cond(unpack: Unpacker, form: CondForm) -> Cond:
+def _read_cond(unpack: Unpacker, form: CondForm) -> IfElse:
     test, then, otherwise = map(unpack.node, (form.test, form.then, form.otherwise))
-    return Cond(test=test, then=then, otherwise=otherwise)
+    return IfElse(test=test, then=then, otherwise=otherwise)
 
 
 #: Converts each form to its node.
 READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
-    SourceForm: lambda unpack, form: Source(model=form.model, service=_HERE, base=form.base),
+    SourceForm: lambda unpack, form: ModelSource(model=form.model, service=_HERE, base=form.base),
     MethodForm: _read_method,
     CallForm: _read_call,
     AttrForm: lambda unpack, form: Attr(parent=unpack.node(form.parent), name=form.name),
@@ -357,16 +357,16 @@ READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
     ColumnForm: _read_column,
     SaveForm: _read_save,
     InsertForm: _read_insert,
-    ParamForm: lambda unpack, form: Param(depth=form.depth),
+    ParamForm: lambda unpack, form: Element(depth=form.depth),
     MapForm: _read_map,
     WhereForm: _read_where,
-    FoldForm: lambda unpack, form: Fold(name=form.name, parent=unpack.node(form.parent)),
+    FoldForm: lambda unpack, form: Reduce(name=form.name, parent=unpack.node(form.parent)),
     CondForm: _read_cond,
     FunctionForm: _read_function,
     ShippedForm: _read_shipped,
-    SchemaForm: lambda unpack, form: Schema(service=_HERE, models=form.models),
-    OutcomeForm: lambda unpack, form: Outcome(service=_HERE, request=form.request, settle=form.settle),
-    AboutForm: lambda unpack, form: About(service=_HERE),
+    SchemaForm: lambda unpack, form: DescribeModels(service=_HERE, models=form.models),
+    OutcomeForm: lambda unpack, form: RequestOutcome(service=_HERE, request=form.request, settle=form.settle),
+    AboutForm: lambda unpack, form: ServiceInfo(service=_HERE),
 }
 
 _FORM_KINDS = {form.__struct_config__.tag for form in _Form.__subclasses__()}

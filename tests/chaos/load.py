@@ -22,11 +22,11 @@ import django_rpc
 from django_rpc import errors
 from django_rpc.client import session
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from django_rpc.graph.values import Expr
 from django_rpc.transport import publish
 
-ROWS = Source(model="rpc_server.ServerModel", service="rpc")
+ROWS = ModelSource(model="rpc_server.ServerModel", service="rpc")
 #: How often each kind of call is made.
 KINDS = {"read": 5, "create": 3, "add": 3, "both": 2, "refused": 1}
 TIMEOUTS = (0.5, 2.0, 5.0, 9.0)

@@ -27,7 +27,7 @@ from django_rpc.demo.services import (
     temporary_folder,
     worker,
 )
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from tests.chaos import servers
 
 __all__ = ["Footprint", "Plan", "Scene", "scene"]
@@ -133,7 +133,7 @@ class Scene:
 
     def open_account(self) -> None:
         """The row that clients add to; and each process of each worker has been at work."""
-        rows = Source(model="rpc_server.ServerModel", service="rpc")
+        rows = ModelSource(model="rpc_server.ServerModel", service="rpc")
         self.session.compute([Output(Method(rows, "create", (), {"some_field": ACCOUNT, "other_field": 0}))])
         for _ in range(20 * self.plan.workers * self.plan.concurrency):
             self.session.compute([Output(Method(rows, "count"))], timeout=20)

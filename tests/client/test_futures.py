@@ -6,11 +6,11 @@ import pytest
 
 from django_rpc import errors
 from django_rpc.client.futures import Future, PendingCall
-from django_rpc.graph.nodes.base import Literal, Method, Source
+from django_rpc.graph.nodes.base import Literal, Method, ModelSource
 from django_rpc.graph.values import freeze
 from django_rpc.transport.base import Options
 
-SHOP = Source(model="shop.Order", service="rpc")
+SHOP = ModelSource(model="shop.Order", service="rpc")
 COUNT = Method(parent=SHOP, name="count")
 
 

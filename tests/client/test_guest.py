@@ -6,13 +6,13 @@ import django_rpc.server
 from django_rpc import errors
 from django_rpc.celery import register
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from django_rpc.transport.fork_safety import Pool
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.messages import ErrorReport, Response
 
 EAGER = {"CELERY": {"task_always_eager": True}}
-COUNT = Output(Method(parent=Source(model="shop.Order", service="rpc"), name="count"))
+COUNT = Output(Method(parent=ModelSource(model="shop.Order", service="rpc"), name="count"))
 
 
 def test_the_client_needs_no_django_and_is_nobodys_app(run_python):

@@ -8,7 +8,7 @@ from django_rpc import errors
 from django_rpc.client.forwarding import HandOvers, why_not
 from django_rpc.client.session import Session
 from django_rpc.graph.delayed.delayed import Delayed, delayed
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 from django_rpc.graph.plan.planner import plan
 from tests.wire.test_signing import PRIVATE, PUBLIC
 
@@ -26,7 +26,7 @@ def services():
 
 @pytest.fixture
 def objects(services):
-    return lambda alias: Delayed(Source("shop.Order", alias), services[alias])
+    return lambda alias: Delayed(ModelSource("shop.Order", alias), services[alias])
 
 
 def hand_overs(services, *outputs, **more):

@@ -13,7 +13,7 @@ from django_rpc.graph.delayed.delayed import Delayed, compute, delayed
 from django_rpc.graph.delayed.runner import resolvers
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Column, Held, Literal, Source
+from django_rpc.graph.nodes.base import Column, Literal, ModelSource, Opaque
 from django_rpc.transport.base import Options
 
 
@@ -62,7 +62,7 @@ class Service:
         return PendingCall(f"m{len(self.stages)}", Reply(self.seconds), options, settle, lambda error: None)
 
     def query(self, model="shop.Order"):
-        return Delayed(Source(model, self.service), self)
+        return Delayed(ModelSource(model, self.service), self)
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def test_plans_are_awaited(shop, stock):
 
 
 def test_services_are_known_before_anything_is_sent(shop):
-    nobody = Delayed(Source("a.B", "nobody"))
+    nobody = Delayed(ModelSource("a.B", "nobody"))
     with pytest.raises(NoRunner, match="'nobody'"):
         shop.query().filter(n=double(nobody.count())).count().compute()
     assert not shop.stages
@@ -286,7 +286,7 @@ def test_services_are_found_by_name(shop, monkeypatch):
     monkeypatch.setattr(
         "django_rpc.graph.delayed.runner.resolvers", [*resolvers, lambda name: shop if name == "shop" else None]
     )
-    assert double(Delayed(Source("shop.Order", "shop")).count()).compute() == 42
+    assert double(Delayed(ModelSource("shop.Order", "shop")).count()).compute() == 42
 
 
 def test_writes_are_done_once_and_in_order(shop):
@@ -308,7 +308,7 @@ def test_values_of_the_client_alone_send_nothing(shop):
     assert delayed({"a": [1, (2,)]}).compute() == {"a": [1, (2,)]}
     value = object()
     assert delayed(value).compute() is value
-    assert isinstance(delayed(value).__rpc_node__(), Held)
+    assert isinstance(delayed(value).__rpc_node__(), Opaque)
     assert not shop.stages
 
 

@@ -11,12 +11,12 @@ import pytest
 from django_rpc import errors
 from django_rpc.client import session as session_module
 from django_rpc.client.session import Options, Output, Session
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from django_rpc.graph.values import Record, Table
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.messages import ErrorReport, Response, TraceEntry
 
-SHOP = Source(model="shop.Order", service="rpc")
+SHOP = ModelSource(model="shop.Order", service="rpc")
 
 
 def count():
@@ -125,7 +125,7 @@ def test_records_become_what_the_results_make_of_them(transport):
             return [dict(zip(table.fields, row, strict=True)) for row in table.rows]
 
         def shapes(self, nodes):
-            return {node.model: ("id",) for node in nodes if isinstance(node, Source)}
+            return {node.model: ("id",) for node in nodes if isinstance(node, ModelSource)}
 
     record = Record(model="shop.Order", fields=("id",), values=(1,))
     table = Table(model="shop.Order", fields=("id",), rows=[(1,), (2,)])

@@ -13,14 +13,14 @@ from django_rpc import errors
 from django_rpc.client import signing
 from django_rpc.client.session import Output, Session
 from django_rpc.errors import ForgedResponse, ImproperSettings
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from django_rpc.transport.base import transport_for
 from django_rpc.transport.config import Config
 from django_rpc.wire.codec import encode_response
 from django_rpc.wire.messages import ErrorReport, Response
 
 SECRET = "s" * 32
-COUNT = Method(parent=Source(model="shop.Customer", service="rpc"), name="count")
+COUNT = Method(parent=ModelSource(model="shop.Customer", service="rpc"), name="count")
 SHOP = {
     "CELERY": {"task_always_eager": True},
     "TIMEOUT": 5,

@@ -4,7 +4,7 @@ import pytest
 
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 
 
 class EchoRunner:
@@ -77,17 +77,17 @@ def other_runner():
 
 @pytest.fixture
 def orders(runner):
-    return Delayed(Source("shop.Order", "rpc"), runner)
+    return Delayed(ModelSource("shop.Order", "rpc"), runner)
 
 
 @pytest.fixture
 def clients(runner):
-    return Delayed(Source("shop.Client", "rpc"), runner)
+    return Delayed(ModelSource("shop.Client", "rpc"), runner)
 
 
 @pytest.fixture
 def products(other_runner):
-    return Delayed(Source("stock.Product", "stock"), other_runner)
+    return Delayed(ModelSource("stock.Product", "stock"), other_runner)
 
 
 @pytest.fixture

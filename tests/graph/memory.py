@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 from django_rpc.graph.local_evaluation import EVALUATORS
-from django_rpc.graph.nodes.base import Column, Method, Rows, Source
-from django_rpc.graph.nodes.collections import Map, Where, free_params
+from django_rpc.graph.nodes.base import Column, Method, ModelSource, Rows
+from django_rpc.graph.nodes.collections import Filter, Map, free_params
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.messages import Request, Response
 
@@ -86,7 +86,7 @@ class MemoryService:
         return Answered(decode_response(encode_response(Response(id=request.id, outputs=plain))).outputs)
 
     def visit(self, node, values):
-        if isinstance(node, Map | Where):
+        if isinstance(node, Map | Filter):
             made = []
             for element in _rows(values[node.parent]):
                 frame = Frame(self, values)
@@ -95,7 +95,7 @@ class MemoryService:
             if isinstance(node, Map):
                 return [value for _, value in made]
             return [element for element, value in made if value]
-        if isinstance(node, Source):
+        if isinstance(node, ModelSource):
             return self.table(node.model)
         if isinstance(node, Rows):
             return values[node.parent]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 from django_rpc.graph.values import Condition, Expr
 from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS
 from django_rpc.graph.vocabulary.signatures import check_condition, check_expression, check_method_arguments
 
-QUERY = Source(model="shop.Order", service="")
+QUERY = ModelSource(model="shop.Order", service="")
 F = Expr("F", ("total",))
 INJECTIONS = ["x y", 'a"b', "a;--", "a\tb", "a.b", "a'b", "a(b)", "a\x00b", "", "a--b", "é", "_a"]
 ALIASES = [*INJECTIONS, "a__b", "1a", "a" * 64]

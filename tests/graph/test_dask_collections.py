@@ -12,7 +12,7 @@ import pytest
 
 from django_rpc import compute, delayed, gather
 from django_rpc.graph.delayed.delayed import Delayed
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_compute_and_gather_of_dask_collections(theirs, bag):
 
 
 def test_collection_of_dask_as_an_argument_of_a_query(theirs, bag):
-    orders = Delayed(Source("shop.Order", "rpc"))
+    orders = Delayed(ModelSource("shop.Order", "rpc"))
     plan = orders.filter(total=theirs, pk__in=bag).count().plan()
     assert plan.round_trips == 1
     assert [stage.service for stage in plan.stages] == [None, "rpc"]

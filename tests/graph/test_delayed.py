@@ -12,7 +12,7 @@ from django_rpc.graph.delayed import delayed as module
 from django_rpc.graph.delayed.delayed import Delayed, attribute, delayed
 from django_rpc.graph.delayed.runner import ServiceRunner
 from django_rpc.graph.errors import NoRunner
-from django_rpc.graph.nodes.base import Attr, Call, Held, Item, Literal, Method, Operator, Source
+from django_rpc.graph.nodes.base import Attr, Call, Item, Literal, Method, ModelSource, Opaque, Operator
 from django_rpc.graph.nodes.remote_function import function
 
 
@@ -250,7 +250,7 @@ def test_submit_and_await(orders):
 
 
 def test_the_first_runner_wins(orders, runner):
-    bare = Delayed(Source("shop.Client", "rpc"))
+    bare = Delayed(ModelSource("shop.Client", "rpc"))
     assert bare.filter(order=orders)._runner is runner
     assert bare.call("x", orders)._runner is runner
     assert (bare.count() + orders.count())._runner is runner
@@ -305,7 +305,7 @@ def test_delayed_of_plain_data_and_of_nodes(orders):
     literal = delayed([orders, 1]).__rpc_node__()
     assert isinstance(literal, Literal)
     assert literal.value == [orders.__rpc_node__(), 1]
-    assert isinstance(delayed(object()).__rpc_node__(), Held)
+    assert isinstance(delayed(object()).__rpc_node__(), Opaque)
 
 
 def test_copies_are_the_same_value(orders):
@@ -316,7 +316,7 @@ def test_copies_are_the_same_value(orders):
 
 
 def test_pickles_find_their_runner_by_the_name_of_the_service(runner):
-    node = Method(Source("shop.Order", "rpc"), "count", where=("here.py", 3))
+    node = Method(ModelSource("shop.Order", "rpc"), "count", where=("here.py", 3))
     revived = pickle.loads(pickle.dumps(Delayed(node, _Named(), str)))
     assert isinstance(revived._runner, ServiceRunner)
     assert revived._runner.service == "rpc"

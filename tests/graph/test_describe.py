@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from django_rpc.graph.delayed.delayed import Delayed, delayed
 from django_rpc.graph.format import describe, shorten, step
-from django_rpc.graph.nodes.base import Column, Insert, Literal, Method, Node, Rows, Save, Source
+from django_rpc.graph.nodes.base import Column, Insert, Literal, Method, ModelSource, Node, Rows, Save
 from django_rpc.graph.values import Condition, Expr, Reference
 
-ORDERS = Delayed(Source("shop.Order", "rpc"))
-CLIENTS = Delayed(Source("shop.Client", "rpc"))
+ORDERS = Delayed(ModelSource("shop.Order", "rpc"))
+CLIENTS = Delayed(ModelSource("shop.Client", "rpc"))
 Q = Condition
 
 CASES = [
     (ORDERS, "Order.objects"),
-    (Source("shop.Order.tags", "rpc"), "Order.tags.through.objects"),
+    (ModelSource("shop.Order.tags", "rpc"), "Order.tags.through.objects"),
     (
         ORDERS.filter(client__in=CLIENTS.filter(tier="vip").values("pk")).first(),
         "Order.objects.filter(client__in=Client.objects.filter(tier='vip').values('pk')).first()",

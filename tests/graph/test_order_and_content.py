@@ -20,14 +20,14 @@ from django_rpc.graph.nodes.base import (
     Item,
     Literal,
     Method,
+    ModelSource,
     Node,
     Operator,
     Rows,
     Save,
-    Source,
     own_fields,
 )
-from django_rpc.graph.nodes.collections import Param
+from django_rpc.graph.nodes.collections import Element
 from django_rpc.graph.nodes.pickled_function import ship
 from django_rpc.graph.nodes.remote_function import function
 from django_rpc.graph.plan.dag import to_dag, topological
@@ -38,7 +38,7 @@ from django_rpc.graph.values import Condition, Expr, Reference
 
 
 def orders():
-    return Delayed(Source("shop.Order", "rpc"))
+    return Delayed(ModelSource("shop.Order", "rpc"))
 
 
 def shown(nodes):
@@ -75,7 +75,7 @@ def test_reads_keep_their_side_of_a_write():
     base = orders()
     before, write, after = base.count(), base.create(total=1), base.count()
     stage = plan([after, write, before]).stages[0]
-    assert shown(stage.nodes) == ["Source", "count", "create", "count"]
+    assert shown(stage.nodes) == ["ModelSource", "count", "create", "count"]
     assert stage.outputs == (3, 2, 1)
 
 
@@ -168,11 +168,11 @@ def test_different_values_have_different_keys():
 
 
 def test_the_key_says_the_kind_and_every_field():
-    base = Source("shop.Order", "rpc")
+    base = ModelSource("shop.Order", "rpc")
     nodes = [
         base,
-        Source("shop.Order", "other"),
-        Source("shop.Client", "rpc"),
+        ModelSource("shop.Order", "other"),
+        ModelSource("shop.Client", "rpc"),
         Method(base, "get"),
         Method(base, "first"),
         Method(base, "get", (1,)),
@@ -191,7 +191,8 @@ def test_the_key_says_the_kind_and_every_field():
 def test_keys_do_not_differ_between_processes():
     code = (
         "from django_rpc.graph.nodes.base import *; from django_rpc.graph.identity import key;"
-        "print(key(Method(Source('shop.Order', 'rpc'), 'filter', (), {'a__in': frozenset('abcdef'), 'b': 2.5})).hex())"
+        "print("
+        "key(Method(ModelSource('shop.Order', 'rpc'), 'filter', (), {'a__in': frozenset('abcdef'), 'b': 2.5})).hex())"
     )
     outs = {
         subprocess.run(
@@ -224,7 +225,7 @@ def test_writes_and_what_is_random_never_merge(build):
 
 
 def test_the_key_of_a_long_chain_is_computed_once_a_node():
-    node = Source("shop.Order", "rpc")
+    node = ModelSource("shop.Order", "rpc")
     for number in range(20_000):
         node = Method(node, "filter", (), {"a": number})
     assert key(node) == node.digest
@@ -236,7 +237,7 @@ def test_the_key_of_a_long_chain_is_computed_once_a_node():
 
 def test_equal_reads_become_the_one_that_was_built_first():
     draft = merged(orders().filter(a=1).count(), orders().filter(a=1).count(), orders().filter(a=2).count())
-    assert shown(draft.nodes) == ["Source", "filter", "count", "filter", "count"]
+    assert shown(draft.nodes) == ["ModelSource", "filter", "count", "filter", "count"]
     assert draft.outputs[0] is draft.outputs[1] is not draft.outputs[2]
 
 
@@ -250,7 +251,7 @@ def test_merging_reaches_into_arguments():
         )
 
     draft = merged(build(), build())
-    assert shown(draft.nodes) == ["Source", "filter", "values", "filter", "first"]
+    assert shown(draft.nodes) == ["ModelSource", "filter", "values", "filter", "first"]
     condition = draft.nodes[3].args[0]
     assert condition.children[0][1] is draft.nodes[2]
     assert condition.children[1][1].args[0] is draft.nodes[2]
@@ -270,17 +271,17 @@ def test_a_value_before_and_after_a_write_stays_two():
     after = base.count()
     one, other = before + 1, after + 1  # equal content, built at the same moment, on different reads
     draft = merged(one, other, write)
-    assert shown(draft.nodes) == ["Source", "count", "create", "count", "add", "add"]
+    assert shown(draft.nodes) == ["ModelSource", "count", "create", "count", "add", "add"]
     # A query is only a recipe: it is read when something is asked of it.
     again = merged(orders().filter(a=1), orders().create(total=2), orders().filter(a=1))
-    assert shown(again.nodes) == ["Source", "filter", "create"]
+    assert shown(again.nodes) == ["ModelSource", "filter", "create"]
 
 
 def test_values_of_two_writes_stay_apart():
     base = orders()
     ids = [base.create(total=1).id for _ in range(2)]
     draft = merged(*ids, *[one + 1 for one in ids])
-    assert shown(draft.nodes) == ["Source", "create", "id", "create", "id", "add", "add"]
+    assert shown(draft.nodes) == ["ModelSource", "create", "id", "create", "id", "add", "add"]
 
 
 def test_rewrites_are_pure():
@@ -294,7 +295,7 @@ def test_rewrites_are_pure():
 
 
 def test_substitute_keeps_place_and_line():
-    base, other = Source("shop.Order", "rpc"), Source("shop.Client", "rpc")
+    base, other = ModelSource("shop.Order", "rpc"), ModelSource("shop.Client", "rpc")
     node = Method(base, "filter", ([base], (base,), {"k": base}), {"a": frozenset({base})}, where=("f.py", 1))
     new = substitute(node, {base: other})
     assert (new.order, new.where, new.is_query) == (node.order, node.where, True)
@@ -318,11 +319,11 @@ STEPS = st.lists(
 
 
 def build(steps):
-    values = [Source("shop.Order", "rpc")]
+    values = [ModelSource("shop.Order", "rpc")]
     for name, number, left, right in steps:
         one, other = values[left % len(values)], values[right % len(values)]
         if name == "source":
-            values.append(Source("shop.Order", "rpc"))
+            values.append(ModelSource("shop.Order", "rpc"))
         elif name == "literal":
             values.append(Literal([one, number, other]))
         elif name == "add":
@@ -377,7 +378,7 @@ def test_pickles_are_equal_graphs(steps):
 
 
 def test_every_kind_is_pickled():
-    base = Source("shop.Order", "rpc", where=("a.py", 1))
+    base = ModelSource("shop.Order", "rpc", where=("a.py", 1))
     rows = Rows(base, ("id",))
     some = [
         base,
@@ -396,7 +397,7 @@ def test_every_kind_is_pickled():
         ship(lambda orders: len(orders), reads_only=True)(base).__rpc_node__(),
         KINDS["outcome"]("rpc", "r1", True),
         KINDS["about"]("rpc"),
-        Param(),
+        Element(),
         Delayed(base).map(lambda row: row.total, return_exceptions=True).__rpc_node__(),
         Delayed(base).filter_by(lambda row: row.total > 5).__rpc_node__(),
         Delayed(base).map(lambda row: row.total).sum().__rpc_node__(),

@@ -9,7 +9,7 @@ import pytest
 
 from django_rpc import cond, delayed, function
 from django_rpc.graph.delayed.delayed import Delayed, compute
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 
 sys.path.insert(0, str(Path(__file__).parent))
 from memory import MemoryService
@@ -26,12 +26,12 @@ def services():
 
 @pytest.fixture
 def a(services):
-    return Delayed(Source("a.N", "a"), services[0])
+    return Delayed(ModelSource("a.N", "a"), services[0])
 
 
 @pytest.fixture
 def b(services):
-    return Delayed(Source("b.N", "b"), services[1])
+    return Delayed(ModelSource("b.N", "b"), services[1])
 
 
 def numbers(query):

@@ -9,7 +9,7 @@ from django_rpc.graph.delayed.delayed import Delayed, Output, compute, delayed
 from django_rpc.graph.delayed.runner import Runner
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 from django_rpc.graph.plan.planner import PHASES, collect, partition, plan, rewrite
 
 
@@ -206,7 +206,7 @@ def test_querysets_say_what_to_make_of_the_answer(orders, runner):
 
 def test_errors_come_before_any_message(orders, products, runner):
     with pytest.raises(NoRunner, match="'nobody'"):
-        compute(orders.count(), Source("a.B", "nobody"))
+        compute(orders.count(), ModelSource("a.B", "nobody"))
     assert not runner.messages
 
 

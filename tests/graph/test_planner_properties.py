@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from django_rpc.graph.delayed.delayed import Delayed, Output, compute, delayed
 from django_rpc.graph.delayed.lambdas import cond
 from django_rpc.graph.delayed.runner import engine
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 from django_rpc.graph.plan.planner import plan
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -50,7 +50,7 @@ class World:
         self.mirror = {name: MemoryService(name, {f"{name}.N": list(rows)}) for name, rows in tables.items()}
         self.queries = []
         for name, service in self.services.items():
-            source = Delayed(Source(f"{name}.N", name), service)
+            source = Delayed(ModelSource(f"{name}.N", name), service)
             self.queries.append((source, self.mirror[name].table(f"{name}.N")))
         self.values = [(delayed(2), 2)]
 

@@ -54,11 +54,11 @@ PROGRAMS = {
     "redis": """
 from django_rpc.client.session import Session
 from django_rpc.errors import RpcError
-from django_rpc.graph.nodes.base import About
+from django_rpc.graph.nodes.base import ServiceInfo
 from django_rpc.graph.delayed.runner import Output
 session = Session({"BROKER_URL": "redis://127.0.0.1:1/", "RESULT_BACKEND": "redis://127.0.0.1:1/"})
 try:
-    session.compute([Output(About(service="rpc"))], timeout=2)
+    session.compute([Output(ServiceInfo(service="rpc"))], timeout=2)
 except RpcError as error:
     print(type(error).__name__)  # reaches the network
 """,
@@ -74,8 +74,8 @@ assert (key.algorithm, key.signs) == ("EdDSA", True)
 """,
     "viz": """
 from django_rpc.graph.delayed.delayed import Delayed
-from django_rpc.graph.nodes.base import Source
-Delayed(Source("shop.Order", "rpc")).count().visualize("graph.png")
+from django_rpc.graph.nodes.base import ModelSource
+Delayed(ModelSource("shop.Order", "rpc")).count().visualize("graph.png")
 assert open("graph.png", "rb").read(4) == b"\\x89PNG"
 """,
     "metrics": """

@@ -3,7 +3,7 @@
 import os
 
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 
 session = Session(
     {
@@ -17,5 +17,5 @@ session = Session(
 
 def call(value):
     """What the service answers to ``value``."""
-    node = Method(parent=Source(model="echo.Echo", service="rpc"), name="filter", kwargs={"value": value})
+    node = Method(parent=ModelSource(model="echo.Echo", service="rpc"), name="filter", kwargs={"value": value})
     return session.compute([Output(node)])[0]

@@ -10,14 +10,14 @@ import django_rpc
 from django_rpc import errors
 from django_rpc.client.session import Session
 from django_rpc.graph.delayed.delayed import Delayed, delayed
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 
 IN_FLIGHT = 200
 
 
 def customers(live_rpc, **more):
     session = Session({**live_rpc.settings, **more})
-    return Delayed(Source("shop.Customer", "rpc"), session)
+    return Delayed(ModelSource("shop.Customer", "rpc"), session)
 
 
 class Threads:
@@ -154,8 +154,8 @@ def test_two_services_on_brokers_of_their_own(own_redis, start_service):
         return number // 2
 
     with start_service() as here, start_service(redis=own_redis) as there:
-        customer = Delayed(Source("shop.Customer", "here"), Session(here.settings, alias="here"))
-        order = Delayed(Source("shop.Order", "there"), Session(there.settings, alias="there"))
+        customer = Delayed(ModelSource("shop.Customer", "here"), Session(here.settings, alias="here"))
+        order = Delayed(ModelSource("shop.Order", "there"), Session(there.settings, alias="there"))
         some = customer.filter(pk__lte=half(customer.count())).values("pk")
         found = order.filter(customer__in=some).count()
         assert [stage.service for stage in found.plan().stages] == ["here", None, "here", "there"]

@@ -14,12 +14,12 @@ import pytest
 from kombu import Connection, Exchange
 
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 
 from .conftest import addresses, run_service
 
 HERE = Path(__file__).parent
-COUNT = Output(Method(parent=Source(model="shop.Customer", service="rpc"), name="count"))
+COUNT = Output(Method(parent=ModelSource(model="shop.Customer", service="rpc"), name="count"))
 TASK = "django_rpc.call"
 GRAPH = '{"v":1,"id":"x","nodes":[["source","shop.Customer"],["method",0,"delete",[],{}]],"outputs":[1]}'
 PICKLE, YAML, JSON = "application/x-python-serialize", "application/x-yaml", "application/json"

@@ -21,7 +21,7 @@ from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, temporary_folder
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.delayed.runner import joined
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 from django_rpc.graph.nodes.pickled_function import ship
 from django_rpc.telemetry import tracing
 from django_rpc.wire.names import DEPOSIT, GIVEN_PREFIX
@@ -39,7 +39,7 @@ class Service:
         self.session = Session({**live.settings, **settings}, alias=alias)
 
     def objects(self, model):
-        return Delayed(Source(f"shop.{model}", self.alias), self.session)
+        return Delayed(ModelSource(f"shop.{model}", self.alias), self.session)
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ def test_a_secret_is_no_proof_for_others_so_the_client_carries(services):
         {**services["a"].live.settings, "CLIENT": "shop", "SERVICE": "stock", "KEY": SECRET, "KEY_ID": "hs"}, alias="a"
     )
     b = services["b"].objects("Customer")
-    customers = Delayed(Source("shop.Customer", "a"), a)
+    customers = Delayed(ModelSource("shop.Customer", "a"), a)
     made = b.filter(email__in=customers.filter(pk__lte=200).values_list("email", flat=True)).count()
     text = made.explain(ask=False)
     assert text.startswith("2 round trips, ")

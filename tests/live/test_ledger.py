@@ -16,7 +16,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from django.db import connections
 from django_rpc.demo.server.shop.models import AuditEntry, Customer, Order
-from django_rpc.graph.nodes.base import Method, Outcome, Source
+from django_rpc.graph.nodes.base import Method, RequestOutcome, ModelSource
 from django_rpc.graph.values import Expr
 from django_rpc.server import handle
 from django_rpc.server.models import LedgerEntry
@@ -25,13 +25,13 @@ from django_rpc.wire.messages import Request
 
 LedgerEntry.objects.filter(request__startswith="together").delete()
 Order.objects.filter(number__startswith="together").delete()
-customers = Source(model="shop.Customer", service="rpc")
+customers = ModelSource(model="shop.Customer", service="rpc")
 one = Method(customers, "filter", (), {"pk": 1})
 more = Expr("CombinedExpression", (Expr("F", ("credit",)), "+", Expr("Value", (1,))))
 
 def message(number, fails=False):
     update = Method(one, "update", (), {"credit": more})
-    orders = Source(model="shop.Order", service="rpc")
+    orders = ModelSource(model="shop.Order", service="rpc")
     create = Method(orders, "create", (), {"customer_id": 1, "number": f"together-{number}", "total": 1})
     nodes = [customers, one, update, orders, create]
     if fails:
@@ -54,7 +54,7 @@ with ThreadPoolExecutor(6) as pool:
         bad = number % 2 == 1
         answers = list(pool.map(deliver, [message(number, bad)] * 6))
         found["bad" if bad else "good"].append([len(set(answers)), codes(answers)])
-    ask = encode_request(Request(id="ask", nodes=(Outcome("rpc", "together-99", True),), outputs=(0,)))
+    ask = encode_request(Request(id="ask", nodes=(RequestOutcome("rpc", "together-99", True),), outputs=(0,)))
     mixed = list(pool.map(deliver, [message(99), ask, message(99), ask, message(99), ask]))
 found["settled"] = decode_response(deliver(ask)).outputs[0]["state"]
 found["done"] = int(Customer.objects.get(pk=1).credit - before)
@@ -81,13 +81,13 @@ from django.db import connections, transaction
 for alias in ("default", "other"):
     call_command("migrate", run_syncdb=True, verbosity=0, database=alias)
 from django_rpc.demo.server.shop.models import Category, Tag
-from django_rpc.graph.nodes.base import Method, Outcome, Source
+from django_rpc.graph.nodes.base import Method, RequestOutcome, ModelSource
 from django_rpc.server import handle
 from django_rpc.server.models import LedgerEntry
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.messages import Request
 
-tags, categories = Source("shop.Tag", "rpc"), Source("shop.Category", "rpc")
+tags, categories = ModelSource("shop.Tag", "rpc"), ModelSource("shop.Category", "rpc")
 
 def message(name):
     tag = Method(tags, "create", (), {"name": name})
@@ -95,7 +95,7 @@ def message(name):
     return encode_request(Request(id=name, nodes=nodes, outputs=(1,)))
 
 def ask(name, settle=False):
-    answer = handle(encode_request(Request(id="ask", nodes=(Outcome("rpc", name, settle),), outputs=(0,))))
+    answer = handle(encode_request(Request(id="ask", nodes=(RequestOutcome("rpc", name, settle),), outputs=(0,))))
     return decode_response(answer).outputs[0]["state"]
 
 found = {"same": handle(message("whole")) == handle(message("whole"))}

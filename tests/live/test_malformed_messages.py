@@ -21,12 +21,12 @@ from redis import Redis
 from django_rpc.celery.control import COMMANDS
 from django_rpc.client.session import Output, Session
 from django_rpc.demo.processes import Process
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 
 from . import malformed
 from .conftest import addresses, run_service
 
-COUNT = Output(Method(parent=Source(model="shop.Customer", service="rpc"), name="count"))
+COUNT = Output(Method(parent=ModelSource(model="shop.Customer", service="rpc"), name="count"))
 #: Messages of each broker; `make malformed` sends 10,000.
 MESSAGES = int(os.environ.get("DJANGO_RPC_TEST_MALFORMED", "1000"))
 SEED = 20_261_124

@@ -9,9 +9,9 @@ import pytest
 from redis import Redis
 
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 
-CUSTOMERS, ROWS = Source("shop.Customer", "rpc"), Source("rpc_server.ServerModel", "rpc")
+CUSTOMERS, ROWS = ModelSource("shop.Customer", "rpc"), ModelSource("rpc_server.ServerModel", "rpc")
 MINE = Method(ROWS, "filter", (), {"some_field": "of a pool"})
 CALLERS = 8
 

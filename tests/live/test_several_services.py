@@ -22,7 +22,7 @@ from django_rpc.client.session import Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, temporary_folder
 from django_rpc.graph.delayed.delayed import Delayed, compute, delayed
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 
 from .conftest import run_service
 
@@ -66,7 +66,7 @@ class Service:
         self.live = live
 
     def objects(self, model):
-        return Delayed(Source(f"shop.{model}", self.session.service), self.session)
+        return Delayed(ModelSource(f"shop.{model}", self.session.service), self.session)
 
 
 @pytest.fixture(scope="module")

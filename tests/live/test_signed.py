@@ -13,13 +13,13 @@ from django_rpc import errors
 from django_rpc.client.session import Options, Output, Session
 from django_rpc.client.unit_of_work import Unit, opened
 from django_rpc.graph.delayed.delayed import Delayed
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from django_rpc.graph.nodes.pickled_function import ship
 
 from .conftest import addresses, run_service
 
 HERE = Path(__file__).parent
-COUNT = Output(Method(parent=Source(model="shop.Customer", service="rpc"), name="count"))
+COUNT = Output(Method(parent=ModelSource(model="shop.Customer", service="rpc"), name="count"))
 SECRET = "a secret of the live tests alone, 32 bytes or more"
 
 
@@ -85,7 +85,7 @@ def test_signed_calls_and_copies_of_them(shop, monkeypatch):
 
 
 def test_a_unit_of_work_is_one_signed_message(shop, monkeypatch):
-    tags = Source(model="shop.Tag", service="rpc")
+    tags = ModelSource(model="shop.Tag", service="rpc")
     unit, session = Unit("rpc"), shop()
     with opened(unit):
         made = unit.add(Delayed(Method(tags, "create", (), {"name": "signed-unit"})))
@@ -109,7 +109,7 @@ MARK = "*"
 
 def test_a_shipped_function_runs_in_the_worker(shop):
     session = shop()
-    customers = Delayed(Source(model="shop.Customer", service="rpc"), session)
+    customers = Delayed(ModelSource(model="shop.Customer", service="rpc"), session)
     name = customers.order_by("pk").first().name
     text, mine, other = Delayed(ship(emphasised, reads_only=True)(name, os.getpid()).__rpc_node__(), session).compute()
     assert text == f"*{name.compute()}*"

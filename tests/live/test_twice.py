@@ -17,14 +17,14 @@ import django_rpc
 from django_rpc import errors
 from django_rpc.client.session import Output, Session
 from django_rpc.demo.services import worker
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from django_rpc.graph.nodes.remote_function import Function
 
 from .conftest import addresses, run_service
 from .test_weather import Proxy
 
 HERE = Path(__file__).parent
-ROWS = Source(model="rpc_server.ServerModel", service="rpc")
+ROWS = ModelSource(model="rpc_server.ServerModel", service="rpc")
 
 
 class Service:

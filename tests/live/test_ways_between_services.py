@@ -13,7 +13,7 @@ import pytest
 from django_rpc import errors
 from django_rpc.client.session import Session
 from django_rpc.graph.delayed.delayed import Delayed, compute
-from django_rpc.graph.nodes.base import Source
+from django_rpc.graph.nodes.base import ModelSource
 
 from .conftest import run_service
 
@@ -40,7 +40,7 @@ def customers(workers):
     """``customers(alias, way)``: those of the service ``alias``, which is reached so; and what was sent to it."""
 
     def of(alias, way):
-        return Delayed(Source("shop.Customer", alias), Session(workers[way], alias=alias))
+        return Delayed(ModelSource("shop.Customer", alias), Session(workers[way], alias=alias))
 
     return of
 

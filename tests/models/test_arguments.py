@@ -15,7 +15,7 @@ from django.db.models import F, Func, Q, QuerySet, Subquery, Value, expressions
 from django.db.models.functions import Cast, DenseRank, Rank
 from django.db.utils import NotSupportedError
 
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from django_rpc.graph.values import Expr, freeze
 from django_rpc.graph.vocabulary.names import FIELDS as FIELD_KEYWORDS
 from django_rpc.graph.vocabulary.names import METHODS
@@ -419,7 +419,7 @@ TERMINALS = {
 
 
 def test_options_of_explain_are_sent(remote):
-    node = Method(Source("shop.Order", "rpc"), "explain", (), {"format": "text", "analyze": True})
+    node = Method(ModelSource("shop.Order", "rpc"), "explain", (), {"format": "text", "analyze": True})
     check_method_arguments(node.name, node.args, node.kwargs)
     seen = []
     query = remote.Order.objects.all()

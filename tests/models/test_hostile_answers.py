@@ -11,7 +11,7 @@ from django_rpc.client import session as session_module
 from django_rpc.client.decode_result import thaw
 from django_rpc.demo.client.shop.models import Customer, CustomerCard, Order, Product, Tag
 from django_rpc.errors import BadResponse
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from django_rpc.graph.values import Record, RowSet, Table
 from django_rpc.models.errors import build
 from django_rpc.models.instances import MirrorResults
@@ -123,7 +123,9 @@ def test_an_annotation_may_replace_a_method_that_the_user_wrote(monkeypatch):
     monkeypatch.setattr(Order, "rank", lambda self: 1, raising=False)
     with pytest.raises(BadResponse, match="'rank'"):
         loaded(order(rank=3))
-    nodes = [Method(Source("shop.Order", "rpc"), "annotate", (), {"rank": F("id"), "save": F("id"), "_state": F("id")})]
+    nodes = [
+        Method(ModelSource("shop.Order", "rpc"), "annotate", (), {"rank": F("id"), "save": F("id"), "_state": F("id")})
+    ]
     results = MirrorResults("rpc").of(nodes)
     assert thaw(order(rank=3), results).rank == 3
     for name in ("save", "_state", "pk"):

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_rpc.graph.nodes.base import Call, Method, Source
+from django_rpc.graph.nodes.base import Call, Method, ModelSource
 from django_rpc.server import ModelRpc, site
 from django_rpc.server.core.handler import handle
 from django_rpc.wire.codec import decode_response, encode_request
@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 def source(label):
-    return Source(model=label, service="rpc")
+    return ModelSource(model=label, service="rpc")
 
 
 def method(parent, name_, /, *args, **kwargs):

@@ -7,7 +7,7 @@ import time
 import django
 import pytest
 
-from django_rpc.graph.nodes.base import About
+from django_rpc.graph.nodes.base import ServiceInfo
 from django_rpc.server import handle
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.messages import PROTOCOL_VERSION, Request
@@ -15,7 +15,7 @@ from django_rpc.wire.messages import PROTOCOL_VERSION, Request
 
 def asked():
     began = time.time()
-    answer = decode_response(handle(encode_request(Request(id="r", nodes=(About("rpc"),), outputs=(0,)))))
+    answer = decode_response(handle(encode_request(Request(id="r", nodes=(ServiceInfo("rpc"),), outputs=(0,)))))
     return began, answer.outputs[0], time.time()
 
 

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django_rpc.celery.app import app as worker_app
 from django_rpc.demo.server.shop.models import Customer, Product, Tag
 from django_rpc.graph.nodes.base import Attr, Insert, Literal, Save
-from django_rpc.graph.nodes.collections import Map, Param
+from django_rpc.graph.nodes.collections import Element, Map
 from django_rpc.graph.nodes.remote_function import Function
 from django_rpc.server import ModelRpc
 from django_rpc.server.core import handler
@@ -120,7 +120,7 @@ WRITES = {
 
 
 def mapped(query):
-    param = Param()
+    param = Element()
     body = method(method(CUSTOMERS, "filter", pk=Attr(param, "pk")), "update", notes=MARK)
     return Map(query, param, body)
 
@@ -294,7 +294,7 @@ def test_each_denied_name(ask, rows, only, kind):
 
 def test_a_denied_name_among_others(ask, rows, only):
     """Hidden in a batch that is answered, or in a list in it."""
-    param = Param()
+    param = Element()
     element = Map(two(), param, method(method(CUSTOMERS, "filter", secret_note=MARK), "count"), errors=True)
     for outputs in [(method(CUSTOMERS, "filter", secret_note=MARK), first()), (element, first())]:
         assert ask(*outputs).error is None

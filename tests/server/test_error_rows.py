@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 from django_rpc.demo.server.shop.models import Customer
 from django_rpc.demo.server.zoo.models import Currency, Price
 from django_rpc.graph.nodes.base import Attr, Literal
-from django_rpc.graph.nodes.collections import Cond, Map, Param, Where
+from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map
 from django_rpc.server import ModelRpc
 from django_rpc.server.errors import reports as errors
 from django_rpc.server.errors.sent_values import words_of
@@ -53,12 +53,12 @@ def test_a_value_without_a_truth_fails_only_its_row(ask, registered, kind):
         Customer.objects.create(name=name, email=f"{name}@example.com", joined=today)
     registered(Customer, ClearRpc)
     query = method(source("shop.Customer"), "order_by", "name")
-    outer, inner = Param(0), Param(1)
+    outer, inner = Element(0), Element(1)
     test = Attr(outer, "clear")
     if kind == "cond":
-        body = Cond(test, Literal("yes"), Literal("no"))
+        body = IfElse(test, Literal("yes"), Literal("no"))
     else:
-        body = Where(Literal([1]), inner, test)
+        body = Filter(Literal([1]), inner, test)
     first, second = ask(Map(query, outer, body, True)).output
     assert first in ("yes", [1])
     assert second.code == "ValueError"
@@ -71,7 +71,7 @@ def prices(db):
 
 
 def currencies(ask):
-    param = Param(0)
+    param = Element(0)
     body = Attr(Attr(param, "currency"), "code")
     answered = ask(Map(method(source("zoo.Price"), "order_by", "pk"), param, body, False))
     assert answered.output == ["EUR", "USD"]

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_rpc.demo.server.shop.models import Customer, Tag
-from django_rpc.graph.nodes.base import Outcome
+from django_rpc.graph.nodes.base import RequestOutcome
 from django_rpc.server import ModelRpc, handle, site
 from django_rpc.server.checks import check_ledger
 from django_rpc.server.core import handler
@@ -43,7 +43,7 @@ def code(answer):
 
 
 def outcome(request_id, settle=False):
-    (value,) = decode_response(send(Outcome("rpc", request_id, settle))).outputs
+    (value,) = decode_response(send(RequestOutcome("rpc", request_id, settle))).outputs
     return value
 
 
@@ -183,7 +183,7 @@ def test_ids_belong_to_their_client(db):
 def test_without_the_app_writes_run_as_they_did(db, without_ledger):
     message = encode_request(request_for(method(TAGS, "get_or_create", name="a")))
     assert handle(message) != handle(message)  # created, and then found
-    assert code(send(Outcome("rpc", "x"))) == "NoLedger"
+    assert code(send(RequestOutcome("rpc", "x"))) == "NoLedger"
     assert code(send(create("b"), once=True)) == "NoLedger"
     assert not Tag.objects.filter(name="b").exists()
 

@@ -16,7 +16,7 @@ from django.db import connection
 from django_rpc import errors
 from django_rpc.demo.server.shop.models import Category, Customer, Order
 from django_rpc.graph.nodes.base import Attr, Literal, Rows
-from django_rpc.graph.nodes.collections import Map, Param
+from django_rpc.graph.nodes.collections import Element, Map
 from django_rpc.graph.values import Expr
 from django_rpc.server import ModelRpc
 from django_rpc.server.core import handler
@@ -84,7 +84,7 @@ READS = {
     "many queries": Literal(value=[Rows(parent=method(ORDERS, "filter", pk__gt=n), columns=("id",)) for n in (30, 40)]),
     "for each": Map(
         parent=method(CUSTOMERS, "order_by", "id"),
-        param=(param := Param(depth=0)),
+        param=(param := Element(depth=0)),
         body=method(Attr(parent=param, name="orders"), "values_list", "id", flat=True),
     ),
 }
@@ -185,7 +185,7 @@ def test_who_catches_the_error_does_not_go_on(ask, limits, registered):
 
 def test_elements_that_fail_are_not_the_answer(ask, limits):
     """A map that goes on after an error does not go on after this one."""
-    param = Param(depth=0)
+    param = Element(depth=0)
     orders = method(Attr(parent=param, name="orders"), "values_list", "id", flat=True)
     limits(rows=50)
     mapped = Map(parent=method(CUSTOMERS, "order_by", "id"), param=param, body=orders, errors=True)

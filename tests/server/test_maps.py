@@ -16,7 +16,7 @@ from django_rpc.demo.client.shop import models as mirrors
 from django_rpc.demo.server.shop.models import Category, Customer, Order, Product
 from django_rpc.graph.delayed.delayed import Output, delayed
 from django_rpc.graph.nodes.base import Attr, Item, Literal, Method, Operator
-from django_rpc.graph.nodes.collections import MAX_DEPTH, Cond, Fold, Map, Param
+from django_rpc.graph.nodes.collections import MAX_DEPTH, Element, IfElse, Map, Reduce
 from django_rpc.server import ModelRpc
 
 from .conftest import method, source
@@ -193,7 +193,7 @@ ROWS = {
 @pytest.mark.parametrize("errors", [False, True])
 def test_hidden_names_are_unknown_names(thousand, ask, name, errors):
     def answer(hidden):
-        row = Param()
+        row = Element()
         body = ROWS[name](row)
         node = Map(Item(source("shop.Customer"), slice(0, 3)), row, body, errors)
         answered = ask(node)
@@ -216,7 +216,7 @@ def refused(answered, code, fragment=""):
 
 
 def nested_maps(depth, parent):
-    params = [Param(level % MAX_DEPTH) for level in range(depth)]
+    params = [Element(level % MAX_DEPTH) for level in range(depth)]
     body = Operator("add", (params[-1], 1))
     for param in reversed(params):
         body = Map(parent, param, body)
@@ -233,7 +233,7 @@ def test_maps_within_maps_are_bounded(ask):
 
 def test_the_same_map_in_itself_over_a_table(ask, thousand, settings):
     settings.DJANGO_RPC = {**settings.DJANGO_RPC, "LIMITS": {"elements": 2_500}}
-    inner, outer = Param(1), Param(0)
+    inner, outer = Element(1), Element(0)
     pairs = Map(source("shop.Customer"), outer, Map(source("shop.Order"), inner, Attr(outer, "pk")))
     answered = refused(ask(pairs), "TooManyNodes", "elements")
     assert len(answered.queries) <= 2
@@ -241,20 +241,20 @@ def test_the_same_map_in_itself_over_a_table(ask, thousand, settings):
 
 def test_a_large_table_is_not_read_to_its_end(ask, thousand, settings):
     settings.DJANGO_RPC = {**settings.DJANGO_RPC, "LIMITS": {"elements": 10}}
-    row = Param()
+    row = Element()
     answered = refused(ask(Map(source("shop.Customer"), row, Attr(row, "pk"))), "TooManyNodes")
     assert "LIMIT 11" in answered.queries[0]
 
 
 def test_rows_that_elements_bring_along_count(ask, thousand, settings):
     settings.DJANGO_RPC = {**settings.DJANGO_RPC, "LIMITS": {"elements": 3_000}}
-    row = Param()
+    row = Element()
     refused(ask(Map(source("shop.Customer"), row, source("shop.Order"))), "TooManyNodes", "elements")
 
 
 def test_a_long_body_for_many_elements(ask, settings):
     settings.DJANGO_RPC = {**settings.DJANGO_RPC, "LIMITS": {"steps": 10_000}}
-    row = Param()
+    row = Element()
     body = row
     for _ in range(500):
         body = Operator("add", (body, 1))
@@ -263,7 +263,7 @@ def test_a_long_body_for_many_elements(ask, settings):
 
 def test_many_maps_over_one_long_body(ask):
     """Each map looks at the body anew: the work is that of the product."""
-    row = Param()
+    row = Element()
     body = row
     for _ in range(4_000):
         body = Operator("add", (body, 1))
@@ -283,7 +283,7 @@ def test_a_diamond_of_lists(ask):
 
 
 def test_a_diamond_of_maps(ask):
-    row = Param()
+    row = Element()
     value = Literal([1])
     for _ in range(40):
         value = Map(value, row, Literal([row, row]))
@@ -293,8 +293,8 @@ def test_a_diamond_of_maps(ask):
 
 
 def test_params_without_end(ask):
-    row = Param()
-    params = [Param(n % MAX_DEPTH) for n in range(200)]
+    row = Element()
+    params = [Element(n % MAX_DEPTH) for n in range(200)]
     body = params[0]
     for param in params[1:]:
         body = Operator("add", (body, param))
@@ -302,31 +302,31 @@ def test_params_without_end(ask):
 
 
 def test_a_param_outside_of_its_map(ask):
-    refused(ask(Attr(Param(), "name")), "BadValue", "param")
-    refused(ask(Fold("sum", Param())), "BadValue", "param")
+    refused(ask(Attr(Element(), "name")), "BadValue", "param")
+    refused(ask(Reduce("sum", Element())), "BadValue", "param")
 
 
 def test_a_map_that_writes_cannot_collect_errors(ask):
-    row = Param()
+    row = Element()
     write = Method(source("shop.Tag"), "create", (), {"name": row})
     refused(ask(Map(Literal(["a", "b"]), row, write, True)), "BadValue", "writes")
 
 
 def test_a_map_of_what_has_no_elements(ask):
-    row = Param()
+    row = Element()
     refused(ask(Map(Literal("text"), row, row)), "TypeError", "no elements")
     refused(ask(Map(Literal(7), row, row)), "TypeError")
-    refused(ask(Fold("sum", Literal(["a", "b"]))), "TypeError", "sum()")
-    refused(ask(Fold("len", Literal(7))), "TypeError", "no list")
+    refused(ask(Reduce("sum", Literal(["a", "b"]))), "TypeError", "sum()")
+    refused(ask(Reduce("len", Literal(7))), "TypeError", "no list")
 
 
 def test_a_branch_that_is_not_taken_is_not_evaluated(ask):
     missing = method(source("shop.Customer"), "get", pk=-1)
     write = Method(source("shop.Tag"), "create", (), {"name": "x"})
-    assert ask(Cond(Literal(True), Literal(1), missing)).output == 1
-    assert ask(Cond(Literal(False), write, Literal(2))).output == 2
+    assert ask(IfElse(Literal(True), Literal(1), missing)).output == 1
+    assert ask(IfElse(Literal(False), write, Literal(2))).output == 2
     assert not mirrors.Tag.objects.exists()
-    refused(ask(Cond(Literal(False), Literal(1), missing)), "DoesNotExist")
+    refused(ask(IfElse(Literal(False), Literal(1), missing)), "DoesNotExist")
 
 
 def test_writes_roll_back_with_an_element_that_fails(thousand):

@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_rpc.demo.server.shop.models import Customer, Order
-from django_rpc.graph.nodes.base import Schema
+from django_rpc.graph.nodes.base import DescribeModels
 from django_rpc.server import DjangoModelPermissions, ModelRpc, site
 from django_rpc.server.conf import settings as server_settings
 from django_rpc.server.core import handler
@@ -114,7 +114,7 @@ def test_a_relation_to_a_denied_model_is_a_column(as_client, permissions):
     response = as_client("billing", method(method(ORDERS, "filter", customer__name="x"), "count"))
     unknown = as_client("billing", method(method(ORDERS, "filter", customer__nome="x"), "count"))
     assert response.error.message.replace("name", "?") == unknown.error.message.replace("nome", "?")
-    (described,) = as_client("billing", Schema(models=("shop.Order",), service="rpc")).outputs
+    (described,) = as_client("billing", DescribeModels(models=("shop.Order",), service="rpc")).outputs
     assert "shop.Customer" not in str(described)
 
 

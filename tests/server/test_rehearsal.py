@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 
 from django_rpc.graph.delayed.delayed import Delayed
-from django_rpc.graph.nodes.base import Attr, Source
-from django_rpc.graph.nodes.collections import Map, Param
+from django_rpc.graph.nodes.base import Attr, ModelSource
+from django_rpc.graph.nodes.collections import Element, Map
 from django_rpc.wire.messages import NodeCost
 
 from .conftest import call, method, source
@@ -70,7 +70,7 @@ def test_what_waits_for_a_row_is_known_later(explain, shop_data):
 
 
 def test_a_map_shows_its_own_query(explain, shop_data):
-    row = Param()
+    row = Element()
     body = method(method(ORDERS, "filter", customer=row), "count")
     said = explain(Map(parent=CUSTOMERS, param=row, body=body))
     assert len(said.trace) == 1
@@ -154,5 +154,5 @@ def test_the_words_of_the_client(remote, shop_data, settings):
 
 
 def test_a_service_that_nobody_knows_is_said_so():
-    text = Delayed(Source("shop.Order", "nowhere")).count().explain()
+    text = Delayed(ModelSource("shop.Order", "nowhere")).count().explain()
     assert "SQL not asked for: NoRunner" in text

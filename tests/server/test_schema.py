@@ -11,7 +11,7 @@ from django.db import models
 from django_rpc.demo.server.rpc_server.models import ServerModel
 from django_rpc.demo.server.shop.models import Category, Customer, Line, Order, Product, Profile
 from django_rpc.demo.server.zoo.models import Place, Price, Restaurant
-from django_rpc.graph.nodes.base import Schema
+from django_rpc.graph.nodes.base import DescribeModels
 from django_rpc.graph.schema import ConstraintSchema, models_of
 from django_rpc.server import ModelRpc
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def describe(ask):
     """``describe("shop.Order")``: the described models by label."""
-    return lambda *labels: models_of(ask(Schema(service="rpc", models=labels)).output)
+    return lambda *labels: models_of(ask(DescribeModels(service="rpc", models=labels)).output)
 
 
 def field(described, label, name):
@@ -81,7 +81,7 @@ def test_a_hidden_field_is_named_nowhere(ask, registered):
     registered(Customer, fields=["id", "name"])
     registered(Order, fields=["id", "total"])
     registered(Line, fields=["order", "quantity"])
-    answer = ask(Schema(service="rpc")).response
+    answer = ask(DescribeModels(service="rpc")).response
     found = models_of(answer.outputs[0])
     assert names(found, "shop.Order") == ["id", "total"]
     # The order goes by fields that the client does not see, and so does what is unique.
@@ -222,8 +222,8 @@ def test_an_open_server_describes_all(describe, settings_of_server):
 
 
 def test_no_query_but_one_for_generic_relations(ask):
-    assert ask(Schema(service="rpc", models=("shop.Line",))).queries == []
-    assert len(ask(Schema(service="rpc")).queries) == 1
+    assert ask(DescribeModels(service="rpc", models=("shop.Line",))).queries == []
+    assert len(ask(DescribeModels(service="rpc")).queries) == 1
 
 
 @pytest.mark.skipif(not hasattr(models, "CompositePrimaryKey"), reason="since Django 5.2")

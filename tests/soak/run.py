@@ -19,13 +19,13 @@ from django_rpc import errors
 from django_rpc.client.session import Output, Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, redis_server, temporary_folder, worker
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from tests.chaos.scene import Footprint
 
 __all__ = ["Result", "Weight", "soak"]
 
-CUSTOMERS = Source(model="shop.Customer", service="rpc")
-ROWS = Source(model="rpc_server.ServerModel", service="rpc")
+CUSTOMERS = ModelSource(model="shop.Customer", service="rpc")
+ROWS = ModelSource(model="rpc_server.ServerModel", service="rpc")
 #: Parts of the calls after which both ends are weighed; the first is for what is made once.
 WEIGHINGS = 10
 #: What may differ between two weighings of the same: MB of each process, and connections that come and go.

@@ -12,14 +12,14 @@ from django.db import connections
 from prometheus_client import REGISTRY
 
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from django_rpc.server import handle
 from django_rpc.telemetry import instruments, operations
 from django_rpc.wire.codec import encode_request
 from django_rpc.wire.messages import Request
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "observe.md"
-COUNT = Method(Source("shop.Customer", "rpc"), "count")
+COUNT = Method(ModelSource("shop.Customer", "rpc"), "count")
 
 
 def samples():
@@ -86,7 +86,7 @@ def test_a_failure_is_no_refusal(counted, remote):
 
 
 def test_what_the_ledger_answers_again(counted, remote):
-    create = Method(Source("shop.Tag", "rpc"), "create", (), {"name": "again"})
+    create = Method(ModelSource("shop.Tag", "rpc"), "create", (), {"name": "again"})
     message = encode_request(Request(id="m-1", nodes=(create.parent, create), outputs=(1,)))
     assert handle(message, None, "m-1") == handle(message, None, "m-1")
     assert (of_server(counted, "create", "done"), of_server(counted, "create", "again")) == (1, 1)
@@ -124,7 +124,7 @@ def test_names_of_a_client_make_no_labels(db):
     handle(encode_request(Request(id="t-1", nodes=(COUNT.parent, COUNT), outputs=(1,))))
     before = set(samples())
     for number in range(50):
-        source = Source(f"auth.Secret{number}", "rpc")
+        source = ModelSource(f"auth.Secret{number}", "rpc")
         hostile = Method(source, "filter", (), {f"field_{number}": 1})
         handle(encode_request(Request(id=f"t-{number}", nodes=(source, hostile), outputs=(1,))), None, f"t-{number}")
         handle(b"nonsense%d" % number, None, f"id-{number}")

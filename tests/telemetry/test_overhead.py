@@ -10,14 +10,14 @@ from prometheus_client import REGISTRY
 
 from django_rpc.client.instrumentation import Observed as AtClient
 from django_rpc.client.session import Session
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from django_rpc.server import site
 from django_rpc.server.core.clients import Client
 from django_rpc.server.core.instrumentation import Observed as AtServer
 from django_rpc.server.policy.policy_report import policy_of
 from django_rpc.wire.messages import Request, Response
 
-_ORDERS = Source("shop.Order", "rpc")
+_ORDERS = ModelSource("shop.Order", "rpc")
 _CREATED = Method(_ORDERS, "create", (), {"number": "4711"})
 REQUEST = Request(id="r-1", nodes=(_ORDERS, _CREATED), outputs=(1,))
 

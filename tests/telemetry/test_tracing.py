@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from django_rpc import delayed
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 from django_rpc.server import handle
 from django_rpc.telemetry import tracing
 from django_rpc.test import in_process
@@ -25,7 +25,7 @@ from django_rpc.wire.codec import encode_request
 from django_rpc.wire.messages import Request
 
 MARK = "a value of a client"
-COUNT = Method(Source("shop.Customer", "rpc"), "count")
+COUNT = Method(ModelSource("shop.Customer", "rpc"), "count")
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_what_a_write_wrote(spans, remote):
 
 
 def test_a_refused_name_makes_no_name_of_a_span(spans, settings):
-    node = Method(Source("auth.Secret", "rpc"), "count")
+    node = Method(ModelSource("auth.Secret", "rpc"), "count")
     handle(encode_request(Request(id="t-1", nodes=(node.parent, node), outputs=(1,))))
     server = of_kind(spans(), SpanKind.SERVER)
     assert (server.name, server.attributes["rpc.method"]) == ("django_rpc", "_OTHER")

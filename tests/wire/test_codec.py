@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from django_rpc.graph.nodes.base import KINDS, Method, Source
+from django_rpc.graph.nodes.base import KINDS, Method, ModelSource
 from django_rpc.graph.values import RowSet
 from django_rpc.graph.vocabulary.names import check_model
 from django_rpc.wire import errors
@@ -279,7 +279,7 @@ def test_a_parser_cannot_be_exhausted(attack):
 
 
 def chain(length):
-    node = Source(model="shop.Order", service="rpc")
+    node = ModelSource(model="shop.Order", service="rpc")
     nodes = [node]
     for number in range(length):
         node = Method(parent=node, name="filter", kwargs={"pk": number})

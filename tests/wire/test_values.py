@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_rpc.graph import values as graph_values
-from django_rpc.graph.nodes.base import KINDS, Literal, Node, Source
+from django_rpc.graph.nodes.base import KINDS, Literal, ModelSource, Node
 from django_rpc.graph.values import Condition, Expr, Handed, NamedRow, Record, Reference, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import BadValue, MessageTooDeep, UnknownTag, WireError
@@ -177,7 +177,7 @@ def test_every_type_and_every_kind_has_a_codec():
     assert set(PACKERS) >= graph_values.ATOMS | set(KINDS.values())
     assert set(PACKERS) >= {list, tuple, set, frozenset, dict, slice, Expr, Condition, Record, Reference, Table, RowSet}
     samples = {
-        "$ref": Source(model="a.B", service=""),
+        "$ref": ModelSource(model="a.B", service=""),
         "$int": 2**64,
         "$float": float("inf"),
         "$decimal": Decimal(1),
@@ -249,7 +249,7 @@ def test_a_subclass_travels_as_its_plain_value(send):
         (10**2000, "digits"),
         (RowSet(("a", "b"), [(1, 2), (1,)]), "row"),
         (RowSet(("a",), [(1, 2)]), "row"),
-        (Source(model="a.B", service=""), "topological"),
+        (ModelSource(model="a.B", service=""), "topological"),
         (Condition((1,)), None),
         (Condition((("a", 1, 2),)), "pair"),
     ],
@@ -379,7 +379,7 @@ def test_types_are_never_guessed_from_text():
 
 
 def test_nodes_are_references_and_stay_the_same_object():
-    source: Node = Source(model="shop.Order", service="rpc")
+    source: Node = ModelSource(model="shop.Order", service="rpc")
     literal = Literal(value=[source, {"a": (source,)}])
     decoded = decode_request(encode_request(Request(id="t", nodes=(source, literal), outputs=(1,))))
     assert decoded.nodes[1].value[0] is decoded.nodes[0]

@@ -17,22 +17,22 @@ import pytest
 
 from django_rpc.graph.nodes.base import (
     KINDS,
-    About,
     Attr,
     Call,
     Column,
+    DescribeModels,
     Insert,
     Item,
     Literal,
     Method,
+    ModelSource,
     Operator,
-    Outcome,
+    RequestOutcome,
     Rows,
     Save,
-    Schema,
-    Source,
+    ServiceInfo,
 )
-from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where
+from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce
 from django_rpc.graph.nodes.pickled_function import Shipped
 from django_rpc.graph.nodes.remote_function import Function
 from django_rpc.graph.schema import ComputedSchema, ConstraintSchema, FieldSchema, ModelSchema, as_data, models_of
@@ -58,7 +58,7 @@ PROTOCOL = ROOT / "docs" / "protocol.md"
 
 
 def source(model="shop.Order"):
-    return Source(model=model, service="rpc")
+    return ModelSource(model=model, service="rpc")
 
 
 def smallest():
@@ -117,14 +117,14 @@ def every_kind():
     )
     first = Item(parent=ids, key=0)
     both = Literal(value=[saved, (first, {"lines": lines})])
-    row = Param()
+    row = Element()
     dear = Operator(name="gt", args=(Attr(parent=row, name="total"), Decimal("9.90")))
-    size = Cond(test=dear, then=Literal(value="large"), otherwise=Literal(value="small"))
+    size = IfElse(test=dear, then=Literal(value="large"), otherwise=Literal(value="small"))
     sizes = Map(parent=orders, param=row, body=size, errors=True)
-    few = Where(parent=orders, param=row, body=dear)
-    number = Fold(name="len", parent=few)
+    few = Filter(parent=orders, param=row, body=dear)
+    number = Reduce(name="len", parent=few)
     maps = (row, dear.args[0], dear, size.then, size.otherwise, size, sizes, few, number)
-    exposed = Schema(service="rpc", models=("shop.Line",))
+    exposed = DescribeModels(service="rpc", models=("shop.Line",))
     quoted = Function(service="rpc", name="quote", args=(ids,), kwargs={"discount": 5}, reads_only=True)
     nodes = (
         orders,
@@ -143,8 +143,8 @@ def every_kind():
         *maps,
         exposed,
         quoted,
-        Outcome(service="rpc", request="order-4711", settle=True),
-        About(service="rpc"),
+        RequestOutcome(service="rpc", request="order-4711", settle=True),
+        ServiceInfo(service="rpc"),
     )
     assert {type(node) for node in nodes} == set(KINDS.values()) - {Shipped}  # which is Python's alone
     return Request(id="kinds", nodes=nodes, outputs=(2, 7, 9, 12, 19, 21, 22))
@@ -308,7 +308,7 @@ def output_fields():
         "Cast", ("name",), {"output_field": Expr("CharField", (), {"max_length": 9, "db_collation": "nocase"})}
     )
     array = Expr("postgres:ArrayField", (), {"base_field": Expr("IntegerField", (), {})})
-    rows = Source("shop.Client", "rpc")
+    rows = ModelSource("shop.Client", "rpc")
     query = Method(rows, "annotate", (), {"title": title, "parts": Expr("Cast", ("name",), {"output_field": array})})
     return Request(id="r1", nodes=(rows, query), outputs=(1,))
 
@@ -376,7 +376,7 @@ def test_no_vector_without_a_test():
 
 def test_what_only_one_end_knows_does_not_cross():
     request = Request(
-        id="r1", nodes=(Source(model="a.B", service="secret-alias", where=("secret.py", 1)),), outputs=(0,)
+        id="r1", nodes=(ModelSource(model="a.B", service="secret-alias", where=("secret.py", 1)),), outputs=(0,)
     )
     text = encode_request(request)
     assert b"secret" not in text

@@ -7,7 +7,7 @@ import zoneinfo
 
 import pytest
 
-from django_rpc.graph.nodes.base import Insert, Literal, Source
+from django_rpc.graph.nodes.base import Insert, Literal, ModelSource
 from django_rpc.graph.values import RowSet
 from django_rpc.wire.codec import (
     decode_request,
@@ -162,6 +162,6 @@ def test_a_moment_beyond_the_calendar_of_the_reader_is_an_error():
 
 
 def test_a_source_has_no_zone():
-    source = Source(model="shop.Order", service="rpc")
+    source = ModelSource(model="shop.Order", service="rpc")
     data = encode_request(Request(id="r", nodes=(source,), outputs=(0,)), naive_zone=BERLIN)
     assert data == encode_request(Request(id="r", nodes=(source,), outputs=(0,)))

@@ -28,8 +28,8 @@ from django_rpc.graph.delayed.suggestions import (
     no_method,
 )
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Apply, Attr, Call, Held, Item, Method, Node, Operator, callsite, link_of
-from django_rpc.graph.nodes.collections import FOLDS, Map, Where, depends
+from django_rpc.graph.nodes.base import Attr, Call, Item, LocalCall, Method, Node, Opaque, Operator, callsite, link_of
+from django_rpc.graph.nodes.collections import FOLDS, Filter, Map, depends
 from django_rpc.graph.values import ATOMS, freeze
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class Delayed(Operators, Refusals, DaskCollection):
     the graph. ``runner`` sends it; None means the session of the service named in the nodes. ``finish`` converts the
     server's value to the client's value.
 
-    >>> from django_rpc.graph.nodes.base import Source
-    >>> orders = Delayed(Source("shop.Order", "rpc"))
+    >>> from django_rpc.graph.nodes.base import ModelSource
+    >>> orders = Delayed(ModelSource("shop.Order", "rpc"))
     >>> orders.filter(total__gt=5).first().customer.name.upper()
     <Delayed Order.objects.filter(total__gt=5).first().customer.name.upper()>
     >>> orders.count() + 1
@@ -98,7 +98,7 @@ class Delayed(Operators, Refusals, DaskCollection):
             # object.
             raise AttributeError(f"'Delayed' object has no attribute {name!r}")
         node = self._node
-        if name in FOLDS and isinstance(node, Map | Where):
+        if name in FOLDS and isinstance(node, Map | Filter):
             return partial(recording.fold, name, self)
         if not node.is_query:
             return Delayed(Attr(node, name, where=callsite(1)), self._runner)
@@ -123,8 +123,8 @@ class Delayed(Operators, Refusals, DaskCollection):
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Delayed:
         """Call a method that the server registered by name (``ModelRpc.methods``) on this value.
 
-        >>> from django_rpc.graph.nodes.base import Source
-        >>> Delayed(Source("shop.Order", "rpc")).call("recalculate", 2, rounded=True)
+        >>> from django_rpc.graph.nodes.base import ModelSource
+        >>> Delayed(ModelSource("shop.Order", "rpc")).call("recalculate", 2, rounded=True)
         <Delayed Order.objects.call('recalculate', 2, rounded=True)>
 
         Raises ValueError for an invalid method name, and TypeError for an argument that cannot be sent or if this is a
@@ -150,8 +150,8 @@ class Delayed(Operators, Refusals, DaskCollection):
         a container of them. Use `django_rpc.cond` instead of ``if``. With ``return_exceptions``, the list contains the
         exception of each element that fails.
 
-        >>> from django_rpc.graph.nodes.base import Source
-        >>> Delayed(Source("shop.Order", "rpc")).map(lambda order: (order.number, order.total * 2))
+        >>> from django_rpc.graph.nodes.base import ModelSource
+        >>> Delayed(ModelSource("shop.Order", "rpc")).map(lambda order: (order.number, order.total * 2))
         <Delayed Order.objects.map(lambda row: (row.number, (row.total * 2)))>
 
         The list has ``sum()``, ``min()``, ``max()`` (None for an empty list), ``any()``, ``all()`` and ``len()``.
@@ -163,8 +163,8 @@ class Delayed(Operators, Refusals, DaskCollection):
     def filter_by(self, function: Callable[[Any], Any]) -> Delayed:
         """Return the list of elements of this query or list for which ``function`` returns a true value; see `map`.
 
-        >>> from django_rpc.graph.nodes.base import Source
-        >>> Delayed(Source("shop.Order", "rpc")).filter_by(lambda order: order.total > 100).len()
+        >>> from django_rpc.graph.nodes.base import ModelSource
+        >>> Delayed(ModelSource("shop.Order", "rpc")).filter_by(lambda order: order.total > 100).len()
         <Delayed Order.objects.filter_by(lambda row: (row.total > 100)).len()>
         """
         return recording.where(self, function)
@@ -289,8 +289,8 @@ class Delayed(Operators, Refusals, DaskCollection):
 class _NamedAttribute(Delayed):
     """An attribute with the name of a method of `Delayed`; a call of it calls that method.
 
-    >>> from django_rpc.graph.nodes.base import Method, Source
-    >>> order = Delayed(Method(Source("shop.Order", "rpc"), "first"))
+    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> order = Delayed(Method(ModelSource("shop.Order", "rpc"), "first"))
     >>> order.plan.price, order.profile == 1
     (<Delayed Order.objects.first().plan.price>, <Delayed (Order.objects.first().profile == 1)>)
     >>> order.plan().round_trips
@@ -382,7 +382,7 @@ def _apply(
     runners: list[Any] = []
     captured = tuple([capture(value, runners) for value in args])
     named = {name: capture(value, runners) for name, value in kwargs.items()}
-    node = Apply(function, captured, named, label=label, pure=pure, nout=nout, where=callsite(2))
+    node = LocalCall(function, captured, named, label=label, pure=pure, nout=nout, where=callsite(2))
     return Delayed(node, joined(runner, runners) if runners else runner)
 
 
@@ -412,8 +412,8 @@ Delayed._operate = staticmethod(_operator)
 def attribute(value: Any, name: str) -> Delayed:
     """Return the attribute ``name`` of a Delayed, even if `Delayed` has a member with that name.
 
-    >>> from django_rpc.graph.nodes.base import Method, Source
-    >>> order = Delayed(Method(Source("shop.Order", "rpc"), "first"))
+    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> order = Delayed(Method(ModelSource("shop.Order", "rpc"), "first"))
     >>> attribute(order, "plan")
     <Delayed Order.objects.first().plan>
 
@@ -464,7 +464,7 @@ def delayed(
     if handled is not None:
         return handled
     if callable(obj):
-        return DelayedFunction(Held(obj, label=name, pure=bool(pure), nout=nout, where=callsite()))
+        return DelayedFunction(Opaque(obj, label=name, pure=bool(pure), nout=nout, where=callsite()))
     runners: list[Any] = []
     node = value_node(obj, name, bool(pure), nout, traverse, runners)
     return Delayed(node, joined(None, runners))

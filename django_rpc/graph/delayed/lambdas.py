@@ -1,8 +1,8 @@
 """Recording of lambdas: each lambda is called once with a placeholder, and its operations become a sub-graph.
 
 >>> from django_rpc.graph.delayed.delayed import Delayed
->>> from django_rpc.graph.nodes.base import Source
->>> orders = Delayed(Source("shop.Order", "rpc"))
+>>> from django_rpc.graph.nodes.base import ModelSource
+>>> orders = Delayed(ModelSource("shop.Order", "rpc"))
 >>> orders.map(lambda order: order.total * 2).sum()
 <Delayed Order.objects.map(lambda row: (row.total * 2)).sum()>
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from django_rpc.graph.delayed.runner import joined
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes.base import Literal, Node, callsite
-from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where, depends
+from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce, depends
 from django_rpc.graph.values import freeze
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["check_closed", "cond", "fold", "is_open", "is_recorded", "map_over", "where"]
 
 #: The params of the lambdas that are currently called, the outermost first.
-_open: ContextVar[tuple[Param, ...]] = ContextVar("django_rpc_open", default=())
+_open: ContextVar[tuple[Element, ...]] = ContextVar("django_rpc_open", default=())
 
 
 def is_open() -> bool:
@@ -52,12 +52,12 @@ def map_over(parent: Delayed, function: Callable[[Any], Any], return_exceptions:
 def where(parent: Delayed, function: Callable[[Any], Any]) -> Delayed:
     """Implement `Delayed.filter_by`."""
     param, body, runner = _record("filter_by", parent, function)
-    return _made(runner, Where(parent._node, param, body, where=callsite(1)))
+    return _made(runner, Filter(parent._node, param, body, where=callsite(1)))
 
 
 def fold(name: str, parent: Delayed) -> Delayed:
     """Implement ``d.map(...).sum()`` and the other folds."""
-    return _made(parent._runner, Fold(name, parent._node, where=callsite(1)))
+    return _made(parent._runner, Reduce(name, parent._node, where=callsite(1)))
 
 
 def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
@@ -66,8 +66,8 @@ def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
     In a lambda of ``map``, use it instead of ``if``, ``and``, ``or`` and ``not``:
 
     >>> from django_rpc.graph.delayed.delayed import Delayed
-    >>> from django_rpc.graph.nodes.base import Source
-    >>> orders = Delayed(Source("shop.Order", "rpc"))
+    >>> from django_rpc.graph.nodes.base import ModelSource
+    >>> orders = Delayed(ModelSource("shop.Order", "rpc"))
     >>> orders.map(lambda order: cond(order.total > 100, "large", "small"))
     <Delayed Order.objects.map(lambda row: cond((row.total > 100), 'large', 'small'))>
 
@@ -75,7 +75,7 @@ def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
     that cannot be sent to a service.
     """
     parts = (test, then, otherwise)
-    return _made(joined(None, _runners_in(parts)), Cond(*[as_body(part) for part in parts], where=callsite()))
+    return _made(joined(None, _runners_in(parts)), IfElse(*[as_body(part) for part in parts], where=callsite()))
 
 
 def as_body(value: Any) -> Node:
@@ -84,7 +84,7 @@ def as_body(value: Any) -> Node:
     return frozen if isinstance(frozen, Node) else Literal(frozen, where=callsite(1))
 
 
-def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple[Param, Node, Any]:
+def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple[Element, Node, Any]:
     """Return the placeholder, the node of the result of ``function``, and the runner of both."""
     from django_rpc.graph.delayed.delayed import Delayed
 
@@ -92,7 +92,7 @@ def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple
         raise TypeError(f".{name}() takes a function of one element; it was given {function!r}.")
     outer = _open.get()
     try:
-        param = Param(len(outer), where=callsite(2))
+        param = Element(len(outer), where=callsite(2))
     except ValueError as error:
         raise TypeError(str(error)) from None
     token = _open.set((*outer, param))
@@ -105,7 +105,7 @@ def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple
     return param, body, joined(parent._runner, _runners_in(made))
 
 
-def _check_writes(param: Param, body: Node) -> None:
+def _check_writes(param: Element, body: Node) -> None:
     """Refuse a write in a lambda that is independent of the element: it is unclear whether it runs once or for each."""
     for node in _built_since(param, body):
         if node.writes and param not in depends(node, param.order):
@@ -115,7 +115,7 @@ def _check_writes(param: Param, body: Node) -> None:
             )
 
 
-def _built_since(param: Param, body: Node) -> Iterator[Node]:
+def _built_since(param: Element, body: Node) -> Iterator[Node]:
     stack, seen = [body], {body}
     while stack:
         node = stack.pop()

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django_rpc.graph.delayed.local_functions import Finish, MethodOf
-from django_rpc.graph.nodes.base import Apply, Held, Literal, Node, callsite, nodes_in
+from django_rpc.graph.nodes.base import Literal, LocalCall, Node, Opaque, callsite, nodes_in
 from django_rpc.graph.values import ATOMS, freeze
 
 __all__ = [
@@ -65,14 +65,14 @@ def capture(value: Any, runners: list[Any] | None = None) -> Any:
         return slice(*[capture(part, runners) for part in (value.start, value.stop, value.step)])
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
         items = tuple([capture(item, runners) for item in value])
-        return Apply(kind, items, pure=True, where=callsite()) if _holds_nodes(items) else value
+        return LocalCall(kind, items, pure=True, where=callsite()) if _holds_nodes(items) else value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _dataclass(value, runners)
     members = members_of(value)
     if members is not None:
         captured = capture(members, runners)
         if _holds_nodes([captured]):
-            return Apply(functools.partial(rebuilt, value), (captured,), where=callsite())
+            return LocalCall(functools.partial(rebuilt, value), (captured,), where=callsite())
     return value
 
 
@@ -112,7 +112,7 @@ def _node_of(value: Any, runners: list[Any] | None) -> Node:
     if runners is not None:
         runners.extend(handled.__rpc_runners__())
     node, finish = handled.__rpc_output__()
-    return node if finish is None else Apply(Finish(finish), (node,), pure=True, where=node.where)
+    return node if finish is None else LocalCall(Finish(finish), (node,), pure=True, where=node.where)
 
 
 class ForeignCollection(ABC):  # noqa: B024 - a test of types
@@ -126,7 +126,7 @@ class ForeignCollection(ABC):  # noqa: B024 - a test of types
 @freeze.register(ForeignCollection)
 def computed_by_dask(collection: Any) -> Node:
     """Return the node that lets dask compute ``collection``."""
-    return Apply(_dask_value, (Held(collection, where=callsite()),), pure=True, where=callsite())
+    return LocalCall(_dask_value, (Opaque(collection, where=callsite()),), pure=True, where=callsite())
 
 
 def _dask_value(collection: Any) -> Any:
@@ -141,7 +141,7 @@ def is_sent(value: Any) -> bool:
 
 def waited_for(future: Any) -> Node:
     """Return the node that waits for the result of a future. The graph of the future is not sent again."""
-    return Apply(MethodOf("result"), (Held(future),), pure=True, where=callsite())
+    return LocalCall(MethodOf("result"), (Opaque(future),), pure=True, where=callsite())
 
 
 def _holds_nodes(values: Iterable[Any]) -> bool:
@@ -168,7 +168,7 @@ def _dataclass(value: Any, runners: list[Any] | None) -> Any:
             f"{kind.__name__} holds values that are not computed yet, so it will be rebuilt from its fields, which its "
             "__init__ does not take: a custom __init__ is not supported."
         ) from error
-    return Apply(kind, (), captured, pure=True, where=callsite())
+    return LocalCall(kind, (), captured, pure=True, where=callsite())
 
 
 def value_node(
@@ -180,7 +180,7 @@ def value_node(
         return captured
     if label is None and nout is None and _is_plain(captured):
         return Literal(captured, where=callsite())
-    return Held(captured, label=label, pure=pure, nout=nout, where=callsite())
+    return Opaque(captured, label=label, pure=pure, nout=nout, where=callsite())
 
 
 def _is_plain(value: Any) -> bool:

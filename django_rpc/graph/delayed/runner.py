@@ -46,7 +46,7 @@ class Asking(NamedTuple):
 class Runner(Protocol):
     """What sends a stage to one service: its session.
 
-    ``service`` is the name that `Source` nodes carry (its alias in DATABASES); ``timeout`` is what its settings
+    ``service`` is the name that `ModelSource` nodes carry (its alias in DATABASES); ``timeout`` is what its settings
     allow a message, in seconds (None: no limit).  ``send`` sends ONE message and returns what waits for its answer
     (``wait(timeout)``, ``await arrive(timeout)``: the values of the stage's outputs; ``done()``, ``cancel()``).
     A profile sends with the keyword ``asking``, and so does ``explain()`` where there is a true ``can_explain``.

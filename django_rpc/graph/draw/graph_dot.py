@@ -51,8 +51,8 @@ def to_dot(
     boxes that differ in their values alone are drawn once.  Boxes of one service stand in one frame.  The node that
     ``failed`` has a red box of its own, with the line of the program that built it.
 
-    >>> from django_rpc.graph.nodes.base import Method, Source
-    >>> print(to_dot([Method(Source("shop.Order", "rpc"), "count")]).splitlines()[0])
+    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> print(to_dot([Method(ModelSource("shop.Order", "rpc"), "count")]).splitlines()[0])
     digraph "django_rpc" {
 
     Raises TypeError for an output without a node.

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from django_rpc.graph.format import step
-from django_rpc.graph.nodes.base import Apply, Held, Literal, Node, Operator, Source
+from django_rpc.graph.nodes.base import Literal, LocalCall, ModelSource, Node, Opaque, Operator
 from django_rpc.graph.plan.placement import home, homes
 from django_rpc.graph.plan.rewrites import Draft
 from django_rpc.graph.values import Condition
@@ -62,7 +62,7 @@ def boxes_of(
     said = {
         node
         for node in draft.nodes
-        if collapse and isinstance(node, Source) and node not in single and _is_base(node, users, outputs)
+        if collapse and isinstance(node, ModelSource) and node not in single and _is_base(node, users, outputs)
     }
     box_of: dict[Node, Box] = {}
     boxes: list[Box] = []
@@ -113,7 +113,7 @@ def _before(node: Node) -> Node:
 
 
 def _is_base(node: Node, users: dict[Node, set[Node]], outputs: set[Node]) -> bool:
-    """Whether a Source is only stood on, and neither asked for nor an argument."""
+    """Whether a ModelSource is only stood on, and neither asked for nor an argument."""
     return node not in outputs and all(
         sum(1 for one in user.inputs() if one is node) == 1 and _before(user) is node for user in users.get(node, ())
     )
@@ -138,9 +138,9 @@ def _dress(box: Box, outputs: set[Node], known: dict[Node, frozenset[str]]) -> N
     box.lines = _joined(shown) or [step(last.inputs()[0])]
     if any(node.writes for node in box.nodes):
         box.colour = "write"
-    elif isinstance(last, Apply):
+    elif isinstance(last, LocalCall):
         box.colour = "local"
-    elif isinstance(last, Operator | Literal | Held):
+    elif isinstance(last, Operator | Literal | Opaque):
         box.colour = "value"
     else:
         box.colour = "query" if last.is_query else "read"

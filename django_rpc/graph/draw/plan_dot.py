@@ -37,9 +37,9 @@ def plan_to_dot(
     answer; a dashed one, what a service hands to another, as ``ways`` say.  ``notes`` stand below the boxes of their
     nodes.
 
-    >>> from django_rpc.graph.nodes.base import Method, Source
+    >>> from django_rpc.graph.nodes.base import Method, ModelSource
     >>> from django_rpc.graph.plan.planner import plan
-    >>> text = plan_to_dot(plan([Method(Source("shop.Order", "rpc"), "count")]))
+    >>> text = plan_to_dot(plan([Method(ModelSource("shop.Order", "rpc"), "count")]))
     >>> "round trip 1" in text, "stage 1: service rpc" in text
     (True, True)
     """

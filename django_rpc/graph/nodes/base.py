@@ -30,24 +30,24 @@ __all__ = [
     "KINDS",
     "LOCAL_FIELDS",
     "LOCAL_KINDS",
-    "About",
-    "Apply",
     "Attr",
     "Call",
     "Column",
+    "DescribeModels",
     "Effect",
-    "Held",
     "Insert",
     "Item",
     "Literal",
+    "LocalCall",
     "Method",
+    "ModelSource",
     "Node",
+    "Opaque",
     "Operator",
-    "Outcome",
+    "RequestOutcome",
     "Rows",
     "Save",
-    "Schema",
-    "Source",
+    "ServiceInfo",
     "callsite",
     "is_own_module",
     "link_of",
@@ -178,7 +178,7 @@ def own_fields(kind: type[Node]) -> tuple[str, ...]:
     return tuple(name for name in kind.__struct_fields__ if name not in LOCAL_FIELDS)
 
 
-class Source(Node, frozen=True, eq=False):
+class ModelSource(Node, frozen=True, eq=False):
     """All rows of a server's model that this client may see.
 
     ``model`` is ``"app_label.ModelName"`` at the server, or ``"app_label.ModelName.field"`` for the automatic through
@@ -354,7 +354,7 @@ class Insert(Node, frozen=True, eq=False):
             vocabulary.check_identifier(name)
 
 
-class Schema(Node, frozen=True, eq=False):
+class DescribeModels(Node, frozen=True, eq=False):
     """The models that the service exposes to this client: ``models`` and the models that they lead to, or all models.
 
     The value is plain data: `schema.as_data`. Models that this client may not see are left out.
@@ -368,7 +368,7 @@ class Schema(Node, frozen=True, eq=False):
             vocabulary.check_model(label)
 
 
-class Outcome(Node, frozen=True, eq=False):
+class RequestOutcome(Node, frozen=True, eq=False):
     """The outcome of an earlier request of this client, by its id.
 
     With ``settle``, a request that has not run will not run later. The value is a dict. ``state`` is "done", "refused",
@@ -384,7 +384,7 @@ class Outcome(Node, frozen=True, eq=False):
         vocabulary.check_request_id(self.request)
 
 
-class About(Node, frozen=True, eq=False):
+class ServiceInfo(Node, frozen=True, eq=False):
     """The service itself: its versions, its clock, and its name for this client.
 
     The value is a dict: ``versions`` as in `wire.versions`, ``service`` and ``client`` by the service's settings,
@@ -395,7 +395,7 @@ class About(Node, frozen=True, eq=False):
     service: str
 
 
-class Held(Node, frozen=True, eq=False):
+class Opaque(Node, frozen=True, eq=False):
     """A Python object of the client that is not plain data; its containers may hold nodes.
 
     ``label`` is the key given by the user. Without a label, the key of a ``pure`` object is the key of its content, and
@@ -411,10 +411,10 @@ class Held(Node, frozen=True, eq=False):
         force_setattr(self, "is_local", True)
 
 
-class Apply(Node, frozen=True, eq=False):
+class LocalCall(Node, frozen=True, eq=False):
     """A call of a Python function in the client: ``function(*args, **kwargs)``.
 
-    ``function`` may be a node. The other fields have the same meaning as in `Held`. ``pure`` declares that equal
+    ``function`` may be a node. The other fields have the same meaning as in `Opaque`. ``pure`` declares that equal
     arguments have equal results, so equal pure calls run once.
     """
 
@@ -431,7 +431,7 @@ class Apply(Node, frozen=True, eq=False):
 
 #: Every kind that crosses the wire, by its name there. Codec, server visitor and policy are checked against this table.
 KINDS: dict[str, type[Node]] = {
-    "source": Source,
+    "source": ModelSource,
     "method": Method,
     "call": Call,
     "attr": Attr,
@@ -442,15 +442,15 @@ KINDS: dict[str, type[Node]] = {
     "column": Column,
     "save": Save,
     "insert": Insert,
-    "schema": Schema,
-    "outcome": Outcome,
-    "about": About,
+    "schema": DescribeModels,
+    "outcome": RequestOutcome,
+    "about": ServiceInfo,
 }
 
 #: The kinds that never cross the wire, because they run in the client.
 LOCAL_KINDS: dict[str, type[Node]] = {
-    "held": Held,
-    "apply": Apply,
+    "held": Opaque,
+    "apply": LocalCall,
 }
 
 #: Both tables, including the kinds that other modules of this package add.

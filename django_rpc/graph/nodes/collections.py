@@ -1,6 +1,6 @@
 """Node kinds that work on elements: a sub-graph records the operations of a lambda on one element.
 
-``orders.map(lambda o: o.total * 2)`` is a `Map`; its body is the node of ``o.total * 2``, and ``o`` is a `Param`. The
+``orders.map(lambda o: o.total * 2)`` is a `Map`; its body is the node of ``o.total * 2``, and ``o`` is a `Element`. The
 nodes of the body are ordinary nodes of the graph. A node that depends on the param has a value for each element. Every
 other node has one value, so the body may use nodes that were built outside of it.
 """
@@ -13,7 +13,19 @@ from typing import Any
 
 from django_rpc.graph.nodes.base import KINDS, Node
 
-__all__ = ["FOLDS", "MAX_DEPTH", "Cond", "Fold", "Map", "Param", "Where", "depends", "free_params", "scoped", "total"]
+__all__ = [
+    "FOLDS",
+    "MAX_DEPTH",
+    "Element",
+    "Filter",
+    "IfElse",
+    "Map",
+    "Reduce",
+    "depends",
+    "free_params",
+    "scoped",
+    "total",
+]
 
 #: The functions that reduce a list to one value.
 FOLDS = frozenset({"sum", "min", "max", "any", "all", "len"})
@@ -21,8 +33,8 @@ FOLDS = frozenset({"sum", "min", "max", "any", "all", "len"})
 MAX_DEPTH = 8
 
 
-class Param(Node, frozen=True, eq=False):
-    """The current element of a `Map` or `Where`.
+class Element(Node, frozen=True, eq=False):
+    """The current element of a `Map` or `Filter`.
 
     ``depth`` is the number of lambdas around the lambda with this argument. So equal lambdas are equal nodes. The scope
     of a param is the innermost scope around it with this param.
@@ -36,7 +48,7 @@ class Param(Node, frozen=True, eq=False):
 
 
 class _Scope(Node, frozen=True, eq=False):
-    """Base of `Map` and `Where`.
+    """Base of `Map` and `Filter`.
 
     ``parent`` is a query or a list. ``body`` is evaluated with ``param`` as each element.
     """
@@ -46,8 +58,8 @@ class _Scope(Node, frozen=True, eq=False):
     body: Node
 
     def __post_init__(self) -> None:
-        if not isinstance(self.param, Param):
-            raise ValueError(f"The element of a {type(self).__name__.lower()} is a param.")
+        if not isinstance(self.param, Element):
+            raise ValueError("The element of a map or filter is an Element node.")
 
 
 class Map(_Scope, frozen=True, eq=False):
@@ -60,11 +72,11 @@ class Map(_Scope, frozen=True, eq=False):
     errors: bool = False
 
 
-class Where(_Scope, frozen=True, eq=False):
+class Filter(_Scope, frozen=True, eq=False):
     """The list of elements that make ``body`` true."""
 
 
-class Fold(Node, frozen=True, eq=False):
+class Reduce(Node, frozen=True, eq=False):
     """One value of a list: its ``sum``, ``min``, ``max`` (None for an empty list), ``any``, ``all`` or ``len``."""
 
     name: str
@@ -75,7 +87,7 @@ class Fold(Node, frozen=True, eq=False):
             raise ValueError(f"{self.name!r} is no fold; there are {', '.join(sorted(FOLDS))}.")
 
 
-class Cond(Node, frozen=True, eq=False):
+class IfElse(Node, frozen=True, eq=False):
     """``then`` if ``test`` is true, else ``otherwise``; the other branch is not evaluated."""
 
     test: Node
@@ -83,10 +95,10 @@ class Cond(Node, frozen=True, eq=False):
     otherwise: Node
 
 
-_KINDS: dict[str, type[Node]] = {"param": Param, "map": Map, "where": Where, "fold": Fold, "cond": Cond}
+_KINDS: dict[str, type[Node]] = {"param": Element, "map": Map, "where": Filter, "fold": Reduce, "cond": IfElse}
 KINDS.update(_KINDS)
 
-_NONE: frozenset[Param] = frozenset()
+_NONE: frozenset[Element] = frozenset()
 
 
 def total(values: Collection[Any]) -> Any:
@@ -99,29 +111,29 @@ def total(values: Collection[Any]) -> Any:
     return sum(values, datetime.timedelta()) if isinstance(first, datetime.timedelta) else sum(values)
 
 
-def scoped(node: Node) -> Param | None:
+def scoped(node: Node) -> Element | None:
     """Return the param that ``node`` binds in its body; None for other kinds."""
     return node.param if isinstance(node, _Scope) else None  # type: ignore[return-value]
 
 
 def free_params(
     nodes: Iterable[Node], inputs: Mapping[Node, Iterable[Node]] | None = None
-) -> dict[Node, frozenset[Param]]:
+) -> dict[Node, frozenset[Element]]:
     """For each node of a topological list, return the params that it depends on and that no node at or below it binds.
 
     ``inputs`` maps each node to its inputs, if the caller has them already.
 
-    >>> from django_rpc.graph.nodes.base import Attr, Source
-    >>> row = Param()
+    >>> from django_rpc.graph.nodes.base import Attr, ModelSource
+    >>> row = Element()
     >>> total = Attr(row, "total")
-    >>> orders = Source("shop.Order", "rpc")
+    >>> orders = ModelSource("shop.Order", "rpc")
     >>> found = free_params([row, total, orders, Map(orders, row, total)])
     >>> [len(params) for params in found.values()]
     [1, 1, 0, 0]
     """
-    params_of: dict[Node, frozenset[Param]] = {}
+    params_of: dict[Node, frozenset[Element]] = {}
     for node in nodes:
-        if isinstance(node, Param):
+        if isinstance(node, Element):
             params_of[node] = frozenset((node,))
         elif isinstance(node, _Scope):
             within = params_of[node.body]
@@ -136,22 +148,22 @@ def free_params(
     return params_of
 
 
-def depends(node: Node, since: int = 0) -> frozenset[Param]:
+def depends(node: Node, since: int = 0) -> frozenset[Element]:
     """Return the params that ``node`` depends on, outside of the maps that bind them.
 
     Nodes built before ``since`` (an ``order``) are skipped, so a long graph outside of a lambda costs nothing.
 
     >>> from django_rpc.graph.nodes.base import Attr
-    >>> len(depends(Attr(Param(), "total")))
+    >>> len(depends(Attr(Element(), "total")))
     1
     """
     bound: set[Node] = set()
-    params: set[Param] = set()
+    params: set[Element] = set()
     stack: list[Node] = [node]
     seen: set[Any] = {node}
     while stack:
         current = stack.pop()
-        if isinstance(current, Param):
+        if isinstance(current, Element):
             params.add(current)
             continue
         if isinstance(current, _Scope):

@@ -23,8 +23,8 @@ _by_order = attrgetter("order")
 def as_node(output: Any) -> Node:
     """The node of ``output``: a node itself, or anything with ``__rpc_node__`` (a Delayed, a queryset, an Output).
 
-    >>> from django_rpc.graph.nodes.base import Source
-    >>> as_node(Source("shop.Order", "rpc")).model
+    >>> from django_rpc.graph.nodes.base import ModelSource
+    >>> as_node(ModelSource("shop.Order", "rpc")).model
     'shop.Order'
 
     Raises TypeError for anything else.
@@ -45,11 +45,11 @@ def topological(outputs: Iterable[Any]) -> tuple[Node, ...]:
     its inputs, and it is the user's own order of reads and writes: what was read before a write was written
     down is read before it runs.  What no output needs is not in it.
 
-    >>> from django_rpc.graph.nodes.base import Method, Source
-    >>> orders = Source("shop.Order", "rpc")
+    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> orders = ModelSource("shop.Order", "rpc")
     >>> late = Method(Method(orders, "filter", (), {"total": 1}), "first")
     >>> [type(node).__name__ + ":" + getattr(node, "name", "") for node in topological([late, orders])]
-    ['Source:', 'Method:filter', 'Method:first']
+    ['ModelSource:', 'Method:filter', 'Method:first']
 
     Raises TypeError for an output without a node.
     """
@@ -70,8 +70,8 @@ def to_dag(outputs: Iterable[Any]) -> networkx.DiGraph:
     ``"write"``), ``service`` (where it runs: None for plain data, and in the client) and ``output`` (whether it was
     asked for).
 
-    >>> from django_rpc.graph.nodes.base import Method, Source
-    >>> graph = to_dag([Method(Source("shop.Order", "rpc"), "count")])
+    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> graph = to_dag([Method(ModelSource("shop.Order", "rpc"), "count")])
     >>> [data["label"] for _, data in graph.nodes(data=True)]
     ['Order.objects', '.count()']
     """

@@ -33,9 +33,9 @@ class UnheldLock(NamedTuple):
 def unheld_lock(plan: Plan) -> UnheldLock | None:
     """Return the first lock of ``plan`` that ends before its write; None if there is none.
 
-    >>> from django_rpc.graph.nodes.base import Source
+    >>> from django_rpc.graph.nodes.base import ModelSource
     >>> from django_rpc.graph.plan.planner import plan
-    >>> locked = Method(Method(Source("shop.Order", "rpc"), "select_for_update"), "get", (), {"pk": 1})
+    >>> locked = Method(Method(ModelSource("shop.Order", "rpc"), "select_for_update"), "get", (), {"pk": 1})
     >>> unheld_lock(plan([locked])).reason.split(":")[0]
     'select_for_update() locks rows until its message is answered, and this message writes nothing'
     >>> unheld_lock(plan([locked, Method(locked, "save")])) is None

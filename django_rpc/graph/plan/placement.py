@@ -14,25 +14,25 @@ from typing import Any, NamedTuple
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes.base import (
     ALL_KINDS,
-    About,
-    Apply,
     Attr,
     Call,
     Column,
-    Held,
+    DescribeModels,
     Insert,
     Item,
     Literal,
+    LocalCall,
     Method,
+    ModelSource,
     Node,
+    Opaque,
     Operator,
-    Outcome,
+    RequestOutcome,
     Rows,
     Save,
-    Schema,
-    Source,
+    ServiceInfo,
 )
-from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where, free_params
+from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce, free_params
 from django_rpc.graph.nodes.pickled_function import Shipped
 from django_rpc.graph.nodes.remote_function import Function
 from django_rpc.graph.plan.rewrites import Draft
@@ -67,12 +67,12 @@ def _here(node: Any, known: _Homes) -> frozenset[str]:
 
 #: Where each kind can run: one place, none (plain data, which is anywhere), or several to choose from.
 _HOMES: dict[type[Node], Callable[[Any, _Homes], frozenset[str]]] = {
-    Source: _own_service,
+    ModelSource: _own_service,
     Save: _own_service,
     Insert: _own_service,
-    Outcome: _own_service,
-    About: _own_service,
-    Schema: _own_service,
+    RequestOutcome: _own_service,
+    ServiceInfo: _own_service,
+    DescribeModels: _own_service,
     Function: _own_service,
     Shipped: _own_service,
     Method: _with_parent,
@@ -83,13 +83,13 @@ _HOMES: dict[type[Node], Callable[[Any, _Homes], frozenset[str]]] = {
     Column: _with_parent,
     Operator: _with_inputs,
     Literal: _with_inputs,
-    Held: _here,
-    Apply: _here,
-    Param: _with_inputs,
+    Opaque: _here,
+    LocalCall: _here,
+    Element: _with_inputs,
     Map: _with_parent,
-    Where: _with_parent,
-    Fold: _with_parent,
-    Cond: _with_inputs,
+    Filter: _with_parent,
+    Reduce: _with_parent,
+    IfElse: _with_inputs,
 }
 if missing := set(ALL_KINDS.values()) ^ set(_HOMES):
     raise TypeError(f"places.py does not say where {missing} run.")
@@ -98,9 +98,9 @@ if missing := set(ALL_KINDS.values()) ^ set(_HOMES):
 def homes(nodes: Iterable[Node]) -> dict[Node, frozenset[str]]:
     """The places where each node of a topological list can run.
 
-    >>> orders = Source("shop.Order", "rpc")
+    >>> orders = ModelSource("shop.Order", "rpc")
     >>> count = Method(orders, "count")
-    >>> both = Operator("add", (count, Apply(len, ("ab",))))
+    >>> both = Operator("add", (count, LocalCall(len, ("ab",))))
     >>> nodes = sorted([orders, *both.inputs(), both], key=lambda node: node.order)
     >>> [sorted(places) for places in homes(nodes).values()]
     [['rpc'], ['rpc'], [''], ['', 'rpc']]
@@ -108,7 +108,7 @@ def homes(nodes: Iterable[Node]) -> dict[Node, frozenset[str]]:
     known: dict[Node, frozenset[str]] = {}
     shared: dict[frozenset[str], frozenset[str]] = {}
     ordered = list(nodes)
-    place_of = _Elements(ordered, known).place_of if any(type(node) is Param for node in ordered) else _place_of
+    place_of = _Elements(ordered, known).place_of if any(type(node) is Element for node in ordered) else _place_of
     for node in ordered:
         found = place_of(node, known)
         known[node] = shared.setdefault(found, found)
@@ -132,24 +132,24 @@ class _Elements:
         self.known = known
 
     def place_of(self, node: Node, known: _Homes) -> frozenset[str]:
-        if isinstance(node, Map | Where):
+        if isinstance(node, Map | Filter):
             return self._of_map(node)
         if not self.free[node]:
             return _place_of(node, known)
         within = [one for one in node.inputs() if self.free[one]]
         # What is brought from elsewhere for all elements says nothing of where something is done with each.
-        is_free = isinstance(node, Operator | Literal | Cond)
+        is_free = isinstance(node, Operator | Literal | IfElse)
         found = _NOWHERE.union(*[known[one] for one in within]) if is_free else _place_of(node, known)
         needs = {place: why for one in within for place, why in self.needs[one].items()}
         if not found and _is_of_its_service(node):
             found_on = node
-            while not isinstance(found_on, Param) and hasattr(found_on, "parent"):
+            while not isinstance(found_on, Element) and hasattr(found_on, "parent"):
                 found_on = found_on.parent
             needs.setdefault(found_on, node)
         self.needs[node] = {**dict.fromkeys(found, node), **needs}
         return found
 
-    def _of_map(self, node: Map | Where) -> frozenset[str]:
+    def _of_map(self, node: Map | Filter) -> frozenset[str]:
         start = self.known[node.parent]
         needs = dict(self.needs.get(node.body, {}))
         of_element = needs.pop(node.param, None)
@@ -174,7 +174,7 @@ def _is_of_its_service(node: Node) -> bool:
 
 def _brings_instances(node: Node) -> bool:
     """Whether the elements of a query or list are rows of a model, rather than their values."""
-    while isinstance(node, Where):
+    while isinstance(node, Filter):
         node = node.parent
     if not node.is_query:
         return False
@@ -194,7 +194,7 @@ def _in_two_places(node: Node, places: Mapping[str, Node]) -> str:
     )
 
 
-def _not_its_rows(node: Map | Where, needed: tuple[str, Node]) -> str:
+def _not_its_rows(node: Map | Filter, needed: tuple[str, Node]) -> str:
     place, why = needed
     return (
         f"The lambda of {describe(node, 100)}{_written(node)} is done at service {place!r}, because of "
@@ -268,7 +268,7 @@ def timetable(draft: Draft) -> Timetable:
         stack += found
     order = sorted(origins, key=lambda one: (one.node.order, one.place))
     repeated = {one for one in order if one.node.is_query or not known[one.node]}
-    repeated |= {one for one in order if isinstance(one.node, Held) and not origins[one]}
+    repeated |= {one for one in order if isinstance(one.node, Opaque) and not origins[one]}
     elements = free_params(draft.nodes)
     repeated |= {one for one in order if elements[one.node]}
     ticks = _settled(order, origins, wanted, outputs)

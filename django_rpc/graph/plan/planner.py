@@ -14,18 +14,18 @@ from django_rpc.graph.delayed.lambdas import check_closed
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes.base import (
     LOCAL_KINDS,
-    About,
     Column,
+    DescribeModels,
     Insert,
     Method,
+    ModelSource,
     Node,
-    Outcome,
+    RequestOutcome,
     Rows,
     Save,
-    Schema,
-    Source,
+    ServiceInfo,
 )
-from django_rpc.graph.nodes.collections import Map, Param, Where
+from django_rpc.graph.nodes.collections import Element, Filter, Map
 from django_rpc.graph.nodes.remote_function import ServiceCall
 from django_rpc.graph.plan.dag import as_node, topological
 from django_rpc.graph.plan.placement import CLIENT, Instance, Timetable, timetable
@@ -44,7 +44,7 @@ def collect(outputs: Iterable[Any]) -> Draft:
     """
     wanted = tuple([as_node(output) for output in outputs])
     nodes = topological(wanted)
-    if any(type(node) is Param for node in nodes):
+    if any(type(node) is Element for node in nodes):
         check_closed(wanted)
     return Draft(nodes, wanted)
 
@@ -64,7 +64,7 @@ def partition(draft: Draft) -> Plan:
         kind = type(node)
         if kind in _LOCAL:
             local = True
-        elif isinstance(node, (Source, Save, Insert, Schema, Outcome, About, ServiceCall)):
+        elif isinstance(node, (ModelSource, Save, Insert, DescribeModels, RequestOutcome, ServiceInfo, ServiceCall)):
             services.add(node.service)
     if len(services) == 1 and not local:
         places = {node: index for index, node in enumerate(draft.nodes)}
@@ -135,7 +135,7 @@ class _Partition:
         for one in members:
             for start in self.table.origins[one]:
                 if self._is_carried(start, place, tick):
-                    is_looked_up = not (isinstance(one.node, Map | Where) and one.node.parent is start.node)
+                    is_looked_up = not (isinstance(one.node, Map | Filter) and one.node.parent is start.node)
                     by_column = start.node.is_query and is_looked_up and CLIENT not in (place, start.place)
                     found[start, by_column] = None
         for start, by_column in found:
@@ -172,7 +172,7 @@ class _Partition:
 def column_of(query: Node) -> Node:
     """What a query is as a value of another service: the values of its one column, which are its keys by default.
 
-    >>> column_of(Method(Source("stock.Product", "stock"), "values", ("sku",))).name
+    >>> column_of(Method(ModelSource("stock.Product", "stock"), "values", ("sku",))).name
     'sku'
 
     A query of several columns is its rows.
@@ -196,8 +196,8 @@ def _stage(
 def plan(outputs: Iterable[Any]) -> Plan:
     """All the phases.
 
-    >>> from django_rpc.graph.nodes.base import Method, Source
-    >>> orders = Source("shop.Order", "rpc")
+    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> orders = ModelSource("shop.Order", "rpc")
     >>> stage, = plan([Method(orders, "count"), Method(orders, "count")]).stages
     >>> stage.service, len(stage.nodes), stage.outputs, stage.writes
     ('rpc', 2, (1, 1), False)

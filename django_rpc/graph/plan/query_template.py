@@ -4,8 +4,8 @@ Reads of one shape differ only in their values. One statement can answer all of 
 where SQL can distinguish the rows of different values. The server evaluates by shape, and ``plan.explain()`` uses
 shapes to report the reads that need a statement each.
 
->>> from django_rpc.graph.nodes.base import Method, Source
->>> one, other = (Method(Source("shop.Order", "rpc"), "get", (), {"pk": pk}) for pk in (1, 2))
+>>> from django_rpc.graph.nodes.base import Method, ModelSource
+>>> one, other = (Method(ModelSource("shop.Order", "rpc"), "get", (), {"pk": pk}) for pk in (1, 2))
 >>> shape_of(one).key == shape_of(other).key
 True
 >>> [leaf.value for leaf in shape_of(other).leaves], shape_of(one).leaves[0].lookup
@@ -18,7 +18,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_rpc.graph.nodes.base import Attr, Item, Method, Node, Rows, Source
+from django_rpc.graph.nodes.base import Attr, Item, Method, ModelSource, Node, Rows
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 from django_rpc.graph.vocabulary import names as vocabulary
 
@@ -64,7 +64,7 @@ def is_step(node: Node) -> bool:
         kind = type(node)
     if kind is Method:
         return node.name in _QUERIES  # type: ignore[attr-defined]
-    return kind is Source
+    return kind is ModelSource
 
 
 def is_asked(node: Node) -> bool:
@@ -81,12 +81,12 @@ def shape_of(node: Node) -> Shape:
     if not is_step(node):
         steps.append(node)
         below = getattr(node, "parent", node)
-    while is_step(below) and not isinstance(below, Source):
+    while is_step(below) and not isinstance(below, ModelSource):
         steps.append(below)
         below = below.parent  # type: ignore[attr-defined]
     steps.reverse()
     leaves: list[Leaf] = []
-    parts: list[Any] = [(below.model, below.base) if isinstance(below, Source) else None]
+    parts: list[Any] = [(below.model, below.base) if isinstance(below, ModelSource) else None]
     for position, step in enumerate(steps):
         parts.append(_step(step, position, leaves))
     return Shape(tuple(parts), below, tuple(steps), leaves)
@@ -125,7 +125,7 @@ def _value(
         if is_step(value):
             inner = shape_of(value)
             leaves.extend(Leaf(leaf.value, step) for leaf in inner.leaves)
-            leaves.append(Leaf(None if isinstance(inner.anchor, Source) else inner.anchor, step))
+            leaves.append(Leaf(None if isinstance(inner.anchor, ModelSource) else inner.anchor, step))
             return "query", inner.key
         leaves.append(Leaf(value, step, lookup))
         return "_"

@@ -7,7 +7,7 @@ before choosing its service. Such a query can contain other queries without a ch
 from __future__ import annotations
 
 from django_rpc.graph.identity import substitute
-from django_rpc.graph.nodes.base import Node, Source
+from django_rpc.graph.nodes.base import ModelSource, Node
 from django_rpc.graph.plan.dag import topological
 
 __all__ = ["moved"]
@@ -20,8 +20,8 @@ def moved(node: Node, start: str, end: str, *, pinned: bool = False) -> Node:
     stay there when they are nested in a query that is moved later.
 
     >>> from django_rpc.graph.nodes.base import Method
-    >>> clients, stock = Source("shop.Client", "rpc"), Source("stock.Item", "stock")
-    >>> orders = Method(Source("shop.Order", "rpc"), "filter", (), {"client__in": clients, "item__in": stock})
+    >>> clients, stock = ModelSource("shop.Client", "rpc"), ModelSource("stock.Item", "stock")
+    >>> orders = Method(ModelSource("shop.Order", "rpc"), "filter", (), {"client__in": clients, "item__in": stock})
     >>> copied = moved(orders, "rpc", "copy")
     >>> copied.parent.service, copied.kwargs["client__in"].service, copied.kwargs["item__in"].service
     ('copy', 'copy', 'stock')
@@ -30,12 +30,12 @@ def moved(node: Node, start: str, end: str, *, pinned: bool = False) -> Node:
     """
     replaced: dict[Node, Node] = {}
     for current in topological([node]):
-        if type(current) is not Source:
+        if type(current) is not ModelSource:
             other = substitute(current, replaced)
             if other is not current:
                 replaced[current] = other
         elif current.service == start and not current.pinned:
-            replaced[current] = Source(
+            replaced[current] = ModelSource(
                 current.model, end, current.mirror, pinned, current.base, where=current.where, order=current.order
             )
     return replaced.get(node, node)

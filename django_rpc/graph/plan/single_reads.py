@@ -1,9 +1,9 @@
 """Which reads of many a service asks one by one, and why: what `explain` says where one statement cannot do.
 
 >>> from django_rpc.graph.delayed.delayed import Delayed
->>> from django_rpc.graph.nodes.base import Source
+>>> from django_rpc.graph.nodes.base import ModelSource
 >>> from django_rpc.graph.plan.dag import topological
->>> clients, orders = Delayed(Source("shop.Client", "rpc")), Delayed(Source("shop.Order", "rpc"))
+>>> clients, orders = Delayed(ModelSource("shop.Client", "rpc")), Delayed(ModelSource("shop.Order", "rpc"))
 >>> counts = clients.map(lambda c: orders.filter(client=c).count())
 >>> asked_singly(topological([counts]))
 []
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 
 from django_rpc.graph.nodes.base import Attr, Call, Literal, Method, Node
-from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where, free_params
+from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce, free_params
 from django_rpc.graph.nodes.remote_function import ServiceCall
 from django_rpc.graph.plan.dag import topological
 from django_rpc.graph.plan.query_template import (
@@ -51,7 +51,7 @@ def asked_singly(nodes: Sequence[Node]) -> list[tuple[Node, str]]:
     A service may have reasons of its own, which it knows when it sees its tables.
     """
     asked = [node for node in nodes if is_asked(node)]
-    if not any(isinstance(node, Param) for node in nodes):
+    if not any(isinstance(node, Element) for node in nodes):
         return _of_groups(asked) if len(asked) > 1 else []
     whole = topological(nodes)
     free = free_params(whole)
@@ -66,7 +66,7 @@ def asked_singly(nodes: Sequence[Node]) -> list[tuple[Node, str]]:
     return found + _of_groups([node for node in asked if not free[node]])
 
 
-def _read_otherwise(whole: Sequence[Node], free: dict[Node, frozenset[Param]]) -> list[Node]:
+def _read_otherwise(whole: Sequence[Node], free: dict[Node, frozenset[Element]]) -> list[Node]:
     """What is asked for each element by a method of which there cannot be many at once, and queries that are read."""
     users: dict[Node, list[Node]] = {}
     for node in whole:
@@ -81,7 +81,7 @@ def _is_odd(node: Node) -> bool:
 
 def _is_read(node: Node, users: Iterable[Node]) -> bool:
     """Whether a query is read as rows: what uses it makes no further query of it, and asks nothing of it."""
-    return is_step(node) and any(isinstance(user, Map | Where | Literal | Cond | Fold) for user in users)
+    return is_step(node) and any(isinstance(user, Map | Filter | Literal | IfElse | Reduce) for user in users)
 
 
 def _of_groups(asked: Sequence[Node]) -> list[tuple[Node, str]]:
@@ -100,14 +100,14 @@ def _of_groups(asked: Sequence[Node]) -> list[tuple[Node, str]]:
     return found
 
 
-def _positions(shape: Shape, free: dict[Node, frozenset[Param]]) -> list[int]:
+def _positions(shape: Shape, free: dict[Node, frozenset[Element]]) -> list[int]:
     """The leaves that differ between the elements."""
     return [place for place, leaf in enumerate(shape.leaves) if isinstance(leaf.value, Node) and free[leaf.value]]
 
 
-def _is_nested(node: Node, shape: Shape, free: dict[Node, frozenset[Param]]) -> bool:
+def _is_nested(node: Node, shape: Shape, free: dict[Node, frozenset[Element]]) -> bool:
     """Whether all that it takes of its element is the element or a field of it, which SQL says as an OuterRef."""
     if getattr(node, "name", None) not in NESTED or len(free[node]) != 1 or mixed(shape) is not None:
         return False
     values = [leaf.value for leaf in shape.leaves if isinstance(leaf.value, Node) and free[leaf.value]]
-    return all(isinstance(value.parent if isinstance(value, Attr) else value, Param) for value in values)
+    return all(isinstance(value.parent if isinstance(value, Attr) else value, Element) for value in values)

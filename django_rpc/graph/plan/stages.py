@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from django_rpc.graph.format import describe
 from django_rpc.graph.identity import substitute
-from django_rpc.graph.nodes.base import Apply, Literal, Node
+from django_rpc.graph.nodes.base import Literal, LocalCall, Node
 from django_rpc.graph.nodes.pickled_function import Shipped
 from django_rpc.graph.plan.single_reads import asked_singly
 from django_rpc.graph.values import freeze
@@ -114,9 +114,9 @@ class Plan(NamedTuple):
         """The plan in words.  With ``ask``, also its SQL, and what would be refused: the services are asked for it,
         which build the statements and run none (``runners`` are known ones, others are looked up by name).
 
-        >>> from django_rpc.graph.nodes.base import Method, Source
+        >>> from django_rpc.graph.nodes.base import Method, ModelSource
         >>> from django_rpc.graph.plan.planner import plan
-        >>> print(plan([Method(Source("shop.Order", "rpc"), "count")]).explain())
+        >>> print(plan([Method(ModelSource("shop.Order", "rpc"), "count")]).explain())
         1 round trip, 2 nodes, 1 output.
         Stage 1: service 'rpc', 2 nodes, reads only (no transaction).
           returns Order.objects.count()
@@ -157,7 +157,7 @@ class Plan(NamedTuple):
             lines = [f"Stage {number}: service {stage.service!r}, {count}, {how}."]
         else:
             lines = [f"Stage {number}: service {stage.service!r}, {count}, reads only (no transaction)."]
-        calls = [node for node in stage.nodes if isinstance(node, Apply) and stage.service is None]
+        calls = [node for node in stage.nodes if isinstance(node, LocalCall) and stage.service is None]
         lines += some("needs", "values of other stages", [self._boundary(one, index, ways) for one in stage.given])
         lines += some("calls", "calls", [describe(node, 100) for node in calls])
         lines += some("ships", "functions", [_why_shipped(node) for node in stage.nodes if isinstance(node, Shipped)])

@@ -10,23 +10,23 @@ from django.db import DEFAULT_DB_ALIAS, router, transaction
 
 from django_rpc.graph.nodes.base import (
     KINDS,
-    About,
     Attr,
     Call,
     Column,
+    DescribeModels,
     Insert,
     Item,
     Literal,
     Method,
+    ModelSource,
     Node,
     Operator,
-    Outcome,
+    RequestOutcome,
     Rows,
     Save,
-    Schema,
-    Source,
+    ServiceInfo,
 )
-from django_rpc.graph.nodes.collections import Cond, Fold, Map, Param, Where
+from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce
 from django_rpc.graph.nodes.pickled_function import Shipped
 from django_rpc.graph.nodes.remote_function import Function
 from django_rpc.server.errors.failure import Failure
@@ -57,7 +57,7 @@ class EvaluationError(Exception):
 
 
 VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
-    Source: lambda ev, node: ev.source(node),
+    ModelSource: lambda ev, node: ev.source(node),
     Method: methods.visit,
     Call: calls.visit,
     Attr: values.attribute,
@@ -68,17 +68,17 @@ VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
     Column: rows.visit_column,
     Save: save.visit_save,
     Insert: save.visit_insert,
-    **dict.fromkeys((Param, Map, Where, Fold, Cond), elements.alone),
+    **dict.fromkeys((Element, Map, Filter, Reduce, IfElse), elements.alone),
     Function: calls.visit_function,
     Shipped: calls.visit_shipped,
-    Outcome: lambda ev, node: became_of(
+    RequestOutcome: lambda ev, node: became_of(
         ev.policy.request.client, node.request, settle=node.settle, limits=ev.policy.budget.limits
     ),
-    About: lambda ev, node: about(ev.policy),
-    Schema: lambda ev, node: ev.once(("schema", node.models), lambda: describe_models(ev.policy, node.models)),
+    ServiceInfo: lambda ev, node: about(ev.policy),
+    DescribeModels: lambda ev, node: ev.once(("schema", node.models), lambda: describe_models(ev.policy, node.models)),
 }
 
-_ELEMENTS = frozenset({Param, Map, Where, Fold, Cond})
+_ELEMENTS = frozenset({Element, Map, Filter, Reduce, IfElse})
 
 if set(VISITORS) != set(KINDS.values()):
     missing = {kind.__name__ for kind in KINDS.values()} ^ {kind.__name__ for kind in VISITORS}
@@ -213,7 +213,7 @@ def _locks(node: Node) -> bool:
 
 def _databases(request: Request, policy: Policy) -> list[str]:
     """Return the databases that the models and functions of the request write to."""
-    labels = {node.model for node in request.nodes if isinstance(node, Source | Save | Insert)}
+    labels = {node.model for node in request.nodes if isinstance(node, ModelSource | Save | Insert)}
     aliases = set()
     for label in labels:
         with contextlib.suppress(LookupError):  # raised again, with the index of the node, by the evaluation

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import Error as DatabaseError
 from django.db.models import F
 
-from django_rpc.graph.nodes.base import Attr, Item, Method, Node, Source
+from django_rpc.graph.nodes.base import Attr, Item, Method, ModelSource, Node
 from django_rpc.graph.plan.query_template import Shape, is_asked, obstacle
 from django_rpc.graph.values import Condition
 from django_rpc.server.evaluate import batched_terminals as asked
@@ -67,7 +67,7 @@ def _grouped(engine: Engine, lanes: Sequence[Lane], shapes: Sequence[Shape], res
     for index, (lane, shape) in enumerate(zip(lanes, shapes, strict=True)):
         engine.cells.frame, engine.cells.row = lane[1], lane[2]
         try:
-            relation = None if isinstance(shape.anchor, Source) else engine.cells[shape.anchor]
+            relation = None if isinstance(shape.anchor, ModelSource) else engine.cells[shape.anchor]
             values = [_value(engine, leaf.value, constant) for leaf in shape.leaves]
         except Failed as failed:
             results[index] = failed.failure
@@ -215,7 +215,7 @@ class _Builder:
 
     def _base(self) -> Any:
         anchor = self.shape.anchor
-        if isinstance(anchor, Source):
+        if isinstance(anchor, ModelSource):
             return self.ev.source(anchor)
         return knowing_parents(self.ev.default_objects(self.model), self.relations)
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db.models import Field, FilteredRelation, Model, Prefetch, QuerySet
 
-from django_rpc.graph.nodes.base import Call, Source
+from django_rpc.graph.nodes.base import Call, ModelSource
 from django_rpc.graph.nodes.pickled_function import Shipped
 from django_rpc.graph.nodes.remote_function import Function, ServiceCall
 from django_rpc.server import pickled_functions as shipped
@@ -37,7 +37,7 @@ def _call(ev: Evaluator, node: Call) -> Any:
     if isinstance(parent, Relation):
         parent = parent.queryset(ev)
     if isinstance(parent, QuerySet):
-        return _on_query(ev, parent, node, bare=isinstance(node.parent, Source))(*args, **kwargs)
+        return _on_query(ev, parent, node, bare=isinstance(node.parent, ModelSource))(*args, **kwargs)
     if isinstance(parent, Model):
         rpc = registered(ev, type(parent), node.name)
         rpc_method = _of_class(rpc, node.name)

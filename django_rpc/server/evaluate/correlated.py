@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import Error as DatabaseError
 from django.db.models import Count, Exists, Model, OuterRef, Subquery, Value
 
-from django_rpc.graph.nodes.base import Attr, Method, Node, Source
-from django_rpc.graph.nodes.collections import Param
+from django_rpc.graph.nodes.base import Attr, Method, ModelSource, Node
+from django_rpc.graph.nodes.collections import Element
 from django_rpc.graph.plan.query_template import NESTED, Shape, is_step, shape_of
 from django_rpc.server.evaluate.batched_terminals import empty_aggregate
 from django_rpc.server.evaluate.environment import Failure
@@ -73,7 +73,7 @@ def _alike(groups: list[Group], places: list[int]) -> Iterable[list[Group]]:
     return groups_by_values.values()
 
 
-def _differs(engine: Engine, value: Any, param: Param) -> bool:
+def _differs(engine: Engine, value: Any, param: Element) -> bool:
     return isinstance(value, Node) and param in engine.free[value]
 
 
@@ -82,7 +82,7 @@ def _is_known(value: Any, model: type[Model]) -> bool:
 
 
 def _references(
-    engine: Engine, nodes: list[Node], anchor: Node, param: Param, model: type[Model]
+    engine: Engine, nodes: list[Node], anchor: Node, param: Element, model: type[Model]
 ) -> dict[Node, str] | None:
     """Return the name in SQL of each node that differs between the elements; None if a node has no such name."""
     view = engine.ev.policy.view(model)
@@ -147,7 +147,7 @@ class _Outer:
         from django_rpc.server.evaluate.methods import QUERY_METHODS
 
         ev = self.ev
-        if isinstance(anchor, Source):
+        if isinstance(anchor, ModelSource):
             queryset = ev.source(anchor)
         else:
             relation = self.groups[0].relation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import QuerySet
 
 from django_rpc.graph.nodes.base import Literal, Node
-from django_rpc.graph.nodes.collections import Cond, Fold, Map, Where, total
+from django_rpc.graph.nodes.collections import Filter, IfElse, Map, Reduce, total
 from django_rpc.graph.plan.query_template import is_step
 from django_rpc.graph.values import ATOMS, RowSet
 from django_rpc.server.core.limits import LimitExceeded
@@ -29,7 +29,7 @@ _CONTAINERS = (list, tuple, dict, set, frozenset)
 class _Spans:
     """Elements of all rows in one list; ``ends`` has the end of each row's elements in the list."""
 
-    def __init__(self, engine: Engine, node: Map | Where, frame: Frame, rows: list[int]) -> None:
+    def __init__(self, engine: Engine, node: Map | Filter, frame: Frame, rows: list[int]) -> None:
         self.failures: dict[int, Failure] = {}
         self.ends: list[int] = []
         elements: list[Any] = []
@@ -51,7 +51,7 @@ class _Spans:
         made = Frame(node.param, elements, owner, frame)  # type: ignore[arg-type]
         self.frame: Frame = engine.ev.noted(made)
 
-    def bodies(self, engine: Engine, node: Map | Where) -> list[list[Any]]:
+    def bodies(self, engine: Engine, node: Map | Filter) -> list[list[Any]]:
         """Return the value of the body for each element, grouped by row."""
         values = engine.pull(node.body, self.frame, range(len(self.frame.elements)))
         count_rows(engine, values)
@@ -112,7 +112,7 @@ def _first_failure(values: list[Any]) -> Failure | None:
     return next((value for value in values if type(value) is Failure), None)
 
 
-def _where(engine: Engine, node: Where, frame: Frame, rows: list[int]) -> list[Any]:
+def _where(engine: Engine, node: Filter, frame: Frame, rows: list[int]) -> list[Any]:
     spans = _Spans(engine, node, frame, rows)
     results: list[Any] = []
     for index, (values, elements) in enumerate(zip(spans.bodies(engine, node), spans.elements(), strict=True)):
@@ -142,7 +142,7 @@ def _truth(value: Any) -> bool:
     return bool(value)
 
 
-def _cond(engine: Engine, node: Cond, frame: Frame, rows: list[int]) -> list[Any]:
+def _cond(engine: Engine, node: IfElse, frame: Frame, rows: list[int]) -> list[Any]:
     tests = engine.pull(node.test, frame, rows)
     chosen: dict[Node, list[int]] = {node.then: [], node.otherwise: []}
     results: dict[int, Any] = {}
@@ -180,7 +180,7 @@ def _literal(engine: Engine, node: Literal, frame: Frame, rows: list[int]) -> li
     return results
 
 
-def _fold(engine: Engine, node: Fold, frame: Frame, rows: list[int]) -> list[Any]:
+def _fold(engine: Engine, node: Reduce, frame: Frame, rows: list[int]) -> list[Any]:
     results = []
     for value in engine.pull(node.parent, frame, rows):
         failed = value if type(value) is Failure else None
@@ -222,9 +222,9 @@ _FOLDS: dict[str, Callable[[list[Any]], Any]] = {
 #: Kinds that the engine evaluates for many rows at once.
 SPECIAL: dict[type[Node], Callable[[Any, Any, Frame, list[int]], list[Any]]] = {
     Map: _map,
-    Where: _where,
-    Cond: _cond,
-    Fold: _fold,
+    Filter: _where,
+    IfElse: _cond,
+    Reduce: _fold,
     Literal: _literal,
 }
 

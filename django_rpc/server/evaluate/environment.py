@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django_rpc.graph.nodes.base import Node
-from django_rpc.graph.nodes.collections import Param
+from django_rpc.graph.nodes.collections import Element
 from django_rpc.server.errors.failure import Failure
 
 __all__ = ["Cells", "Failed", "Failure", "Frame", "home"]
@@ -31,7 +31,7 @@ class Frame:
 
     def __init__(
         self,
-        param: Param | None = None,
+        param: Element | None = None,
         elements: list[Any] | None = None,
         owner: list[int] | None = None,
         outer: Frame | None = None,
@@ -44,7 +44,7 @@ class Frame:
         self.lists: dict[Node, dict[int, Any]] = {}
 
 
-def home(frame: Frame, params: frozenset[Param]) -> tuple[Frame, Callable[[Iterable[int]], list[int]] | None]:
+def home(frame: Frame, params: frozenset[Element]) -> tuple[Frame, Callable[[Iterable[int]], list[int]] | None]:
     """The frame in which a node that depends on ``params`` has its values, and how rows of ``frame`` lead to it."""
     owners = []
     while frame.outer is not None and frame.param not in params:
@@ -68,7 +68,7 @@ class Cells(Mapping[Node, Any]):
     """
 
     def __init__(
-        self, free: dict[Node, frozenset[Param]], frame: Frame, missing: Callable[[Node, Frame, int], Any]
+        self, free: dict[Node, frozenset[Element]], frame: Frame, missing: Callable[[Node, Frame, int], Any]
     ) -> None:
         self.free = free
         self.frame = frame

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import router
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.nodes.base import Item, Node, Source
+from django_rpc.graph.nodes.base import Item, ModelSource, Node
 from django_rpc.graph.values import Expr
 from django_rpc.server.evaluate.memory_limits import Sizes
 from django_rpc.server.policy.client_policy import Policy
@@ -91,7 +91,7 @@ class Evaluator:
         queryset = self.objects(model)
         return queryset if rows is None else queryset.filter(pk__in=rows.order_by().values("pk"))
 
-    def source(self, node: Source) -> QuerySet:
+    def source(self, node: ModelSource) -> QuerySet:
         """Return the rows of a source."""
         model = self.policy.model(node.model)
         return self.objects(model) if node.base else self.default_objects(model)

@@ -13,7 +13,7 @@ from django.db import Error as DatabaseError
 from django.db.models import QuerySet
 
 from django_rpc.graph.nodes.base import Attr, Literal, Node, Operator
-from django_rpc.graph.nodes.collections import MAX_DEPTH, Cond, Map, Param, Where, free_params
+from django_rpc.graph.nodes.collections import MAX_DEPTH, Element, Filter, IfElse, Map, free_params
 from django_rpc.graph.plan.query_template import Shape, is_asked, is_step, shape_of
 from django_rpc.server.core.limits import LimitExceeded
 from django_rpc.server.evaluate import batched_lookup as batches
@@ -49,7 +49,7 @@ class Engine:
         self.limits = ev.policy.budget.limits
         self.elements = 0
         self.steps = 0
-        self._recipes: dict[tuple[Node, Param | None], list[Node]] = {}
+        self._recipes: dict[tuple[Node, Element | None], list[Node]] = {}
         self._shapes: dict[Node, Any] = {}
         self._writing: dict[Node, bool] = {}
         self.cells = Cells(self.free, self.root, self._missing)
@@ -84,7 +84,7 @@ class Engine:
         stack = list(seen)
         while stack:
             node = stack.pop()
-            for source in (node.test,) if isinstance(node, Cond) else self.inputs[node]:
+            for source in (node.test,) if isinstance(node, IfElse) else self.inputs[node]:
                 if source not in seen:
                     seen.add(source)
                     stack.append(source)
@@ -106,14 +106,14 @@ class Engine:
         return nodes
 
     def _is_here(self, node: Node, frame: Frame) -> bool:
-        if isinstance(node, Param):
+        if isinstance(node, Element):
             return False
         return frame.param in self.free[node] if frame.param is not None else not self.free[node]
 
     def _needed(self, node: Node) -> Iterable[Node]:
-        if isinstance(node, Cond):
+        if isinstance(node, IfElse):
             return (node.test,)
-        if isinstance(node, Map | Where):
+        if isinstance(node, Map | Filter):
             return (node.parent,)
         return self.inputs[node]
 
@@ -127,7 +127,7 @@ class Engine:
         owner_rows = list(rows)
         if lead is not None:
             owner_rows = lead(owner_rows)
-        if isinstance(node, Param):
+        if isinstance(node, Element):
             column = dict(enumerate(there.elements))
         else:
             column = self._column(node, there, list(dict.fromkeys(owner_rows)))
@@ -190,7 +190,7 @@ class Engine:
         """Evaluate ``recipe`` for ``rows``; nodes between two writes run by levels, nodes of one shape together."""
         segment: list[Node] = []
         for node in recipe:
-            if is_step(node) or isinstance(node, Param):
+            if is_step(node) or isinstance(node, Element):
                 continue
             if self.writes_within(node):
                 self._run_reads(segment, frame, rows)
@@ -213,7 +213,7 @@ class Engine:
 
     def _values_below(self, node: Node) -> Iterable[Node]:
         """Return the nodes with the values that ``node`` needs; queries between them are skipped."""
-        if isinstance(node, Map | Where | Cond):
+        if isinstance(node, Map | Filter | IfElse):
             return self._below(node) - {node}
         stack, nodes = list(self._needed(node)), []
         while stack:
@@ -234,11 +234,11 @@ class Engine:
         """Return True if the evaluation of ``node``, or of its body or branches, writes."""
         if not self.ev.writes:
             return False
-        if node.writes or not isinstance(node, Map | Where | Cond | Literal | Operator):
+        if node.writes or not isinstance(node, Map | Filter | IfElse | Literal | Operator):
             return node.writes
         writes = self._writing.get(node)
         if writes is None:
-            is_cond = isinstance(node, Cond)
+            is_cond = isinstance(node, IfElse)
             writes = self._writing[node] = any(
                 source.writes and (is_cond or self.free[source]) for source in self._below(node)
             )

@@ -358,7 +358,7 @@ def look_up(client: str, request_id: str, databases: Iterable[str] | None = None
 
 
 def became_of(client: str, request_id: str, *, settle: bool, limits: Allowance) -> dict[str, Any]:
-    """Return the value of an `Outcome` node; raises NoLedger, and TooManyRequests for too many new entries."""
+    """Return the value of an `RequestOutcome` node; raises NoLedger, and TooManyRequests for too many new entries."""
     if not installed():
         raise NoLedger(
             f"The service keeps no ledger of what it has done: add {APP!r} to its INSTALLED_APPS and migrate."

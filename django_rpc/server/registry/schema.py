@@ -1,4 +1,6 @@
-"""Description of the models that this service exposes to one client, for `graph.schema`; the value of a `Schema` node.
+"""Description of the models that this service exposes to one client, for `graph.schema`.
+
+It is the value of a `DescribeModels` node.
 
 The description has only names that a query of this client can use.
 """

@@ -1,4 +1,4 @@
-"""What a service tells of itself: the value of an `About` node."""
+"""What a service tells of itself: the value of an `ServiceInfo` node."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ def cull(draft: Draft) -> Draft:
     """The draft without the nodes that its outputs do not stand on: other rewrites leave some behind.
 
     >>> from django_rpc.graph.format import step
-    >>> from django_rpc.graph.nodes.base import Method, Source
-    >>> orders = Source("shop.Order", "rpc")
+    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> orders = ModelSource("shop.Order", "rpc")
     >>> first, count = Method(orders, "first"), Method(orders, "count")
     >>> [step(node) for node in cull(Draft((orders, first, count), (count,))).nodes]
     ['Order.objects', '.count()']

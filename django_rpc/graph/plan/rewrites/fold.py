@@ -6,7 +6,7 @@ import operator
 from typing import Any
 
 from django_rpc.graph.nodes.base import Literal, Node, Operator
-from django_rpc.graph.nodes.collections import Cond
+from django_rpc.graph.nodes.collections import IfElse
 from django_rpc.graph.plan.rewrites.draft import Draft
 from django_rpc.graph.plan.rewrites.replace import replace
 from django_rpc.graph.values import ATOMS
@@ -24,7 +24,7 @@ def fold_literals(draft: Draft) -> Draft:
     >>> from django_rpc.graph.plan.dag import topological
     >>> from django_rpc.graph.format import describe
     >>> price = Operator("add", (Literal(3), 4))
-    >>> choice = Cond(Operator("gt", (price, 5)), price, Literal("none"))
+    >>> choice = IfElse(Operator("gt", (price, 5)), price, Literal("none"))
     >>> [describe(node) for node in topological([choice])]
     ['3', '(3 + 4)', '((3 + 4) > 5)', "'none'", "cond(((3 + 4) > 5), (3 + 4), 'none')"]
     >>> [describe(node) for node in fold_literals(Draft(topological([choice]), (choice,))).outputs]
@@ -36,7 +36,7 @@ def fold_literals(draft: Draft) -> Draft:
 
 
 def _folded(node: Node) -> Node:
-    if isinstance(node, Cond):
+    if isinstance(node, IfElse):
         test = _plain(node.test)
         return node if test is _MISSING else (node.then if test else node.otherwise)
     if isinstance(node, Operator) and node.name in _SMALL:

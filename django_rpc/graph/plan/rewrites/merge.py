@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_rpc.graph.identity import key, substitute
-from django_rpc.graph.nodes.base import Method, Node, Source
+from django_rpc.graph.nodes.base import Method, ModelSource, Node
 from django_rpc.graph.plan.rewrites.draft import Draft
 
 __all__ = ["merge_reads"]
@@ -18,8 +18,8 @@ def merge_reads(draft: Draft) -> Draft:
 
     >>> from django_rpc.graph.plan.dag import topological
     >>> from django_rpc.graph.format import step
-    >>> from django_rpc.graph.nodes.base import Method, Operator, Source
-    >>> counts = [Method(Method(Source("shop.Order", "rpc"), "all"), "count") for _ in range(2)]
+    >>> from django_rpc.graph.nodes.base import Method, Operator, ModelSource
+    >>> counts = [Method(Method(ModelSource("shop.Order", "rpc"), "all"), "count") for _ in range(2)]
     >>> twice = Operator("add", tuple(counts))
     >>> before = Draft(topological([twice]), (twice,))
     >>> after = merge_reads(before)
@@ -62,7 +62,7 @@ def merge_reads(draft: Draft) -> Draft:
 
 def _values(node: Node) -> Any:
     """Something equal for equal arguments, where that is quickly had: most reads of one shape differ in a value."""
-    if isinstance(node, Source):
+    if isinstance(node, ModelSource):
         return node.model, node.service
     if not isinstance(node, Method):
         return None
@@ -80,7 +80,7 @@ def _first(alike: dict[Any, Node | dict[Any, Node]], likeness: Any, new: Node) -
     if bucket is None:
         alike[likeness] = new
         return new
-    if type(bucket) is Source:
+    if type(bucket) is ModelSource:
         return bucket  # its likeness is its content
     if isinstance(bucket, Node):
         bucket = {key(bucket): bucket}

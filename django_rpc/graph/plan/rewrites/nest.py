@@ -23,9 +23,10 @@ def nest_queries(draft: Draft) -> Draft:
     >>> from django_rpc.graph.plan.dag import topological
     >>> from django_rpc.graph.delayed.delayed import Delayed
     >>> from django_rpc.graph.format import describe
-    >>> from django_rpc.graph.nodes.base import Source
-    >>> vips = Delayed(Source("shop.Client", "rpc")).filter(tier="vip")
-    >>> count = Delayed(Source("shop.Order", "rpc")).filter(client__in=vips.map(lambda c: c.pk)).count().__rpc_node__()
+    >>> from django_rpc.graph.nodes.base import ModelSource
+    >>> vips = Delayed(ModelSource("shop.Client", "rpc")).filter(tier="vip")
+    >>> orders = Delayed(ModelSource("shop.Order", "rpc"))
+    >>> count = orders.filter(client__in=vips.map(lambda c: c.pk)).count().__rpc_node__()
     >>> describe(count)
     "Order.objects.filter(client__in=Client.objects.filter(tier='vip').map(lambda row: row.pk)).count()"
     >>> [describe(node) for node in nest_queries(Draft(topological([count]), (count,))).outputs]
