@@ -186,6 +186,9 @@ class _Saving:
                 instance.__dict__[attname] = current.result()
             elif attname in self.known and hasattr(current, "resolve_expression"):
                 keep_expression(instance, self.fields[attname], current)
+        for link in filter(None, type(instance)._meta.parents.values()):
+            if link.is_cached(instance):
+                link.delete_cached_value(instance)  # as Django, since the save has changed the row of the parent
         instance._state.db = self.using
         instance._state.adding = False
         return instance

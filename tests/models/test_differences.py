@@ -7,10 +7,11 @@ import datetime
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, transaction
-from django.db.models import Max, Min, Q
+from django.db.models import Max, Min, Q, Subquery
 from django.db.models.functions import Upper
 from django.test import override_settings
 
+import django_rpc
 from django_rpc.models.errors import build
 from django_rpc.models.instances import MirrorResults
 from django_rpc.wire.messages import ErrorReport
@@ -247,3 +248,40 @@ def test_relations_without_names_are_joined_as_in_django(local, remote, shop_dat
     mirrored = JOINED[name](remote, lambda model: model.objects.all()).get(pk=1)
     delayed = JOINED[name](remote, lambda model: model.objects.delayed()).get(pk=1).compute()
     assert loaded(row) == loaded(mirrored) == loaded(delayed)
+
+
+def test_a_parent_is_made_of_its_child_after_a_save(local, remote):
+    """Django's save() of a child forgets the cached parent, which has the values of before."""
+    for models in (local, remote):
+        child = models.Restaurant.objects.create(name="child")
+        child.place_ptr = models.Place.objects.create(name="parent")
+        child.save()
+        assert (child.place_ptr.pk, child.place_ptr.name) == (child.pk, "child")
+        assert local.Place.objects.get(pk=child.pk).name == "child"
+
+
+def test_a_save_keeps_values_that_it_does_not_save(local, remote, shop_data):
+    """A subquery of the same model is no reason to load the other fields of the saved instance."""
+    for models in (local, remote):
+        line = models.Line.objects.get(pk=1)
+        line.price = 77
+        line.quantity = Subquery(models.Line.objects.order_by("-pk").values("quantity")[:1])
+        line.save(update_fields=["quantity"])
+        assert line.price == 77
+        line = models.Line.objects.only("quantity").get(pk=1)
+        line.quantity = Subquery(models.Line.objects.order_by("-pk").values("quantity")[:1])
+        line.save()
+        assert line.get_deferred_fields() == {"order_id", "product_id", "price"}
+        line = models.Line(pk=1, price=77, quantity=5)
+        line.save(update_fields=["quantity"])
+        assert (line.price, line.order_id) == (77, None)
+
+
+def test_a_save_in_a_block_keeps_values_that_it_does_not_save(remote, shop_data):
+    line = remote.Line.objects.get(pk=1)
+    with django_rpc.atomic("rpc"):
+        line.price = 77
+        line.quantity = 3
+        line.save(update_fields=["quantity"])
+        remote.Line.objects.filter(pk=2).update(price=5)
+    assert line.price == 77

@@ -161,7 +161,7 @@ def plain(value: Any) -> Any:
         return round(value, 9)
     if isinstance(value, str):
         return str.__str__(value.value if isinstance(value, dm.Choices) else value)
-    if isinstance(value, dm.Expression | dm.F):
+    if hasattr(value, "resolve_expression"):
         return "an expression"
     return value
 
@@ -189,7 +189,7 @@ def _row(row: Any) -> tuple[str, dict[str, Any]]:
 def _converted(field: Any, value: Any) -> Any:
     """Return a value of a field as the field has it: a mirror may get it from the service, where a local row keeps
     the argument."""
-    if field is None or isinstance(value, dm.Expression | dm.F):
+    if field is None or hasattr(value, "resolve_expression"):
         return value
     try:
         value = field.to_python(value)

@@ -62,7 +62,9 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
         return created, _keys_alone(exposure, instance, {name: sent[name] for name in taken & sent.keys()})
     # Values that the client does not know: it sent a node in place of the value, or other nodes use the saved value.
     known = {k: value for k, value in sent.items() if k not in taken and not isinstance(node.values.get(k), Node)}
-    return created, _changed(ev, exposure, instance, known, sent.keys() - known.keys())
+    # A new instance also gets the values that the service fills.  Other instances keep what they do not save.
+    filled = _asked(ev, exposure) if node.adding and update_fields is None else frozenset()
+    return created, _changed(exposure, instance, known, filled | (sent.keys() - known.keys()))
 
 
 def _field(exposure: Exposure, name: str) -> Any:
@@ -265,11 +267,8 @@ def _keys_alone(exposure: Exposure, instance: Model, sent: dict[str, Any]) -> di
     return {exposure.opts.pk.attname: instance.pk, **keys, **plain}
 
 
-def _changed(
-    ev: Evaluator, exposure: Exposure, instance: Model, sent: dict[str, Any], unknown: Set[str]
-) -> dict[str, Any]:
+def _changed(exposure: Exposure, instance: Model, sent: dict[str, Any], requested: Set[str]) -> dict[str, Any]:
     key = exposure.opts.pk.attname
-    requested = _asked(ev, exposure) | unknown
     changed = {} if hasattr(instance.pk, "resolve_expression") else {key: getattr(instance, key)}
     for attname, field in exposure.by_attname.items():
         if attname not in sent and attname not in requested and not field.primary_key:  # a parent's key is primary, too

@@ -144,6 +144,9 @@ class Line(RpcModel):
     class Rpc:
         app_label = "shop"
 
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["order", "product"], name="shop_line_once_an_order")]
+
     order = models.ForeignKey(Order, models.CASCADE, related_name="lines")
     product = models.ForeignKey(Product, models.PROTECT, related_name="lines")
     quantity = models.PositiveIntegerField(default=1)
