@@ -17,7 +17,14 @@ from django_rpc.graph.nodes.base import ModelSource, Node, Save
 from django_rpc.graph.values import Record, Table
 from django_rpc.models.custom_fields import loader
 from django_rpc.models.options import mirror_for, options_of, through_named
-from django_rpc.models.reply_checks import annotated_names, check_free_name, check_keys, check_related
+from django_rpc.models.reply_checks import (
+    annotated_names,
+    check_deleted,
+    check_found_or_made,
+    check_free_name,
+    check_keys,
+    check_related,
+)
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = [
@@ -304,9 +311,10 @@ def keep_expression(instance: Any, field: Any, value: Any) -> None:
         del instance.__dict__[field.attname]
 
 
-def found_or_made(model: Any, lookup: Any, defaults: Any, updates: Any, answer: Any) -> Any:
+def found_or_made(queryset: Any, lookup: Any, defaults: Any, updates: Any, answer: Any) -> Any:
     """Return the answer to ``get_or_create()``; the instance keeps the related instances of the call in its cache."""
-    instance, created = as_model(model, answer)
+    model = queryset.model
+    instance, created = as_model(model, check_found_or_made(queryset, answer))
     values = {**(lookup if created else {}), **((defaults if created else updates) or {})}
     arguments = {**lookup, **values}
     for field in model._meta.concrete_fields if isinstance(instance, model) else ():
@@ -323,7 +331,7 @@ def deleted_labels(alias: str, deleted: Any) -> tuple[int, dict[str, int]]:
     """Return the result of delete() with the labels of the mirrors in place of the service's labels."""
     if not isinstance(deleted, tuple | list):
         return 0, {}  # the service overrides delete() without a count
-    count, by_label = deleted
+    count, by_label = check_deleted(deleted)
     named: dict[str, int] = {}
     for label, number in by_label.items():
         model = mirror_for(alias, label) or through_named(alias, label)

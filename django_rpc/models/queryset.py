@@ -206,7 +206,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         if not self._future and not self._is_said_by_values(defaults, kwargs):
             return super().get_or_create(defaults, **kwargs)
         values = {"defaults": self._stored(defaults), **self._stored(kwargs)}
-        made = functools.partial(found_or_made, self.model, kwargs, defaults, None)
+        made = functools.partial(found_or_made, self, kwargs, defaults, None)
         return self._write("get_or_create", (), values, made)
 
     def update_or_create(self, defaults: Any = None, create_defaults: Any = None, **kwargs: Any) -> Any:
@@ -221,7 +221,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
             values["create_defaults"] = self._stored(create_defaults)
         new = defaults if create_defaults is None else create_defaults
         return self._write(
-            "update_or_create", (), values, functools.partial(found_or_made, self.model, kwargs, new, defaults)
+            "update_or_create", (), values, functools.partial(found_or_made, self, kwargs, new, defaults)
         )
 
     def _is_said_by_values(self, defaults: Any, kwargs: dict[str, Any], create_defaults: Any = None) -> bool:

@@ -18,7 +18,16 @@ from django_rpc.graph.nodes.base import Method, Node
 from django_rpc.graph.values import ATOMS, Record
 from django_rpc.models.options import options_of
 
-__all__ = ["annotated_names", "changed_values", "check_free_name", "check_keys", "check_related", "reader"]
+__all__ = [
+    "annotated_names",
+    "changed_values",
+    "check_deleted",
+    "check_found_or_made",
+    "check_free_name",
+    "check_keys",
+    "check_related",
+    "reader",
+]
 
 _ABSENT: Any = object()
 
@@ -46,12 +55,7 @@ def check_free_name(model: type[Model], name: str, annotated: frozenset[str]) ->
 def check_related(model: type[Model], name: str, related: Any, values: Iterable[Any]) -> None:
     """Raise BadResponse unless each of ``values`` is an instance of ``related``, or of another mirror of its model."""
     for value in values:
-        if isinstance(value, related):
-            continue
-        if isinstance(value, Model) and value._meta.concrete_model is related._meta.concrete_model:
-            continue  # a proxy
-        options, expected = options_of(type(value)) if isinstance(value, Model) else None, options_of(related)
-        if options is None or expected is None or options.label.lower() != expected.label.lower():
+        if not _is_mirror_of(value, related):
             kind = value.model if isinstance(value, Record) else type(value).__name__
             raise BadResponse(
                 f"The answer of the service has an instance of {kind} for {model.__name__}.{name}, "
@@ -71,11 +75,41 @@ def check_keys(instance: Model, relation: Any, parent: Model) -> None:
             )
 
 
+def _is_mirror_of(value: Any, model: type[Model]) -> bool:
+    """Return True for an instance of ``model``, of its proxies, or of another mirror of the service's model."""
+    if isinstance(value, model):
+        return True
+    if not isinstance(value, Model):
+        return False
+    if value._meta.concrete_model is model._meta.concrete_model:
+        return True  # a proxy
+    options, expected = options_of(type(value)), options_of(model)
+    return options is not None and expected is not None and options.label.lower() == expected.label.lower()
+
+
 def changed_values(instance: Model, answer: Any) -> dict[str, Any]:
     """Return the values by attribute in the answer to a save; only those of fields are used."""
     if type(answer) is tuple and len(answer) == 2 and type(answer[0]) is bool and type(answer[1]) is dict:
         return answer[1]
     raise BadResponse(f"The answer of the service to the save of a {type(instance).__name__} cannot be read.")
+
+
+def check_found_or_made(queryset: Any, answer: Any) -> tuple[Any, bool]:
+    """Return the answer to ``get_or_create()``; raise BadResponse unless it has a row of the model and a bool."""
+    if type(answer) is tuple and len(answer) == 2 and type(answer[1]) is bool:
+        is_plain_row = queryset._fields is not None and not isinstance(answer[0], Model | Record)
+        if is_plain_row or _is_mirror_of(answer[0], queryset.model):
+            return answer
+    raise BadResponse(f"The answer of the service is no {queryset.model.__name__} that it found or created.")
+
+
+def check_deleted(answer: Any) -> tuple[int, dict[str, int]]:
+    """Return the answer to ``delete()``; raise BadResponse unless it has numbers of rows."""
+    if len(answer) == 2 and type(answer[1]) is dict:
+        count, by_label = answer
+        if all(type(label) is str for label in by_label) and all(type(n) is int for n in (count, *by_label.values())):
+            return count, by_label
+    raise BadResponse("The answer of the service to delete() has no numbers of deleted rows.")
 
 
 def reader(field: Field, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:

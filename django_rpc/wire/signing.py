@@ -12,9 +12,12 @@ an Ed25519 key. A token is verified with the algorithm of the key that it names.
 from __future__ import annotations
 
 import base64
+import contextlib
+import functools
 import hashlib
 import hmac
 import re
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -172,10 +175,12 @@ def open_request(token: Any, keys: Mapping[str, Mapping[str, Key]], *, service: 
     header, unverified = _unchecked(token)
     client, key_id = unverified.iss, header.kid
     key = keys.get(client, {}).get(key_id)
-    # An unknown client or key also costs a verification, so that the time does not reveal which names exist.
-    claims = _checked(token, key or _NOBODY, [*_REQUIRED, "iat", "exp"], audience=service, typ=_REQUEST)
-    if key is None:
-        raise NotAuthentic("it names a client or a key that is not known.")
+    if key is None or key.algorithm != header.alg:
+        # The same verification as with a known key: the time does not reveal which names exist.
+        with contextlib.suppress(NotAuthentic):
+            _checked(token, _decoy(header.alg), [*_REQUIRED, "iat", "exp"], audience=service, typ=_REQUEST)
+        raise NotAuthentic("it names a client, a key or an algorithm that is not known.")
+    claims = _checked(token, key, [*_REQUIRED, "iat", "exp"], audience=service, typ=_REQUEST)
     lifetime = claims["exp"] - claims["iat"]
     if not 0 < lifetime <= LIFETIME + CLOCK_SKEW:
         raise NotAuthentic(f"it is good for {lifetime} s; at most {LIFETIME} are allowed.")
@@ -289,5 +294,19 @@ def _checked(token: str, key: Key, required: list[str], *, audience: str, typ: s
     return claims
 
 
-#: The key for verification of an unknown client's token.
-_NOBODY = Key("", "HS256", hashlib.sha256(b"nobody").digest())
+def _decoy(algorithm: str) -> Key:
+    """Return a random key, so that no token is accepted; an unknown algorithm has the key of HS256."""
+    return (_random_ed25519() if algorithm == "EdDSA" else None) or _RANDOM
+
+
+_RANDOM = Key("", "HS256", secrets.token_bytes(_SECRET_BYTES))
+
+
+@functools.cache
+def _random_ed25519() -> Key | None:
+    """Return a new public key; None without the package, where no client has such a key."""
+    try:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    except ImportError:
+        return None
+    return Key("", "EdDSA", Ed25519PrivateKey.generate().public_key(), signs=False)

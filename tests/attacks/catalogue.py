@@ -329,11 +329,17 @@ CATALOGUE = [
                 *("an_instance_of_another_model_is_no_related_row", "a_field_holds_values_of_its_type"),
                 *("the_answer_to_a_save_sets_fields_alone", "rows_hold_plain_data"),
                 *("a_method_returns_a_value_of_its_type", "a_message_makes_no_text_of_any_length"),
-                "protected_rows_are_rows_with_keys",
+                *("protected_rows_are_rows_with_keys", "get_or_create_returns_an_instance_of_its_model"),
+                *("get_or_create_returns_other_mirrors_and_plain_rows", "delete_returns_numbers_of_rows"),
             )
         ),
         (
             ("answer types", "tests/models/test_hostile_answers.py::test_a_method_returns_a_value_of_its_type[x]"),
+            (
+                "answered rows",
+                "tests/models/test_hostile_answers.py::test_get_or_create_returns_an_instance_of_its_model[answer7]",
+            ),
+            ("answered numbers", "tests/models/test_hostile_answers.py::test_delete_returns_numbers_of_rows[answer1]"),
             ("answers", "tests/models/test_hostile_answers.py::test_names_of_the_class_are_not_replaced[save]"),
             ("answers", "tests/models/test_hostile_answers.py::test_an_instance_of_another_model_is_no_related_row"),
         ),
@@ -503,19 +509,22 @@ CATALOGUE = [
         (("bare", f"{_SERVICE}test_related_rows_that_the_client_selects_for_the_service"),),
     ),
     Attack(
-        "rows of a through model out of scope, made and deleted by `add`, `set`, `remove`, `clear`; read-only generic "
-        "foreign keys set by the relation; a query as the foreign key of `get_or_create`; hidden names in "
+        "rows of a through model out of scope, made and deleted by `add`, `set`, `remove`, `clear`; read-only foreign "
+        "keys of a through model and read-only generic foreign keys set by the relation; a query as the foreign key of "
+        "`get_or_create`; hidden names in "
         "`update_fields`",
         "the rows of the through model before and after are compared with those that the client sees; a relation is "
         "writable where its columns are; a foreign key in a scope is a value; a hidden name is an unknown name",
         tuple(
             f"{_SERVICE}test_{name}"
             for name in (
+                "a_foreign_key_of_a_through_model_that_is_read_only",
                 *("rows_of_a_through_model_out_of_scope", "a_generic_foreign_key_that_is_read_only"),
                 *("a_query_as_the_foreign_key_of_a_lookup", "hidden_names_of_update_fields"),
             )
         ),
         (
+            ("through keys", f"{_SERVICE}test_a_foreign_key_of_a_through_model_that_is_read_only[order]"),
             ("through rows", f"{_SERVICE}test_rows_of_a_through_model_out_of_scope"),
             ("targets", f"{_SERVICE}test_a_query_as_the_foreign_key_of_a_lookup[get_or_create-customer_id]"),
         ),
@@ -658,14 +667,21 @@ CATALOGUE = [
         (("logs", f"{_LEAKS}test_a_log_has_one_line_a_record"),),
     ),
     Attack(
-        "unsigned, forged, altered, expired, wrongly addressed requests; confused keys",
-        "one identical refusal before a byte of the graph is read",
+        "unsigned, forged, altered, expired, wrongly addressed requests; confused keys; tokens with JSON of any form; "
+        "the time of a refusal, which reveals the names of clients",
+        "one identical refusal before a byte of the graph is read; a name that is unknown costs the same verification",
         (
             f"{_SIGNED}test_one_answer_to_all",
             f"{_SIGNED}test_odd_types_in_a_token_are_one_refusal",
+            f"{_SIGNED}test_any_json_in_the_place_of_a_part_is_one_refusal",
             f"{_SIGNED}test_random_tokens_are_one_refusal",
+            f"{_SIGNED}test_a_name_that_is_unknown_costs_the_verification_of_a_known_one",
         ),
-        (("signature", f"{_SIGNED}test_one_answer_to_all[forged]"),),
+        (
+            ("signature", f"{_SIGNED}test_one_answer_to_all[forged]"),
+            ("shapes", f"{_SIGNED}test_odd_types_in_a_token_are_one_refusal[kid-header]"),
+            ("decoys", f"{_SIGNED}test_a_name_that_is_unknown_costs_the_verification_of_a_known_one[EdDSA]"),
+        ),
     ),
     Attack(
         "replays",
@@ -726,6 +742,25 @@ CATALOGUE = [
         (
             ("zones", f"{_ZONES}test_a_zone_is_a_name_and_no_path[a parent folder-zone]"),
             ("zones", f"{_ZONES}test_a_zone_is_a_name_and_no_path[another file-a value]"),
+        ),
+    ),
+    Attack(
+        "a language of a request that is a path, or one of very many languages, each of which Django keeps in memory",
+        "only a language of the service is activated; for all others, the language is the service's default",
+        (f"{_ZONES}test_a_language_is_one_of_the_service",),
+        (("languages", f"{_ZONES}test_a_language_is_one_of_the_service[no language]"),),
+    ),
+    Attack(
+        "floods: two bursts where a minute ends; rows of the ledger for requests that are never sent",
+        "a window that slides; withdrawals are counted for each client (limits `requests` and `withdrawals`)",
+        (
+            "tests/server/test_limits.py::test_requests_a_minute",
+            "tests/server/test_limits.py::test_there_is_no_double_burst_where_a_minute_ends",
+            f"{_LIMITS}test_the_error_names_the_limit",
+        ),
+        (
+            ("window", "tests/server/test_limits.py::test_there_is_no_double_burst_where_a_minute_ends[59.5]"),
+            ("withdrawals", f"{_LIMITS}test_the_error_names_the_limit[withdrawals]"),
         ),
     ),
     Attack(

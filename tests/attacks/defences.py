@@ -1,4 +1,4 @@
-"""The defences, each with how it is taken out: what a test stands for is shown by its failing without it."""
+"""The defences, and how each is taken out: a test proves a defence if the test fails without it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import re
+import types
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -45,14 +46,14 @@ def _audit(monkeypatch: Any) -> None:
 
 
 def _used(monkeypatch: Any) -> None:
-    """What may be read may be used."""
+    """Fields that may be read may be used."""
     from django_rpc.server.registry.exposure import Exposure
 
     monkeypatch.setattr(Exposure, "_filterable", lambda self: (self.names, self.names))
 
 
 def _compared(monkeypatch: Any) -> None:
-    """What may be compared with a value may be compared in any way."""
+    """Fields that may be compared with a value may be compared in any way."""
     from django_rpc.server.policy.client_policy import Policy
 
     real = Policy.columns
@@ -65,7 +66,7 @@ def _compared(monkeypatch: Any) -> None:
 
 
 def _alone(monkeypatch: Any) -> None:
-    """What may be read may stand in nested queries and distinct rows."""
+    """Fields that may be read may be in nested queries and distinct rows."""
     for module in ("column_guard", "select_cache"):
         monkeypatch.setattr(f"django_rpc.server.query.{module}.is_nested", lambda query: False)
 
@@ -235,6 +236,32 @@ def _postgres(monkeypatch: Any) -> None:
         monkeypatch.setitem(arguments._EXPRESSION_CHECKS, name, _nothing)
 
 
+def _made_rows(monkeypatch: Any) -> None:
+    """A relation sets the foreign keys of a through model that the client may not set."""
+    from django_rpc.server.evaluate.relations import Relation
+
+    real = Relation.require
+    monkeypatch.setattr(Relation, "require", lambda self, ev, makes_rows: real(self, ev, makes_rows=False))
+
+
+def _shapes(monkeypatch: Any) -> None:
+    """Header and claims of a token may have values of any type."""
+    from django_rpc.wire import signing
+
+    def read(data: bytes) -> Any:
+        return types.SimpleNamespace(**{"kid": "", "alg": "", "iss": "", **json.loads(data)})
+
+    for name in ("_read_header", "_read_claims"):
+        monkeypatch.setattr(signing, name, read)
+
+
+def _decoys(monkeypatch: Any) -> None:
+    """A token with an unknown name is verified with an HS256 key, for each algorithm."""
+    from django_rpc.wire import signing
+
+    monkeypatch.setattr(signing, "_decoy", lambda algorithm: signing._RANDOM)
+
+
 _SERVER = "django_rpc.server"
 _EVALUATE = f"{_SERVER}.evaluate"
 DEFENCES: dict[str, Defence] = {
@@ -338,10 +365,19 @@ DEFENCES: dict[str, Defence] = {
             f"{_EVALUATE}.relations.Relation.changing", instead=lambda self, ev, names=(): contextlib.nullcontext()
         ),
     ),
+    "through keys": Defence("foreign keys of a through model are set where the client may set them", _made_rows),
     "through": Defence("columns of through models take the place of nothing", _through),
     "answers": Defence(
         "an answer sets fields, unused names and related rows",
         _without("django_rpc.models.instances.check_free_name", "django_rpc.models.instances.check_related"),
+    ),
+    "answered rows": Defence(
+        "get_or_create() returns an instance of its model",
+        _without("django_rpc.models.instances.check_found_or_made", instead=lambda queryset, answer: answer),
+    ),
+    "answered numbers": Defence(
+        "delete() returns numbers of rows",
+        _without("django_rpc.models.instances.check_deleted", instead=lambda answer: answer),
     ),
     "answer types": Defence("methods return values of their types", _without("django_rpc.client.session.check_answer")),
     "assigned": Defence(
@@ -408,7 +444,7 @@ DEFENCES: dict[str, Defence] = {
             instead=lambda self, model: (model._meta.get_latest_by or "pk",),
         ),
     ),
-    "described": Defence("a description holds what a query could name", _described),
+    "described": Defence("a description holds the names that a query could use", _described),
     "registered": Defence("methods are registered one by one", _registered),
     "sql": Defence("SQL is shown where SHOW_SQL is on", _show_sql),
     "joins": Defence("joins are counted", _joins),
@@ -417,9 +453,9 @@ DEFENCES: dict[str, Defence] = {
         _without(f"{_SERVER}.core.budget.Budget.count_rows", f"{_SERVER}.core.budget.Budget.count_row"),
     ),
     "each row": Defence("rows are counted before the next row is read", _each_row),
-    "told": Defence("errors name what the client knows", _told),
+    "told": Defence("errors name things that the client knows", _told),
     "tasks": Defence("a worker has its own tasks alone", _tasks),
-    "signature": Defence("a request is what was signed", _signature),
+    "signature": Defence("a request has the bytes that were signed", _signature),
     "handed": Defence(
         "handed values are those that their service signed",
         _without(
@@ -430,6 +466,19 @@ DEFENCES: dict[str, Defence] = {
     "handed data": Defence(
         "handed values are data", _without("django_rpc.wire.forwarding._as_data", instead=lambda value: value)
     ),
+    "shapes": Defence("header and claims of a token have the types of a closed schema", _shapes),
+    "decoys": Defence("an unknown client costs the verification of a known one", _decoys),
+    "languages": Defence(
+        "a language is one of the service",
+        _without(f"{_SERVER}.core.locale._language", instead=lambda code: code),
+    ),
+    "window": Defence(
+        "the window of a rate limit slides",
+        _without(
+            f"{_SERVER}.core.rate_limit._Counter.exceeds", instead=lambda self, limit, elapsed: self.total > limit
+        ),
+    ),
+    "withdrawals": Defence("withdrawals are counted", _without(f"{_SERVER}.core.rate_limit.count")),
     "zones": Defence(
         "a zone has the form of a name of the IANA database",
         _without("django_rpc.wire.zones._NAME", instead=re.compile(".*", re.DOTALL)),

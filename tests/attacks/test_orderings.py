@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import pytest
-from django.db.models import Case, CharField, Exists, F, Func, OuterRef, Q, Value, When
+from django.db.models import (
+    BooleanField,
+    Case,
+    CharField,
+    Count,
+    Exists,
+    ExpressionWrapper,
+    F,
+    Func,
+    Max,
+    OuterRef,
+    Q,
+    Value,
+    When,
+    Window,
+)
 from django.db.models.expressions import OrderBy, RawSQL, Subquery
-from django.db.models.functions import Concat, Lower
+from django.db.models.functions import Cast, Collate, Concat, Length, Lower, Rank
+from django.db.models.lookups import GreaterThan
 
 from django_rpc.demo.server.shop.models import Customer, Order
 
@@ -18,6 +34,10 @@ NOTE = "secret_note"
 class Sneaky(Func):
     template = "secret_note"
     output_field = CharField()
+
+
+class OwnF(F):
+    """A reference of the project."""
 
 
 HIDDEN = {
@@ -36,6 +56,18 @@ HIDDEN = {
     "value of a condition": Case(When(name="x", then=F(NOTE)), default=Value("")),
     "relation": F(f"referred_by__{NOTE}"),
     "condition by relation": Case(When(referred_by__secret_note="mine", then=0), default=1),
+    "negated condition": Case(When(~Q(secret_note__gt="m"), then=0), default=1),
+    "comparison": GreaterThan(F(NOTE), Value("m")),
+    "wrapped condition": ExpressionWrapper(Q(secret_note__gt="m"), output_field=BooleanField()).desc(),
+    "condition through a relation to many": Case(When(orders__customer__secret_note="x", then=0), default=1),
+    "cast": Cast(NOTE, CharField()),
+    "sum": F("id") + Length(NOTE),
+    "window": Window(Rank(), order_by=F(NOTE).asc()),
+    "aggregate": Max(NOTE),
+    "filter of an aggregate": Count("id", filter=Q(secret_note="x")),
+    "transform by name": f"{NOTE}__lower",
+    "own class of F": OwnF(NOTE),
+    "collation": Collate(F(NOTE), "nocase"),
     "template": Func(F("name"), template=NOTE, output_field=CharField()),
     "own class": Sneaky(F("name")),
     "SQL": RawSQL("secret_note", ()),

@@ -170,6 +170,34 @@ def test_rows_of_a_through_model_out_of_scope(send, order, registered):
     assert not Line.objects.filter(order=order, product=other).exists()
 
 
+@pytest.mark.parametrize("name", ["order", "product"])
+def test_a_foreign_key_of_a_through_model_that_is_read_only(send, order, registered, name):
+    """A relation sets both foreign keys of its rows; it deletes rows without setting them."""
+    other = Product.objects.exclude(pk__in=order.products.all()).first().pk
+    before = list(Line.objects.order_by("pk").values())
+    new = {"sku": "new", "title": "new", "price": 1, "category_id": 1}
+    defaults = {"through_defaults": {"quantity": 7, "price": 3}}
+    for source, key, relation, target in (
+        (ORDERS, order.pk, "products", other),
+        (["source", "shop.Product"], other, "orders", order.pk),
+    ):
+        related = [source, method(0, "get", pk=key), ["attr", 1, relation]]
+        steps = [method(2, "add", target, **defaults), method(2, "set", [target], **defaults)]
+        if relation == "products":
+            steps += [method(2, step, **new, **defaults) for step in ("create", "get_or_create", "update_or_create")]
+        for readonly in ([name], [f"{name}_id"]):
+            registered(Line, fields="__all__", operations=ALL, readonly_fields=readonly)
+            for step in steps:
+                answered = send([*related, step])
+                assert answered.code == "PermissionDenied", answered.text
+                assert "is read-only" in answered.message
+                assert list(Line.objects.order_by("pk").values()) == before
+    products = [ORDERS, method(0, "get", pk=order.pk), ["attr", 1, "products"]]
+    assert send([*products, method(2, "remove", order.products.first().pk)]).error is None
+    assert send([*products, method(2, "clear")]).error is None
+    assert not order.products.exists()
+
+
 def test_a_generic_foreign_key_that_is_read_only(send, registered):
     mine, theirs = Bookmark.objects.create(url="https://m.example"), Bookmark.objects.create(url="https://t.example")
     registered(Bookmark, fields="__all__", operations=ALL)

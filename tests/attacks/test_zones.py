@@ -1,4 +1,4 @@
-"""Names of time zones in a message: none of them is a path to another file of the server."""
+"""Names of time zones and languages in a message: none of them is a path to another file of the server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import zoneinfo
 from types import SimpleNamespace
 
 import pytest
+from django.conf import settings
+from django.utils import translation
 
 #: Names that are no names of the IANA database: paths, other files of its folder, and long names.
 NAMES = {
@@ -48,3 +50,25 @@ def test_a_zone_is_a_name_and_no_path(send, opened, name, place):
     assert answered.code in ("BadValue", "BadMessage")
     assert answered.statements == []
     assert opened == []
+
+
+#: Codes that are no languages of the service; Django keeps a catalogue in memory for each code that is activated.
+LANGUAGES = {
+    **NAMES,
+    "no language": "xx",
+    "a variant that does not exist": "de-x-1",
+    "a language that the service does not offer": "tlh",
+    "many parts": "-".join(["de"] * 200),
+    "many underscores": "de_" * 200,
+    "no text": "",
+}
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_a_language_is_one_of_the_service(send, monkeypatch, name):
+    activated = []
+    real = translation.activate
+    monkeypatch.setattr(translation, "activate", lambda code: activated.append(code) or real(code))
+    answered = send([["literal", 1]], language=LANGUAGES[name])
+    assert answered.code in ("answered", "BadValue", "BadMessage"), answered.text
+    assert set(activated) <= {settings.LANGUAGE_CODE, *dict(settings.LANGUAGES)}

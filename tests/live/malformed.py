@@ -175,6 +175,15 @@ def publication_of_amqp(draw):
             "timestamp": draw.choice([0, 2**63 - 1]),
         }
         headers = odd_headers(draw)
+    elif kind < 0.7:
+        # Every name and text that AMQP allows: codecs that kombu would look up, and tables that fill the largest frame.
+        properties = {
+            "content_encoding": draw.choice(["utf-16", "rot13", "zlib", "binary", "x" * 255, "é", "\x00", ""])
+        }
+        headers |= draw.choice(
+            [{}, {"x": "x" * 100_000}, {f"x{n}": n for n in range(8_000)}, {"stamps": ["x" * 100_000]}]
+        )
+        headers |= draw.choice([{"reply_to": None}, {"task": "x" * 100_000}, {"id": ["x"]}, {"expires": {"a": 1}}])
     else:
         headers = odd_headers(draw) if draw.random() < 0.7 else mutate(draw, headers, draw.randint(1, 3))
     if not isinstance(body, bytes):

@@ -129,7 +129,7 @@ def _publish(target, publication, exchange, routing_key):
         target.publisher = Connection(target.url, transport_options={"confirm_publish": True})
     try:
         channel = target.publisher.default_channel
-        message = amqp.Message(body, **options, **properties)
+        message = amqp.Message(body, **{**options, **properties})
         channel.basic_publish(message, exchange=exchange, routing_key=routing_key or target.queue)
     except (amqp.exceptions.FrameSyntaxError, struct.error, *UNWRITABLE):
         _hang_up(target)

@@ -253,6 +253,52 @@ def test_a_method_returns_a_value_of_its_type(hostile, answer):
             Order.objects.aggregate(n=Count("pk"))
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(None, 5, [], (), (1,), {"a": 1}, Record("shop.Order", ("id",), (1,))),
+        *((Record("shop.Tag", ("id", "name"), (1, "x")), True), (Record("nowhere.Nothing", ("id",), (1,)), True)),
+        *((5, True), (None, False), ({"id": 1}, True), ([Record("shop.Order", ("id",), (1,))], True)),
+        *((Record("shop.Order", ("id",), (1,)), "yes"), (Record("shop.Order", ("id",), (1,)), None)),
+        (Record("shop.Order", ("id",), (1,)), True, 5),
+    ],
+)
+def test_get_or_create_returns_an_instance_of_its_model(hostile, answer):
+    hostile.outputs = (answer,)
+    customer = Customer(pk=1)
+    for call in (
+        lambda: Order.objects.get_or_create(number="x"),
+        lambda: Order.objects.update_or_create(number="x", defaults={"status": "new"}),
+        lambda: Order.objects.future().get_or_create(number="x").result(),
+        lambda: customer.orders.get_or_create(number="x"),
+    ):
+        with pytest.raises(BadResponse):
+            call()
+
+
+def test_get_or_create_returns_other_mirrors_and_plain_rows(hostile):
+    hostile.outputs = ((Record("shop.Customer", ("id", "name"), (1, "Ada")), True),)
+    for model in (Customer, CustomerCard):
+        instance, created = model.objects.get_or_create(name="Ada")
+        assert (type(instance), instance.pk, created) == (model, 1, True)
+    hostile.outputs = (({"id": 1}, False),)
+    assert Customer.objects.values("id").get_or_create(name="Ada") == ({"id": 1}, False)
+
+
+@pytest.mark.parametrize(
+    "answer", [(1,), (1, 5), (1, None), ("x", {}), (1, {"shop.Order": "x"}), (1, {5: 1}), (True, {}), (1, {}, {})]
+)
+def test_delete_returns_numbers_of_rows(hostile, answer):
+    hostile.outputs = (answer,)
+    for call in (
+        lambda: Tag.objects.filter(name="x").delete(),
+        lambda: Tag(pk=1).delete(),
+        lambda: Tag.objects.filter(name="x").future().delete().result(),
+    ):
+        with pytest.raises(BadResponse, match=r"delete\(\)"):
+            call()
+
+
 @pytest.mark.parametrize("message", ["%(a)999999999s", "%(a).999999999f", "%999999999s", "%(a)-0099999s", "%(a)*d"])
 def test_a_message_makes_no_text_of_any_length(message):
     for data in ([message, None, {"a": 1}], {"name": [[message, None, {"a": 1}]]}):

@@ -478,6 +478,30 @@ def test_odd_types_in_a_token_are_one_refusal(clients, part, name):
             assert code(DATA, odd) == REFUSED, (name, value)
 
 
+#: Texts of JSON in the place of a whole part.
+ODD_PARTS = [
+    *("null", "true", "5", "1e999", "-0", '"x"', "[]", "{}", "[[]]", "NaN", "", " ", "{", '{"kid":"new"}', "[" * 2_000),
+    *(
+        '{"a":' * 600 + "1" + "}" * 600,
+        '{"iss":"shop","iss":["shop"]}',
+        '{"alg":"none"}',
+        '{"alg":"HS256","alg":"none"}',
+    ),
+    *('{"kid":"new","kid":[]}', '{"kid":' + "9" * 3_000 + "}", '{"\\u006bid":[]}', '{"kid":"\\ud800"}', "\ufeff{}"),
+]
+
+
+@pytest.mark.parametrize("part", ["header", "claims", "both"])
+@pytest.mark.parametrize("text", ODD_PARTS)
+def test_any_json_in_the_place_of_a_part_is_one_refusal(clients, part, text):
+    parts = token(DATA).split(".")[:2]
+    odd = base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+    halves = zip(("header", "claims"), parts, strict=True)
+    head = ".".join([odd if part in (name, "both") else half for name, half in halves])
+    signature = hmac.new(SECRET.encode(), head.encode(), "sha256").digest()
+    assert code(DATA, f"{head}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}") == REFUSED
+
+
 def test_random_tokens_are_one_refusal(clients):
     draw, good = random.Random(9), token(DATA)
     for _ in range(3_000):
@@ -489,3 +513,39 @@ def test_random_tokens_are_one_refusal(clients):
             assert code(DATA, text) == REFUSED, text
     for text in ("..", "...", "a.b.c", "." * 4000, "e30.e30.", "W10.W10.W10", "bnVsbA.bnVsbA.x", [], {}, 5, b"x"):
         assert code(DATA, text) == REFUSED
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "EdDSA"])
+def test_a_name_that_is_unknown_costs_the_verification_of_a_known_one(clients, monkeypatch, algorithm):
+    """The time does not reveal which clients and keys exist, and which algorithm a key has."""
+    pair = Ed25519PrivateKey.generate()
+    form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public = pair.public_key().public_bytes(*form).decode()
+    clients(shop={"keys": {"new": SECRET}}, billing={"keys": {"new": public}})
+    verified = []
+    for kind in (jwt.algorithms.HMACAlgorithm, jwt.algorithms.OKPAlgorithm):
+
+        def verify(self, *args, kind=kind, real=kind.verify):
+            verified.append(kind)
+            return real(self, *args)
+
+        monkeypatch.setattr(kind, "verify", verify)
+    key = Ed25519PrivateKey.generate() if algorithm == "EdDSA" else OTHER
+    now, data = time.time(), message()
+    done = []
+    for client, kid in (("shop", "new"), ("billing", "new"), ("shop", "nope"), ("nobody", "new"), ("nobody", "")):
+        claims = {
+            "iss": client,
+            "aud": "stock",
+            "iat": now,
+            "exp": now + 30,
+            "jti": "t-1",
+            "hash": signing.digest(data),
+        }
+        forged = jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid, "typ": "rpc-request+jwt"})
+        response, _, statements = sent(data, forged)
+        assert (response.error.code, statements) == (REFUSED, [])
+        done.append(list(verified))
+        verified.clear()
+    assert done == [done[0]] * 5
+    assert len(done[0]) == 1

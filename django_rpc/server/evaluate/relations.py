@@ -56,8 +56,11 @@ class Relation:
         """Return the related rows that the client may see, as a query that the client may refine."""
         return self.manager._apply_rel_filters(ev.default_objects(self.model))
 
-    def require(self, ev: Evaluator) -> None:
-        """Raise PermissionDenied unless the client may change the related rows."""
+    def require(self, ev: Evaluator, *, makes_rows: bool) -> None:
+        """Raise PermissionDenied unless the client may change the related rows.
+
+        ``makes_rows`` is True if the change may add related rows, which sets both foreign keys of a through model.
+        """
         field = self.declared
         owner = ev.policy.require(field.model if not self.is_generic else self.model, "update")
         names = [field.content_type_field_name, field.object_id_field_name] if self.is_generic else [field.name]
@@ -65,12 +68,16 @@ class Relation:
             if name not in owner.writable:
                 raise PermissionDenied(f"{owner.label}.{name} is read-only.")
         if self.through is not None:
-            ev.policy.require(self.through, "create")
+            rows = ev.policy.require(self.through, "create")
             ev.policy.require(self.through, "delete")
+            manager = self.manager
+            for name in (manager.source_field_name, manager.target_field_name) if makes_rows else ():
+                if name not in rows.writable:
+                    raise PermissionDenied(f"{rows.label}.{name} is read-only.")
 
     @property
     def through(self) -> type[Model] | None:
-        """The model of the project's own whose rows are the relation; None where there is none."""
+        """The model of the project for the rows of the relation's table; None for an automatic table."""
         through = self.declared.remote_field.through if self.is_many_to_many else None
         return None if through is None or through._meta.auto_created else through
 
@@ -224,7 +231,7 @@ def _replace(ev: Evaluator, relation: Relation, targets: list[Any], options: dic
 
 def _changing(name: str) -> Callable[..., Any]:
     def method(ev: Evaluator, relation: Relation, args: list[Any], kwargs: dict[str, Any]) -> None:
-        relation.require(ev)
+        relation.require(ev, makes_rows=name in ("add", "set"))
         _check_options(ev, relation, kwargs)
         manager = relation.manager
         if not hasattr(manager, name):
@@ -254,7 +261,7 @@ def _creating(name: str) -> Callable[..., Any]:
 
     def method(ev: Evaluator, relation: Relation, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if relation.is_many_to_many or relation.is_generic:
-            relation.require(ev)
+            relation.require(ev, makes_rows=True)
         else:
             owner = ev.policy.require(relation.model, "create")
             writes.check_writable(owner, [relation.declared.name], FieldDoesNotExist)
