@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from django_rpc.graph.identity import is_one_of_a_kind, key
 from django_rpc.graph.nodes.base import Node
-from django_rpc.graph.plan.dag import topological
+from django_rpc.graph.traversal import topological
 
 __all__ = ["Replay", "Unanswered", "answered", "current"]
 

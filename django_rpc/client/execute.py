@@ -1,8 +1,8 @@
 """Execution of plans: send the stages of services, run the stages of the client, and pass values between stages.
 
-The stages of one tick run at the same time. A tick begins after the end of the tick before it. All stages have one
-deadline. Where services forward values to each other (`handover`), the messages of later ticks are sent together with
-those of the first tick, and the client waits only for the values that it needs.
+The stages of one round run at the same time. A round begins after the end of the round before it. All stages have one
+deadline. Where services forward values to each other (`handover`), the messages of later rounds are sent together with
+those of the first round, and the client waits only for the values that it needs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from django_rpc.errors import CallCancelled, RpcTimeout, build
 from django_rpc.graph.delayed.runner import Output, Runner, ServiceRunner, resolve
 from django_rpc.graph.local_evaluation import run_stage
 from django_rpc.graph.plan.locks import unheld_lock
-from django_rpc.graph.plan.planner import plan
+from django_rpc.graph.plan.pipeline import plan
 from django_rpc.graph.plan.stages import Plan
 from django_rpc.transport.config import check_timeout
 from django_rpc.transport.threads import LOCAL, SENDING, in_callers_thread
@@ -212,14 +212,14 @@ class Run:
             self._limit = None if self.timeout == NO_LIMIT else check_timeout(self.timeout)
         self._deadline = None if self._limit is None else time.monotonic() + self._limit
 
-    def ticks(self) -> Iterator[list[int]]:
-        """Yield the numbers of the stages of each tick, in their order; raise where the run must not continue."""
+    def rounds(self) -> Iterator[list[int]]:
+        """Yield the numbers of the stages of each round, in their order; raise where the run must not continue."""
         numbered = enumerate(self.plan.stages)
-        for tick, group in itertools.groupby(numbered, key=lambda pair: pair[1].tick):
+        for round_, group in itertools.groupby(numbered, key=lambda pair: pair[1].round):
             numbers = [number for number, _ in group]
             if self.cancelled:
                 raise CallCancelled(f"The plan was cancelled before its stage {numbers[0] + 1}.")
-            if tick and self._deadline is not None and time.monotonic() >= self._deadline:
+            if round_ and self._deadline is not None and time.monotonic() >= self._deadline:
                 raise RpcTimeout(
                     f"The time-out of {self._limit:g} s had passed before stage {numbers[0] + 1} of the plan."
                 )
@@ -232,7 +232,7 @@ class Run:
             self._tell("closed")
 
     def _execute(self) -> None:
-        for numbers in self.ticks():
+        for numbers in self.rounds():
             for number in self._to_send(numbers):
                 self._tell("began", number)
                 self._calls[number] = self.send(number)
@@ -247,16 +247,16 @@ class Run:
                 self._ended(number)
 
     def _to_send(self, numbers: list[int]) -> list[int]:
-        """Return the messages to send at the tick of the stages ``numbers``.
+        """Return the messages to send in the round of the stages ``numbers``.
 
-        These are the messages of the tick, and messages of later ticks that other services will complete. A stage
+        These are the messages of the round, and messages of later rounds that other services will complete. A stage
         follows the stages that forward values to it.
         """
-        tick = self.plan.stages[numbers[0]].tick
+        round_ = self.plan.stages[numbers[0]].round
         return [
             number
             for number, opens in self._opens.items()
-            if opens <= tick and number not in self._calls and self.plan.stages[number].service is not None
+            if opens <= round_ and number not in self._calls and self.plan.stages[number].service is not None
         ]
 
     def _to_wait_for(self, numbers: list[int]) -> list[int]:
@@ -299,7 +299,7 @@ class Run:
             self._tell("closed")
 
     async def _aexecute(self) -> None:
-        for numbers in self.ticks():
+        for numbers in self.rounds():
             here = [number for number in numbers if self.plan.stages[number].service is None]
             tasks = [self._arun_here(number) for number in here]
             tasks += [self._perform(numbers) for numbers in self._in_turn(self._to_send(numbers))]

@@ -11,19 +11,19 @@ from django_rpc.errors import RpcError
 from django_rpc.graph.delayed.runner import Asking, Runner, ServiceRunner, resolve
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.format import describe
-from django_rpc.graph.plan.stages import Plan, Stage, Ways, some
+from django_rpc.graph.plan.stages import Plan, Routing, Stage, some
 from django_rpc.wire.messages import Response
 
-__all__ = ["said_by_services", "ways"]
+__all__ = ["routing", "said_by_services"]
 
 
-def ways(plan: Plan, runners: Iterable[Runner] = ()) -> Ways:
+def routing(plan: Plan, runners: Iterable[Runner] = ()) -> Routing:
     """How values get from stage to stage; nothing is said of services that nobody knows."""
     known = {runner.service: runner for runner in reversed(list(runners)) if type(runner) is not ServiceRunner}
     for service in {stage.service for stage in plan.messages if stage.service is not None} - known.keys():
         with contextlib.suppress(NoRunner):
             known[service] = resolve(service)
-    return HandOvers(plan, known).ways()
+    return HandOvers(plan, known).routing()
 
 
 def said_by_services(plan: Plan, runners: Iterable[Runner] = ()) -> dict[int, list[str]]:
@@ -42,7 +42,7 @@ def said_by_services(plan: Plan, runners: Iterable[Runner] = ()) -> dict[int, li
             runner = given.get(stage.service) or resolve(stage.service)
             if not getattr(runner, "can_explain", False):
                 continue
-            if stage.given:
+            if stage.inputs:
                 needed = ", ".join(str(one + 1) for one in stage.after)
                 lines[number] = [f"  SQL is known when stage {needed} has run"]
                 continue

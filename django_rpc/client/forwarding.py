@@ -12,7 +12,7 @@ from typing import Any
 
 from django_rpc.client.idempotency import Ids
 from django_rpc.graph.delayed.runner import Runner
-from django_rpc.graph.plan.stages import Plan, Stage, Ways
+from django_rpc.graph.plan.stages import Plan, Routing, Stage
 from django_rpc.graph.values import Handed
 from django_rpc.wire.messages import HandOver, Origin
 
@@ -82,7 +82,7 @@ class HandOvers:
             earlier
             for earlier in range(number)
             if stages[earlier].service == stages[number].service
-            and stages[earlier].tick < stages[number].tick
+            and stages[earlier].round < stages[number].round
             and (stages[earlier].writes or stages[number].writes)
             and earlier not in needed
         ]
@@ -90,13 +90,13 @@ class HandOvers:
     def _said_before(self, number: int) -> list[int]:
         return [giver for giver, taker in self.reasons if taker == number]
 
-    def ways(self) -> Ways:
+    def routing(self) -> Routing:
         """The same in numbers, for people."""
         opens = self.opens()
         awaited = [
             number for number in opens if self.plan.stages[number].service is not None and self.is_awaited(number)
         ]
-        return Ways(self.reasons, len(awaited), len({opens[number] for number in awaited}))
+        return Routing(self.reasons, len(awaited), len({opens[number] for number in awaited}))
 
     def is_direct(self, giver: int, taker: int) -> bool:
         return self.reasons.get((giver, taker)) == ""
@@ -120,17 +120,17 @@ class HandOvers:
         return number in self._wanted or not self.takers(number) or self._wants_answer(number)
 
     def opens(self) -> dict[int, int]:
-        """The tick at which the client has all that it needs to send each stage's message."""
+        """The round in which the client has all that it needs to send each stage's message."""
         found: dict[int, int] = {}
         for number, stage in enumerate(self.plan.stages):
             givers = self.givers(number)
-            carried = [self.plan.stages[one].tick + 1 for one in self._carried(number)]
-            found[number] = max([*(found[giver] for giver in givers), *carried]) if givers else stage.tick
+            carried = [self.plan.stages[one].round + 1 for one in self._carried(number)]
+            found[number] = max([*(found[giver] for giver in givers), *carried]) if givers else stage.round
         return found
 
     def places(self, giver: int, taker: int) -> list[int]:
         """The places, among the outputs of ``giver``, of what ``taker`` gets of it, in the order in which it does."""
-        return list(dict.fromkeys(one.place for one in self.plan.stages[taker].given if one.stage == giver))
+        return list(dict.fromkeys(one.place for one in self.plan.stages[taker].inputs if one.stage == giver))
 
     def handed(self, number: int) -> dict[tuple[int, int], Handed]:
         """What stands for each value that the stage is handed, by the stage and place that it comes from."""

@@ -17,7 +17,7 @@ from django_rpc.graph.draw.visualize import draw
 from django_rpc.graph.errors import MissingExtra
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes.base import Node
-from django_rpc.graph.plan.stages import Plan, Ways
+from django_rpc.graph.plan.stages import Plan, Routing
 from django_rpc.wire.messages import Response
 
 __all__ = ["NodeCost", "Profile", "profile"]
@@ -57,7 +57,7 @@ class Profile:
     nodes: tuple[NodeCost, ...]
     messages: dict[int, float] = field(default_factory=dict)
     #: How values went from stage to stage.
-    ways: Ways | None = None
+    routing: Routing | None = None
 
     @property
     def statements(self) -> int:
@@ -93,11 +93,11 @@ class Profile:
         return {"text/plain": self.table(), "text/html": page + picture[max(picture.find("<svg"), 0) :]}
 
     def _drawn(self) -> dict[str, Any]:
-        return {"notes": self._notes(), "title": self._title(), "ways": self.ways}
+        return {"notes": self._notes(), "title": self._title(), "routing": self.routing}
 
     def _title(self) -> str:
         trips, sql = len(self.messages), self.statements
-        handed = self.ways is not None and "" in self.ways.reasons.values()  # then several are under way as one
+        handed = self.routing is not None and "" in self.routing.reasons.values()  # then several are under way as one
         return (
             f"{self.seconds * 1000:.1f} ms, {trips} {'message' if handed else 'round trip'}{'' if trips == 1 else 's'} "
             f"({sum(self.messages.values()) * 1000:.1f} ms), {sql} SQL statement{'' if sql == 1 else 's'}"
@@ -139,7 +139,7 @@ class _Notes(Watch):
     def _told(self, number: int, response: Response) -> None:
         assert self.plan is not None
         stage = self.plan.stages[number]
-        shift = len(stage.given)  # the message holds the values of other stages first
+        shift = len(stage.inputs)  # the message holds the values of other stages first
         found = []
         for cost in response.costs:
             index = cost.node - shift
@@ -174,4 +174,4 @@ def profile(
     seconds = time.perf_counter() - started
     nodes = [cost for number in sorted(notes.costs) for cost in notes.costs[number]]
     value = finished(outputs, run.values())[0]
-    return Profile(value, seconds, run.plan, tuple(nodes), notes.messages, run.hand_overs.ways())
+    return Profile(value, seconds, run.plan, tuple(nodes), notes.messages, run.hand_overs.routing())

@@ -19,8 +19,8 @@ from django_rpc.graph.delayed.runner import Output, Runner
 from django_rpc.graph.format import describe
 from django_rpc.graph.identity import substitute
 from django_rpc.graph.nodes.base import Node, Opaque
-from django_rpc.graph.plan.dag import topological
 from django_rpc.graph.plan.stages import Plan, Stage
+from django_rpc.graph.traversal import topological
 
 __all__ = ["Operation", "Unit", "opened", "unit_of"]
 

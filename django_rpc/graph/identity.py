@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from django_rpc.graph.delayed.local_functions import ByValue, function_name, identity
+from django_rpc.graph.nodes import collections, pickled_function  # noqa: F401 - their kinds complete ALL_KINDS
 from django_rpc.graph.nodes.base import (
     ALL_KINDS,
     LOCAL_KINDS,
@@ -23,7 +24,7 @@ from django_rpc.graph.nodes.base import (
     Opaque,
     own_fields,
 )
-from django_rpc.graph.plan.dag import topological
+from django_rpc.graph.traversal import topological
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 
 __all__ = ["is_one_of_a_kind", "key", "key_text", "substitute"]

@@ -34,8 +34,8 @@ from django_rpc.graph.nodes.base import (
 from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce, free_params, total
 from django_rpc.graph.nodes.pickled_function import Shipped
 from django_rpc.graph.nodes.remote_function import Function
-from django_rpc.graph.plan.dag import topological
 from django_rpc.graph.plan.stages import Stage
+from django_rpc.graph.traversal import topological
 from django_rpc.graph.values import ATOMS
 
 __all__ = ["evaluate", "run_stage"]
@@ -153,7 +153,7 @@ def run_stage(
     stage: Stage, results: Mapping[int, Any], told: Callable[[Node, float, Any], object] | None = None
 ) -> list[Any]:
     """Compute the outputs of a client stage from the results of earlier stages; report node times to ``told``."""
-    values = _Frame({node: results[number][place] for node, number, place in stage.given})
+    values = _Frame({node: results[number][place] for node, number, place in stage.inputs})
     now = _evaluated_once(stage)
     outputs = tuple([stage.nodes[index] for index in stage.outputs])
     for node in stage.nodes:  # topological order, so that a long chain does not recurse

@@ -9,7 +9,7 @@ from django_rpc.client.forwarding import HandOvers, why_not
 from django_rpc.client.session import Session
 from django_rpc.graph.delayed.delayed import Delayed, delayed
 from django_rpc.graph.nodes.base import ModelSource
-from django_rpc.graph.plan.planner import plan
+from django_rpc.graph.plan.pipeline import plan
 from tests.wire.test_signing import PRIVATE, PUBLIC
 
 REDIS = {"BROKER_URL": "redis://127.0.0.1:1/", "RESULT_BACKEND": "redis://127.0.0.1:1/", "TIMEOUT": 1}
@@ -50,7 +50,7 @@ def test_a_chain(services, objects):
     assert [found.is_awaited(number) for number in range(3)] == [False, False, True]
     assert [found.back(number) for number in (0, 1)] == [None, None]
     assert sorted(found.silent_before(2)) == [0, 1]
-    assert found.ways()[1:] == (1, 1)
+    assert found.routing()[1:] == (1, 1)
 
 
 def test_a_chord(services, objects):
@@ -70,7 +70,7 @@ def test_what_the_client_wants_too_comes_back(services, objects):
     places = found.places(0, 1)
     (back,) = found.back(0)
     assert places == [1 - back]
-    assert found.ways()[1:] == (2, 1)
+    assert found.routing()[1:] == (2, 1)
 
 
 def test_a_local_function_in_between(services, objects):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from django_rpc.graph.plan.dag import topological
-from django_rpc.graph.plan.rewrites.draft import Draft
+from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.rewrites.nest import nest_queries
+from django_rpc.graph.traversal import topological
 
 
 @pytest.mark.parametrize(
@@ -21,5 +21,5 @@ from django_rpc.graph.plan.rewrites.nest import nest_queries
 def test_a_list_of_keys_of_a_slice_is_not_nested(orders, clients, keys, is_nested):
     listed = keys(clients.filter(tier="vip")).map(lambda row: row.pk)
     count = orders.filter(client__in=listed).count().__rpc_node__()
-    (output,) = nest_queries(Draft(topological([count]), (count,))).outputs
+    (output,) = nest_queries(ExpressionGraph(topological([count]), (count,))).outputs
     assert (output is not count) == is_nested

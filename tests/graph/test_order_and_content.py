@@ -30,10 +30,12 @@ from django_rpc.graph.nodes.base import (
 from django_rpc.graph.nodes.collections import Element
 from django_rpc.graph.nodes.pickled_function import ship
 from django_rpc.graph.nodes.remote_function import function
-from django_rpc.graph.plan.dag import to_dag, topological
-from django_rpc.graph.plan.placement import homes
-from django_rpc.graph.plan.planner import plan
-from django_rpc.graph.plan.rewrites import REWRITES, Draft, merge_reads
+from django_rpc.graph.plan import digraph
+from django_rpc.graph.plan.expression_graph import ExpressionGraph
+from django_rpc.graph.plan.pipeline import plan
+from django_rpc.graph.plan.rewrites import REWRITES, merge_reads
+from django_rpc.graph.plan.sites import sites
+from django_rpc.graph.traversal import topological
 from django_rpc.graph.values import Condition, Expr, Reference
 
 
@@ -47,7 +49,7 @@ def shown(nodes):
 
 def merged(*outputs):
     nodes = [output if isinstance(output, Node) else output.__rpc_node__() for output in outputs]
-    return merge_reads(Draft(topological(nodes), tuple(nodes)))
+    return merge_reads(ExpressionGraph(topological(nodes), tuple(nodes)))
 
 
 # -- order ----------------------------------------------------------------------------------------------
@@ -87,16 +89,22 @@ def test_an_output_is_anything_that_stands_on_a_node():
     base = orders()
     assert topological([Queryset(), base, base.__rpc_node__()]) == (base.__rpc_node__(),)
     for wrong in (1, None, "a", Delayed):
-        with pytest.raises(TypeError, match="stands on none"):
+        with pytest.raises(TypeError, match="has no node"):
             topological([wrong])
 
 
 def test_the_networkx_graph_says_what_each_node_is():
     base = orders()
     write = base.create(total=base.count())
-    graph = to_dag([write])
+    graph = digraph(write)
     data = graph.nodes[write.__rpc_node__()]
-    assert data == {"label": ".create(total=…)", "effect": "write", "service": "rpc", "output": True}
+    assert data == {
+        "label": ".create(total=…)",
+        "effect": "write",
+        "service": "rpc",
+        "sites": {"rpc"},
+        "output": True,
+    }
     assert graph.nodes[base.__rpc_node__()]["effect"] == "read"
     assert not graph.nodes[base.__rpc_node__()]["output"]
     assert set(graph.predecessors(write.__rpc_node__())) == {base.__rpc_node__(), write.__rpc_node__().kwargs["total"]}
@@ -106,8 +114,8 @@ def test_services_come_from_sources_saves_and_inserts():
     save = Save("shop.Order", "one", {"total": 1}, adding=True)
     insert = Insert("shop.Order", "two", ("total",), ((1,),))
     both = Literal([save, insert])
-    assert homes(topological([both]))[both] == {"one", "two"}
-    (names,) = homes([Literal(1)]).values()
+    assert sites(topological([both]))[both] == {"one", "two"}
+    (names,) = sites([Literal(1)]).values()
     assert names == frozenset()
 
 
@@ -260,7 +268,7 @@ def test_merging_reaches_into_arguments():
 def test_nothing_equal_changes_nothing():
     base = orders()
     nodes = topological([base.filter(a=1), base.filter(a=2)])
-    draft = Draft(nodes, nodes[1:])
+    draft = ExpressionGraph(nodes, nodes[1:])
     assert merge_reads(draft) is draft
 
 
@@ -286,8 +294,8 @@ def test_values_of_two_writes_stay_apart():
 
 def test_rewrites_are_pure():
     outputs = (orders().count().__rpc_node__(), orders().count().__rpc_node__())
-    draft = Draft(topological(outputs), outputs)
-    copy = Draft(tuple(draft.nodes), tuple(draft.outputs))
+    draft = ExpressionGraph(topological(outputs), outputs)
+    copy = ExpressionGraph(tuple(draft.nodes), tuple(draft.outputs))
     for rule in REWRITES:
         rule(draft)
     assert draft == copy
@@ -356,7 +364,7 @@ def run(nodes, outputs):
 def test_merging_never_changes_a_value_or_a_write(steps, asked):
     values = build(steps)
     outputs = tuple(values[place % len(values)] for place in asked)
-    draft = Draft(topological(outputs), outputs)
+    draft = ExpressionGraph(topological(outputs), outputs)
     new = merge_reads(draft)
     for index, node in enumerate(new.nodes):
         assert set(node.inputs()) <= set(new.nodes[:index])

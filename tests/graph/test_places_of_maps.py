@@ -101,7 +101,7 @@ def test_what_only_the_element_s_own_service_can_do_is_one_of_its_needs(a):
 def test_rows_of_one_service_are_not_rows_of_another(a, b):
     with pytest.raises(TypeError, match=r"rows of another service mean nothing there\. Give it values") as caught:
         a.map(lambda n: b.filter(n=n).count()).plan()
-    assert "is done at service 'b', because of N.objects.filter(n=row)" in str(caught.value)
+    assert "runs at service 'b', because of N.objects.filter(n=row)" in str(caught.value)
     with pytest.raises(TypeError, match="rows of another service"):
         a.filter_by(lambda n: n > 1).map(lambda n: function("f", using="b")(n)).plan()
 

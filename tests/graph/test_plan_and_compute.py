@@ -10,7 +10,7 @@ from django_rpc.graph.delayed.runner import Runner
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes.base import ModelSource
-from django_rpc.graph.plan.planner import PHASES, collect, partition, plan, rewrite
+from django_rpc.graph.plan import phases, plan
 
 
 def test_one_service_is_one_stage(orders, clients):
@@ -44,14 +44,11 @@ def test_plain_data_is_not_asked_for():
     assert plan([delayed([1, 2])]).round_trips == 0
 
 
-def test_a_caller_can_stop_at_any_phase(orders):
-    outputs = [orders.all().count(), orders.all().count()]
-    collected = collect(outputs)
-    assert len(collected.nodes) == 5
-    rewritten = rewrite(collected)
-    assert len(rewritten.nodes) == 3
-    assert partition(rewritten) == plan(outputs)
-    assert list(PHASES) == ["collect", "rewrite", "partition"]
+def test_each_phase_has_a_result(orders):
+    results = phases(orders.all().count(), orders.all().count())
+    assert list(results) == ["collect", "rewrites", "place", "schedule", "partition", "route"]
+    assert len(results["collect"].nodes) == 5
+    assert len(results["rewrites"].nodes) == 3
 
 
 def test_the_words_of_a_plan(orders):

@@ -13,7 +13,7 @@ from django_rpc.graph.draw.layout import boxes_of
 from django_rpc.graph.draw.render import find_dot, pdf_page, render
 from django_rpc.graph.draw.visualize import Picture, to_dot, visualize, visualize_error
 from django_rpc.graph.errors import MissingExtra
-from django_rpc.graph.plan.planner import collect, plan
+from django_rpc.graph.plan.pipeline import collect, plan
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF-", "jpeg": b"\xff\xd8", "dot": b"digraph"}
 

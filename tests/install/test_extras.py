@@ -120,7 +120,7 @@ def test_an_extra_alone(bare, tmp_path, extra):
 def test_without_extras_graph_and_wire_work(bare, tmp_path):
     environment = bare()
     program = (
-        "import django_rpc.graph.plan.planner, django_rpc.wire.codec, django_rpc.client.session; print('imported')"
+        "import django_rpc.graph.plan.pipeline, django_rpc.wire.codec, django_rpc.client.session; print('imported')"
     )
     assert environment.run(environment.python, "-c", program, cwd=tmp_path) == "imported\n"
 

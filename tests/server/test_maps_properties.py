@@ -15,7 +15,7 @@ import django_rpc
 from django_rpc.demo.client.shop import models as remote_shop
 from django_rpc.demo.server.shop import models as local_shop
 from django_rpc.graph.delayed.delayed import Output, delayed
-from django_rpc.graph.plan import planner
+from django_rpc.graph.plan import rewrites
 from django_rpc.server.evaluate import batched_lookup as batches
 
 MODELS = ("Customer", "Order", "Line", "Product", "Tag", "Category", "Profile")
@@ -286,7 +286,7 @@ def test_rewrites_and_batches_change_no_result(shop_data, several):
 
     whole = computed()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planner, "REWRITES", ())
+        patch.setattr(rewrites, "REWRITES", ())
         assert computed() == whole
         patch.setattr(batches, "_keyed", lambda *args: (_ for _ in ()).throw(batches.NoKey("switched off")))
         patch.setattr(batches.outer, "read", lambda *args: None)

@@ -211,17 +211,17 @@ class Delayed(Operators, Refusals, DaskCollection):
 
     @property
     def graph(self) -> networkx.DiGraph:
-        """The nodes below this node as a networkx DiGraph (`dag.to_dag`). In a lambda of `map`, the field ``graph``."""
+        """The graph of this node as a networkx DiGraph (`plan.digraph`). In a lambda of `map`, the field ``graph``."""
         if depends(self._node):
             return attribute(self, "graph")
-        from django_rpc.graph.plan.dag import to_dag
+        from django_rpc.graph.plan import digraph
 
-        return to_dag([self._node])
+        return digraph(self, phase="collect")
 
     @may_be_field
     def plan(self) -> Plan:
         """Return the plan: the messages and their services."""
-        from django_rpc.graph.plan.planner import plan
+        from django_rpc.graph.plan.pipeline import plan
 
         return plan([self._node])
 

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from django_rpc.graph.values import freeze
 if TYPE_CHECKING:
     from django_rpc.graph.delayed.delayed import Delayed
 
-__all__ = ["check_closed", "cond", "fold", "is_open", "is_recorded", "map_over", "where"]
+__all__ = ["cond", "fold", "is_open", "is_recorded", "map_over", "where"]
 
 #: The params of the lambdas that are currently called, the outermost first.
 _open: ContextVar[tuple[Element, ...]] = ContextVar("django_rpc_open", default=())
@@ -141,13 +141,3 @@ def _made(runner: Any, node: Node) -> Delayed:
     from django_rpc.graph.delayed.delayed import Delayed
 
     return Delayed(node, runner)
-
-
-def check_closed(nodes: Iterable[Node]) -> None:
-    """Raise TypeError for an output that depends on the placeholder of a lambda outside of this lambda."""
-    for node in nodes:
-        if depends(node):
-            raise TypeError(
-                f"{describe(node, 100)} depends on the element of a lambda, which has a value only within its "
-                "map() or filter_by(): return it from the lambda, and compute the map."
-            )

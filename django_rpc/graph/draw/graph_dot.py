@@ -10,8 +10,9 @@ from typing import Any
 from django_rpc.graph.draw.layout import Box, box_of_node, boxes_of
 from django_rpc.graph.format import shorten
 from django_rpc.graph.nodes.base import Node
-from django_rpc.graph.plan.dag import as_node
-from django_rpc.graph.plan.planner import collect, rewrite
+from django_rpc.graph.plan.collect import collect
+from django_rpc.graph.plan.rewrites import rewrite
+from django_rpc.graph.traversal import as_node
 
 __all__ = ["drawn", "edge", "header", "legend", "quoted", "to_dot"]
 
@@ -57,10 +58,10 @@ def to_dot(
 
     Raises TypeError for an output without a node.
     """
-    draft = collect([as_node(output) for output in outputs])
+    graph = collect([as_node(output) for output in outputs])
     if optimize_graph:
-        draft = rewrite(draft)
-    boxes, edges = boxes_of(draft, collapse=collapse, apart=() if failed is None else (failed,))
+        graph = rewrite(graph)
+    boxes, edges = boxes_of(graph, collapse=collapse, apart=() if failed is None else (failed,))
     if failed is not None and (box := box_of_node(boxes).get(failed)) is not None:
         box.colour = "failed"
         box.lines = [*box.lines, *_written(failed)]

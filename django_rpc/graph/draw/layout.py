@@ -10,8 +10,8 @@ import msgspec
 
 from django_rpc.graph.format import step
 from django_rpc.graph.nodes.base import Literal, LocalCall, ModelSource, Node, Opaque, Operator
-from django_rpc.graph.plan.placement import home, homes
-from django_rpc.graph.plan.rewrites import Draft
+from django_rpc.graph.plan.expression_graph import ExpressionGraph
+from django_rpc.graph.plan.sites import single_site, sites
 from django_rpc.graph.values import Condition
 
 __all__ = ["MANY", "Box", "box_of_node", "boxes_of"]
@@ -37,7 +37,7 @@ class Box(msgspec.Struct):
 
 
 def boxes_of(
-    draft: Draft,
+    graph: ExpressionGraph,
     collapse: bool = True,
     apart: Collection[Node] = (),
     outside: Mapping[Node, str] | None = None,
@@ -54,19 +54,19 @@ def boxes_of(
     apart, outside = set(apart), outside or {}
     single = apart.union(outside)
     users: dict[Node, set[Node]] = {}
-    for node in draft.nodes:
+    for node in graph.nodes:
         for one in node.inputs():
             users.setdefault(one, set()).add(node)
-    outputs = set(draft.outputs)
+    outputs = set(graph.outputs)
     # All rows of a model cost nothing, and nearly everything stands on them: each box says it for itself.
     said = {
         node
-        for node in draft.nodes
+        for node in graph.nodes
         if collapse and isinstance(node, ModelSource) and node not in single and _is_base(node, users, outputs)
     }
     box_of: dict[Node, Box] = {}
     boxes: list[Box] = []
-    for node in draft.nodes:
+    for node in graph.nodes:
         before = _before(node)
         if node in said:
             continue
@@ -78,11 +78,11 @@ def boxes_of(
             box_of[node] = Box(len(boxes), [before, node] if before in said else [node])
             boxes.append(box_of[node])
     if service is None:
-        known = homes(draft.nodes)
+        sites_of = sites(graph.nodes)
     else:
-        known = {node: frozenset([outside.get(node, service)]) for node in draft.nodes}
+        sites_of = {node: frozenset([outside.get(node, service)]) for node in graph.nodes}
     for box in boxes:
-        _dress(box, outputs, known)
+        _dress(box, outputs, sites_of)
     edges: dict[tuple[int, int], str] = {}
     for node in box_of:
         for one in node.inputs():
@@ -126,7 +126,7 @@ def _is_continued(node: Node, before: Node, users: dict[Node, set[Node]], output
     return sum(1 for one in node.inputs() if one is before) == 1
 
 
-def _dress(box: Box, outputs: set[Node], known: dict[Node, frozenset[str]]) -> None:
+def _dress(box: Box, outputs: set[Node], sites_of: dict[Node, frozenset[str]]) -> None:
     last = box.nodes[-1]
     runs = itertools.groupby(text for node in box.nodes if (text := step(node, 48)))
     shown = [
@@ -144,7 +144,7 @@ def _dress(box: Box, outputs: set[Node], known: dict[Node, frozenset[str]]) -> N
         box.colour = "value"
     else:
         box.colour = "query" if last.is_query else "read"
-    box.service = home(known[last]) or ""
+    box.service = single_site(sites_of[last]) or ""
     box.output = last in outputs
     box.where = "{}:{}".format(*last.where) if last.where else ""
 

@@ -8,8 +8,8 @@ from typing import Any
 from django_rpc.graph.draw.graph_dot import drawn, edge, header, legend, quoted
 from django_rpc.graph.draw.layout import MANY, Box, box_of_node, boxes_of
 from django_rpc.graph.nodes.base import Node
-from django_rpc.graph.plan.rewrites import Draft
-from django_rpc.graph.plan.stages import Plan, Stage, Ways
+from django_rpc.graph.plan.expression_graph import ExpressionGraph
+from django_rpc.graph.plan.stages import Plan, Routing, Stage
 
 __all__ = ["Notes", "plan_to_dot"]
 
@@ -29,21 +29,21 @@ def plan_to_dot(
     rankdir: str = "TB",
     title: str = "",
     notes: Notes | None = None,
-    ways: Ways | None = None,
+    routing: Routing | None = None,
 ) -> str:
     """The stages of ``plan`` in Graphviz's language, from the client's first message to the results.
 
-    A thick edge is a way between the client and a service: a message with the values that it takes along, or the
-    answer; a dashed one, what a service hands to another, as ``ways`` say.  ``notes`` stand below the boxes of their
-    nodes.
+    A thick edge is a message between the client and a service, or its answer. A dashed edge is a value that a service
+    forwards to another, according to ``routing``. ``notes`` are texts below the boxes of their nodes.
 
     >>> from django_rpc.graph.nodes.base import Method, ModelSource
-    >>> from django_rpc.graph.plan.planner import plan
+    >>> from django_rpc.graph.plan.pipeline import plan
     >>> text = plan_to_dot(plan([Method(ModelSource("shop.Order", "rpc"), "count")]))
     >>> "round trip 1" in text, "stage 1: service rpc" in text
     (True, True)
     """
-    direct = frozenset(pair for pair, reason in ways.reasons.items() if not reason) if ways is not None else frozenset()
+    reasons = {} if routing is None else routing.reasons
+    direct = frozenset(pair for pair, reason in reasons.items() if not reason)
     drawing = _Drawing(plan, collapse, notes or {}, direct)
     label = title or f"{legend(drawing.all_boxes())}; thick: between the client and a service"
     if direct and not title:
@@ -144,10 +144,10 @@ class _Part:
         self.number = number
         self.stage = stage
         self.prefix = f"s{number}b"
-        given = {one.node: (one.stage, one.place) for one in stage.given}
-        draft = Draft((*given, *stage.nodes), tuple([stage.nodes[index] for index in stage.outputs]))
+        given = {one.node: (one.stage, one.place) for one in stage.inputs}
+        graph = ExpressionGraph((*given, *stage.nodes), tuple([stage.nodes[index] for index in stage.outputs]))
         outside = {node: f"stage {giver}" for node, (giver, _) in given.items()}
-        boxes, self.edges = boxes_of(draft, collapse=collapse, outside=outside, service=stage.service or "", many=many)
+        boxes, self.edges = boxes_of(graph, collapse=collapse, outside=outside, service=stage.service or "", many=many)
         for box in boxes:
             box.output = False  # of the stage; the plan has others
         self.box_of = box_of_node(boxes)

@@ -12,8 +12,8 @@ from django_rpc.graph.draw.graph_dot import to_dot
 from django_rpc.graph.draw.plan_dot import plan_to_dot
 from django_rpc.graph.draw.render import render
 from django_rpc.graph.errors import FailedGraph, MissingExtra
-from django_rpc.graph.plan.dag import topological
-from django_rpc.graph.plan.planner import plan as make_plan
+from django_rpc.graph.plan.pipeline import plan as make_plan
+from django_rpc.graph.traversal import topological
 
 __all__ = ["Picture", "draw", "notebook_svg", "to_dot", "visualize", "visualize_error"]
 
@@ -65,7 +65,7 @@ def visualize(
         outputs = list(outputs)
         made = make_plan(outputs)
         runners = [runner for output in outputs for runner in getattr(output, "__rpc_runners__", tuple)()]
-        text = plan_to_dot(made, ways=made.ways(runners), **options)
+        text = plan_to_dot(made, routing=made.routing(runners), **options)
     else:
         text = to_dot(outputs, optimize_graph=optimize_graph, **options)
     return draw(text, filename, format)

@@ -34,7 +34,7 @@ def unheld_lock(plan: Plan) -> UnheldLock | None:
     """Return the first lock of ``plan`` that ends before its write; None if there is none.
 
     >>> from django_rpc.graph.nodes.base import ModelSource
-    >>> from django_rpc.graph.plan.planner import plan
+    >>> from django_rpc.graph.plan.pipeline import plan
     >>> locked = Method(Method(ModelSource("shop.Order", "rpc"), "select_for_update"), "get", (), {"pk": 1})
     >>> unheld_lock(plan([locked])).reason.split(":")[0]
     'select_for_update() locks rows until its message is answered, and this message writes nothing'
@@ -88,7 +88,7 @@ def _later_write(plan: Plan, number: int, lock: Node) -> Node | None:
     for later, stage in enumerate(plan.stages):
         if later == number:
             continue
-        carried.update(value.node for value in stage.given if value.stage == number and value.node in locked)
+        carried.update(value.node for value in stage.inputs if value.stage == number and value.node in locked)
         dependent = list(_dependent(stage, carried))
         carried.update(dependent)
         for node in dependent:

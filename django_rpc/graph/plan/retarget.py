@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django_rpc.graph.identity import substitute
 from django_rpc.graph.nodes.base import ModelSource, Node
-from django_rpc.graph.plan.dag import topological
+from django_rpc.graph.traversal import topological
 
 __all__ = ["moved"]
 

@@ -1,14 +1,14 @@
-"""Which reads of many a service asks one by one, and why: what `explain` says where one statement cannot do.
+"""Reads that a service executes one by one, with their reasons, for `explain()`.
 
 >>> from django_rpc.graph.delayed.delayed import Delayed
 >>> from django_rpc.graph.nodes.base import ModelSource
->>> from django_rpc.graph.plan.dag import topological
+>>> from django_rpc.graph.traversal import topological
 >>> clients, orders = Delayed(ModelSource("shop.Client", "rpc")), Delayed(ModelSource("shop.Order", "rpc"))
 >>> counts = clients.map(lambda c: orders.filter(client=c).count())
->>> asked_singly(topological([counts]))
+>>> single_reads(topological([counts]))
 []
 >>> larger = clients.map(lambda c: orders.get(total__gt=c.credit))
->>> [reason for _, reason in asked_singly(topological([larger]))]
+>>> [reason for _, reason in single_reads(topological([larger]))]
 ['total__gt=... does not tell by a column which rows belong to which value']
 """
 
@@ -19,7 +19,6 @@ from collections.abc import Hashable, Iterable, Sequence
 from django_rpc.graph.nodes.base import Attr, Call, Literal, Method, Node
 from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce, free_params
 from django_rpc.graph.nodes.remote_function import ServiceCall
-from django_rpc.graph.plan.dag import topological
 from django_rpc.graph.plan.query_template import (
     NESTED,
     TERMINALS,
@@ -31,48 +30,49 @@ from django_rpc.graph.plan.query_template import (
     obstacle,
     shape_of,
 )
+from django_rpc.graph.traversal import topological
 from django_rpc.graph.vocabulary.names import METHODS
 
-__all__ = ["asked_singly"]
+__all__ = ["single_reads"]
 
 
-_WRITING = "a map that writes does one element after the other"
-_CALLED = "code of the service's own is called for each element"
+_WRITING = "a map that writes handles one element after the other"
+_CALLED = "code of the service is called for each element"
 _CODE = (Call, ServiceCall)
-#: Methods that ask a query, and of which there cannot be many at once.
+#: Methods that read a query, and cannot share a statement.
 _ODD = {
     name for name, spec in METHODS.items() if "query" in spec.on and not spec.returns_query and not spec.writes
 } - TERMINALS
 
 
-def asked_singly(nodes: Sequence[Node]) -> list[tuple[Node, str]]:
-    """The reads for each of many elements or values that cannot be one statement, each with the reason.
+def single_reads(nodes: Sequence[Node]) -> list[tuple[Node, str]]:
+    """Return the reads for many elements or values that need a statement each, with the reason.
 
-    A service may have reasons of its own, which it knows when it sees its tables.
+    A service may have more reasons, for example its tables.
     """
-    asked = [node for node in nodes if is_asked(node)]
+    terminals = [node for node in nodes if is_asked(node)]
     if not any(isinstance(node, Element) for node in nodes):
-        return _of_groups(asked) if len(asked) > 1 else []
-    whole = topological(nodes)
-    free = free_params(whole)
-    writing = any(node.writes and free[node] for node in whole)
-    found: list[tuple[Node, str]] = [(node, _CALLED) for node in whole if isinstance(node, _CODE) and free[node]]
-    read = asked + _read_otherwise(whole, free)
-    for node in sorted([node for node in read if free[node]], key=lambda node: node.order):
+        return _of_groups(terminals) if len(terminals) > 1 else []
+    all_nodes = topological(nodes)
+    free = free_params(all_nodes)
+    writing = any(node.writes and free[node] for node in all_nodes)
+    reads: list[tuple[Node, str]] = [(node, _CALLED) for node in all_nodes if isinstance(node, _CODE) and free[node]]
+    candidates = {*terminals, *_read_otherwise(all_nodes, free)}
+    for node in [node for node in all_nodes if node in candidates and free[node]]:
         shape = shape_of(node)
         reason = _WRITING if writing else obstacle(shape, _positions(shape, free))
         if reason is not None and (writing or not _is_nested(node, shape, free)):
-            found.append((node, reason))
-    return found + _of_groups([node for node in asked if not free[node]])
+            reads.append((node, reason))
+    return reads + _of_groups([node for node in terminals if not free[node]])
 
 
-def _read_otherwise(whole: Sequence[Node], free: dict[Node, frozenset[Element]]) -> list[Node]:
-    """What is asked for each element by a method of which there cannot be many at once, and queries that are read."""
+def _read_otherwise(all_nodes: Sequence[Node], free: dict[Node, frozenset[Element]]) -> list[Node]:
+    """Return the reads for each element by methods that cannot share a statement, and the queries that are read."""
     users: dict[Node, list[Node]] = {}
-    for node in whole:
-        for one in node.inputs():
-            users.setdefault(one, []).append(node)
-    return [node for node in whole if free[node] and (_is_odd(node) or _is_read(node, users.get(node, ())))]
+    for node in all_nodes:
+        for below in node.inputs():
+            users.setdefault(below, []).append(node)
+    return [node for node in all_nodes if free[node] and (_is_odd(node) or _is_read(node, users.get(node, ())))]
 
 
 def _is_odd(node: Node) -> bool:
@@ -80,15 +80,15 @@ def _is_odd(node: Node) -> bool:
 
 
 def _is_read(node: Node, users: Iterable[Node]) -> bool:
-    """Whether a query is read as rows: what uses it makes no further query of it, and asks nothing of it."""
+    """Return True for a query that is read as rows, by a node that makes no other query of it."""
     return is_step(node) and any(isinstance(user, Map | Filter | Literal | IfElse | Reduce) for user in users)
 
 
-def _of_groups(asked: Sequence[Node]) -> list[tuple[Node, str]]:
-    """Reads of one shape with values of their own, of which one statement cannot answer all."""
-    found: list[tuple[Node, str]] = []
+def _of_groups(terminals: Sequence[Node]) -> list[tuple[Node, str]]:
+    """Return the first read of each shape with several reads that cannot share a statement."""
+    reads: list[tuple[Node, str]] = []
     groups: dict[Hashable, list[tuple[Node, Shape]]] = {}
-    for node in asked:
+    for node in terminals:
         shape = shape_of(node)
         groups.setdefault(shape.key, []).append((node, shape))
     for group in groups.values():
@@ -96,17 +96,17 @@ def _of_groups(asked: Sequence[Node]) -> list[tuple[Node, str]]:
             shapes = [shape for _, shape in group]
             reason = obstacle(shapes[0], differing(shapes))
             if reason is not None:
-                found.append((group[0][0], reason))
-    return found
+                reads.append((group[0][0], reason))
+    return reads
 
 
 def _positions(shape: Shape, free: dict[Node, frozenset[Element]]) -> list[int]:
-    """The leaves that differ between the elements."""
+    """Return the positions of the leaves that differ between the elements."""
     return [place for place, leaf in enumerate(shape.leaves) if isinstance(leaf.value, Node) and free[leaf.value]]
 
 
 def _is_nested(node: Node, shape: Shape, free: dict[Node, frozenset[Element]]) -> bool:
-    """Whether all that it takes of its element is the element or a field of it, which SQL says as an OuterRef."""
+    """Return True if the node uses only the element or its fields, which SQL expresses as an OuterRef."""
     if getattr(node, "name", None) not in NESTED or len(free[node]) != 1 or mixed(shape) is not None:
         return False
     values = [leaf.value for leaf in shape.leaves if isinstance(leaf.value, Node) and free[leaf.value]]

@@ -1,4 +1,4 @@
-"""A plan: which nodes go to which service in which message, and what runs in the client, before anything is sent."""
+"""A plan: the messages to services, and the work of the client between them, before anything is sent."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django_rpc.graph.format import describe
 from django_rpc.graph.identity import substitute
 from django_rpc.graph.nodes.base import Literal, LocalCall, Node
 from django_rpc.graph.nodes.pickled_function import Shipped
-from django_rpc.graph.plan.single_reads import asked_singly
+from django_rpc.graph.plan.single_reads import single_reads
 from django_rpc.graph.values import freeze
 
-__all__ = ["Given", "Plan", "Stage", "Ways", "explainer", "some"]
+__all__ = ["Plan", "Routing", "Stage", "StageInput", "explainer", "some"]
 
 
-class Given(NamedTuple):
-    """A value that a stage gets from an earlier one: ``node`` stands for output ``place`` of stage ``stage``."""
+class StageInput(NamedTuple):
+    """A value from an earlier stage: ``node`` is output ``place`` of stage number ``stage``."""
 
     node: Node
     stage: int
@@ -25,38 +25,39 @@ class Given(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One message to one service, or what the client does between two messages.
+    """One message to one service, or the work of the client between two messages.
 
-    ``service`` is None for the client.  ``nodes`` are in topological order; ``outputs`` are indices into them.
-    ``writes`` says whether the service runs the stage in a transaction.  ``given`` are the nodes that are not among
-    ``nodes``, since earlier stages have their values.  Stages of one ``tick`` run at the same time.
+    ``service`` is None for the client. ``nodes`` are in topological order; ``outputs`` are indices into them. With
+    ``writes``, the service runs the stage in a transaction. ``inputs`` are the values from earlier stages; their nodes
+    are not among ``nodes``. Stages of one ``round`` run at the same time.
     """
 
     service: str | None
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
     writes: bool
-    given: tuple[Given, ...] = ()
-    tick: int = 1
+    inputs: tuple[StageInput, ...] = ()
+    round: int = 1
 
     @property
     def after(self) -> tuple[int, ...]:
-        """The stages that this one waits for."""
-        return tuple(sorted({one.stage for one in self.given}))
+        """Return the numbers of the stages that this stage waits for."""
+        return tuple(sorted({value.stage for value in self.inputs}))
 
-    def filled(self, results: Mapping[int, Any], handed: Mapping[tuple[int, int], Any] | None = None) -> Stage:
-        """The stage as it is sent: values of earlier stages (their outputs, by their numbers) as plain data.
+    def filled(self, results: Mapping[int, Any], forwarded: Mapping[tuple[int, int], Any] | None = None) -> Stage:
+        """Return the stage as it is sent: with literals in place of its inputs.
 
-        ``handed`` has, by stage and place, what stands for those values that another service hands over.
+        ``results`` are the outputs of earlier stages by their number. ``forwarded`` has placeholders, by stage and
+        place, for the values that another service forwards.
 
         Raises TypeError, with a note that names the node, for a value that cannot be sent.
         """
-        if not self.given:
+        if not self.inputs:
             return self
         replaced: dict[Node, Node] = {}
-        for node, stage, place in self.given:
-            if handed and (stage, place) in handed:
-                replaced[node] = Literal(handed[stage, place], order=node.order, where=node.where)
+        for node, stage, place in self.inputs:
+            if forwarded and (stage, place) in forwarded:
+                replaced[node] = Literal(forwarded[stage, place], order=node.order, where=node.where)
                 continue
             try:
                 replaced[node] = Literal(freeze(results[stage][place]), order=node.order, where=node.where)
@@ -69,15 +70,16 @@ class Stage(NamedTuple):
             if new is not node:
                 replaced[node] = new
             nodes.append(new)
-        shift = len(self.given)
+        shift = len(self.inputs)
         return Stage(self.service, tuple(nodes), tuple([place + shift for place in self.outputs]), self.writes)
 
 
-class Ways(NamedTuple):
-    """How values get from stage to stage, as the sessions of the services say.
+class Routing(NamedTuple):
+    """The paths of values between stages, which the sessions of the services determine.
 
-    ``reasons`` has, by giver and taker, why the client carries them; "" where the giver's service hands them over.
-    ``round_trips`` are the messages whose answers the client waits for, ``rounds`` how many times it does.
+    ``reasons`` has a text for two stages if the client carries the values from the first to the second, and "" if the
+    first service forwards them. ``round_trips`` is the number of messages that the client waits for, and ``rounds`` the
+    number of times that it waits.
     """
 
     reasons: Mapping[tuple[int, int], str]
@@ -86,10 +88,10 @@ class Ways(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The stages of a computation, and where each output that was asked for comes from.
+    """The stages of a computation, and the address of each output.
 
-    A stage stands after those that it waits for.  ``outputs`` holds, for each output in the order in which it was
-    asked for, the index of its stage and its place in that stage's ``outputs``.
+    A stage follows the stages that it waits for. ``outputs`` has, for each output of the computation, the number of its
+    stage and its place in the ``outputs`` of that stage.
     """
 
     stages: tuple[Stage, ...]
@@ -97,25 +99,26 @@ class Plan(NamedTuple):
 
     @property
     def messages(self) -> tuple[Stage, ...]:
-        """The stages that are sent to services."""
+        """Return the stages that are sent to services."""
         return tuple([stage for stage in self.stages if stage.service is not None])
 
     @property
     def round_trips(self) -> int:
-        """How many messages there are: the client waits for each, except where services hand values over (`Ways`)."""
+        """Return the number of messages; the client waits for fewer if services forward values (`Routing`)."""
         return len(self.messages)
 
     @property
     def rounds(self) -> int:
-        """How many times the client waits: messages to several services are under way at the same time."""
-        return len({stage.tick for stage in self.messages})
+        """Return how often the client waits; messages of one round are under way at the same time."""
+        return len({stage.round for stage in self.messages})
 
     def explain(self, ask: bool = False, runners: Iterable[Any] = ()) -> str:
-        """The plan in words.  With ``ask``, also its SQL, and what would be refused: the services are asked for it,
-        which build the statements and run none (``runners`` are known ones, others are looked up by name).
+        """Describe the plan in words. With ``ask``, the services add their SQL and the operations that they refuse.
+
+        They build the statements and run none. Services without a session in ``runners`` are looked up by name.
 
         >>> from django_rpc.graph.nodes.base import Method, ModelSource
-        >>> from django_rpc.graph.plan.planner import plan
+        >>> from django_rpc.graph.plan.pipeline import plan
         >>> print(plan([Method(ModelSource("shop.Order", "rpc"), "count")]).explain())
         1 round trip, 2 nodes, 1 output.
         Stage 1: service 'rpc', 2 nodes, reads only (no transaction).
@@ -123,30 +126,30 @@ class Plan(NamedTuple):
         """
         nodes = sum(len(stage.nodes) for stage in self.stages)
         runners = tuple(runners)
-        ways = self.ways(runners)
-        trips = _count(ways.round_trips, "round trip")
-        if ways.rounds < ways.round_trips:
-            trips += f" (in {_count(ways.rounds, 'round')})"
-        if ways.round_trips < self.round_trips:
+        routing = self.routing(runners)
+        trips = _count(routing.round_trips, "round trip")
+        if routing.rounds < routing.round_trips:
+            trips += f" (in {_count(routing.rounds, 'round')})"
+        if routing.round_trips < self.round_trips:
             trips += f", {_count(self.round_trips, 'message')}"
         lines = [f"{trips}, {_count(nodes, 'node')}, {_count(len(self.outputs), 'output')}."]
-        said = explainer().said_by_services(self, runners) if ask else {}
+        answers = explainer().said_by_services(self, runners) if ask else {}
         for number, stage in enumerate(self.stages):
-            lines += [*self._explain_stage(number, stage, ways), *said.get(number, ())]
+            lines += [*self._explain_stage(number, stage, routing), *answers.get(number, ())]
         return "\n".join(lines)
 
-    def ways(self, runners: Iterable[Any] = ()) -> Ways:
-        """How values get from stage to stage, by these runners; those of other services are looked up by name."""
+    def routing(self, runners: Iterable[Any] = ()) -> Routing:
+        """Return the paths of values between stages. Services that are not in ``runners`` are looked up by name."""
         if len(self.messages) < 2:
-            return Ways({}, self.round_trips, self.rounds)
-        found: Ways = explainer().ways(self, runners)
-        return found
+            return Routing({}, self.round_trips, self.rounds)
+        routing: Routing = explainer().routing(self, runners)
+        return routing
 
     def values(self, results: Any) -> list[Any]:
-        """The outputs in the order in which they were asked for, from the results of each stage."""
+        """Return the values of the outputs, from the results of each stage."""
         return [results[stage][place] for stage, place in self.outputs]
 
-    def _explain_stage(self, index: int, stage: Stage, ways: Ways) -> list[str]:
+    def _explain_stage(self, index: int, stage: Stage, routing: Routing) -> list[str]:
         number = index + 1
         count = _count(len(stage.nodes), "node")
         writes = [node for node in stage.nodes if node.writes]
@@ -158,20 +161,22 @@ class Plan(NamedTuple):
         else:
             lines = [f"Stage {number}: service {stage.service!r}, {count}, reads only (no transaction)."]
         calls = [node for node in stage.nodes if isinstance(node, LocalCall) and stage.service is None]
-        lines += some("needs", "values of other stages", [self._boundary(one, index, ways) for one in stage.given])
+        lines += some(
+            "needs", "values of other stages", [self._boundary(value, index, routing) for value in stage.inputs]
+        )
         lines += some("calls", "calls", [describe(node, 100) for node in calls])
         lines += some("ships", "functions", [_why_shipped(node) for node in stage.nodes if isinstance(node, Shipped)])
         lines += some("writes", "writes", [describe(node, 100) for node in writes])
-        alone = [] if stage.service is None else asked_singly(stage.nodes)
-        lines += some("asks one by one", "such reads", [f"{describe(one, 100)}: {why}" for one, why in alone])
+        alone = [] if stage.service is None else single_reads(stage.nodes)
+        lines += some("asks one by one", "such reads", [f"{describe(node, 100)}: {reason}" for node, reason in alone])
         return lines + some("returns", "outputs", [describe(stage.nodes[index], 100) for index in stage.outputs])
 
-    def _boundary(self, given: Given, taker: int, ways: Ways) -> str:
-        """What a stage waits for, why that is not a part of it, and how it comes."""
-        service = self.stages[given.stage].service
-        why = "runs in the client" if service is None else f"is at service {service!r}"
-        text = f"{describe(given.node, 100)}, which {why} (stage {given.stage + 1})"
-        reason = ways.reasons.get((given.stage, taker))
+    def _boundary(self, value: StageInput, receiver: int, routing: Routing) -> str:
+        """Describe an input of a stage: its node, its place and its path."""
+        service = self.stages[value.stage].service
+        place = "runs in the client" if service is None else f"is at service {service!r}"
+        text = f"{describe(value.node, 100)}, which {place} (stage {value.stage + 1})"
+        reason = routing.reasons.get((value.stage, receiver))
         if reason is None:
             return text
         return f"{text}: carried by the client, since {reason}" if reason else f"{text}: handed over by that service"
@@ -185,15 +190,15 @@ def _why_shipped(node: Shipped) -> str:
 
 
 def explainer() -> Any:
-    """What asks services: ``django_rpc.client.explain``."""
+    """Return the module that sends requests of ``explain()``: ``django_rpc.client.explain``."""
     return importlib.import_module("django_rpc.client.explain")
 
 
-_SHOWN = 5  # writes and outputs of a stage are named
+_SHOWN = 5  # lines of each kind
 
 
 def some(word: str, noun: str, texts: list[str]) -> list[str]:
-    """A line for each of the first few texts, and how many there are where there are more."""
+    """Return a line for each of the first texts, and a line with their number if there are more."""
     lines = [f"  {word} {text}" for text in texts[:_SHOWN]]
     return [*lines, f"  … {len(texts)} {noun} in all"] if len(texts) > _SHOWN else lines
 

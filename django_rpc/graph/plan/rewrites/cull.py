@@ -1,24 +1,31 @@
-"""What no output needs is left out."""
+"""Cull: remove the nodes that no output needs."""
 
 from __future__ import annotations
 
-from django_rpc.graph.plan.dag import topological
-from django_rpc.graph.plan.rewrites.draft import Draft
+from django_rpc.graph.plan.expression_graph import ExpressionGraph
 
 __all__ = ["cull"]
 
 
-def cull(draft: Draft) -> Draft:
-    """The draft without the nodes that its outputs do not stand on: other rewrites leave some behind.
+def cull(graph: ExpressionGraph) -> ExpressionGraph:
+    """Remove the nodes that no output needs; other rewrites leave such nodes.
 
     >>> from django_rpc.graph.format import step
     >>> from django_rpc.graph.nodes.base import Method, ModelSource
     >>> orders = ModelSource("shop.Order", "rpc")
     >>> first, count = Method(orders, "first"), Method(orders, "count")
-    >>> [step(node) for node in cull(Draft((orders, first, count), (count,))).nodes]
+    >>> [step(node) for node in cull(ExpressionGraph((orders, first, count), (count,))).nodes]
     ['Order.objects', '.count()']
 
-    A write that nothing stands on is not among them before: what a user computes is what is done.
+    A write is removed only if no output needs it, and then the user did not compute it.
     """
-    nodes = topological(draft.outputs)
-    return draft if len(nodes) == len(draft.nodes) else Draft(nodes, draft.outputs)
+    stack = list(graph.outputs)
+    needed = set(stack)
+    while stack:
+        for node in stack.pop().inputs():
+            if node not in needed:
+                needed.add(node)
+                stack.append(node)
+    if len(needed) == len(graph.nodes):
+        return graph
+    return ExpressionGraph(tuple([node for node in graph.nodes if node in needed]), graph.outputs)

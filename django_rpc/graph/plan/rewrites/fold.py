@@ -1,4 +1,4 @@
-"""What can be said already is said: operators on plain data, and conds whose test is known."""
+"""Constant folding: operators on plain data, and branches with a known test."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import Any
 
 from django_rpc.graph.nodes.base import Literal, Node, Operator
 from django_rpc.graph.nodes.collections import IfElse
-from django_rpc.graph.plan.rewrites.draft import Draft
+from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.rewrites.replace import replace
 from django_rpc.graph.values import ATOMS
 
 __all__ = ["fold_literals"]
 
-#: Operators whose result is never much larger than what they are given.
+#: Operators with a result that is not much larger than their operands.
 _SMALL = frozenset("add sub eq ne lt le gt ge neg pos abs not_".split())
 _MISSING: Any = object()
 
 
-def fold_literals(draft: Draft) -> Draft:
-    """The draft with the values of what is made from plain data alone.
+def fold_literals(graph: ExpressionGraph) -> ExpressionGraph:
+    """Calculate operators on plain data, and replace a `Cond` with a known test by its branch.
 
-    >>> from django_rpc.graph.plan.dag import topological
+    >>> from django_rpc.graph.traversal import topological
     >>> from django_rpc.graph.format import describe
     >>> price = Operator("add", (Literal(3), 4))
     >>> choice = IfElse(Operator("gt", (price, 5)), price, Literal("none"))
     >>> [describe(node) for node in topological([choice])]
     ['3', '(3 + 4)', '((3 + 4) > 5)', "'none'", "cond(((3 + 4) > 5), (3 + 4), 'none')"]
-    >>> [describe(node) for node in fold_literals(Draft(topological([choice]), (choice,))).outputs]
+    >>> [describe(node) for node in fold_literals(ExpressionGraph(topological([choice]), (choice,))).outputs]
     ['7']
 
-    What would raise is left as it is, so that it raises where it is evaluated.
+    An operator that raises an error remains, so that the error is raised when the graph is evaluated.
     """
-    return replace(draft, _folded)
+    return replace(graph, _folded)
 
 
 def _folded(node: Node) -> Node:
@@ -41,21 +41,21 @@ def _folded(node: Node) -> Node:
         return node if test is _MISSING else (node.then if test else node.otherwise)
     if isinstance(node, Operator) and node.name in _SMALL:
         args = []
-        for given in node.args:
-            value = _plain(given)
+        for operand in node.args:
+            value = _plain(operand)
             if value is _MISSING:
                 return node
             args.append(value)
         try:
             value = getattr(operator, node.name)(*args)
-        except Exception:  # noqa: BLE001 - whatever it is, it is the evaluation's to raise
+        except Exception:  # noqa: BLE001 - the evaluation raises it
             return node
         return Literal(value, where=node.where, order=node.order) if type(value) in ATOMS else node
     return node
 
 
 def _plain(value: Any) -> Any:
-    """The atom that ``value`` is or holds."""
+    """Return the atom in ``value``, or _MISSING."""
     if isinstance(value, Literal):
         value = value.value
     return value if type(value) in ATOMS else _MISSING

@@ -8,7 +8,7 @@ from typing import Any
 from django_rpc.graph.identity import substitute
 from django_rpc.graph.nodes.base import Attr, Item, Method, Node
 from django_rpc.graph.nodes.collections import Map
-from django_rpc.graph.plan.rewrites.draft import Draft
+from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.rewrites.replace import replace
 from django_rpc.graph.values import Condition
 
@@ -17,10 +17,10 @@ __all__ = ["nest_queries"]
 _LOOKUPS = frozenset({"filter", "exclude", "get"})
 
 
-def nest_queries(draft: Draft) -> Draft:
+def nest_queries(graph: ExpressionGraph) -> ExpressionGraph:
     """Replace ``query.map(lambda row: row.pk)`` by ``query.values("pk")`` in lookups.
 
-    >>> from django_rpc.graph.plan.dag import topological
+    >>> from django_rpc.graph.traversal import topological
     >>> from django_rpc.graph.delayed.delayed import Delayed
     >>> from django_rpc.graph.format import describe
     >>> from django_rpc.graph.nodes.base import ModelSource
@@ -29,13 +29,13 @@ def nest_queries(draft: Draft) -> Draft:
     >>> count = orders.filter(client__in=vips.map(lambda c: c.pk)).count().__rpc_node__()
     >>> describe(count)
     "Order.objects.filter(client__in=Client.objects.filter(tier='vip').map(lambda row: row.pk)).count()"
-    >>> [describe(node) for node in nest_queries(Draft(topological([count]), (count,))).outputs]
+    >>> [describe(node) for node in nest_queries(ExpressionGraph(topological([count]), (count,))).outputs]
     ["Order.objects.filter(client__in=Client.objects.filter(tier='vip').values('pk')).count()"]
 
     The server nests a query argument in SQL. A list is not replaced if SQL cannot express it: a slice (not every
     database nests slices), names that the server may compute, and a map that collects errors of elements.
     """
-    return replace(draft, _nested)
+    return replace(graph, _nested)
 
 
 def _nested(node: Node) -> Node:

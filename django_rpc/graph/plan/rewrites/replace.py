@@ -1,4 +1,4 @@
-"""What most rewrites do: put another node in the place of each that a rule has a better one for."""
+"""Replacement of single nodes, the common part of most rewrites."""
 
 from __future__ import annotations
 
@@ -6,29 +6,27 @@ from collections.abc import Callable
 
 from django_rpc.graph.identity import substitute
 from django_rpc.graph.nodes.base import Node
-from django_rpc.graph.plan.rewrites.draft import Draft
+from django_rpc.graph.plan.expression_graph import ExpressionGraph
 
 __all__ = ["replace"]
 
 
-def replace(draft: Draft, rule: Callable[[Node], Node]) -> Draft:
-    """The draft after ``rule``, which returns a node that means the same: its argument, or a better one.
+def replace(graph: ExpressionGraph, rule: Callable[[Node], Node]) -> ExpressionGraph:
+    """Replace each node by the result of ``rule``: an equal node, or the same node.
 
-    ``rule`` sees each node after its inputs have been replaced.  What it returns may be one of these inputs, or new
-    with the order of the node that it replaces; nodes that are new beside it stand before that one.
+    ``rule`` receives each node after the replacement of its inputs. It may return an input, or a new node with the
+    order of the replaced node. New inputs of a new node precede it.
     """
     replaced: dict[Node, Node] = {}
-    nodes: list[Node] = []
-    seen: set[Node] = set()
-    for node in draft.nodes:
-        own = substitute(node, replaced) if replaced else node
-        better = rule(own)
-        for one in (*better.inputs(), better) if better is not own else (own,):
-            if one not in seen:
-                seen.add(one)
-                nodes.append(one)
+    nodes: dict[Node, None] = {}
+    for node in graph.nodes:
+        current = substitute(node, replaced) if replaced else node
+        better = rule(current)
+        if better is not current:
+            nodes.update(dict.fromkeys(better.inputs()))
+        nodes[better] = None
         if better is not node:
             replaced[node] = better
     if not replaced:
-        return draft
-    return Draft(tuple(nodes), tuple([replaced.get(output, output) for output in draft.outputs]))
+        return graph
+    return ExpressionGraph(tuple(nodes), tuple([replaced.get(output, output) for output in graph.outputs]))
