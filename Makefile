@@ -13,7 +13,7 @@ help:
 	@echo "make demo-admin  Django's admin on the models of another service, until Ctrl-C; prints address and login"
 	@echo "make test   linters, types, import rules, tests"
 	@echo "make test-random  the tests in random order; the seed is printed: SEED=1 repeats it, TESTS=tests/models runs a part"
-	@echo "make conformance  Django's own ORM tests through mirrors: LABELS=\"basic lookup\", WRITE=1 for docs/conformance.md"
+	@echo "make conformance  Django's own ORM tests through mirrors: LABELS=\"basic lookup\", WRITE=1 for docs/conformance.md, RECORDS=folder repeats no run"
 	@echo "make versions  client and service on different releases of Django: PAIRS=\"5.2:4.2 5.1\", WRITE=1 for docs/reference/versions.md"
 	@echo "make chaos  a load of calls while everything breaks, twice 120 s (SECONDS=20: shorter), and whether the books balance"
 	@echo "make soak   200,000 calls (CALLS=...), and what both ends hold before and after"
@@ -55,7 +55,7 @@ test-random: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -p randomly $(if $(SEED),--randomly-seed=$(SEED)) $(TESTS)
 
 conformance: $(READY)
-	$(BIN)/python -m tests.conformance $(if $(WRITE),--write) $(LABELS)
+	$(BIN)/python -m tests.conformance $(if $(WRITE),--write) $(if $(RECORDS),--records $(RECORDS)) $(LABELS)
 
 versions: $(READY)
 	$(BIN)/python -m tests.versions $(if $(WRITE),--write) $(PAIRS)

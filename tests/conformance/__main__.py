@@ -1,4 +1,6 @@
-"""``python -m tests.conformance [--write] [--baseline] [--jobs N] [--list] LABEL...``: run test apps, say what came.
+"""Command line of the conformance tests: run test apps of Django, and print a report.
+
+``python -m tests.conformance [--write] [--baseline] [--jobs N] [--records FOLDER] [--list] LABEL...``
 
 Without a label, all apps of the suite that touch the ORM through models are run.
 """
@@ -26,15 +28,20 @@ ROOT = Path(__file__).parents[2]
 TIMEOUT = 900
 
 
-def run_apps(labels: list[str], jobs: int | None = None) -> list[App]:
-    """Both runs of each app, several processes at once; the apps in the order of ``labels``."""
+def run_apps(labels: list[str], jobs: int | None = None, records: Path | None = None) -> list[App]:
+    """Run each app twice, ``jobs`` processes at once, and return the apps in the order of ``labels``.
+
+    The folder ``records`` keeps the record of each run. A run with a record there is not repeated.
+    """
     django_tests()
     with (
         tempfile.TemporaryDirectory() as scratch,
         concurrent.futures.ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool,
     ):
+        folder = records or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
         pending = [
-            (label, [pool.submit(_run, kind, label, Path(scratch)) for kind in ("plain", "mirror")]) for label in labels
+            (label, [pool.submit(_run, kind, label, folder) for kind in ("plain", "mirror")]) for label in labels
         ]
         apps = []
         for label, (control, mirror) in pending:
@@ -43,8 +50,10 @@ def run_apps(labels: list[str], jobs: int | None = None) -> list[App]:
         return apps
 
 
-def _run(kind: str, label: str, scratch: Path) -> dict[str, Any] | None:
-    output = scratch / f"{kind}-{label}.json"
+def _run(kind: str, label: str, folder: Path) -> dict[str, Any] | None:
+    output = folder / f"{kind}-{label}.json"
+    if output.exists():
+        return _record(output)
     command = [sys.executable, "-W", "ignore", "-m", "tests.conformance.child", kind, label, str(output)]
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     try:
@@ -55,21 +64,26 @@ def _run(kind: str, label: str, scratch: Path) -> dict[str, Any] | None:
     if not output.exists():
         print(f"{label} ({kind}) died:\n{done.stderr[-2000:]}", file=sys.stderr)
         return None
-    found: dict[str, Any] = json.loads(output.read_text())
-    return found
+    return _record(output)
+
+
+def _record(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("labels", nargs="*", help="test apps of Django")
     parser.add_argument("--jobs", type=int, default=None, help="processes at once (default: one a CPU)")
+    parser.add_argument("--records", type=Path, help="folder for the record of each run; no recorded run is repeated")
     parser.add_argument("--write", action="store_true", help="write docs/conformance.md")
     parser.add_argument("--baseline", action="store_true", help="write the known failures of the subset")
     parser.add_argument("--list", action="store_true", help="list every failure and every test left out")
     options = parser.parse_args()
     try:
         labels = list(SUBSET) if options.baseline else options.labels or list(ALL)
-        apps = run_apps(labels, options.jobs)
+        apps = run_apps(labels, options.jobs, options.records)
     except SourceUnavailable as error:
         print(error, file=sys.stderr)
         return 2
