@@ -1,4 +1,4 @@
-"""Runs the tests of one test app with one kind of substitute, in a process of its own.
+"""Runs the tests of one test app with one kind of substitute, in a separate process.
 
 ``python -m tests.conformance.child mirror basic result.json [TEST...]``
 """
@@ -58,6 +58,8 @@ def _start(tests: Path, labels: list[str], kind: str) -> Any:
     from django.conf import settings
 
     settings.configure(**make_settings(tests, labels, kind))
+    os.environ["TZ"] = settings.TIME_ZONE  # Django sets it for settings from a module only
+    time.tzset()
     substitution = Substitution(tests, labels, kind)
     substitution.install()
     import django
@@ -111,7 +113,7 @@ def _expose_everything() -> None:
 
 
 def _load(tests: Path, label: str) -> tuple[list[Any], dict[str, str]]:
-    """The tests of the app's ``test*.py`` modules in Django's own order, and the modules that cannot be imported."""
+    """The tests of the app's ``test*.py`` modules in the order of Django, and the modules that cannot be imported."""
     from django.test import SimpleTestCase, TestCase
     from django.test.runner import reorder_tests
     from django.test.utils import iter_test_cases
@@ -139,7 +141,7 @@ def _name(test: Any) -> str:
 
 
 class _Result(unittest.TestResult):
-    """Keeps of each test: its outcome (pass, fail, skip), why it failed, what was observed."""
+    """Keeps of each test: its outcome (pass, fail, skip), the cause of a failure, and the observations."""
 
     def __init__(self, observer: Any, verbose: bool) -> None:
         super().__init__()
@@ -218,7 +220,7 @@ class _Result(unittest.TestResult):
 
 
 def _leave_transactions(test: Any) -> None:
-    """What a failed test of transactions left open is not the next one's matter."""
+    """Leave the transactions that a failed test left open, so that they do not affect the next test."""
     from django.db import connections
     from django.test import TestCase
 
