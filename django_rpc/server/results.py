@@ -7,10 +7,19 @@ from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import FileField, Model, QuerySet
-from django.db.models.query import NamedValuesListIterable, ValuesIterable, ValuesListIterable
 from django.utils.functional import Promise
 
 from django_rpc.graph.values import ATOMS, NamedRow, Record, RowSet, Table, freeze
+from django_rpc.server.django_compat import (
+    NamedValuesListIterable,
+    ValuesIterable,
+    ValuesListIterable,
+    clone,
+    is_evaluated,
+    related_cache,
+    row_iterable,
+    selects_columns,
+)
 from django_rpc.server.errors.failure import Failure
 from django_rpc.server.policy.client_policy import ClientFieldError, Policy, relation_named, unknown_keyword
 from django_rpc.server.query.client_query import is_client
@@ -155,7 +164,7 @@ class Results:
     def leaf_shape(self, queryset: QuerySet) -> _Shape | None:
         """Return the shape of a queryset's instances; None if the reply needs more than their plain attributes."""
         query = queryset.query
-        if queryset._fields is not None or query.annotations or loaded_by(queryset):
+        if selects_columns(queryset) or query.annotations or loaded_by(queryset):
             return None
         shape = self.shape(queryset.model)
         return None if query.select_related or self._needs_instances(queryset, shape, NOTHING) else shape
@@ -171,7 +180,7 @@ class Results:
         """Return the records of the parents of ``instance`` that the client sees, with the keys that prove them."""
         pairs = []
         for name in loaded.parents:
-            parent = instance._state.fields_cache.get(name)
+            parent = related_cache(instance).get(name)
             relation = type(instance), name
             if relation not in self._parent_keys:
                 self._parent_keys[relation] = _keys(self.policy, *relation)
@@ -253,9 +262,9 @@ class Results:
     # Querysets
 
     def _queryset(self, queryset: QuerySet) -> Any:
-        if queryset._fields is not None:
+        if selects_columns(queryset):
             rows = self._counted(queryset)
-            if queryset._iterable_class in _ROW_ITERABLES:
+            if row_iterable(queryset) in _ROW_ITERABLES:
                 return [self._row(row) for row in rows]
             return [item if type(item) in ATOMS else self(item) for item in rows]
         shape = self.shape(queryset.model)
@@ -263,7 +272,7 @@ class Results:
         if self._needs_instances(queryset, shape, loaded):
             view = self.policy.view(queryset.model)
             if shape.computed and view is not None and view.hides:
-                queryset = queryset._chain()
+                queryset = clone(queryset)
                 queryset.query.all_columns = True
             return self._table(self._counted(queryset), queryset.model, loaded)
         names = (*shape.plain, *loaded.names)
@@ -292,7 +301,7 @@ class Results:
             or shape.special
             or loaded.relations
             or loaded.parents
-            or queryset._result_cache is not None
+            or is_evaluated(queryset)
             or queryset.query.deferred_loading != (frozenset(), True)
             or queryset.query.distinct
             # The arms of a union leave out fields that may be read but not used in a query.

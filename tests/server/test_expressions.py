@@ -9,9 +9,10 @@ from django.db.models import expressions
 from django_rpc.graph.nodes.base import KINDS
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS, METHODS, OUTPUT_FIELDS, POSTGRES
+from django_rpc.server.django_compat import NEWER_EXPRESSIONS
 from django_rpc.server.evaluate import VISITORS
 from django_rpc.server.evaluate.methods import QUERY_METHODS
-from django_rpc.server.query.expressions import _MAKERS, CLASSES, NEWER, RESOLVERS, Resolver
+from django_rpc.server.query.expressions import _MAKERS, CLASSES, RESOLVERS, Resolver
 from django_rpc.server.query.expressions import FIELDS as FIELD_CLASSES
 from django_rpc.server.query.postgres import class_of
 
@@ -29,7 +30,7 @@ def test_every_expression_has_its_class(name):
         return
     found = CLASSES.get(name)
     if found is None:
-        assert name in NEWER or name in _MAKERS
+        assert name in NEWER_EXPRESSIONS or name in _MAKERS
     else:
         own = found.__base__ if name in ("F", "OuterRef") else found
         assert own.__module__.startswith("django.db.models")

@@ -9,6 +9,7 @@ from django.apps import apps
 
 from django_rpc.graph.values import ATOMS, Record, Reference
 from django_rpc.server.core.locale import naive_zone
+from django_rpc.server.django_compat import key_fields
 from django_rpc.wire.errors import HandOverFailed
 from django_rpc.wire.forwarding import decode_handed, handed_content
 from django_rpc.wire.limits import Limits, check_size
@@ -101,10 +102,9 @@ def as_argument(value: Any) -> Any:
 def _key(record: Record) -> Any:
     """Return the primary key in a record; None if the record has no key, or this service does not have the model."""
     try:
-        options = apps.get_model(record.model)._meta
+        model = apps.get_model(record.model)
     except (LookupError, ValueError):
         return None
     values = dict(zip(record.fields, record.values, strict=True))
-    parts = getattr(options, "pk_fields", None) or [options.pk]
-    key = tuple([values.get(part.attname) for part in parts])
+    key = tuple([values.get(part.attname) for part in key_fields(model)])
     return None if None in key else key if len(key) > 1 else key[0]

@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from django.apps import apps
-from django.db import connections, router
+from django.db import router
 from django.db.models import CheckConstraint, F, Model, Q, UniqueConstraint
+
+from django_rpc.server.django_compat import check_condition, key_fields, unique_index_name
 
 __all__ = ["Constraint", "find_constraint"]
 
@@ -140,7 +142,7 @@ def _fields_of_name(model: type[Model], name: str) -> list[str]:
         return []
     opts = model._meta
     if name in ("PRIMARY", f"{opts.db_table}_pkey"):
-        return [field.name for field in getattr(opts, "pk_fields", None) or [opts.pk]]
+        return [field.name for field in key_fields(model)]
     for constraint in opts.constraints:
         if constraint.name == name:
             return _fields_of_constraint(constraint)
@@ -152,10 +154,10 @@ def _fields_of_name(model: type[Model], name: str) -> list[str]:
             *(f"{opts.db_table}_{column}_{kind}" for kind in ("check", "key")),
         ):
             return [field.name]
-    editor = connections[router.db_for_write(model)].schema_editor(collect_sql=True)
+    alias = router.db_for_write(model)
     for names in (*opts.unique_together, *([field.name] for field in opts.local_concrete_fields if field.unique)):
         columns = [opts.get_field(field_name).column for field_name in names]
-        if name == editor._create_index_name(opts.db_table, columns, suffix="_uniq"):
+        if name == unique_index_name(alias, opts.db_table, columns):
             return list(names)
     return []
 
@@ -164,8 +166,7 @@ def _fields_of_constraint(constraint: Any) -> list[str]:
     if isinstance(constraint, UniqueConstraint):
         return list(constraint.fields) or sorted(_names_in(constraint.expressions))
     if isinstance(constraint, CheckConstraint):
-        condition = getattr(constraint, "condition", None)
-        return sorted(_names_in(constraint.check if condition is None else condition))  # before Django 5.1: check
+        return sorted(_names_in(check_condition(constraint)))
     return sorted(_names_in(expression for expression, _ in getattr(constraint, "expressions", ())))
 
 

@@ -14,10 +14,10 @@ from typing import Any
 from django.apps import apps
 from django.core import exceptions
 from django.db import models, transaction, utils
-from django.db.models.fields.related_descriptors import ReverseOneToOneDescriptor
 
 from django_rpc.server.conf import settings
 from django_rpc.server.core.limits import EXCEEDED
+from django_rpc.server.django_compat import ReverseOneToOneDescriptor
 from django_rpc.server.errors.constraints import find_constraint
 from django_rpc.server.errors.texts import WITHHELD, checked_text
 from django_rpc.server.errors.validation import encode_validation_error, texts_of, without_hidden_fields

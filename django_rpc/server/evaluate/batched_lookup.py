@@ -17,6 +17,7 @@ from django.db.models import F
 from django_rpc.graph.nodes.base import Attr, Item, Method, ModelSource, Node
 from django_rpc.graph.plan.query_template import Shape, is_asked, obstacle
 from django_rpc.graph.values import Condition
+from django_rpc.server.django_compat import with_sticky_filter
 from django_rpc.server.evaluate import batched_terminals as asked
 from django_rpc.server.evaluate import correlated as outer
 from django_rpc.server.evaluate import relation_batch as related
@@ -195,7 +196,7 @@ class _Builder:
         columns = [list(dict.fromkeys(values)) for values in zip(*keys, strict=True)]
         pending = dict(zip(self.varying, self.keys[self.width - len(self.varying) :], strict=True))
         if self.relation is not None:
-            queryset = self.keys[0].narrowed(queryset._next_is_sticky(), columns[0])
+            queryset = self.keys[0].narrowed(with_sticky_filter(queryset), columns[0])
             queryset, name = self._named(queryset, self.keys[0], 0)
             queryset.query.filter_is_sticky = True  # the client's next filter applies to the same related rows
             names.append(name)

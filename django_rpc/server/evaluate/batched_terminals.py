@@ -10,11 +10,19 @@ from django.db import connections
 from django.db.models import Avg, Count, F, Max, Min, QuerySet, StdDev, Sum, Value, Variance, Window
 from django.db.models.functions import RowNumber
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
-from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesIterable, ValuesListIterable
 
 from django_rpc.graph.nodes.base import Item, Method, Node
 from django_rpc.graph.plan.query_template import TERMINALS
 from django_rpc.graph.values import RowSet
+from django_rpc.server.django_compat import (
+    FlatValuesListIterable,
+    ModelIterable,
+    ValuesIterable,
+    ValuesListIterable,
+    clone,
+    row_iterable,
+    selects_columns,
+)
 from django_rpc.server.evaluate.environment import Failure
 from django_rpc.server.evaluate.key_columns import Key, NoKey
 from django_rpc.server.evaluate.relations import Relation
@@ -52,7 +60,7 @@ def rows_of(engine: Engine, value: Any, position: int) -> Any:
     if not isinstance(value, QuerySet):
         return value
     try:
-        if value._fields is not None:
+        if selects_columns(value):
             return list(value)
         return Instances(list(engine.ev.complete(engine.ev.as_client(value))), value.model, loaded_by(value))
     except Exception as error:  # noqa: BLE001 - the error belongs to this element
@@ -85,7 +93,7 @@ class _Asked:
         return query.low_mark, query.high_mark
 
     def unlimited(self) -> QuerySet:
-        queryset = self.queryset._chain()
+        queryset = clone(self.queryset)
         queryset.query.clear_limits()
         return queryset
 
@@ -114,7 +122,7 @@ class _Asked:
 
     def instances(self, queryset: QuerySet) -> dict[tuple[Any, ...], list[Any]]:
         """Return the instances of each key in their order; their records if only the reply needs them."""
-        if queryset._iterable_class is not ModelIterable:
+        if row_iterable(queryset) is not ModelIterable:
             raise NoKey("it brings values, and no instances")
         shape = self.ev.results.leaf_shape(queryset) if self.leaf else None
         if shape is not None:
@@ -284,7 +292,7 @@ def _item(asked: _Asked) -> Answer:
 
 def _rows(asked: _Asked) -> Answer:
     columns = asked.last.columns
-    if asked.queryset._fields is not None:
+    if selects_columns(asked.queryset):
         raise NoKey("it reads the rows of values()")
     from django_rpc.server.evaluate.rows import has_computed
 
@@ -300,7 +308,7 @@ def _list(asked: _Asked) -> Answer:
     queryset = asked.queryset
     if queryset.query.combinator:
         raise NoKey("it joins several queries")
-    if queryset._fields is not None:
+    if selects_columns(queryset):
         return _values(asked)
     model, loaded = queryset.model, asked.loaded()
     instances_by_key = asked.instances(asked.limited(asked.unlimited(), *asked.limits()))
@@ -317,7 +325,7 @@ _FORMS: dict[Any, Callable[[tuple[str, ...], tuple[Any, ...]], Any]] = {
 
 def _values(asked: _Asked) -> Answer:
     queryset = asked.queryset
-    form = _FORMS.get(queryset._iterable_class)
+    form = _FORMS.get(row_iterable(queryset))
     if form is None or queryset.query.group_by is not None:
         raise NoKey("it groups, or makes named tuples")
     names = tuple(name for name in selected_names(queryset.query) if name not in asked.joined)

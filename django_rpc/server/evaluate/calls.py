@@ -15,6 +15,7 @@ from django_rpc.graph.nodes.base import Call, ModelSource
 from django_rpc.graph.nodes.pickled_function import Shipped
 from django_rpc.graph.nodes.remote_function import Function, ServiceCall
 from django_rpc.server import pickled_functions as shipped
+from django_rpc.server.django_compat import clone, prefetch_lookups, selects_columns, set_prefetch_lookups
 from django_rpc.server.evaluate import prefetch
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
@@ -74,14 +75,14 @@ def _returned(ev: Evaluator, value: Any) -> Any:
     The code decides which rows a query returns.  Related rows are loaded by the client's queries.  Related rows that
     the code loads by a different query (``Prefetch``) are left out.
     """
-    if not isinstance(value, QuerySet) or is_client(value) or value._fields is not None:
+    if not isinstance(value, QuerySet) or is_client(value) or selects_columns(value):
         return value
-    plain = value._chain()
-    plain._prefetch_related_lookups = ()
+    plain = clone(value)
+    set_prefetch_lookups(plain, ())
     loaded = loaded_by(plain)
-    names = [*_paths(ev, value.model, loaded), *(p for p in value._prefetch_related_lookups if isinstance(p, str))]
+    names = [*_paths(ev, value.model, loaded), *(p for p in prefetch_lookups(value) if isinstance(p, str))]
     visible = [name for name in dict.fromkeys(names) if _may_load(ev, value.model, name)]
-    if not names and not value._prefetch_related_lookups:
+    if not names and not prefetch_lookups(value):
         return value
     plain.query.select_related = False
     return prefetch.prefetch_related(ev, plain, visible, {}) if visible and not plain.query.combinator else plain

@@ -15,6 +15,13 @@ from django.db.models import Count, Exists, Model, OuterRef, Subquery, Value
 from django_rpc.graph.nodes.base import Attr, Method, ModelSource, Node
 from django_rpc.graph.nodes.collections import Element
 from django_rpc.graph.plan.query_template import NESTED, Shape, is_step, shape_of
+from django_rpc.server.django_compat import (
+    known_parents,
+    prefetch_lookups,
+    selects_columns,
+    set_known_parents,
+    with_sticky_filter,
+)
 from django_rpc.server.evaluate.batched_terminals import empty_aggregate
 from django_rpc.server.evaluate.environment import Failure
 from django_rpc.server.evaluate.evaluator import Evaluator
@@ -138,7 +145,13 @@ class _Outer:
         """Return the subquery: the client's query, with references to the element in place of the element's values."""
         queryset = self._query(self.shape.anchor, self.shape.steps[:-1], 1)
         query = queryset.query
-        if query.is_sliced or query.distinct or query.combinator or query.group_by is not None or queryset._fields:
+        if (
+            query.is_sliced
+            or query.distinct
+            or query.combinator
+            or query.group_by is not None
+            or selects_columns(queryset)
+        ):
             raise NoKey("distinct, grouped or sliced rows")
         return queryset.order_by() if last.name not in ("first", "last") else queryset
 
@@ -157,7 +170,7 @@ class _Outer:
             key = key_of_relation(ev, relation)
             steps = steps[1:] if steps and is_all(steps[0]) else steps
             queryset = knowing_parents(ev.default_objects(relation.model), [group.relation for group in self.groups])
-            queryset = queryset._next_is_sticky().filter(**{key.path: _reference(key.attname, level)})
+            queryset = with_sticky_filter(queryset).filter(**{key.path: _reference(key.attname, level)})
         for step in steps:
             if not isinstance(step, Method):
                 raise NoKey("a slice")
@@ -217,7 +230,7 @@ def _filled(empty: Callable[[], dict[str, Any]], values: dict[str, Any]) -> dict
 
 def _end(reverse: bool) -> Any:
     def end(ev: Evaluator, inner: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if args or kwargs or inner.query.annotations or inner._prefetch_related_lookups or inner.query.select_related:
+        if args or kwargs or inner.query.annotations or prefetch_lookups(inner) or inner.query.select_related:
             raise NoKey("what comes with the row would be lost")
         if reverse:
             inner = inner.reverse() if inner.ordered else inner.order_by("-pk")
@@ -227,7 +240,7 @@ def _end(reverse: bool) -> Any:
         def finish(rows: list[Any]) -> list[Any]:
             keys = [row[0] for row in rows if type(row) is not Failure and row[0] is not None]
             queryset = ev.complete(ev.objects(inner.model)).order_by().filter(pk__in=list(dict.fromkeys(keys)))
-            queryset._known_related_objects = inner._known_related_objects
+            set_known_parents(queryset, known_parents(inner))
             loaded = loaded_by(queryset)
             instances = {instance.pk: remember(instance, loaded) for instance in queryset}
             return [row if type(row) is Failure else instances.get(row[0]) for row in rows]

@@ -12,6 +12,7 @@ from django_rpc.graph.nodes.collections import Filter, IfElse, Map, Reduce, tota
 from django_rpc.graph.plan.query_template import is_step
 from django_rpc.graph.values import ATOMS, RowSet
 from django_rpc.server.core.limits import LimitExceeded
+from django_rpc.server.django_compat import is_evaluated, selects_columns
 from django_rpc.server.evaluate.environment import Failure, Frame
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
@@ -69,12 +70,12 @@ def _elements(engine: Engine, value: Any) -> list[Any] | None:
     if isinstance(value, Relation):
         value = value.queryset(ev)
     if isinstance(value, QuerySet):
-        value = ev.as_client(value) if value._fields is None else value
+        value = ev.as_client(value) if not selects_columns(value) else value
         loaded = loaded_by(value)
         left = engine.elements_left + 1
         query = value.query
         high = left if query.high_mark is None else min(left, query.high_mark - query.low_mark)
-        limited = ev.complete(value) if value._result_cache is not None else ev.complete(value)[:high]
+        limited = ev.complete(value) if is_evaluated(value) else ev.complete(value)[:high]
         return [remember(item, loaded) for item in limited]
     if isinstance(value, RowSet):
         return list(value.rows)

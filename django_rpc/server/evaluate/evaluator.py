@@ -12,6 +12,7 @@ from django.db.models import Model, QuerySet
 
 from django_rpc.graph.nodes.base import Item, ModelSource, Node
 from django_rpc.graph.values import Expr
+from django_rpc.server.django_compat import clone, database_of, selects_columns, set_database
 from django_rpc.server.evaluate.memory_limits import Sizes
 from django_rpc.server.policy.client_policy import Policy
 from django_rpc.server.policy.references import References
@@ -80,9 +81,9 @@ class Evaluator:
     def objects(self, model: type[Model]) -> QuerySet:
         """Return all rows of ``model`` that the client may see."""
         queryset = client_queryset(model, self.policy)
-        if self.writes and queryset._db is None:
+        if self.writes and database_of(queryset) is None:
             # A replica may not have the rows that this transaction has written.
-            queryset._db = router.db_for_write(model)
+            set_database(queryset, router.db_for_write(model))
         return queryset
 
     def default_objects(self, model: type[Model]) -> QuerySet:
@@ -103,8 +104,8 @@ class Evaluator:
     def complete(self, queryset: QuerySet) -> QuerySet:
         """Return ``queryset`` with all columns, for instances that the service's code may use."""
         view = self.policy.view(queryset.model)
-        if queryset._fields is None and view is not None and view.hides:
-            queryset = queryset._chain()
+        if not selects_columns(queryset) and view is not None and view.hides:
+            queryset = clone(queryset)
             queryset.query.all_columns = True
         return queryset
 
@@ -112,6 +113,6 @@ class Evaluator:
         """Return a queryset that the client may refine; a registered method's result is limited to visible rows."""
         if is_client(queryset):
             return queryset
-        if queryset._fields is not None:
+        if selects_columns(queryset):
             raise TypeError("The queryset of values that a registered method returned cannot be refined.")
         return self.objects(queryset.model).filter(pk__in=queryset)

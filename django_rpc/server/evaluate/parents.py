@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import router
 from django.db.models import Model
 
+from django_rpc.server.django_compat import key_fields
 from django_rpc.server.evaluate.evaluator import Evaluator
 
 __all__ = ["check_new_row", "check_same_keys", "complete_keys", "is_key", "is_link", "key_values", "saved_keys"]
@@ -83,7 +84,7 @@ def saved_keys(model: type[Model], values: Mapping[str, Any]) -> dict[str, Any]:
     """
     keys = key_values(model, values)
     present = {name for name, value in {**values, **keys}.items() if value is not None}
-    parts = getattr(model._meta, "pk_fields", ())  # of a composite key, since Django 5.2
+    parts = key_fields(model)
     empty = {
         field.attname: field.get_default()
         for field in model._meta.concrete_fields

@@ -9,6 +9,7 @@ from django.db import NotSupportedError
 from django.db.models import Model, Prefetch, QuerySet
 
 from django_rpc.graph.values import Expr
+from django_rpc.server.django_compat import clone, prefetch_lookups
 from django_rpc.server.evaluate.evaluator import Evaluator, check_free
 from django_rpc.server.policy.client_policy import relation_named
 
@@ -30,7 +31,7 @@ def prefetch_related(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs:
     """Return ``queryset.prefetch_related(*args)``, with a query for each level that the client gives no query for."""
     if args == [None]:
         return queryset.prefetch_related(None)
-    models_by_path = {lookup.prefetch_to: _model_of(lookup) for lookup in queryset._prefetch_related_lookups}
+    models_by_path = {lookup.prefetch_to: _model_of(lookup) for lookup in prefetch_lookups(queryset)}
     lookups: list[Prefetch] = []
     for argument in args:
         lookup = argument if isinstance(argument, Prefetch) else Prefetch(argument)
@@ -92,6 +93,6 @@ def _complete(ev: Evaluator, queryset: QuerySet) -> QuerySet:
     """Load all columns if there are computed fields, because each instance could run a query for a missing column."""
     view = ev.policy.view(queryset.model)
     if view is not None and view.hides and view.computed:
-        queryset = queryset._chain()
+        queryset = clone(queryset)
         queryset.query.all_columns = True
     return queryset

@@ -13,6 +13,7 @@ from django.db.models import Model, QuerySet
 
 from django_rpc.graph.nodes.base import Node
 from django_rpc.graph.values import Record, RowSet, Table
+from django_rpc.server.django_compat import rows_in_memory
 from django_rpc.server.evaluate.environment import Frame
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.wire.messages import NodeCost
@@ -87,7 +88,7 @@ def _plain(evaluator: Evaluator) -> tuple[dict[Node, dict[int, Any]], dict[Node,
 def _rows(value: Any) -> int:
     """How many rows or elements are in a value that is here; none in one that is still a query, or no list."""
     if isinstance(value, QuerySet):
-        return len(value._result_cache or ())
+        return rows_in_memory(value)
     if isinstance(value, RowSet | Table):
         return len(value.rows)
     if isinstance(value, list | tuple | set | frozenset):

@@ -5,19 +5,24 @@ A method that returns a queryset runs no SQL.  A queryset in an argument is not 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import FieldError
 from django.db import NotSupportedError, connections
 from django.db.models import Model, QuerySet
-from django.db.models.expressions import Col
-from django.db.models.sql import Query
-from django.db.models.sql.datastructures import Join
 
 from django_rpc.graph.values import ATOMS
 from django_rpc.server.conf import settings
+from django_rpc.server.django_compat import (
+    Col,
+    Join,
+    add_condition_to_all_joins,
+    clone,
+    filtered_relations,
+    refuse_combined,
+    selects_columns,
+)
 from django_rpc.server.evaluate import prefetch
 from django_rpc.server.evaluate.evaluator import Evaluator, check_free
 from django_rpc.server.policy.client_policy import ClientFieldError, Use
@@ -26,9 +31,6 @@ from django_rpc.server.query.column_guard import AllRelated
 from django_rpc.server.query.loaded_relations import loaded_by, remember
 
 __all__ = ["METHODS"]
-
-#: Releases of Django before 5.0 do not have this parameter.
-_REUSES_ALL = "reuse_all" in inspect.signature(Query.add_q).parameters
 
 Visitor = Callable[[Evaluator, QuerySet, list[Any], dict[str, Any]], Any]
 
@@ -59,8 +61,8 @@ def _one(name: str) -> Visitor:
 def _contains(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> bool:
     """Visit ``contains(instance)``: search a row with the key of the instance; Django uses only the key, too."""
     (instance,) = (*args, *kwargs.values())
-    queryset._not_support_combined_queries("contains")
-    if queryset._fields is not None:
+    refuse_combined(queryset, "contains")
+    if selects_columns(queryset):
         raise TypeError("Cannot call QuerySet.contains() after .values() or .values_list().")
     if not is_instance(instance):
         raise TypeError("'obj' must be a model instance.")
@@ -102,7 +104,7 @@ def _naming(name: str) -> Visitor:
     """
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if queryset._fields is None:
+        if not selects_columns(queryset):
             check_free(queryset.model, kwargs)
         return getattr(queryset, name)(*args, **kwargs)
 
@@ -117,7 +119,7 @@ def _names(name: str) -> Visitor:
             if path is None or path in queryset.query.annotations:
                 continue
             head, sign, rest = path.partition("__")
-            filtered = queryset.query._filtered_relations.get(head)
+            filtered = filtered_relations(queryset.query).get(head)
             if filtered is not None:  # it has the names of the relation that it filters
                 path = filtered.relation_name + sign + rest
             ev.policy.check_path(queryset.model, path, Use.READ)
@@ -133,9 +135,9 @@ def _others(name: str) -> Visitor:
         for other in args:
             if not isinstance(other, QuerySet):
                 raise TypeError(f"{name}() takes queries; it was given {type(other).__name__}.")
-        arms = [other if other._fields is not None else ev.as_client(other) for other in args]
+        arms = [other if selects_columns(other) else ev.as_client(other) for other in args]
         combined = getattr(queryset, name)(*arms, **kwargs)
-        combined.query.of_instances = combined.query.combinator is not None and combined._fields is None
+        combined.query.of_instances = combined.query.combinator is not None and not selects_columns(combined)
         return combined
 
     return method
@@ -167,7 +169,7 @@ def _select_related(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: 
         for path in args:
             model = queryset.model
             for position, name in enumerate(path.split("__")):
-                if position == 0 and name in queryset.query._filtered_relations:
+                if position == 0 and name in filtered_relations(queryset.query):
                     break  # checked when the relation was added, and again when the query is compiled
                 model = _related(ev, model, name)
     except ClientFieldError as error:
@@ -245,11 +247,11 @@ def _on_query(change: Callable[..., None]) -> Visitor:
     """Return a visitor for a method that changes the Query in place; a sticky filter stays sticky."""
 
     def method(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        clone = queryset._chain()
-        clone.query.used_aliases = set(queryset.query.used_aliases)
-        clone.query.filter_is_sticky = queryset.query.filter_is_sticky
-        change(clone.query, *args, **kwargs)
-        return clone
+        changed = clone(queryset)
+        changed.query.used_aliases = set(queryset.query.used_aliases)
+        changed.query.filter_is_sticky = queryset.query.filter_is_sticky
+        change(changed.query, *args, **kwargs)
+        return changed
 
     return method
 
@@ -274,11 +276,7 @@ def _default_ordering(query: Any, *names: Any) -> None:
 
 def _filter_reuse(query: Any, condition: Any) -> None:
     """Apply a ``filter`` that reuses all existing joins, as a sliced prefetch does."""
-    if _REUSES_ALL:
-        query.add_q(condition, reuse_all=True)
-    else:
-        query.used_aliases = set(query.alias_map)
-        query.add_q(condition)
+    add_condition_to_all_joins(query, condition)
 
 
 def _add_fields(query: Any, names: Any, allow_m2m: bool = True) -> None:
@@ -290,16 +288,16 @@ def _through_columns(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs:
 
     No model can have the names of these aliases (`graph.arguments`), so a value does not replace an attribute.
     """
-    clone = queryset._chain()
+    changed = clone(queryset)
     for alias, (label, attname) in kwargs.items():
         table, column = _through_column(ev, queryset.model, label, attname)
-        joins = [name for name, join in clone.query.alias_map.items() if join.table_name == table]
-        joins = [name for name in joins if isinstance(clone.query.alias_map[name], Join)]
+        joins = [name for name, join in changed.query.alias_map.items() if join.table_name == table]
+        joins = [name for name in joins if isinstance(changed.query.alias_map[name], Join)]
         if not joins:
             raise FieldError(f"The query does not go through {label}.")
-        clone.query.annotations[alias] = Col(joins[0], column)
-        clone.query.append_annotation_mask([alias])
-    return clone
+        changed.query.annotations[alias] = Col(joins[0], column)
+        changed.query.append_annotation_mask([alias])
+    return changed
 
 
 def _through_column(ev: Evaluator, model: type[Model], label: str, attname: str) -> tuple[str, Any]:

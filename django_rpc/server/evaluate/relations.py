@@ -11,6 +11,7 @@ from django.db import router
 from django.db.models import Model, QuerySet
 
 from django_rpc.graph.nodes.base import Method, Node
+from django_rpc.server.django_compat import clone, related_rows, set_known_parents
 from django_rpc.server.evaluate import generic_foreign_keys as generic
 from django_rpc.server.evaluate import writes
 from django_rpc.server.evaluate.evaluator import Evaluator
@@ -54,7 +55,7 @@ class Relation:
 
     def queryset(self, ev: Evaluator) -> QuerySet:
         """Return the related rows that the client may see, as a query that the client may refine."""
-        return self.manager._apply_rel_filters(ev.default_objects(self.model))
+        return related_rows(self.manager, ev.default_objects(self.model))
 
     def require(self, ev: Evaluator, *, makes_rows: bool) -> None:
         """Raise PermissionDenied unless the client may change the related rows.
@@ -115,14 +116,14 @@ def knowing_parents(queryset: QuerySet, relations: Iterable[Relation]) -> QueryS
 
     The relations are of one field.  Only the rows of a foreign key know their parent.
     """
-    queryset = queryset._chain()
+    queryset = clone(queryset)
     parents_by_field: dict[Any, dict[Any, Model]] = {}
     for relation in relations:
         if relation.field.one_to_many and not relation.is_generic:
             foreign = relation.field.remote_field
             key = getattr(relation.instance, foreign.target_field.attname)
             parents_by_field.setdefault(foreign, {})[key] = relation.instance
-    queryset._known_related_objects = parents_by_field
+    set_known_parents(queryset, parents_by_field)
     return queryset
 
 

@@ -14,6 +14,7 @@ from django.db.models import Model, QuerySet
 
 from django_rpc.graph.nodes.base import Column, Rows
 from django_rpc.graph.values import RowSet
+from django_rpc.server.django_compat import select_columns, selects_columns
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.policy.client_policy import ClientFieldError, Use
@@ -29,7 +30,7 @@ def visit_rows(ev: Evaluator, node: Rows) -> RowSet:
         value = value.queryset(ev)
     if not isinstance(value, QuerySet):
         raise TypeError(f"Rows are read from a query, not from {type(value).__name__}.")
-    if value._fields is None:
+    if not selects_columns(value):
         value = ev.as_client(value)
         computed = _computed_columns(ev, value, node.columns)
         if computed:
@@ -51,7 +52,7 @@ def visit_column(ev: Evaluator, node: Column) -> list[Any]:
 
 def read_rows(queryset: QuerySet, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
     """The rows of ``queryset`` as tuples in the order of ``columns``, before the fields' ``from_db_value``."""
-    if queryset._fields is None:
+    if not selects_columns(queryset):
         query = _of_own_columns(queryset, columns) or queryset.values_list(*columns).query
     else:
         query = queryset.query.chain()
@@ -84,11 +85,7 @@ def _of_own_columns(queryset: QuerySet, columns: tuple[str, ...]) -> Any:
     query = query.chain()
     query.select_related = False
     query.clear_deferred_loading()
-    query.clear_select_fields()
-    query.default_cols = False
-    query.select, query.values_select = selected, columns
-    if hasattr(query, "selected"):  # since Django 5.2
-        query.selected = {name: position for position, name in enumerate(columns)}
+    select_columns(query, selected, columns)
     return query
 
 

@@ -6,13 +6,19 @@ import functools
 from collections.abc import Set
 from typing import Any
 
-import django
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import DatabaseError, NotSupportedError, connections, router
-from django.db.models import NOT_PROVIDED, Model
+from django.db.models import Model
 
 from django_rpc.graph.nodes.base import Insert, Node, Save
 from django_rpc.graph.values import ATOMS
+from django_rpc.server.django_compat import (
+    has_db_default,
+    has_force_insert_of_parents,
+    insert_rows,
+    is_generated,
+    key_fields,
+)
 from django_rpc.server.evaluate import generic_foreign_keys as generic
 from django_rpc.server.evaluate import parents
 from django_rpc.server.evaluate.evaluator import Evaluator
@@ -99,11 +105,8 @@ def _value(ev: Evaluator, model: type[Model], field: Any, value: Any) -> Any:
 
 def _key(model: type[Model], values: dict[str, Any]) -> Any:
     """Return the key among ``values``; None if the key, or a part of a composite key, is missing."""
-    parts = getattr(model._meta, "pk_fields", ())  # since Django 5.2
-    if len(parts) < 2:
-        return values.get(model._meta.pk.attname)
-    key = tuple([values.get(part.attname) for part in parts])
-    return None if None in key else key
+    key = tuple([values.get(part.attname) for part in key_fields(model)])
+    return None if None in key else key if len(key) > 1 else key[0]
 
 
 def _existing(ev: Evaluator, model: type[Model], values: dict[str, Any], using: str, node: Save) -> Any:
@@ -140,13 +143,8 @@ def _is_insert(model: Any, node: Save) -> bool:
 @functools.cache
 def has_default_key(model: Any) -> bool:
     """Return True if ``model`` or a parent has a default for each column of its primary key."""
-    tables = [model._meta, *[parent._meta for parent in model._meta.get_parent_list()]]
-    keys = [getattr(opts, "pk_fields", [opts.pk]) for opts in tables]  # pk_fields: since Django 5.2
-    return any(all(field.has_default() or _has_database_default(field) for field in fields) for fields in keys)
-
-
-def _has_database_default(field: Any) -> bool:
-    return getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED  # since Django 5.0
+    keys = [key_fields(table_model) for table_model in (model, *model._meta.get_parent_list())]
+    return any(all(field.has_default() or has_db_default(field) for field in fields) for fields in keys)
 
 
 def _refuse_update(node: Save) -> None:
@@ -159,8 +157,8 @@ def _refuse_update(node: Save) -> None:
 
 def _forced(ev: Evaluator, node: Save) -> Any:
     if isinstance(node.force_insert, tuple):
-        if django.VERSION < (5, 0):  # older releases would treat the tuple as True
-            raise ValueError("force_insert with classes is not of this service's release of Django.")
+        if not has_force_insert_of_parents:
+            raise ValueError("This service's release of Django does not support force_insert with classes.")
         return tuple([ev.policy.model(label) for label in node.force_insert])
     return node.force_insert
 
@@ -233,7 +231,7 @@ def _reset(exposure: Exposure, instance: Model, values: dict[str, Any]) -> None:
     """Reset fields with a database default to the default of a new instance; a client sends no value for them."""
     for field in exposure.opts.concrete_fields:
         is_unsent = field.attname not in values and field.attname in exposure.writable and not field.primary_key
-        if is_unsent and _has_database_default(field):
+        if is_unsent and has_db_default(field):
             setattr(instance, field.attname, field.get_default())
 
 
@@ -333,16 +331,22 @@ def _insert(
     if opts.concrete_model._meta.parents:
         if options:
             raise NotSupportedError(f"{opts.label}: rows of several tables are inserted without on_conflict.")
-        rows._insert(instances, fields=fields, using=rows.db, raw=True)  # only the child's table: save_base(raw=True)
+        insert_rows(
+            rows, instances, fields=fields, using=rows.db, raw=True
+        )  # only the child's table: save_base(raw=True)
     elif ev.policy.rows(model) is None or connections[rows.db].features.can_return_rows_from_bulk_insert:
         rows.bulk_create(instances, **options)
     else:
         # The database returns the key of a single row only.  Without its key, a row cannot be checked.
         for instance in instances:
             with_key = [] if instance.pk is None else [opts.pk]
-            given = [f for f in opts.local_concrete_fields if not f.primary_key and not getattr(f, "generated", False)]
-            returned = rows._insert(
-                [instance], fields=[*with_key, *given], using=rows.db, returning_fields=[] if with_key else [opts.pk]
+            given = [f for f in opts.local_concrete_fields if not f.primary_key and not is_generated(f)]
+            returned = insert_rows(
+                rows,
+                [instance],
+                fields=[*with_key, *given],
+                using=rows.db,
+                returning_fields=[] if with_key else [opts.pk],
             )
             for (key,) in returned:
                 setattr(instance, opts.pk.attname, key)

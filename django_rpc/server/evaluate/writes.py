@@ -11,14 +11,20 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import django
 from django.apps import apps
 from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError, PermissionDenied, ValidationError
 from django.db import connections, router
 from django.db.models import Model, QuerySet, Subquery
-from django.db.models.expressions import BaseExpression, Col
-from django.db.models.sql import Query
 
+from django_rpc.server.django_compat import (
+    BaseExpression,
+    Col,
+    Query,
+    clone,
+    has_create_defaults,
+    refuse_combined,
+    selects_columns,
+)
 from django_rpc.server.evaluate import generic_foreign_keys as generic
 from django_rpc.server.evaluate import parents
 from django_rpc.server.evaluate.evaluator import Evaluator
@@ -280,7 +286,7 @@ def _check_parents(ev: Evaluator, queryset: QuerySet, lookup: dict[str, Any], va
 
 def _update_or_create(queryset: QuerySet, lookup: dict[str, Any], given: dict[str, Any]) -> tuple[Model, bool]:
     """Call Django's method; before Django 5.0, which has no ``create_defaults``, in two steps of the transaction."""
-    if "create_defaults" not in given or django.VERSION >= (5, 0):
+    if "create_defaults" not in given or has_create_defaults:
         return queryset.update_or_create(**lookup, **given)
     made = queryset.select_for_update().get_or_create(given["create_defaults"], **lookup)
     return made if made[1] else queryset.update_or_create(given.get("defaults"), **lookup)
@@ -344,7 +350,7 @@ def _update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str
     values = _checked_update(ev, queryset, kwargs)
     if ev.policy.rows(queryset.model) is None and not generic.written(queryset.model, kwargs):
         return queryset.update(**values)
-    queryset._not_support_combined_queries("update")
+    refuse_combined(queryset, "update")
     if queryset.query.is_sliced:
         raise TypeError("Cannot update a query once a slice has been taken.")
     return _update_keys(ev, queryset, list(queryset.order_by().values_list("pk", flat=True)), values)
@@ -393,7 +399,7 @@ def _bulk_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dic
 
 def _bare(queryset: QuerySet) -> QuerySet:
     """Return the client's queryset without its conditions, for keys of rows that match the conditions."""
-    bare = queryset._chain()
+    bare = clone(queryset)
     bare.query = type(queryset.query)(queryset.model)
     return bare
 
@@ -403,7 +409,7 @@ def _getset(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str
     if args or not kwargs:
         raise TypeError("getset() takes keyword arguments only, and needs at least one field to set.")
     values = _checked_update(ev, queryset, kwargs)
-    queryset._not_support_combined_queries("getset")
+    refuse_combined(queryset, "getset")
     key = queryset.model._meta.pk.name
     reading = queryset.select_related(None)
     if connections[queryset.db].features.has_select_for_update and ev.policy.rows(queryset.model) is None:
@@ -420,11 +426,11 @@ def _delete(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dict[str
     for refused, text in (
         (queryset.query.is_sliced, "Cannot use 'limit' or 'offset' with delete()."),
         (queryset.query.distinct_fields, "Cannot call delete() after .distinct(*fields)."),
-        (queryset._fields is not None, "Cannot call delete() after .values() or .values_list()"),
+        (selects_columns(queryset), "Cannot call delete() after .values() or .values_list()"),
     ):
         if refused:
             raise TypeError(text)
-    queryset._not_support_combined_queries("delete")
+    refuse_combined(queryset, "delete")
     return deleted(ev, trusted(queryset).delete())
 
 

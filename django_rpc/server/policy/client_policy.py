@@ -19,6 +19,7 @@ from django.db.models import Model, QuerySet
 from django_rpc.server.conf import settings
 from django_rpc.server.core.budget import Budget
 from django_rpc.server.core.request import RpcRequest
+from django_rpc.server.django_compat import filtered_relations
 from django_rpc.server.errors.sent_values import Sent
 from django_rpc.server.errors.texts import public_error
 from django_rpc.server.registry.exposure import Exposure
@@ -281,8 +282,8 @@ class Policy:
             if field is None and position == 0 and query is not None:
                 if name in query.annotation_select:
                     return None
-                if name in query._filtered_relations:
-                    opts = self._through_alias(query, query._filtered_relations[name], opts)
+                if name in filtered_relations(query):
+                    opts = self._through_alias(query, filtered_relations(query)[name], opts)
                     continue
             return Blocked(position, opts)
         return None
@@ -325,7 +326,7 @@ class Policy:
     def _through_alias(self, query: Any, relation: Any, opts: Any) -> Any:
         """Return the options of the model at the end of a FilteredRelation; its path was checked when it was added."""
         names = relation.relation_name.split("__")
-        before = query._filtered_relations.get(names[0])
+        before = filtered_relations(query).get(names[0])
         if before is not None and before is not relation:
             opts = self._through_alias(query, before, opts)
             names = names[1:]

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import F, Q
-from django.db.models.expressions import BaseExpression, OuterRef, RawSQL, Subquery
+from django.db.models.expressions import OuterRef, RawSQL, Subquery
 
+from django_rpc.server.django_compat import BaseExpression
 from django_rpc.server.policy.client_policy import Policy, Use
 
 __all__ = ["may_order_by"]

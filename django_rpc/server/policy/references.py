@@ -14,6 +14,7 @@ from django.apps import apps
 from django.db.models import Model, QuerySet
 
 from django_rpc.graph.values import ATOMS, Reference
+from django_rpc.server.django_compat import key_fields
 from django_rpc.server.policy.client_policy import UnknownModel
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class References:
         if value.model == CONTENT_TYPE and self._is_natural(value):
             return self._content_type(value).pk
         model = self.model(value)
-        parts = getattr(model._meta, "pk_fields", None) or [model._meta.pk]
+        parts = key_fields(model)
         if len(parts) == 1:
             if value.key is None or type(value.key) is tuple:
                 raise ValueError(f"An instance of {model._meta.label} is known by its primary key, which is one value.")
@@ -243,9 +244,9 @@ def _part_of_key(model: type[Model], field: Any) -> int | None:
 
     With multi-table inheritance, the key of a child model is also the key of each parent that it leads to.
     """
-    for position, part in enumerate(getattr(model._meta, "pk_fields", ())):
-        if part is field and len(model._meta.pk_fields) > 1:
-            return position
+    parts = key_fields(model)
+    if len(parts) > 1 and field in parts:
+        return parts.index(field)
     key_field: Any = model._meta.pk
     while key_field is not field:
         if not key_field.is_relation or not issubclass(model, key_field.related_model):

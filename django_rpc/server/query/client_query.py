@@ -13,9 +13,21 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import DatabaseError, connections
 from django.db.models import Model, QuerySet
-from django.db.models.query_utils import check_rel_lookup_compatibility
-from django.db.models.sql import Query, UpdateQuery
 
+from django_rpc.server.django_compat import (
+    Query,
+    UpdateQuery,
+    check_rel_lookup_compatibility,
+    clone,
+    database_of,
+    filtered_relations,
+    plain_query,
+    queryset_class,
+    selects_columns,
+    set_known_parents,
+    set_prefetch_lookups,
+    update_query_as,
+)
 from django_rpc.server.policy.client_policy import CURRENT, ClientFieldError, Policy, Use
 from django_rpc.server.policy.ordering import may_order_by
 from django_rpc.server.policy.references import holds_instance, is_instance
@@ -78,7 +90,7 @@ class _Checked(_QueryBase):
         if blocked is None:
             return super().names_to_path(names, opts, allow_many, fail_on_missing)
         at, name = blocked.relation or (blocked.opts, names[blocked.position])
-        refusal = self.policy.refusal(at.model, name, [*self.annotation_select, *self._filtered_relations])
+        refusal = self.policy.refusal(at.model, name, [*self.annotation_select, *filtered_relations(self)])
         if blocked.relation is None and self.policy.knows(at.model, name):
             raise refusal
         path_names = list(names)
@@ -248,9 +260,8 @@ class ClientUpdateQuery(_Checked, UpdateQuery):
     """UPDATE query of a client; the permission to set its values is checked before this object is made."""
 
     def get_related_updates(self) -> Any:
-        queries = super().get_related_updates()
+        queries = [update_query_as(query, ClientUpdateQuery) for query in super().get_related_updates()]
         for query in queries:
-            query.__class__ = ClientUpdateQuery
             query.policy = self.policy
         return queries
 
@@ -262,8 +273,8 @@ def client_queryset(model: type[Model], policy: Policy) -> QuerySet:
     """Return all rows of ``model`` that the client may see, as a queryset for the client's further methods."""
     rows = policy.rows(model)
     manager = model._default_manager
-    kind = type(rows) if rows is not None else getattr(manager, "_queryset_class", QuerySet)
-    using = rows._db if rows is not None else manager._db
+    kind = type(rows) if rows is not None else queryset_class(manager)
+    using = database_of(rows if rows is not None else manager)
     query = ClientQuery(model)
     ordering = model._meta.ordering
     if ordering:
@@ -309,25 +320,25 @@ def trusted(queryset: QuerySet) -> QuerySet:
         return queryset
     policy = queryset.query.policy
     report = audit(queryset)
-    if report.scoped or (queryset.query.combinator and queryset._fields is None):
+    if report.scoped or (queryset.query.combinator and not selects_columns(queryset)):
         # A table was replaced by the rows that the client may see; this must stay in the query.  The arms of a union
         # select the fields that the client may see, and the service's code needs complete rows.
         rows = policy.rows(queryset.model)
         base = rows if rows is not None else queryset.model._default_manager.get_queryset()
         return base.filter(pk__in=queryset.order_by().values("pk"))
-    clone = queryset._chain()
-    clone.query = Query.chain(clone.query, Query)
-    clone.query.select_related = False
-    clone.query.clear_deferred_loading()
-    clone._prefetch_related_lookups = ()
-    clone._known_related_objects = {}
-    return clone
+    rows_only = clone(queryset)
+    rows_only.query = plain_query(rows_only.query)
+    rows_only.query.select_related = False
+    rows_only.query.clear_deferred_loading()
+    set_prefetch_lookups(rows_only, ())
+    set_known_parents(rows_only, {})
+    return rows_only
 
 
 def audit(queryset: QuerySet) -> Any:
     """Compile a client's query without running it; the attributes of the compiler report the result (``scoped``)."""
-    probe = queryset._chain()
-    if probe._fields is None and not probe.query.combinator and not probe.query.distinct_fields:
+    probe = clone(queryset)
+    if not selects_columns(probe) and not probe.query.combinator and not probe.query.distinct_fields:
         probe.query.select_related = False
     compiler = probe.query.get_compiler(using=queryset.db, elide_empty=False)
     with contextlib.suppress(EmptyResultSet):

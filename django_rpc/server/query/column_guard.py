@@ -11,13 +11,20 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models.expressions import Col, Ref
-from django.db.models.fields.related import RelatedField
 from django.db.models.lookups import Exact, In, IsNull, Transform
-from django.db.models.sql.compiler import SQLCompiler
-from django.db.models.sql.constants import CURSOR, MULTI, SINGLE
-from django.db.models.sql.datastructures import BaseTable, Join
 
+from django_rpc.server.django_compat import (
+    CURSOR,
+    MULTI,
+    SINGLE,
+    BaseTable,
+    Col,
+    Join,
+    Ref,
+    RelatedField,
+    SQLCompiler,
+    quote_alias,
+)
 from django_rpc.server.policy.client_policy import ClientFieldError
 from django_rpc.server.policy.ordering import may_order_by
 from django_rpc.server.query import postgres
@@ -33,10 +40,6 @@ if TYPE_CHECKING:
 
 else:
     _CompilerBase = object  # `audited` puts the mixin before the compiler of a database
-
-#: How Django writes the name of a table or an alias; before 6.1, an alias has no quotes.
-_QUOTE = "quote_name" if hasattr(SQLCompiler, "quote_name") else "quote_name_unless_alias"
-
 
 #: Names of the methods with which fields convert a value of the database; an `ArrayField` of JSON has the second one.
 _FROM_DB_VALUE = frozenset({"from_db_value", "_from_db_value"})
@@ -287,7 +290,7 @@ class AuditedCompiler(_CompilerBase):
             sql, params = compiler.as_sql()
             cache[key] = sql, tuple(params)
         sql, params = cache[key]
-        return f"({sql}) {getattr(self, _QUOTE)(alias)}", params
+        return f"({sql}) {quote_alias(self, alias)}", params
 
 
 def _read(cursor: Any, columns: int | None, budget: Any) -> list[Any]:
@@ -403,9 +406,8 @@ def _check_join(compiler: Any, join: Join) -> Any:
     replaced = compiler.narrowed(_joined_model(join), join.table_name, join.table_alias)
     if replaced is None:
         return sql, params
-    qn = getattr(compiler, _QUOTE)
-    alias = "" if join.table_alias == join.table_name else f" {qn(join.table_alias)}"
-    head = f"{join.join_type} {qn(join.table_name)}{alias} ON "
+    alias = "" if join.table_alias == join.table_name else f" {quote_alias(compiler, join.table_alias)}"
+    head = f"{join.join_type} {quote_alias(compiler, join.table_name)}{alias} ON "
     if not sql.startswith(head):
         raise ClientFieldError("The rows of a joined table cannot be narrowed on this database.")
     return f"{join.join_type} {replaced[0]} ON {sql[len(head) :]}", [*replaced[1], *params]

@@ -21,13 +21,11 @@ from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 from django_rpc.graph.vocabulary.names import EXPRESSIONS, LOOKUPS, OUTPUT_FIELDS, OWN, POSTGRES
 from django_rpc.graph.vocabulary.names import FIELDS as FIELD_NAMES
 from django_rpc.graph.vocabulary.signatures import check_expression
+from django_rpc.server.django_compat import frame_exclusion
 from django_rpc.server.policy.references import holds_instance, is_instance
 from django_rpc.server.query import postgres
 
-__all__ = ["CLASSES", "FIELDS", "NEWER", "RESOLVERS", "Resolver"]
-
-#: Expressions that older releases of Django do not have.
-NEWER = frozenset({"JSONArray", "NegatedExpression"})
+__all__ = ["CLASSES", "FIELDS", "RESOLVERS", "Resolver"]
 
 #: Django's general lookups.  The lookups of special fields (years, integers) have the same names.
 _LOOKUP_CLASSES = {
@@ -262,10 +260,7 @@ def _frame(cls: Any) -> Callable[[list[Any], dict[str, Any]], Any]:
     def make(args: list[Any], kwargs: dict[str, Any]) -> Any:
         exclusion = kwargs.pop("exclusion", None)
         if exclusion is not None:
-            exclusions = getattr(expressions, "WindowFrameExclusion", None)  # since Django 5.1
-            if exclusions is None:
-                raise ValueError("The exclusion of a frame is not of this service's release of Django.")
-            kwargs["exclusion"] = exclusions(exclusion)
+            kwargs["exclusion"] = frame_exclusion(exclusion)
         return cls(*args, **kwargs)
 
     return make

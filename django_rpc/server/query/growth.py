@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, ExpressionWrapper, Max, Min, Value, functions
-from django.db.models.expressions import Col, CombinedExpression, Ref
+
+from django_rpc.server.django_compat import Col, CombinedExpression, Ref
 
 __all__ = ["GROWING", "growth"]
 

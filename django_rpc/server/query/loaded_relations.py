@@ -6,6 +6,14 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
+from django_rpc.server.django_compat import (
+    clear_related_cache,
+    is_evaluated,
+    known_parents,
+    prefetch_lookups,
+    related_cache,
+)
+
 __all__ = [
     "NOTHING",
     "Loaded",
@@ -46,13 +54,13 @@ NOTHING = Loaded()
 def loaded_by(queryset: QuerySet) -> Loaded:
     """What the instances of a queryset bring along: by ``annotate``, ``select_related``, ``prefetch_related``."""
     query = queryset.query
-    parents = tuple([field.name for field in queryset._known_related_objects])
-    if not (query.annotations or query.select_related or queryset._prefetch_related_lookups or parents):
+    parents = tuple([field.name for field in known_parents(queryset)])
+    if not (query.annotations or query.select_related or prefetch_lookups(queryset) or parents):
         return NOTHING
     loaded = Loaded(tuple(query.annotation_select), parents=parents)
     if isinstance(query.select_related, dict):
         _add_joined(loaded, queryset.model, query.select_related)
-    for lookup in queryset._prefetch_related_lookups:
+    for lookup in prefetch_lookups(queryset):
         at = loaded
         *way, last = lookup.prefetch_to.split("__")
         for name in way:
@@ -107,12 +115,12 @@ def is_loaded(instance: Model, name: str) -> bool:
     Django forgets them when a relation changes and in ``refresh_from_db()``, and would then load them without the
     scope of the client.
     """
-    if name in instance.__dict__ or name in instance._state.fields_cache:
+    if name in instance.__dict__ or name in related_cache(instance):
         return True
     manager = getattr(type(instance), name, None)
     if not hasattr(manager, "related_manager_cls"):
         return False
-    return getattr(instance, name).all()._result_cache is not None
+    return is_evaluated(getattr(instance, name).all())
 
 
 def forget_related(instance: Model) -> Model:
@@ -120,6 +128,5 @@ def forget_related(instance: Model) -> Model:
 
     The service's code would take the rows that the client selected for all related rows.
     """
-    instance._state.fields_cache.clear()
-    instance.__dict__.pop("_prefetched_objects_cache", None)
+    clear_related_cache(instance)
     return instance

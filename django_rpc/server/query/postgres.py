@@ -11,12 +11,12 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-import django
 from django.db import NotSupportedError
 from django.db.models import Value
 
 from django_rpc.graph.vocabulary.names import POSTGRES
 from django_rpc.graph.vocabulary.postgres import COMBINED
+from django_rpc.server.django_compat import AGGREGATE_ORDER, string_delimiter
 from django_rpc.server.query.growth import GROWING
 
 __all__ = ["MAKERS", "class_of", "refusal"]
@@ -61,7 +61,7 @@ def _ordered(name: str) -> Callable[[list[Any], dict[str, Any]], Any]:
         if len(order) > 1:
             raise TypeError("Cannot specify both order_by and ordering.")
         if order:
-            kwargs["order_by" if django.VERSION >= (5, 2) else "ordering"] = order[0]
+            kwargs[AGGREGATE_ORDER] = order[0]
         if "expression" in kwargs:
             args = [kwargs.pop("expression"), *args]
         if name == "StringAgg":
@@ -77,7 +77,7 @@ def _delimiter(value: Any) -> Any:
     text = value.value if type(value) is Value else value
     if not isinstance(text, str):
         raise TypeError("The delimiter of a StringAgg is a text.")
-    return text if django.VERSION < (6, 0) else Value(text)
+    return string_delimiter(text)
 
 
 def _combined(name: str) -> Callable[[list[Any], dict[str, Any]], Any]:

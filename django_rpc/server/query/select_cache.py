@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from django.db.models.expressions import Col
+from django_rpc.server.django_compat import Col, selected_names
 
 __all__ = ["Selection", "is_nested", "key_of", "selections_of"]
 
@@ -51,7 +51,7 @@ def key_of(query: Any, trusted: bool) -> Any:
         return model, frozenset(names), deferred, trusted or query.policy.columns(model._meta.db_table)
     if not all(type(expression) is Col for expression in query.select):
         return None
-    selected = getattr(query, "selected", None)
+    selected = selected_names(query)
     columns = tuple([(column.alias, column.target.column) for column in query.select])
     return model, columns, tuple(selected.items()) if selected else None, trusted
 

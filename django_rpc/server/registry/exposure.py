@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import Model
-from django.db.models.manager import BaseManager
 
 from django_rpc.graph.vocabulary.names import check_identifier
 from django_rpc.server.core.request import RpcRequest
+from django_rpc.server.django_compat import BaseManager, is_generated, queryset_class
 from django_rpc.server.registry.model_rpc import OPERATIONS, ModelRpc
 
 __all__ = ["Exposure"]
@@ -232,7 +232,7 @@ class Exposure:
         names: set[str] = set()
         for field in fields:
             pair = {field.name, getattr(field, "attname", field.name)}
-            if not pair & readonly and not getattr(field, "generated", False):
+            if not pair & readonly and not is_generated(field):
                 names |= pair
         if self.opts.pk.name in names:
             names.add("pk")
@@ -246,7 +246,7 @@ class Exposure:
                 check_identifier(name)
             except ValueError as error:
                 raise self._error(str(error)) from None
-            owners = (type(self.rpc), manager, getattr(manager, "_queryset_class", None), self.model)
+            owners = (type(self.rpc), manager, queryset_class(manager), self.model)
             if hasattr(ModelRpc, name) or not any(callable(getattr(owner, name, None)) for owner in owners):
                 raise self._error(
                     f"'methods' holds {name!r}, which is no method of this class, of the model's manager "
@@ -289,7 +289,7 @@ def own_methods(manager: Any) -> list[str]:
     from django.db.models import Manager, QuerySet
 
     names: set[str] = set()
-    for kind in (type(manager), getattr(manager, "_queryset_class", QuerySet)):
+    for kind in (type(manager), queryset_class(manager)):
         for base in kind.__mro__:
             if not base.__module__.startswith("django.db"):
                 names |= {n for n, value in vars(base).items() if callable(value) and not n.startswith("_")}

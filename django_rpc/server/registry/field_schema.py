@@ -13,11 +13,11 @@ from typing import Any
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import AutoField, Field
-from django.db.models.fields import NOT_PROVIDED
 from django.utils import timezone
 
 from django_rpc.graph.schema import DELETE_RULES, FIELD_TYPES, ComputedSchema, FieldSchema
 from django_rpc.graph.values import ATOMS, freeze
+from django_rpc.server.django_compat import NOT_PROVIDED, has_db_default, is_generated
 from django_rpc.server.policy.client_policy import Policy
 from django_rpc.server.registry.exposure import Exposure
 
@@ -83,8 +83,8 @@ def _common(exposure: Exposure, field: Any) -> dict[str, Any]:
     """Return the options that all kinds of fields have."""
     name = field.name
     usual = "ID" if isinstance(field, AutoField) and name == "id" else name.replace("_", " ")
-    output = field.output_field if getattr(field, "generated", False) else field
-    readonly = name not in exposure.writable and not field.primary_key and not getattr(field, "generated", False)
+    output = field.output_field if is_generated(field) else field
+    readonly = name not in exposure.writable and not field.primary_key and not is_generated(field)
     options = {
         "name": name,
         "verbose_name": None if str(field.verbose_name) == usual else str(field.verbose_name),
@@ -106,7 +106,7 @@ def _common(exposure: Exposure, field: Any) -> dict[str, Any]:
 
 
 def _default(field: Any) -> dict[str, Any]:
-    if getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED:  # since Django 5.0
+    if has_db_default(field):
         return {"filled": True}
     default = field.default
     if default is NOT_PROVIDED:
@@ -139,13 +139,13 @@ def _choice(value: Any, label: Any) -> list[Any]:
 
 
 def _sizes(field: Any) -> dict[str, Any]:
-    field = getattr(field, "output_field", None) or field if getattr(field, "generated", False) else field
+    field = getattr(field, "output_field", None) or field if is_generated(field) else field
     return {name: getattr(field, name, None) for name in ("max_length", "max_digits", "decimal_places")}
 
 
 def _type(field: Any) -> str | None:
     """Return the name of the nearest class of Django in the bases of the field; None if no such class describes it."""
-    if getattr(field, "generated", False):
+    if is_generated(field):
         field = field.output_field
     for cls in type(field).__mro__:
         if cls.__name__ in FIELD_TYPES and cls.__module__.startswith("django.db.models"):

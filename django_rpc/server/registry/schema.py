@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import django
 import msgspec
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
@@ -21,6 +20,7 @@ from django.utils.text import camel_case_to_spaces
 
 from django_rpc.graph.schema import CheckSchema, ConstraintSchema, FieldSchema, ModelSchema, as_data
 from django_rpc.graph.values import ATOMS
+from django_rpc.server.django_compat import check_condition
 from django_rpc.server.policy.client_policy import Policy, UnknownModel, Use
 from django_rpc.server.registry.field_schema import computed_schema, field_schema, is_described
 from django_rpc.server.registry.model_rpc import OPERATIONS
@@ -205,7 +205,7 @@ class _ModelDescriber:
         for constraint in self.opts.constraints:
             if not isinstance(constraint, CheckConstraint):
                 continue
-            condition = self._condition(_condition_of(constraint))
+            condition = self._condition(check_condition(constraint))
             if condition is not None:
                 usual = constraint.violation_error_message == constraint.default_violation_error_message
                 message = None if usual else str(constraint.violation_error_message)
@@ -237,11 +237,6 @@ class _ModelDescriber:
 
     def _is_visible(self, path: str) -> bool:
         return self._sees_all([path.partition(LOOKUP_SEP)[0]])
-
-
-def _condition_of(constraint: Any) -> Any:
-    """Return the condition of a check constraint, which Django before 5.1 names ``check``."""
-    return constraint.condition if django.VERSION >= (5, 1) else constraint.check
 
 
 def _usual_name(object_name: str) -> str:

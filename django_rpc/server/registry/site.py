@@ -15,11 +15,11 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
-from django.db.models.expressions import BaseExpression
 from django.utils.module_loading import autodiscover_modules
 
 from django_rpc.server.conf import settings
 from django_rpc.server.core.request import RpcRequest
+from django_rpc.server.django_compat import BaseExpression
 from django_rpc.server.registry.exposure import Exposure, own_methods
 from django_rpc.server.registry.functions import ServerFunction, checked_name, server_function
 from django_rpc.server.registry.model_rpc import ModelRpc, OpenModelRpc
