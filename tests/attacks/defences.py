@@ -123,6 +123,8 @@ def _searches(monkeypatch: Any) -> None:
     from django.db import connection
     from django.db.backends.sqlite3._functions import register
 
+    if connection.vendor != "sqlite":
+        return
     monkeypatch.setattr("django_rpc.server.query.sqlite.bound", _nothing)
     connection.__dict__.pop("_rpc_functions", None)
     register(connection.connection)
