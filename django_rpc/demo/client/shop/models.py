@@ -145,7 +145,7 @@ class Line(RpcModel):
         app_label = "shop"
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["order", "product"], name="shop_line_once_an_order")]
+        constraints = [models.UniqueConstraint(fields=["order", "product"], name="line_once_an_order")]
 
     order = models.ForeignKey(Order, models.CASCADE, related_name="lines")
     product = models.ForeignKey(Product, models.PROTECT, related_name="lines")
