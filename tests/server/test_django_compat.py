@@ -29,7 +29,13 @@ UNDOCUMENTED = (
     "django.db.models.query_utils",
     "django.db.models.sql",
 )
-ENTRIES = [(owner, name, releases) for owner, names in compat.PRIVATE_NAMES.items() for name, releases in names.items()]
+#: The names that the server uses with the installed release; all names for a release without an entry in the table.
+ENTRIES = [
+    (owner, name)
+    for owner, names in compat.PRIVATE_NAMES.items()
+    for name, releases in names.items()
+    if RELEASE in releases or RELEASE not in compat.RELEASES
+]
 
 
 def owner_of(name):
