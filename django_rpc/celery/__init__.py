@@ -1,7 +1,7 @@
-"""The worker's side of Celery.
+"""The worker of a service, and its Celery application.
 
-``celery -A django_rpc.celery.app worker`` is the whole server.  A project that runs a Celery app of its own can
-have it answer as well::
+``celery -A django_rpc.celery.app worker`` starts a worker. A project can also let the workers of another Celery app
+answer::
 
     from django_rpc.celery import register
 

@@ -26,7 +26,7 @@ from django_rpc.celery.consumer import Consumer
 from django_rpc.celery.fork_cleanup import close_inherited
 from django_rpc.celery.metrics import count_in_files
 from django_rpc.celery.task import register
-from django_rpc.celery.visibility_heartbeat import REDIS_OPTIONS, Hold
+from django_rpc.celery.visibility_heartbeat import REDIS_OPTIONS, VisibilityHeartbeat
 from django_rpc.errors import ImproperSettings
 from django_rpc.transport.celery_app import JSON_ONLY
 from django_rpc.transport.config import Config
@@ -55,14 +55,13 @@ class Tasks(TaskRegistry):
 
 
 def make_app(options: dict[str, Any]) -> Celery:
-    """Return an application for a worker with these ``DJANGO_RPC`` settings; raises ImproperSettings for invalid
-    settings.
+    """Return an application for a worker with these ``DJANGO_RPC`` settings; raise ImproperSettings for wrong settings.
 
     >>> make_app({"BROKER_URL": "redis://localhost/"}).conf.accept_content
     ['json']
     """
     config = Config.from_dict(options, "server", name="DJANGO_RPC")
-    made = Celery(
+    application = Celery(
         "django_rpc",
         set_as_current=False,
         tasks=Tasks(),
@@ -73,12 +72,12 @@ def make_app(options: dict[str, Any]) -> Celery:
         # database's connection after every task. Here CONN_MAX_AGE decides, as in a web process (see `task`).
         fixups=[],
     )
-    made.conf.update(_defaults(config))
-    made.conf.update(config.celery)
-    made.conf.update(JSON_ONLY)
-    made.steps["consumer"].add(Hold)
-    register(made, reply_url=config.result_backend)
-    return made
+    application.conf.update(_defaults(config))
+    application.conf.update(config.celery)
+    application.conf.update(JSON_ONLY)
+    application.steps["consumer"].add(VisibilityHeartbeat)
+    register(application, reply_url=config.result_backend)
+    return application
 
 
 def _defaults(config: Config) -> dict[str, Any]:
@@ -129,7 +128,7 @@ def _begin(sender: Any = None, **kwargs: Any) -> None:
         raise SystemExit(str(ImproperSettings("DJANGO_RPC has no BROKER_URL: name the broker to take messages from.")))
     for name, fixed in JSON_ONLY.items():
         if list(app.conf[name]) != list(fixed):
-            raise SystemExit(f"{name} is {app.conf[name]!r}: only JSON is spoken by django_rpc. Leave it out.")
+            raise SystemExit(f"{name} is {app.conf[name]!r}, but django_rpc accepts only JSON: remove the setting.")
     mistakes = [message for message in checks.messages() if message.level >= ERROR]
     if mistakes:  # `celery worker` runs no system checks, and a mistake could open the service to everyone
         raise SystemExit("\n".join(map(str, mistakes)))

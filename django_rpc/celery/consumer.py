@@ -25,7 +25,7 @@ class Consumer(CeleryConsumer):
     The first repair is for a broken connection to Redis with unacknowledged messages. kombu 5.7 returns them, and later
     acknowledges them, over a channel that it has already closed, so the worker ends with an AttributeError. A broken
     connection can do neither. So a message that no process has started is left to the broker, which delivers it again.
-    A message in work is acknowledged over the next connection (`Hold.adopt`).
+    A message in work is acknowledged over the next connection (`VisibilityHeartbeat.adopt`).
 
     The second repair is for a process of the pool that dies while the broker is away. Celery does not notice it, and
     Celery 5.7 ends the worker with a ValueError when it watches that process again.
@@ -104,7 +104,7 @@ class Consumer(CeleryConsumer):
             channel.do_restore = False
             for request in tuple(state.reserved_requests):  # includes the requests in work
                 if request in state.active_requests:
-                    self.hold.adopt(self, request)
+                    self.visibility_heartbeat.adopt(self, request)
                 else:
                     request.acknowledged = True
         return super().on_connection_error_after_connected(exc)

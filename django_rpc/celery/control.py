@@ -1,7 +1,7 @@
 """Celery's remote control of a worker, reduced to commands that read its state or revoke a request.
 
-Each program with access to the broker can send a command.  Celery's list has commands that end the worker, its
-processes or its queues; those are left to the operator of the worker.
+Each program with access to the broker can send a command. Celery's commands that end the worker, its processes or its
+queues are not available: only the operator of the worker does this.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _checked(node: Any, handle: Callable[..., Any]) -> Callable[..., Any]:
         if command.method not in COMMANDS or (command.arguments is not None and command.arguments.terminate):
             return reject(f"the command {command.method} is not obeyed")
         if command.reply_to is not None and command.reply_to.exchange != reply_exchange:
-            return reject("its reply is for an exchange that is not one of replies")
+            return reject("its reply is for an exchange other than the reply exchange")
         return handle(msgspec.to_builtins(command))
 
     return handle_message

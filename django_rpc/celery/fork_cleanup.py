@@ -1,7 +1,7 @@
-"""What a process of the pool inherits of the main process's connections: closed, at its own end alone.
+"""Closing of the sockets that a process of the pool inherits from the main process.
 
-A process that replaces a dead one is forked from a worker at work, with copies of all its sockets.  They would stay
-open as long as it lives, also when the main process and the broker have long hung up.
+A process that replaces a dead process is forked from a working main process, with copies of all its sockets. The copies
+would stay open for the lifetime of the process, even after the main process and the broker close the connection.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ __all__ = ["close_inherited"]
 
 
 def close_inherited(parent: int) -> int:
-    """Close the copies of the broker's and Redis's sockets in a process that ``parent`` forked; how many there were.
+    """Close the copies of sockets to the broker and to Redis in a process that ``parent`` forked; return their number.
 
-    The connections themselves go on: nothing is written, and nothing shut down.  Does nothing in ``parent`` itself.
+    The connections of the parent are not affected: nothing is written or shut down. In ``parent`` this does nothing.
     """
-    if os.getpid() == parent:  # pools of threads announce themselves as processes do
+    if os.getpid() == parent:  # pools of threads send the same signal as pools of processes
         return 0
     closed = 0
-    # A worker without Redis does not need redis-py, and one with Redis has imported it before it forks.
+    # A worker that uses Redis has imported redis-py before it forks. Other workers do not need redis-py.
     redis = sys.modules.get("redis.connection")
-    kind_of_redis = () if redis is None else redis.AbstractConnection
-    for found in gc.get_objects():
-        kind = type(found)  # and not isinstance(), which would wake Django's lazy objects
-        if issubclass(kind, kind_of_redis) and getattr(found, "_sock", None) is not None:
-            found.disconnect()  # it sees that it is of another process
-        elif issubclass(kind, _AbstractTransport) and found.sock is not None:
-            found.sock.close()
-            found.sock = None
+    redis_connection = () if redis is None else redis.AbstractConnection
+    for candidate in gc.get_objects():
+        kind = type(candidate)  # isinstance() would evaluate Django's lazy objects
+        if issubclass(kind, redis_connection) and getattr(candidate, "_sock", None) is not None:
+            candidate.disconnect()  # it detects that another process created it
+        elif issubclass(kind, _AbstractTransport) and candidate.sock is not None:
+            candidate.sock.close()
+            candidate.sock = None
         else:
             continue
         closed += 1

@@ -1,4 +1,4 @@
-"""Sends the values of a request to the messages that wait for them; publishes messages that have all their values."""
+"""Forwarding of values to the messages that wait for them, and publication of messages that have all their values."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ logger = logging.getLogger("django_rpc.server")
 
 
 def hand_over(app: Celery, lists: ReplyLists, origin: str, sending: Sending) -> None:
-    """Give each waiting message its part of the answer to the request ``origin``; raises errors of Redis and the
-    broker.
+    """Give each waiting message its part of the answer to the request ``origin``.
 
-    Raises HandOverFailed if the client has parked too many values, or if a message does not wait for these values. Only
-    messages of the protocol's task are published, and only to the queue that the request named.
+    Raise HandOverFailed if the client has parked too many values, or if a message does not wait for these values. Raise
+    errors of Redis and the broker. Only messages of the protocol's task are published, and only to the queue that the
+    request named.
     """
     from django_rpc.server.conf import settings  # needs Django's settings, which Celery imports later
 
@@ -45,19 +45,21 @@ def hand_over(app: Celery, lists: ReplyLists, origin: str, sending: Sending) -> 
             _publish(app, target, decode_deposit(message))
 
 
-def _publish(app: Celery, one: HandOver, deposit: Deposit) -> None:
+def _publish(app: Celery, target: HandOver, deposit: Deposit) -> None:
     left = None if deposit.expires is None else deposit.expires - time.time()
     if left is not None and left <= 0:
-        logger.warning("A message is not forwarded: its client no longer waits for it", extra={"rpc_request": one.to})
+        logger.warning(
+            "A message is not forwarded: its client no longer waits for it", extra={"rpc_request": target.to}
+        )
         return
-    keywords: dict[str, Any] = task_keywords(reply_key(one.to), deposit.token)
+    keywords: dict[str, Any] = task_keywords(reply_key(target.to), deposit.token)
     app.send_task(
         TASK_NAME,
         args=(deposit.text,),
         kwargs=keywords,
-        task_id=one.to,
+        task_id=target.to,
         # The client has declared the queue, with the options of its settings.
-        queue=Queue(one.queue, Exchange(one.queue), routing_key=one.queue),
+        queue=Queue(target.queue, Exchange(target.queue), routing_key=target.queue),
         declare=[],
         expires=left,
         ignore_result=True,

@@ -1,4 +1,4 @@
-"""Metrics of a worker: its processes count in files of PROMETHEUS_MULTIPROC_DIR, which somebody scrapes."""
+"""Metrics of a worker: its processes count in files of PROMETHEUS_MULTIPROC_DIR, which a Prometheus scrape reads."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ logger = logging.getLogger("django_rpc.telemetry")
 
 
 def count_in_files() -> None:
-    """Before the pool starts: have its processes count (`telemetry.metrics`) where the directory is named."""
+    """Enable the metrics (`telemetry.metrics`) of the processes of the pool if PROMETHEUS_MULTIPROC_DIR is set."""
     if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         return
     try:
-        import prometheus_client  # noqa: F401 - that it is there is what the observers look at
+        import prometheus_client  # noqa: F401 - the observers count if the module has been imported
     except ImportError:
         logger.warning(
-            "PROMETHEUS_MULTIPROC_DIR is set, and nothing is counted: its library comes with 'django-rpc[metrics]'."
+            "PROMETHEUS_MULTIPROC_DIR is set, but nothing is counted: install its library with 'django-rpc[metrics]'."
         )
         return
     signals.worker_process_shutdown.connect(_forget_process, weak=False)

@@ -45,7 +45,7 @@ class ReplyLists:
         self._connections = RedisConnections(url)
 
     def push(self, key: str, answer: bytes) -> None:
-        """Push ``answer`` to the list ``key``, in one round trip; raises redis.ConnectionError after several attempts.
+        """Push ``answer`` to the list ``key``, in one round trip; raise redis.ConnectionError after several attempts.
 
         An attempt with an unknown outcome is repeated. Then the client takes the first answer, and the second expires.
         """
@@ -54,9 +54,9 @@ class ReplyLists:
     def put(self, message_id: str, origin: str, values: bytes, seconds: int) -> bytes | None:
         """Store the values of ``origin`` for a message that waits for this request.
 
-        Returns the message if these values were the last; only one caller receives it. A repeated call has no effect,
-        and the first values stay. Raises HandOverFailed for a message that does not wait for that request; then its
-        values are removed.
+        Return the message if these values were the last; only one caller receives it. A repeated call has no effect,
+        and the first values stay. Raise HandOverFailed for a message that does not wait for that request, and remove
+        its values.
         """
         key = given_key(message_id)
         added, _, origins, names = self._run(
@@ -82,7 +82,7 @@ class ReplyLists:
     def reserve(self, parked: str, sizes: Mapping[str, int], seconds: int, most: tuple[int, int]) -> None:
         """Register values of ``sizes`` bytes in the sorted set ``parked``, by the messages that they are parked for.
 
-        Raises HandOverFailed if the waiting values exceed ``most``: a number of values, and a number of bytes.
+        Raise HandOverFailed if the waiting values exceed ``most``: a number of values, and a number of bytes.
         """
         now = time.time()
         entries = [(now + seconds, f"{uuid.uuid4().hex} {size} {message_id}") for message_id, size in sizes.items()]

@@ -1,4 +1,4 @@
-"""The only Celery task: takes a request, calls ``django_rpc.server.serve`` for the answer, and sends the answer."""
+"""Celery task of a service: it calls ``django_rpc.server.serve`` with a request, and sends the answer."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _LOST = ("WorkerLostError", "TimeLimitExceeded", "Terminated")
 _DEATHS = (WorkerLostError, SystemExit)
 
 
-class Request(WorkerRequest):
+class TaskRequest(WorkerRequest):
     """A message of the schema (`envelope`) in the worker's main process.
 
     The consumer of ``django_rpc.celery.app`` has read the message already. The consumer of a project's app has not.
     """
 
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
-        """Check a message that is not checked yet; raises InvalidTaskError for a message of another form."""
+        """Check a message that is not checked yet; raise InvalidTaskError for a message of another form."""
         if not isinstance(kwargs.get("headers"), TaskHeaders):
             try:
                 task = read_task(message.headers, message.properties, message.body, message.content_type)
@@ -75,8 +75,7 @@ class Request(WorkerRequest):
 
 
 def register(app: Celery, *, reply_url: str | None = None) -> Any:
-    """Add the task to ``app``, so that its workers answer calls; also add ``django_rpc.prune`` for beat. Return the
-    task.
+    """Add the task to ``app``, so that its workers answer calls, and return it. Also add ``django_rpc.prune`` for beat.
 
     Answers are sent to reply lists if the app's result backend is Redis (or ``reply_url`` names a Redis), and otherwise
     with the app's result backend. The workers of the app consume its queues; clients name the queues.
@@ -84,8 +83,8 @@ def register(app: Celery, *, reply_url: str | None = None) -> Any:
     >>> register(Celery("project", broker="redis://localhost/", set_as_current=False)).name
     'django_rpc.call'
     """
-    lists = _Lists(app, reply_url)
-    of_schema = f"{Request.__module__}:{Request.__qualname__}"
+    lists = _ReplyListsOfApp(app, reply_url)
+    of_schema = f"{TaskRequest.__module__}:{TaskRequest.__qualname__}"
 
     def call(task: Any, text: str, reply_to: str | None = None, token: str | None = None) -> str | None:
         return _call(task, text, reply_to, token, lists)
@@ -121,7 +120,7 @@ def _prune() -> dict[str, int]:
         close_old_connections()
 
 
-class _Lists:
+class _ReplyListsOfApp:
     """The reply lists of an app, created for the first answer, because settings may change after `register`."""
 
     def __init__(self, app: Celery, url: str | None) -> None:
@@ -150,7 +149,7 @@ class _Lists:
         return self._made
 
 
-def _call(task: Any, text: str, reply_to: str | None, token: str | None, lists: _Lists) -> str | None:
+def _call(task: Any, text: str, reply_to: str | None, token: str | None, lists: _ReplyListsOfApp) -> str | None:
     request = task.request
     if request.is_eager:  # in the caller's thread and transaction, with the caller's database connections
         sending = _answer(request, text, token, None)
@@ -193,9 +192,10 @@ def _send(app: Celery, lists: ReplyLists, request: Any, sending: Sending, messag
         logger.warning("The values of request %s were not sent to other services: %s", request.id, error)
         answer = _sealed(_refusal(request.id, error.code, str(error)), message, request.id)
     except Exception as error:  # any error of Redis or the broker; the client must get an error instead of waiting
-        logger.exception("What request %s was answered could not be handed over.", request.id)
+        logger.exception("The values of request %s could not be sent to other services.", request.id)
         explanation = (
-            f"The service could not hand its values to the next one ({type(error).__name__}); its log says why."
+            f"The service could not send its values to the next service ({type(error).__name__}); its log has the "
+            "reason."
         )
         answer = _sealed(_refusal(request.id, "HandOverFailed", explanation), message, request.id)
     if answer is not None:
@@ -221,21 +221,19 @@ def _answer(request: Any, text: str, token: str | None, lists: ReplyLists | None
         tell(request.id or "", "refused", "BadRequest", f"it carries {', '.join(foreign)}.")
         refusal = _refusal(request.id, "BadRequest", f"A request must not carry Celery's {', '.join(foreign)}.")
         return Sending(_sealed(refusal, (text, token), request.id), _nothing)
-    box = _Box(lists, request.id)
+    inputs = _ForwardedInputs(lists, request.id)
     try:
         again = bool((request.delivery_info or {}).get("redelivered"))
         headers = (request.headers or {}) if request.is_eager else vars(request)
-        sending = serve(message, token, request.id or "", again, headers, box)
+        sending = serve(message, token, request.id or "", again, headers, inputs)
     except Exception:  # a defect of the server: the client gets an error instead of waiting for its timeout
         logger.exception("Request %s could not be answered.", ascii(request.id)[:200])
-        refusal = _refusal(
-            request.id, "Remote", "The service failed in a way that it did not foresee; its log says how."
-        )
+        refusal = _refusal(request.id, "Remote", "The service failed with an unexpected error; its log has the error.")
         return Sending(_sealed(refusal, (text, token), request.id), _nothing)
-    return sending._replace(finish=box.closing(sending.finish))
+    return sending._replace(finish=inputs.closing(sending.finish))
 
 
-class _Box:
+class _ForwardedInputs:
     """The values from other services for one message, until the message has been answered."""
 
     def __init__(self, lists: ReplyLists | None, message_id: str) -> None:
@@ -250,8 +248,10 @@ class _Box:
         return self._lists.given(self._message_id, origins)
 
     def closing(self, finish: Callable[[], None]) -> Callable[[], None]:
-        """Return a function that calls ``finish`` and then deletes the values; before, the message may be delivered
-        again."""
+        """Return a function that calls ``finish`` and then deletes the values.
+
+        Until then the values are needed, because the message may be delivered again.
+        """
 
         def both() -> None:
             finish()
@@ -266,8 +266,7 @@ class _Box:
 
 
 def _bytes(text: Any) -> bytes:
-    """Encode the message; a value that is not text becomes bytes that are not a message, and is refused for this
-    reason."""
+    """Return the bytes of the message. A value that is not text becomes empty, which the server refuses."""
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else b""
 
 
@@ -291,7 +290,7 @@ def _answer_for_the_lost(
     reply_to = (kwargs or {}).get("reply_to")
     if reply_to is None:
         return  # Celery has stored the failure in its result backend
-    message = f"The process that worked on the request is gone ({exception}). Whether it wrote anything is not known."
+    message = f"The process that worked on the request has ended ({exception}). It may have written, or not."
     lists = sender.reply_lists.of(task_id, reply_to)
     if lists is not None:
         answer = _sealed(_refusal(task_id, "WorkerLost", message), (args[0], kwargs.get("token")), task_id)

@@ -1,9 +1,9 @@
-"""Messages on Redis: those of a dead worker come back within seconds, those of a live one not at all.
+"""Heartbeat of unacknowledged messages on Redis: messages of a dead worker are delivered again within seconds.
 
-Redis knows no consumers.  kombu gives a message to somebody else when nobody has acknowledged it for the "visibility
-time-out", which has to be longer than the longest task: an hour by default.  Here a worker says every few seconds
-which messages it has, so that the time-out can be short: what a worker had when it was killed is done within the
-time-out of a call, and what takes long is not begun twice.
+Redis does not track consumers. kombu delivers a message again if it has not been acknowledged within the "visibility
+timeout", which must be longer than the longest task (one hour by default). Here each worker renews the time of its
+messages every few seconds, so the timeout can be short. After a kill, the messages of a worker are processed within the
+timeout of a call. A long request is not begun twice.
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ from typing import Any
 from celery.bootsteps import StartStopStep
 from celery.worker.consumer import Tasks
 
-__all__ = ["REDIS_OPTIONS", "Hold"]
+__all__ = ["REDIS_OPTIONS", "VisibilityHeartbeat"]
 
 logger = logging.getLogger("django_rpc.server")
 
-#: Of what nobody has said for this long that he has it, its worker is dead.
+#: Seconds after the last heartbeat when the worker of a message is considered dead.
 VISIBLE_SECONDS = 15
-#: How many times within that a worker says so, and looks for what others do not have any more.
+#: Number of heartbeats in this time. At each heartbeat a worker also restores the messages of dead workers.
 _TIMES = 4
-#: kombu's options.  Workers of other programs on the same Redis hold nothing: their messages are not ours to give back.
+#: Options of kombu. The keys are separate, because workers of other programs on the same Redis send no heartbeats.
 REDIS_OPTIONS = {
     "visibility_timeout": VISIBLE_SECONDS,
     "unacked_key": "django_rpc:unacked",
     "unacked_index_key": "django_rpc:unacked:index",
     "unacked_mutex_key": "django_rpc:unacked:mutex",
-    # A worker that dies while it gives messages back must not keep the others from it for kombu's five minutes.
+    # kombu's lock lasts five minutes after the death of a worker that restores messages.
     "unacked_mutex_expire": 10,
 }
-#: Messages that are given back at a time.
+#: Number of messages that one heartbeat restores.
 _BATCH = 1000
 
 
-class Hold(StartStopStep):
-    """A step of the worker's consumer, started for each connection to the broker."""
+class VisibilityHeartbeat(StartStopStep):
+    """Step of the worker's consumer, started for each connection to the broker."""
 
     requires = (Tasks,)
 
     def __init__(self, consumer: Any, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
         self._timer: Any = None
-        #: Tasks in work whose message came over a connection that is gone.
+        #: Requests in work that arrived over a connection that broke.
         self._orphans: weakref.WeakSet[Any] = weakref.WeakSet()
-        consumer.hold = self
+        consumer.visibility_heartbeat = self
 
     def start(self, consumer: Any) -> None:
         channel = consumer.task_consumer.channel
         if hasattr(getattr(channel, "qos", None), "restore_visible"):  # Redis, with acknowledgements
             seconds = channel.visibility_timeout / _TIMES
-            self._timer = consumer.timer.call_repeatedly(seconds, self.tell, (consumer,))
+            self._timer = consumer.timer.call_repeatedly(seconds, self.beat, (consumer,))
 
     def stop(self, consumer: Any) -> None:
         timer, self._timer = self._timer, None
@@ -61,7 +61,7 @@ class Hold(StartStopStep):
             timer.cancel()
 
     def adopt(self, consumer: Any, request: Any) -> None:
-        """Have a task in work acknowledge its message over the connection of that time, and hold it until then."""
+        """Acknowledge the message of a request in work over the current connection, and renew its time until then."""
         tag = request.message.delivery_tag
 
         def acknowledge(*_: Any, **__: Any) -> None:
@@ -80,21 +80,21 @@ class Hold(StartStopStep):
         self._orphans.discard(request)
         channel = getattr(consumer.task_consumer, "channel", None)
         if channel is None:
-            return  # there is no connection now: it comes back, and what was done is found done
+            return  # without a connection, the message is delivered again, and a write has its answer in the ledger
         try:
             settle(channel.qos)
         except channel.connection_errors:
-            logger.warning("Redis was lost when request %s had ended: its message comes again.", request.id)
+            logger.warning("Redis was lost at the end of request %s, so its message is delivered again.", request.id)
 
-    def tell(self, consumer: Any) -> None:
-        """Say what this worker has, and give back what no worker has."""
+    def beat(self, consumer: Any) -> None:
+        """Renew the time of this worker's messages, and restore messages of dead workers."""
         channel = consumer.task_consumer.channel
-        held = {*channel.qos._delivered, *(request.message.delivery_tag for request in self._orphans)}
+        tags = {*channel.qos._delivered, *(request.message.delivery_tag for request in self._orphans)}
         try:
-            if held:
+            if tags:
                 with channel.conn_or_acquire() as client:
-                    # Only those that are still there: others have been acknowledged meanwhile.
-                    client.zadd(channel.unacked_index_key, dict.fromkeys(held, time.time()), xx=True)
+                    # XX: messages that were acknowledged in the meantime must not be added again.
+                    client.zadd(channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True)
             channel.qos.restore_visible(num=_BATCH, interval=1)
         except channel.connection_errors:
-            logger.debug("Redis is away; the worker's own loop connects again.", exc_info=True)
+            logger.debug("Redis is unavailable; the worker's loop connects again.", exc_info=True)

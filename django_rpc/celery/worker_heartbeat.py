@@ -41,7 +41,7 @@ def _redis_connections(url: str) -> RedisConnections:
 
 
 class Announcer:
-    """The thread of one worker.  ``backend`` is the URL of its result backend."""
+    """Thread of a worker that refreshes its keys. ``backend`` is the URL of the result backend of the worker."""
 
     def __init__(self, app: Celery, backend: str, milliseconds: int) -> None:
         self._app = app
@@ -57,7 +57,7 @@ class Announcer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the keys expire soon.  Other workers of the queues set a longer time with their next refresh."""
+        """Let the keys expire soon. Other workers of the queues set a longer time with their next refresh."""
         self._stopped.set()
         self._thread.join(_SOCKET_SECONDS)
         self._milliseconds = _PREFORK_MILLISECONDS

@@ -1,1 +1,1 @@
-"""What a service's owner sees: the audit log, spans and metrics, each an observer of messages (`hooks`)."""
+"""Observers of messages (`hooks`): the audit log, spans and metrics."""

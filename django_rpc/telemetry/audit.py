@@ -1,8 +1,8 @@
-"""The audit log: who wrote, who was refused, and what came of it, on the logger ``django_rpc.audit``.
+"""Audit log: a record of each write and each refusal, on the logger ``django_rpc.audit``.
 
-One record for each request that writes, ships functions or is refused, as a whole or in some of its values, or whose
-end nobody knows; reads that are answered have none.  It tells nothing that a client sent but names: of models, fields,
-methods, functions.  `audit_with_values` adds the writes themselves, with their values.
+A request has a record if it writes, ships functions, or has an unknown outcome, and if it or some of its values are
+refused. Answered reads have no record. The only data of the client in a record are names of models, fields, methods and
+functions. `audit_with_values` adds the writes with their values.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ __all__ = ["audit", "audit_with_values"]
 
 logger = logging.getLogger("django_rpc.audit")
 
-#: Writes whose values a record shows, and how much of each.
+#: Limits of the values in a record: the number of writes, and the length of the text of each.
 _SHOWN, _LENGTH = 20, 500
 
 
 def audit(message: Served) -> Callable[[Served], object] | None:
-    """The observer that writes the log, where the logger takes records of the level INFO."""
+    """Observe a message for the audit log, if its logger accepts records of the level INFO."""
     return _note if logger.isEnabledFor(logging.INFO) else None
 
 
 def audit_with_values(message: Served) -> Callable[[Served], object] | None:
-    """`audit`, with the values that were to be written: in ``rpc_values``."""
+    """Observe a message as `audit` does, and add the values of its writes in ``rpc_values``."""
     return _note_with_values if logger.isEnabledFor(logging.INFO) else None
 
 
@@ -62,8 +62,8 @@ def _note(message: Served, **more: Any) -> None:
     logger.info(
         "%s: %s of %s, %s, %d rows written, request %s",
         message.outcome,
-        ", ".join([*writes, *(f"shipped {one}" for one in shipped)]) or message.method or "a message",
-        message.client or "nobody known",
+        ", ".join([*writes, *(f"shipped {function}" for function in shipped)]) or message.method or "a message",
+        message.client or "an unknown client",
         "; ".join(filter(None, [message.code, extra["rpc_reason"], *message.refusals])) or "no error",
         rows,
         extra["rpc_request"],

@@ -1,6 +1,6 @@
-"""The fields that log records of both ends have beside their text (``extra``), by one name each.
+"""Fields of log records of both ends (``extra``).
 
-docs/howto/observe.md lists them; a test holds that there are no others.
+docs/howto/observe.md lists all fields, and a test checks that the list is complete.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LENGTH = 200
 
 
 def claims(client: ClientInfo) -> dict[str, Any]:
-    """What a caller says of itself, made harmless for a log."""
+    """Return the fields that the caller claims about itself, with texts that are safe in a log."""
     return {
         "rpc_client_host": harmless(client.host),
         "rpc_client_process": client.process,
@@ -25,7 +25,7 @@ def claims(client: ClientInfo) -> dict[str, Any]:
 
 
 def harmless(text: str, length: int = _LENGTH) -> str:
-    r"""One line of printable characters, and not a long one.
+    r"""Return ``text`` as one line of at most ``length`` characters, with unprintable characters escaped.
 
     >>> harmless("evil\n2026 INFO all is well")
     'evil\\n2026 INFO all is well'

@@ -1,8 +1,8 @@
-"""Who is told of each message, at either end: the audit log, spans, metrics, and what a project adds.
+"""Hooks for messages at both ends: the audit log, spans, metrics, and observers of a project.
 
-An observer is a function.  It is called with a message when that begins, and returns what is to be called with the
-same message at its end, or None where it does not want to know.  The setting OBSERVERS names those of a process by
-their dotted paths; those below are there where it does not say otherwise.
+An observer is a function. It is called with each message at its beginning. It returns a function that is called with
+the same message at its end, or None. The setting OBSERVERS lists the dotted paths of the observers of a process; its
+default is `OF_SERVER` or `OF_CLIENT`.
 
 >>> def slow(message):
 ...     return lambda message: message.seconds > 1 and print(message.method, message.outcome)
@@ -25,7 +25,7 @@ __all__ = ["OF_CLIENT", "OF_SERVER", "Ends", "Observer", "Sent", "Served", "begi
 
 logger = logging.getLogger("django_rpc.telemetry")
 
-#: The observers of a service, and of a client, unless OBSERVERS names others.
+#: Default observers of a service, and of a client.
 OF_SERVER = (
     "django_rpc.telemetry.audit.audit",
     "django_rpc.telemetry.tracing.served",
@@ -39,38 +39,38 @@ Ends = list[Callable[[Any], object]]
 
 
 class _Message(msgspec.Struct, kw_only=True):
-    """What both ends know of a message; filled in while it is under way."""
+    """Data of a message at either end, completed until its end."""
 
     request: Request | None = None
-    #: In plain text beside the message, such as the trace that it belongs to.  At the client: to be sent with it.
+    #: Headers next to the request, such as those of a trace. At the client, an observer can add headers.
     headers: Mapping[str, Any] = {}
     bytes_of_request: int = 0
     bytes_of_answer: int = 0
     started: float = msgspec.field(default_factory=time.perf_counter)
-    #: What became of it, of a closed list, and the code of its error.
+    #: Outcome from a closed list, and the code of the error.
     outcome: str = "unknown"
     code: str = ""
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Return the seconds since the beginning of the message."""
         return time.perf_counter() - self.started
 
     @property
     def method(self) -> str:
-        """What it asks for, without a value: ``shop.Order.first``."""
+        """Return the method of the request, without values: ``shop.Order.first``."""
         return "" if self.request is None else operations.method(self.request)
 
     @property
     def operation(self) -> str:
-        """What it does, of a closed list (`operations.KINDS`); empty where it could not be read."""
+        """Return the kind of the request, from the closed list `operations.KINDS`; "" if the request is unreadable."""
         return "" if self.request is None else operations.kind(self.request)
 
 
 class Sent(_Message, kw_only=True):
-    """A message at the client.
+    """Message at the client.
 
-    ``outcome`` is ``done``, ``failed`` (answered by an error), ``lost`` (not answered), ``cancelled`` or ``unread``.
+    ``outcome`` is ``done``, ``failed`` (the answer is an error), ``lost`` (no answer), ``cancelled`` or ``unread``.
     """
 
     service: str
@@ -80,61 +80,61 @@ class Sent(_Message, kw_only=True):
 
 
 class Served(_Message, kw_only=True):
-    """A message at the service.
+    """Message at the service.
 
-    ``outcome`` is ``done``, ``refused``, ``failed`` (writes are rolled back), ``again`` (the first answer was given
-    again) or ``unknown``.  ``client`` is who has proved to have sent it, empty where nobody has; ``reason`` is for the
-    service's own eyes.  ``refusals`` are the codes of single values that were refused, of one that was answered.
+    ``outcome`` is ``done``, ``refused``, ``failed`` (writes are rolled back), ``again`` (the first answer was sent
+    again) or ``unknown``. ``client`` is the client that has proved to be the sender, or empty. ``reason`` must not be
+    sent to the client. ``refusals`` are the codes of refused values in an answered message.
     """
 
     message_id: str = ""
     client: str = ""
     reason: str = ""
     refusals: tuple[str, ...] = ()
-    #: Rows that were read, SQL statements that ran, rows that were written and are there, by model.
+    #: Number of read rows, of SQL statements, and of written rows by model (without rows that were rolled back).
     rows: int = 0
     statements: int = 0
     written: Mapping[str, int] = {}
 
     def refuse(self, code: str, reason: str = "") -> None:
-        """It is not answered with what it asks for."""
+        """Set the outcome to ``refused``."""
         self.outcome, self.code, self.reason = "refused", code, reason
 
 
 def load(paths: Iterable[str]) -> tuple[Observer, ...]:
-    """The observers with these dotted paths; raises ValueError, which says what is wrong, for a path to none."""
+    """Return the observers with these dotted paths; raise ValueError for a path without an observer."""
     return tuple([_loaded(path) for path in paths])
 
 
 def _loaded(path: str) -> Observer:
     module, _, name = path.rpartition(".") if isinstance(path, str) else ("", "", "")
     try:
-        found: Observer = getattr(importlib.import_module(module), name)
+        observer: Observer = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{path!r} is not the dotted path of an observer: {error}") from error
-    if not callable(found):
-        raise ValueError(f"{path!r} is {found!r}: an observer is a function of a message.")
-    return found
+    if not callable(observer):
+        raise ValueError(f"{path!r} is {observer!r}: an observer is a function of a message.")
+    return observer
 
 
 def begin(observers: Iterable[Observer], message: M) -> Ends:
-    """Tell that a message has begun; returns what wants to know of its end.  An observer that fails stops nobody."""
+    """Call the observers with a message that begins, and return the functions for its end; log failing observers."""
     ends: Ends = []
     for observer in observers:
         try:
-            wanted = observer(message)
+            at_end = observer(message)
         except Exception:
             logger.exception("An observer failed at the beginning of a message: %r", observer)
             continue
-        if wanted is not None:
-            ends.append(wanted)
+        if at_end is not None:
+            ends.append(at_end)
     return ends
 
 
 def end(ends: Ends, message: M) -> None:
-    """Tell that a message has ended, to the last that began first."""
-    for wanted in reversed(ends):
+    """Call the functions for the end of a message, in the reverse order of their observers."""
+    for at_end in reversed(ends):
         try:
-            wanted(message)
+            at_end(message)
         except Exception:
-            logger.exception("An observer failed at the end of a message: %r", wanted)
+            logger.exception("An observer failed at the end of a message: %r", at_end)

@@ -1,7 +1,7 @@
-"""The metrics, which `metrics` imports where the program counts; docs/howto/observe.md has them as a table.
+"""Counters and histograms of Prometheus; `metrics` imports them if the program uses its library.
 
-Labels are names of the settings (services, clients) and of closed lists (operations, outcomes, codes): what a client
-sends makes no label.
+docs/howto/observe.md has a table of them. Labels are names from the settings (services, clients) and from closed lists
+(operations, outcomes, codes). Data of a client never becomes a label.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django_rpc.telemetry.hooks import Sent, Served
 
 __all__ = ["sent", "served"]
 
-#: Seconds: a call takes a millisecond or two, and a time-out is 30 by default.
+#: Buckets in seconds: a call takes a few milliseconds, and the default timeout is 30 seconds.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 _CALLS = Counter("django_rpc_client_requests_total", "Messages to a service that have ended.", ["service", "outcome"])
@@ -30,14 +30,14 @@ _SENT = Counter("django_rpc_client_sent_bytes_total", "Bytes of requests.", ["se
 _RECEIVED = Counter("django_rpc_client_received_bytes_total", "Bytes of answers.", ["service"])
 _UNDER_WAY = Gauge(
     "django_rpc_client_requests_in_progress",
-    "Messages whose answer has not been read.",
+    "Messages without an answer so far.",
     ["service"],
     multiprocess_mode="livesum",
 )
 
 _REQUESTS = Counter(
     "django_rpc_server_requests_total",
-    "Messages that were answered, by what they do and what became of them.",
+    "Answered messages, by operation and outcome.",
     ["client", "operation", "outcome"],
 )
 _SECONDS = Histogram("django_rpc_server_request_seconds", "Time at work on a message.", ["operation"], buckets=_BUCKETS)
@@ -45,18 +45,18 @@ _STATEMENTS = Counter("django_rpc_server_sql_statements_total", "SQL statements 
 _ROWS = Counter("django_rpc_server_rows_read_total", "Rows that were read for messages.", ["client"])
 _WRITTEN = Counter("django_rpc_server_rows_written_total", "Rows that messages wrote, cascades included.", ["client"])
 _REFUSALS = Counter(
-    "django_rpc_server_refusals_total", "What was refused: messages, and single values of others.", ["client", "code"]
+    "django_rpc_server_refusals_total", "Refused messages, and refused values of other messages.", ["client", "code"]
 )
 
 
 @functools.lru_cache(maxsize=1024)
 def _of(metric: Any, *labels: str) -> Any:
-    """``metric.labels(...)``, looked up once."""
+    """Return ``metric.labels(...)`` from a cache."""
     return metric.labels(*labels)
 
 
 def sent(message: Sent) -> Callable[[Sent], object]:
-    """A client has begun a message."""
+    """Count a message that a client begins to send."""
     _of(_UNDER_WAY, message.service).inc()
     return _sent
 
@@ -71,7 +71,7 @@ def _sent(message: Sent) -> None:
 
 
 def served(message: Served) -> None:
-    """A service has answered a message."""
+    """Count a message that a service has answered."""
     client, operation = message.client, message.operation
     _of(_REQUESTS, client, operation, message.outcome).inc()
     _of(_SECONDS, operation).observe(message.seconds)

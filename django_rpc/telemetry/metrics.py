@@ -1,8 +1,8 @@
-"""Metrics for Prometheus: counters and histograms of both ends, by its client library.
+"""Observers that count messages for Prometheus, at both ends.
 
-They are there where the program has imported ``prometheus_client`` (a worker does where PROMETHEUS_MULTIPROC_DIR is
-set); a program that has not pays a look into ``sys.modules``, and nothing is imported for it.  The metrics themselves,
-in the library's default registry, are made at the first message (`instruments`).
+They are active if the program has imported ``prometheus_client``; a worker imports it where PROMETHEUS_MULTIPROC_DIR is
+set. In other programs the cost is a lookup in ``sys.modules``, without an import. The first message creates the metrics
+in the default registry of the library (`instruments`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LIBRARY = "prometheus_client"
 
 
 def sent(message: Sent) -> Callable[[Sent], object] | None:
-    """The observer of a client."""
+    """Observe a message at the client."""
     if _LIBRARY not in sys.modules or sys.modules[_LIBRARY] is None:
         return None
     from django_rpc.telemetry import instruments
@@ -27,7 +27,7 @@ def sent(message: Sent) -> Callable[[Sent], object] | None:
 
 
 def served(message: Served) -> Callable[[Served], object] | None:
-    """The observer of a service."""
+    """Observe a message at the service."""
     if _LIBRARY not in sys.modules or sys.modules[_LIBRARY] is None:
         return None
     from django_rpc.telemetry import instruments

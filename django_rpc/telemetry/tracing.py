@@ -1,9 +1,8 @@
-"""Spans by OpenTelemetry: of a message at the client, of the same at the service, of the stages of a plan.
+"""OpenTelemetry spans of messages at both ends, and of plans and their stages.
 
-They are there where the program has set a tracer provider; a program that has not imported ``opentelemetry`` pays a
-look into ``sys.modules``, and nothing is imported for it.  A client's span crosses as the propagator that is set
-writes it (``traceparent``), in the headers of the message.  Attributes are those of the semantic conventions for RPC
-and messaging; no value of a request is among them.
+Spans exist if the program has set a tracer provider. In other programs the cost is a lookup in ``sys.modules``, without
+an import. The configured propagator writes the span of a client into the headers of the message (``traceparent``).
+Attributes follow the semantic conventions for RPC and messaging, and contain no value of a request.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PlanSpans", "sent", "served"]
 
-#: The system, for the conventions; what a method is called that the service does not have.
+#: Value of ``rpc.system.name``, and the method name of a refused message.
 _SYSTEM, _OTHER = "django_rpc", "_OTHER"
-#: A header of a message that is longer is none of a trace.
+#: Longest header that is passed to the propagator.
 _LONGEST = 8192
 
 
 def _tracer() -> Tracer | None:
-    """The tracer of the provider that the program has set; None where it has set none."""
+    """Return a tracer of the provider that the program has set; None without a provider."""
     api = sys.modules.get("opentelemetry.trace")
     if api is None or (getattr(api, "_TRACER_PROVIDER", api) is None and _environment_names_none(api)):
         return None
@@ -38,7 +37,7 @@ def _tracer() -> Tracer | None:
 
 @functools.lru_cache(maxsize=1)
 def _environment_names_none(api: Any) -> bool:
-    """Whether there is none that ``get_tracer_provider()`` sets, which looks there each time that it is called."""
+    """Return True if the environment names no provider. ``get_tracer_provider()`` reads it at each such call."""
     return isinstance(api.get_tracer_provider(), api.ProxyTracerProvider)
 
 
@@ -49,7 +48,7 @@ def _tracer_of(provider: Any) -> Tracer:
 
 
 def sent(message: Sent) -> Callable[[Sent], object] | None:
-    """The observer of a client: a span from before a message is sent until its answer is read."""
+    """Observe a message at the client, with a span until its answer is decoded."""
     tracer = _tracer()
     if tracer is None:
         return None
@@ -69,7 +68,7 @@ def sent(message: Sent) -> Callable[[Sent], object] | None:
 
 
 def served(message: Served) -> Callable[[Served], object] | None:
-    """The observer of a service: a span while a message is answered, which is that of the thread meanwhile."""
+    """Observe a message at the service, with a span that is the current span of the thread."""
     tracer = _tracer()
     if tracer is None:
         return None
@@ -82,7 +81,7 @@ def served(message: Served) -> Callable[[Served], object] | None:
 
     def end(message: Served) -> None:
         context.detach(attached)
-        # A name that does not exist is of whoever sent it, and there is no end of such.
+        # A client can send any number of names that do not exist, and a span name must have few values.
         method = _OTHER if message.outcome == "refused" else message.method or _OTHER
         if method != _OTHER:
             span.update_name(method)
@@ -101,11 +100,11 @@ def served(message: Served) -> Callable[[Served], object] | None:
 
 
 def _carried(headers: Mapping[str, Any]) -> dict[str, str]:
-    """What the propagator that is set may read: the sender is not trusted to have sent texts, and short ones."""
+    """Return the headers for the propagator: only short texts, because any client may have sent them."""
     from opentelemetry import propagate
 
-    found = {name: headers.get(name) for name in propagate.get_global_textmap().fields}
-    return {name: text for name, text in found.items() if isinstance(text, str) and len(text) <= _LONGEST}
+    trace_headers = {name: headers.get(name) for name in propagate.get_global_textmap().fields}
+    return {name: text for name, text in trace_headers.items() if isinstance(text, str) and len(text) <= _LONGEST}
 
 
 def _attributes(message: Sent | Served, method: str) -> dict[str, Any]:
@@ -131,9 +130,9 @@ def _finish(span: Span, message: Sent | Served) -> None:
 
 
 class PlanSpans:
-    """A span for a plan of several stages, and one below it for each; it watches a run of the client.
+    """Span of a plan of several stages, with a child span for each stage.
 
-    A stage's messages, and what its local functions do, are below the stage.
+    Spans of the messages and of the local functions of a stage are children of the span of the stage.
     """
 
     def __init__(self, tracer: Tracer, stages: int, messages: int) -> None:
@@ -146,7 +145,7 @@ class PlanSpans:
 
     @classmethod
     def of(cls, stages: int, messages: int) -> PlanSpans | None:
-        """For a run that begins now; None where nobody traces."""
+        """Return the spans of a run that begins now; None without a tracer provider."""
         tracer = _tracer()
         return None if tracer is None else cls(tracer, stages, messages)
 
@@ -163,7 +162,7 @@ class PlanSpans:
 
     @contextlib.contextmanager
     def within(self, number: int) -> Iterator[None]:
-        """While a stage is sent, or runs here."""
+        """Make the span of a stage current while the stage is sent or runs in this process."""
         from opentelemetry.trace import use_span
 
         with use_span(self._under_way[number], record_exception=False, set_status_on_exception=False):
@@ -174,7 +173,7 @@ class PlanSpans:
         self._left -= 1
 
     def closed(self, run: Any) -> None:
-        """What has not ended by now has failed, or was not done for what had."""
+        """End the remaining spans, with an error, because their stages have failed or were not run."""
         from opentelemetry.trace import Status, StatusCode
 
         for span in self._under_way.values():
@@ -185,5 +184,5 @@ class PlanSpans:
         self._plan.end()
 
 
-#: What watches the plans of clients with this observer.
+#: Clients with this observer have spans of their plans.
 sent.plan = PlanSpans.of  # type: ignore[attr-defined]

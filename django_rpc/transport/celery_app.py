@@ -1,7 +1,7 @@
-"""The client's Celery application: one for each service's settings in a process, and never anybody else's.
+"""Celery applications of the client: a process has one application for the settings of each service.
 
-It is neither the current nor the default app, so a project's own tasks and settings stay undisturbed, and it
-speaks JSON only.
+It is neither Celery's current nor its default app, so it does not change the tasks and settings of a project. It sends
+and accepts JSON only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django_rpc.transport.config import Config
 
 __all__ = ["JSON_ONLY", "make_app"]
 
-#: Settings that keep anything but JSON out, at both ends.
+#: Celery settings of both ends that refuse all formats except JSON.
 JSON_ONLY: dict[str, Any] = {
     "task_serializer": "json",
     "result_serializer": "json",
@@ -26,7 +26,7 @@ JSON_ONLY: dict[str, Any] = {
 
 
 def make_app(config: Config) -> Celery:
-    """A Celery app for calling one service; raises ImproperSettings for settings that would open another format.
+    """Return a Celery app that calls one service; raise ImproperSettings for settings that allow other formats.
 
     >>> make_app(Config(broker_url="redis://localhost/")).conf.accept_content
     ['json']
@@ -37,7 +37,7 @@ def make_app(config: Config) -> Celery:
                 f"DATABASES['{config.alias}']['CELERY'] sets {name} to {config.celery[name]!r}: only JSON is spoken. "
                 "Leave it out."
             )
-    # With the Redis reply path Celery's own results are unused: no connection, no import of a backend.
+    # Answers on Redis lists do not use Celery's results, so no result backend is imported or connected.
     backend = None if config.replies_by_redis else config.result_backend
     app = Celery(
         f"django_rpc.client.{config.alias}",

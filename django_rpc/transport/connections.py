@@ -85,7 +85,7 @@ def _has_news(sock: Any) -> bool:
 
 
 class _PropertyLocks:
-    """Locks of kombu's cached properties, made anew in a child process.
+    """Locks of kombu's cached properties, which are replaced in a child process.
 
     A class has one lock for each cached property. A thread holds it while it computes the value, which for a channel of
     Redis includes network operations. A child that is forked at this moment could never compute the property.

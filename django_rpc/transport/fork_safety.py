@@ -1,9 +1,9 @@
-"""What a child process does with the connections of its parent after ``os.fork``: leave them alone.
+"""Fork safety: a child process of ``os.fork`` never uses the connections of its parent.
 
-Web servers fork their workers after the project is imported, Celery's prefork pool forks its children.  A
-socket that two processes write to is a broken protocol, and a library that closes its inherited copy politely
-hangs up on the parent.  So everything that holds connections registers here; in the child its state is put
-aside, neither used nor closed nor collected, and made anew.
+Web servers fork their workers after the import of the project, and Celery's prefork pool forks its children. Two
+processes that write to one socket break its protocol. A library that closes an inherited connection says goodbye on
+the socket of the parent. So each object with connections registers here. In a child, its state is kept aside, where it
+is not used, closed or garbage-collected, and the object creates a new state.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ __all__ = ["NO_FORK", "Pool", "forget_after_fork"]
 T = TypeVar("T")
 
 
-class Forgetful(Protocol):
-    """Something that holds connections."""
+class ConnectionHolder(Protocol):
+    """An object with connections."""
 
     def after_fork(self) -> Any:
-        """Begin anew, and return what must stay alive, untouched, for the rest of this process."""
+        """Create a new state, and return the old state, which is kept alive until the process ends."""
 
 
-_holders: weakref.WeakSet[Forgetful] = weakref.WeakSet()
-#: Connections of the parents of this process.  Collecting one would shut down the parent's socket.
+_holders: weakref.WeakSet[ConnectionHolder] = weakref.WeakSet()
+#: Connections of the parents of this process. Garbage collection of a connection would shut down the parent's socket.
 _of_parents: list[Any] = []
 
 
-def forget_after_fork(holder: Forgetful) -> None:
-    """Call ``holder.after_fork()`` in every child process that is forked while it lives."""
+def forget_after_fork(holder: ConnectionHolder) -> None:
+    """Call ``holder.after_fork()`` in each child process that is forked while ``holder`` exists."""
     _holders.add(holder)
 
 
 #: A fork waits while a thread holds this lock. A thread that imports a module holds Python's lock of that module, and a
 #: child that was forked at this moment could never import the module. So a thread holds NO_FORK where a call imports
-#: modules or makes objects of Celery, kombu and redis-py, which have locks and late imports of their own. It must not
-#: be held during network operations.
+#: modules, or makes objects of Celery, kombu and redis-py, which have locks and late imports. It must not be held
+#: during network operations.
 NO_FORK = threading.RLock()
 
 
@@ -55,7 +55,7 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 
 class Pool(Generic[T]):
-    """Idle connections, newest first: as many as callers at the same time, for any thread.
+    """Idle connections, used by any thread. The newest is taken first, and the number of connections has no limit.
 
     >>> pool = Pool(list)
     >>> first = pool.take()
@@ -70,22 +70,22 @@ class Pool(Generic[T]):
         forget_after_fork(self)
 
     def take(self) -> T:
-        """An idle connection, or a new one."""
+        """Return an idle connection, or a new connection."""
         try:
             return self._idle.pop()
         except IndexError:
             return self._make()
 
     def give(self, item: T) -> None:
-        """Put a connection back that works; drop one that does not."""
+        """Put back a connection that works. Callers drop a broken connection."""
         self._idle.append(item)
 
     def drain(self) -> list[T]:
-        """Take all idle connections out."""
-        found = []
+        """Remove and return all idle connections."""
+        idle = []
         while self._idle:
-            found.append(self._idle.pop())
-        return found
+            idle.append(self._idle.pop())
+        return idle
 
     def after_fork(self) -> deque[T]:
         old, self._idle = self._idle, deque()

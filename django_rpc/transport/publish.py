@@ -1,8 +1,8 @@
-"""Hands a request to the broker, within its time-out.
+"""Publishing of requests to the broker, within the timeout of each call.
 
-The message is the one that Celery's own ``send_task`` makes (its protocol 2), and goes out through a kombu
-producer.  What ``send_task`` does anew for each message (routing, representations of the arguments, a result
-object) is done once here: a publish then costs a third.
+A message has the form of Celery's ``send_task`` (task protocol 2), and kombu publishes it. ``send_task`` computes the
+route, texts of the arguments and a result object for each message. The publisher computes the unchanging parts once,
+which reduces the duration of a publish to a third.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from django_rpc.wire.names import TASK_NAME, task_keywords
 
 __all__ = ["Publisher"]
 
-#: Longest wait for one operation on a socket of the broker.  A call uses the longest that its time-out allows,
-#: and connections are kept apart by it, so that a short call does not wait on a long call's socket.
+#: Socket timeouts of connections to the broker, in seconds. A call uses the longest that its timeout allows. Each has a
+#: pool of connections, so that a short call does not use a connection with a long socket timeout.
 _SOCKET_SECONDS = (10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1)
-#: Pauses between attempts to reach a broker that refuses.
+#: Pauses before the attempts to reach a broker that refuses connections.
 _PAUSES = (0.0, 0.1, 0.3, 0.6)
-#: Stands in for the arguments in Celery's headers, where it would put a representation of the whole request.
+#: Text of the arguments in Celery's headers, where Celery would put ``repr()`` of the request.
 _ARGS_REPR = "(<request>,)"
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Publisher:
-    """Publishes the requests of one service; for any thread."""
+    """Publisher of the requests for one service; usable in any thread."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -61,7 +61,7 @@ class Publisher:
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Send the task message for ``request``; raises BrokerUnavailable, within ``options.timeout``."""
+        """Send the task message for ``request``; raise BrokerUnavailable within ``options.timeout``."""
         deadline = None if options.timeout is None else time.monotonic() + options.timeout
         all_headers = {**self._headers_of(request_id, options.timeout), **(headers or {})}
         body = ((request.decode(),), task_keywords(reply_list, token), self._embed)
@@ -72,7 +72,7 @@ class Publisher:
                 time.sleep(pause)
             try:
                 self._attempt(all_headers, body, queue, properties, options.timeout, deadline)
-            except _Failed as failed:
+            except _AttemptFailed as failed:
                 late = deadline is not None and time.monotonic() + _next_pause(attempt) >= deadline
                 if late or attempt == len(_PAUSES) - 1 or (failed.maybe_sent and not repeatable):
                     cause = failed.__cause__
@@ -81,7 +81,7 @@ class Publisher:
                 return
 
     def declare(self, request_id: str, options: Options) -> None:
-        """Have the queue made for a message that a service will publish; raises BrokerUnavailable."""
+        """Declare the queue of a message that a service will publish; raise BrokerUnavailable."""
         pool = self._pool(options.timeout)
         line = _alive(pool)
         try:
@@ -97,7 +97,7 @@ class Publisher:
     def _headers_of(self, request_id: str, timeout: float | None) -> dict[str, Any]:
         headers = dict(self._headers, id=request_id, root_id=request_id)
         parent = self.app.current_worker_task
-        if parent:  # called inside another task: tracing tools follow these
+        if parent:  # the caller is a task of another worker; tracing tools read these headers
             headers["parent_id"] = parent.request.id
             headers["root_id"] = parent.request.root_id or parent.request.id
         if timeout is not None:
@@ -126,7 +126,7 @@ class Publisher:
                 _encode(body),
                 content_type="application/json",
                 content_encoding="utf-8",
-                exchange="",  # the broker's own: straight to the queue, as Celery does for direct exchanges
+                exchange="",  # the default exchange, which routes to the queue, as Celery does for direct exchanges
                 routing_key=queue,
                 headers=headers,
                 expiration=timeout,
@@ -134,7 +134,7 @@ class Publisher:
             )
         except line.failures as error:
             line.hang_up()
-            raise _Failed(maybe_sent=opened) from error
+            raise _AttemptFailed(maybe_sent=opened) from error
         except BaseException:
             line.hang_up()
             raise
@@ -150,7 +150,7 @@ class Publisher:
         properties: dict[str, Any] | None,
         **more: Any,
     ) -> None:
-        """What ``send_task`` tells: tracing tools add their headers there."""
+        """Send a signal of Celery's ``send_task``; tracing tools add headers in its receivers."""
         if not signal.receivers:
             return
         if properties is not None:
@@ -167,18 +167,18 @@ class Publisher:
         return pool
 
     def unavailable(self, cause: BaseException | None, request_id: str, *, maybe_sent: bool) -> BrokerUnavailable:
-        """The error for a broker that cannot be reached."""
+        """Return the error for a broker that cannot be reached."""
         where = open_connection(self.app, _SOCKET_SECONDS[-1]).as_uri()  # without the password
         text = f"The broker {where} of {self.config.alias!r} cannot be reached ({cause!r}). "
         if maybe_sent:
-            text += "The connection broke while the request was being sent, so it is not known whether it will run. "
+            text += "The connection broke while the request was sent, so the request may run or not. "
         error = BrokerUnavailable(f"{text}Is it running, and is BROKER_URL right?")
         error.request_id = request_id
         return error
 
 
 def _alive(pool: Pool[Line]) -> Line:
-    """A line of the pool that the broker has not hung up, or a new one."""
+    """Return a connection of the pool that the broker has not closed, or a new connection."""
     line = pool.take()
     while not line.is_alive():
         line.hang_up()
@@ -186,8 +186,8 @@ def _alive(pool: Pool[Line]) -> Line:
     return line
 
 
-class _Failed(Exception):
-    """One attempt failed; ``maybe_sent`` if the message may have reached the broker all the same."""
+class _AttemptFailed(Exception):
+    """A failed attempt to publish. ``maybe_sent`` is True if the broker may have received the message."""
 
     def __init__(self, *, maybe_sent: bool) -> None:
         super().__init__()

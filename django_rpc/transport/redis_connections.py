@@ -1,4 +1,4 @@
-"""Connections to one Redis server, kept in the pools of redis-py, for both ends of the reply path."""
+"""Connections to a Redis server of answers, in connection pools of redis-py; both ends use them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from django_rpc.wire.names import redis_url
 
 __all__ = ["BROKEN", "RedisConnections"]
 
-#: Errors of a connection that broke, of a server that refuses connections, or of one that has become a replica.
+#: Errors of a broken connection, of a server that refuses connections, and of a server that has become a replica.
 BROKEN = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError, OSError)
 
-#: Longest wait for one operation on a socket, other than for a reply.  A call uses the longest of these that its
-#: patience allows.  Each limit has a pool, since redis-py sets the limits when it makes a connection.
+#: Socket timeouts in seconds, except for the wait for a reply. A call uses the longest that its patience allows. Each
+#: has a pool, since redis-py sets the timeout of a connection when it creates the connection.
 _SOCKET_SECONDS = (5.0, 1.0)
 #: The limit of redis-py is 100 connections by default, and each waiting thread needs a connection.
 _MAX_CONNECTIONS = 2**31
@@ -25,7 +25,7 @@ _UNUSED_NAME = ("",) if redis.VERSION < (5, 3) else ()
 
 
 class RedisConnections:
-    """Runs commands on the Redis server at ``url``; for any thread, and after a fork."""
+    """Executor of commands on the Redis server at ``url``; usable in any thread, and after a fork."""
 
     def __init__(self, url: str) -> None:
         self._url = redis_url(url)
@@ -42,8 +42,8 @@ class RedisConnections:
     def run(self, patience: float, *commands: tuple[Any, ...]) -> list[Any]:
         """Send the commands together, and return their replies.
 
-        ``patience`` is how many seconds the first reply may take.  Raises one of `BROKEN`; then the connection is
-        closed.
+        ``patience`` is the longest wait for the first reply, in seconds. Raise an error of `BROKEN`, and close the
+        connection in this case.
         """
         pool = self._pool(patience)
         connection: Any = pool.get_connection(*_UNUSED_NAME)  # connected, and still open
@@ -63,13 +63,13 @@ class RedisConnections:
         return replies
 
     def reach(self, patience: float) -> None:
-        """Have a connection that is open, with its database selected; raises one of `BROKEN`, or a ResponseError."""
+        """Open a connection and select its database; raise an error of `BROKEN`, or a ResponseError."""
         pool = self._pool(patience)
         pool.release(pool.get_connection(*_UNUSED_NAME))
         self.replied_at = time.monotonic()
 
     def drop_idle(self) -> None:
-        """Close the idle connections: after a connection broke, those of its age are likely to be broken."""
+        """Close the idle connections. After one connection breaks, the others are likely to be broken too."""
         for pool in list(self._pools.values()):
             pool.disconnect(inuse_connections=False)
 
@@ -78,13 +78,13 @@ class RedisConnections:
         pool = self._pools.get(seconds)
         if pool is None:
             with NO_FORK:
-                made = redis.ConnectionPool.from_url(
+                new_pool = redis.ConnectionPool.from_url(
                     self._url,
                     max_connections=_MAX_CONNECTIONS,
                     socket_timeout=seconds,
                     socket_connect_timeout=seconds,
                     health_check_interval=0,
                 )
-                made.connection_class(**made.connection_kwargs)  # redis-py imports modules for the first object
-            pool = self._pools.setdefault(seconds, made)
+                new_pool.connection_class(**new_pool.connection_kwargs)  # imports the late modules of redis-py
+            pool = self._pools.setdefault(seconds, new_pool)
         return pool

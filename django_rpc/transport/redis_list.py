@@ -64,7 +64,7 @@ class RedisReplyTransport:
     def _reach(self, request_id: str, options: Options) -> None:
         """Check, before a request is sent, that its answer can be fetched.
 
-        Raises ResultBackendUnavailable, or BrokerUnavailable where the broker is away as well.
+        Raise ResultBackendUnavailable, or BrokerUnavailable if the broker is unavailable too.
         """
         timeout = options.timeout
         replied_at = self.connections.replied_at
@@ -106,11 +106,10 @@ class RedisReplyTransport:
         return _RedisReply(self, request_id, options)
 
     def _park(self, key: str, deposit: bytes, origins: tuple[str, ...], seconds: int) -> bool:
-        """Store a message at the key for its values.
+        """Store a message at the key that collects its values. Return True if the client must publish the message.
 
-        Return True where all values are there, so that the client must send it.
-
-        Values of requests that the message does not wait for are removed.
+        The client publishes it where all values arrived before it. Values of requests that the message does not wait
+        for are removed.
         """
         fields = ("HSET", key, DEPOSIT, deposit, ORIGINS, msgspec.json.encode(origins))
         _, _, names = self.connections.run(_SOCKET_SECONDS, fields, ("EXPIRE", key, seconds), ("HKEYS", key))
@@ -181,9 +180,9 @@ class _RedisReply:
         lost: Exception | None = None  # the error of a connection that broke during the wait
         while True:
             try:
-                key_and_answer = self._ask(None if deadline is None else deadline - time.monotonic())
+                key_and_answer = self._pop(None if deadline is None else deadline - time.monotonic())
                 if key_and_answer is not None:
-                    return self._own(*key_and_answer)
+                    return self._answer_or_failure(*key_and_answer)
             except (
                 *BROKEN,
                 redis.ResponseError,
@@ -206,7 +205,7 @@ class _RedisReply:
             remaining = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             key_and_answer = await self._first(box, _least(remaining, self._watch.seconds()))
             if key_and_answer is not None:
-                return self._own(*key_and_answer)
+                return self._answer_or_failure(*key_and_answer)
             if deadline is not None and time.monotonic() >= deadline - _TICK:
                 break
             if not self._watch.seconds():
@@ -229,13 +228,13 @@ class _RedisReply:
                 take.cancel()
         return next(((takes[take], answer) for take in done if (answer := take.result()) is not None), None)
 
-    def _own(self, key: str, answer: bytes) -> bytes:
+    def _answer_or_failure(self, key: str, answer: bytes) -> bytes:
         """Return an answer on the list of this request; raise the error of a failure on another list."""
         if key == self._key:
             return answer
         raise self._failures[key](answer)
 
-    def _ask(self, remaining: float | None) -> tuple[str, bytes] | None:
+    def _pop(self, remaining: float | None) -> tuple[str, bytes] | None:
         """Run one BLPOP for at most ``remaining`` seconds, or LPOP where no time remains.
 
         Return None without an answer.
@@ -261,8 +260,8 @@ class _RedisReply:
         return not self.ready() and cancel(self._transport.publisher.app, self._request_id) and not self.ready()
 
 
-def _least(seconds: float | None, others: float) -> float | None:
-    least = others if seconds is None else min(seconds, others)
+def _least(seconds: float | None, until_look: float) -> float | None:
+    least = until_look if seconds is None else min(seconds, until_look)
     return None if math.isinf(least) else least
 
 

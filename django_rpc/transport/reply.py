@@ -1,4 +1,4 @@
-"""What the ways back have in common."""
+"""Errors that the transports share: no answer within the timeout, and a task that Celery ended without an answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["failure_of", "no_answer"]
 
 
 def no_answer(config: Config, request_id: str, options: Options, timeout: float | None) -> RpcTimeout:
-    """The error for a call that nobody answered in time."""
+    """Return the error for a call without an answer within its timeout."""
     queue = config.queue(priority=options.priority)
     within = "" if timeout is None else f" within {timeout:.3g} s"
     error = RpcTimeout(
@@ -26,16 +26,16 @@ def no_answer(config: Config, request_id: str, options: Options, timeout: float 
 
 
 def failure_of(request_id: str, state: str, value: Any) -> Exception:
-    """The error for a task that Celery ended without an answer of ours; ``value`` is what it stored.
+    """Return the error for a task that Celery ended without an answer; ``value`` is the result that Celery stored.
 
     >>> failure_of("7f", "REVOKED", "expired")
-    RequestExpired('Request 7f reached a worker after its time-out, and was dropped.')
+    RequestExpired('Request 7f reached a worker after its timeout, and was dropped.')
     """
     shown = repr(value)
     if any(name in shown for name in ("WorkerLost", "TimeLimitExceeded", "Terminated")):
-        return WorkerLost(f"The process that worked on request {request_id} is gone ({shown}).")
+        return WorkerLost(f"The process that worked on request {request_id} has ended ({shown}).")
     if state == states.REVOKED and "expired" in shown:
-        return RequestExpired(f"Request {request_id} reached a worker after its time-out, and was dropped.")
+        return RequestExpired(f"Request {request_id} reached a worker after its timeout, and was dropped.")
     if state == states.REVOKED:
         return CallCancelled(f"Request {request_id} was revoked ({shown}).")
     return BadResponse(

@@ -1,4 +1,4 @@
-"""Taking back a request that no worker has begun."""
+"""Revocation of a request that no worker has begun."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from django_rpc.transport.connections import open_connection
 
 __all__ = ["cancel"]
 
-#: How long workers get to answer, and each operation on the broker's socket.
+#: Longest wait for the answers of the workers, and for one operation on the socket of the broker.
 _SECONDS = 1.0
 
 
 def cancel(app: Celery, request_id: str) -> bool:
-    """Revoke a request at all workers; True if they were told, and none of them works on it.
+    """Revoke a request at all workers. Return True if they answered, and none of them works on the request.
 
-    False where one does, or where no worker answered: then nobody can say that it will not run.
+    Return False if a worker works on it, or if no worker answered, because then the request may still run.
     """
-    # Celery's own `app.control` goes through kombu's pools, which belong to everyone in the process that uses the
-    # same broker, and whose connections kombu shuts down under the parent's feet in a forked child.
+    # Celery's `app.control` uses kombu's connection pools. All users of the same broker in a process share them, and
+    # in a forked child kombu shuts down their connections, which are those of the parent.
     with open_connection(app, _SECONDS) as connection:
         mailbox = Mailbox(app.conf.control_exchange, type="fanout", accept=["json"], serializer="json")(connection)
         mailbox.abcast("revoke", {"task_id": request_id, "terminate": False, "signal": "SIGTERM"})
-        # Workers take commands in order: whoever answers the second one has obeyed the first.
+        # Workers execute commands in order, so a worker that answers the second command has executed the first.
         answers = mailbox.multi_call("query_task", {"ids": [request_id]}, timeout=_SECONDS) or []
-    found: list[dict[str, Any]] = [tasks for answer in answers for tasks in answer.values()]
-    # A worker that began it before it was told is working on it, or has answered.
-    return bool(found) and not any(tasks.get(request_id, [""])[0] == "active" for tasks in found)
+    tasks_of_workers: list[dict[str, Any]] = [tasks for answer in answers for tasks in answer.values()]
+    # A worker that began the request before the revocation works on it, or has answered.
+    return bool(tasks_of_workers) and not any(tasks.get(request_id, [""])[0] == "active" for tasks in tasks_of_workers)

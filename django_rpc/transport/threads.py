@@ -1,6 +1,6 @@
-"""The few threads that blocking work of asyncio programs is done in: bounded, shared by all event loops.
+"""Bounded pools of threads for the blocking work of asyncio programs; all event loops share them.
 
-Each kind of work has threads of its own, so that none waits for another kind: a send for those who wait.
+Each kind of work has separate threads, so that a send does not wait until a wait for an answer has ended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Threads:
-    """At most ``count`` threads, started when they are needed."""
+    """Pool of at most ``count`` threads, which are started when they are needed."""
 
     def __init__(self, name: str, count: int) -> None:
         self.name = name
@@ -46,28 +46,28 @@ class Threads:
             return self._executor
 
     async def run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """``function(*args, **kwargs)`` in one of the threads, with the caller's context variables."""
+        """Call ``function(*args, **kwargs)`` in a thread of the pool, with the context variables of the caller."""
         call = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self.executor, call)
 
 
-#: Publishing is blocking and short (half a millisecond), and few threads do a lot of it.
+#: Threads that publish. A publish takes half a millisecond, so few threads are enough.
 SENDING = Threads("rpc-send", 4)
-#: Waiting for answers by backends that have no way for asyncio: those beyond wait for their turn.
+#: Threads that wait for answers of backends without asyncio support; further calls wait for a free thread.
 WAITING = Threads("rpc-wait", 16)
-#: Local functions of plans that are awaited, and callbacks of futures.
+#: Threads for local functions of awaited plans, and for callbacks of futures.
 LOCAL = Threads("rpc-local", 8)
 
 
 async def in_callers_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """``function(...)`` where asgiref runs the blocking code of the caller, so with his database connections."""
-    from asgiref.sync import sync_to_async  # there wherever a service is evaluated in this process: Django needs it
+    """Call ``function(...)`` in the thread where asgiref runs blocking code, which has the database connections."""
+    from asgiref.sync import sync_to_async  # a process that evaluates a service has Django, which needs asgiref
 
     return await sync_to_async(function)(*args, **kwargs)
 
 
 class Background:
-    """One event loop in one thread, for callbacks and waits of programs that have none."""
+    """Event loop in a thread, for callbacks and waits of programs without an event loop."""
 
     def __init__(self) -> None:
         self._begin()
@@ -83,7 +83,7 @@ class Background:
         return old
 
     def start(self, work: Callable[[], Any]) -> None:
-        """Begin a coroutine, ``work()``, in the loop; what it returns or raises is its own business."""
+        """Start the coroutine ``work()`` in the loop. Its result or exception is ignored."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()

@@ -47,7 +47,7 @@ _SOCKET_SECONDS = 1.0
 
 
 class _Absence:
-    """Since when something has not been there; for the threads that look."""
+    """Duration of an absence, for all threads that check it."""
 
     def __init__(self, check: Callable[[], bool | None]) -> None:
         self._check = check
@@ -56,7 +56,7 @@ class _Absence:
         self._since: float | None = None
 
     def look(self) -> float:
-        """The seconds of absence so far; 0 where it is there, or where the check cannot know."""
+        """Return the seconds of absence so far; 0 for a presence, and where the check has no result."""
         with self._lock:
             now = time.monotonic()
             if now - self._looked_at > _STALE:
@@ -72,12 +72,12 @@ class _Absence:
 
     @property
     def is_known(self) -> bool:
-        """True where the last look, a short time ago, did not find it."""
+        """Return True where a recent check reported an absence."""
         return self._since is not None and time.monotonic() - self._looked_at <= _STALE
 
 
 class _Presence:
-    """The workers of one queue.  ``check_answers`` reports if a worker writes to the client's result backend."""
+    """Workers of one queue. ``check_answers`` reports if a worker writes to the client's result backend."""
 
     def __init__(self, publisher: Publisher, queue: str, check_answers: Callable[[str], bool | None]) -> None:
         self.config: Config = publisher.config
@@ -91,7 +91,7 @@ class _Presence:
         self.workers_backend = ""
 
     def _has_worker(self) -> bool | None:
-        """True or False; None where the broker does not answer, or cannot know."""
+        """Return True if the queue has a worker; None where the broker does not answer, or has no such data."""
         line, self._line = self._line, None
         for attempt in (line, None) if line is not None else (None,):  # a connection may have broken while idle
             used = attempt or Line(open_connection(self._publisher.app, _SOCKET_SECONDS), _SOCKET_SECONDS)
@@ -123,24 +123,24 @@ class _Presence:
 
 
 class Presences:
-    """The workers of the queues of one service."""
+    """Presences of the queues of one service."""
 
     def __init__(self, publisher: Publisher, check_answers: Callable[[str], bool | None] = lambda queue: None) -> None:
         self._publisher = publisher
         self._check_answers = check_answers
-        self._known: dict[str, _Presence] = {}
+        self._by_queue: dict[str, _Presence] = {}
 
     def watch(self, request_id: str, options: Options) -> Watch:
-        """A watch for a request that is about to wait for its answer."""
+        """Return a watch for a request that begins to wait for its answer."""
         queue = self._publisher.config.queue(priority=options.priority)
-        presence = self._known.get(queue)
+        presence = self._by_queue.get(queue)
         if presence is None:
-            presence = self._known.setdefault(queue, _Presence(self._publisher, queue, self._check_answers))
+            presence = self._by_queue.setdefault(queue, _Presence(self._publisher, queue, self._check_answers))
         return Watch(presence, request_id)
 
 
 class Watch:
-    """One call that waits, and when it has to look for a worker of its queue."""
+    """Schedule of a waiting call: the times when it checks for a worker of its queue."""
 
     def __init__(self, presence: _Presence, request_id: str) -> None:
         self._presence = presence
@@ -155,7 +155,7 @@ class Watch:
         return max(self._next - time.monotonic(), 0.0)
 
     def look(self) -> None:
-        """Look where it is time; raises NoWorker or ResultBackendUnavailable."""
+        """Check for a worker if it is time; raise NoWorker or ResultBackendUnavailable."""
         if self._grace is None or time.monotonic() < self._next:
             return
         without_worker = self._presence.worker.look()
@@ -196,8 +196,8 @@ class Watch:
 
     def _wrong_result_backend(self) -> str:
         config, queue = self._presence.config, self._presence.queue
-        theirs = self._presence.workers_backend
-        their_text = f", but to {theirs}" if theirs else ""
+        workers_backend = self._presence.workers_backend
+        their_text = f", but to {workers_backend}" if workers_backend else ""
         return (
             f'The workers of the queue "{queue}" of {config.alias!r} do not write answers to its RESULT_BACKEND '
             f"{without_passwords(config.result_backend)}{their_text}. Set the same RESULT_BACKEND in "

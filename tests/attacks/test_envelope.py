@@ -15,7 +15,7 @@ from kombu.message import Message
 from django_rpc.celery import register
 from django_rpc.celery.control import COMMANDS, restrict
 from django_rpc.celery.envelope import Malformed, read_delivery, read_task
-from django_rpc.celery.task import Request
+from django_rpc.celery.task import TaskRequest
 from django_rpc.wire.names import TASK_NAME
 
 SIGNATURE = {"task": "os.system", "args": ["true"], "kwargs": {}, "options": {}}
@@ -49,7 +49,7 @@ def received(message):
     app = Celery("project", backend="cache+memory://", set_as_current=False)
     task = register(app)
     options = {"headers": message.headers, "body": message.body, "decoded": False}
-    return Request(message, app=app, task=task, hostname="h", **options), app
+    return TaskRequest(message, app=app, task=task, hostname="h", **options), app
 
 
 @pytest.mark.parametrize("name", HEADERS)

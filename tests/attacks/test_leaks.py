@@ -248,7 +248,7 @@ def test_what_is_no_text(text):
     "key", ["celery", "django_rpc:reply:of-another", "unacked", "django_rpc:reply:t-1\n", "", None, 5]
 )
 def test_a_reply_goes_to_the_list_of_its_request_alone(key):
-    lists = task._Lists(None, "redis://nowhere/")
+    lists = task._ReplyListsOfApp(None, "redis://nowhere/")
     assert lists.of("t-1", key) is None
     assert lists.of("t 1\r\nFLUSHALL", "django_rpc:reply:t 1\r\nFLUSHALL") is None
     assert lists.of("t-1", "django_rpc:reply:t-1") is not None

@@ -28,8 +28,8 @@ DEFENCES = {
     "given back": ("celery/task.py", "if not isinstance(error, _DEATHS)", "if True", _KILLED),
     "said to be held": (
         "celery/visibility_heartbeat.py",
-        "dict.fromkeys(held, time.time())",
-        "dict.fromkeys(held, time.time() - 60)",
+        "dict.fromkeys(tags, time.time())",
+        "dict.fromkeys(tags, time.time() - 60)",
         f"{_TWICE}a_worker_at_work_keeps_what_it_has_on_redis_though_the_connection_breaks",
     ),
     "begun again on Redis": (

@@ -221,7 +221,7 @@ def test_a_service_that_cannot_hand_over_says_so_at_once(services, store):
         store.set(key, "in the way", ex=60)
     finally:
         services["a"].live.worker.resume()
-    with pytest.raises(errors.HandOverFailed, match="could not hand its values to the next one") as caught:
+    with pytest.raises(errors.HandOverFailed, match="could not send its values to the next service") as caught:
         future.result(15)
     assert time.monotonic() - started < 10
     assert caught.value.rpc_stage == 1
