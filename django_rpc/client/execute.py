@@ -1,7 +1,7 @@
 """Execution of plans: send the stages of services, run the stages of the client, and pass values between stages.
 
 The stages of one round run at the same time. A round begins after the end of the round before it. All stages have one
-deadline. Where services forward values to each other (`handover`), the messages of later rounds are sent together with
+deadline. If services forward values to each other (`forwarding`), the messages of later rounds are sent together with
 those of the first round, and the client waits only for the values that it needs.
 """
 
@@ -21,7 +21,7 @@ from django_rpc.client.background_plan import PlanCall
 from django_rpc.client.callbacks import Watch, watching
 from django_rpc.client.decode_result import had
 from django_rpc.client.deferred import collectors
-from django_rpc.client.forwarding import HandOvers, Links
+from django_rpc.client.forwarding import Forwarding, Links
 from django_rpc.client.futures import Future
 from django_rpc.client.idempotency import Ids
 from django_rpc.client.locale import Locale
@@ -158,8 +158,8 @@ class Run:
             for name, runner in self._runners.items()
             if hasattr(runner, "locale")
         }
-        self.hand_overs = HandOvers(self.plan, self._runners, self._wants_answer)
-        self._opens = self.hand_overs.opens()
+        self.forwarding = Forwarding(self.plan, self._runners, self._wants_answer)
+        self._send_rounds = self.forwarding.send_rounds()
         self._ids: dict[int, Ids] = {}
         self.timeout = timeout
         self._limit: float | None = None
@@ -242,7 +242,7 @@ class Run:
                     self.results[number] = self._run_here(number)
                     self._tell("ended", number)
             for number in self._to_wait_for(numbers):
-                with self.hand_overs.naming(number):
+                with self.forwarding.naming(number):
                     self.results[number] = had(self._calls[number].wait())
                 self._ended(number)
 
@@ -255,19 +255,19 @@ class Run:
         round_ = self.plan.stages[numbers[0]].round
         return [
             number
-            for number, opens in self._opens.items()
-            if opens <= round_ and number not in self._calls and self.plan.stages[number].service is not None
+            for number, send_round in self._send_rounds.items()
+            if send_round <= round_ and number not in self._calls and self.plan.stages[number].service is not None
         ]
 
     def _to_wait_for(self, numbers: list[int]) -> list[int]:
-        return [number for number in numbers if number in self._calls and self.hand_overs.is_awaited(number)]
+        return [number for number in numbers if number in self._calls and self.forwarding.is_awaited(number)]
 
     def _ended(self, number: int) -> None:
         """Note the end of a stage.
 
         Its values have arrived, so the stages that forwarded values to it have ended, too.
         """
-        for silent in self.hand_overs.silent_before(number):
+        for silent in self.forwarding.silent_before(number):
             if silent not in self.results:
                 self.results[silent] = []
                 self._calls[silent].message.end(None)
@@ -308,7 +308,7 @@ class Run:
 
     def _in_turn(self, numbers: list[int]) -> list[list[int]]:
         """Group messages that may be sent at the same time. Messages that name each other are one group, in order."""
-        linked = [number for number in numbers if self.hand_overs.is_linked(number)]
+        linked = [number for number in numbers if self.forwarding.is_linked(number)]
         return [[number] for number in numbers if number not in linked] + ([linked] if linked else [])
 
     async def _perform(self, numbers: list[int]) -> None:
@@ -323,7 +323,7 @@ class Run:
                 self._calls[number] = await SENDING.run(self.send, number)
 
     async def _aarrive(self, number: int) -> None:
-        with self.hand_overs.naming(number):
+        with self.forwarding.naming(number):
             self.results[number] = had(await self._calls[number].arrive())
         self._ended(number)
 
@@ -350,13 +350,13 @@ class Run:
             more["links"] = links
         if stage.service in self._locales:
             more["locale"] = self._locales[stage.service]
-        filled = stage.filled(self.results, self.hand_overs.handed(number))
+        filled = stage.filled(self.results, self.forwarding.placeholders(number))
         with self._within(number):
             return runner.send(filled, timeout=timeout, priority=self.priority, **more)
 
     def _links(self, number: int) -> Links | None:
         messages = {giver: call.message for giver, call in self._calls.items() if getattr(call, "message", None)}
-        return self.hand_overs.links(number, self._ids_of, self._queue_of, messages)
+        return self.forwarding.links(number, self._ids_of, self._queue_of, messages)
 
     def _ids_of(self, number: int) -> Ids:
         stage = self.plan.stages[number]

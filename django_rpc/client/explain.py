@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
-from django_rpc.client.forwarding import HandOvers
+from django_rpc.client.forwarding import Forwarding
 from django_rpc.errors import RpcError
 from django_rpc.graph.delayed.runner import Asking, Runner, ServiceRunner, resolve
 from django_rpc.graph.errors import NoRunner
@@ -23,7 +23,7 @@ def routing(plan: Plan, runners: Iterable[Runner] = ()) -> Routing:
     for service in {stage.service for stage in plan.messages if stage.service is not None} - known.keys():
         with contextlib.suppress(NoRunner):
             known[service] = resolve(service)
-    return HandOvers(plan, known).routing()
+    return Forwarding(plan, known).routing()
 
 
 def said_by_services(plan: Plan, runners: Iterable[Runner] = ()) -> dict[int, list[str]]:

@@ -1,6 +1,7 @@
-"""Which stages of a plan hand their values straight to each other, and how their messages are tied together.
+"""Forwarding: the values that services of a plan send directly to each other, and the links between their messages.
 
-Whether two services can do that is their sessions' to say (`Session.why_not_to`): where not, the client carries.
+The sessions of two services decide whether the first can forward values to the second (`Session.why_not_to`). Otherwise
+the client carries the values.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from django_rpc.graph.plan.stages import Plan, Routing, Stage
 from django_rpc.graph.values import Handed
 from django_rpc.wire.messages import HandOver, Origin
 
-__all__ = ["HandOvers", "Links", "why_not"]
+__all__ = ["Forwarding", "Links", "why_not"]
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """How one message is tied to others of its plan.
+    """The links of a message to other messages of its plan.
 
-    ``ids`` are its own, since others name it.  ``given`` are the requests whose values it is handed; ``failures``
-    makes, by the list on which it would come, the error of one that fails before.  ``then`` says where its own values
-    go, and ``back`` which of them the client gets (None: no answer at all, unless it fails).
+    ``ids`` are the ids of the message, because other messages name it. ``given`` are the requests that forward values
+    to it. ``failures`` makes the error of a request that fails before it, by the list on which the error arrives.
+    ``then`` are the receivers of its values, and ``back`` the values that the client receives. ``back`` is None if the
+    client receives only a failure.
     """
 
     ids: Ids
@@ -35,49 +37,56 @@ class Links:
     failures: Mapping[str, Callable[[bytes], Exception]] = field(default_factory=dict)
 
     def expanded(self, values: list[Any], count: int) -> list[Any]:
-        """The values of those outputs that came back, each in its place."""
+        """Return a list of ``count`` outputs, with the received values at their places."""
         if not self.then:
             return values
         places = dict(zip(self.back or (), values, strict=True))
         return [places.get(place) for place in range(count)]
 
 
-class HandOvers:
-    """The hand-overs of one plan.  ``wants_answer`` says of a stage whether the client wants more than its values."""
+class Forwarding:
+    """The forwarded values of one plan.
+
+    ``wants_answer`` returns True for a stage if the client needs more than the values of the stage. ``reasons`` has a
+    text for a sender and a receiver if the client carries the values, and "" if they are forwarded.
+    """
 
     def __init__(
         self, plan: Plan, runners: Mapping[str, Runner], wants_answer: Callable[[int], bool] = lambda number: False
     ) -> None:
         self.plan = plan
-        #: By giver and taker: why the client carries the values; "" where they are handed over.
         self.reasons: dict[tuple[int, int], str] = {}
         for number, stage in enumerate(plan.stages):
-            for giver in stage.after:
-                reason = _reason(plan.stages[giver], stage, runners)
+            for sender in stage.after:
+                reason = _reason(plan.stages[sender], stage, runners)
                 if reason is not None:
-                    self.reasons[giver, number] = reason
-            if "" in [self.reasons.get((giver, number)) for giver in stage.after]:
-                for earlier in self._kept_order(number):
+                    self.reasons[sender, number] = reason
+            if "" in [self.reasons.get((sender, number)) for sender in stage.after]:
+                for earlier in self._ordered_before(number):
                     self.reasons[earlier, number] = _reason(plan.stages[earlier], stage, runners) or ""
-        self._before = [sorted({*stage.after, *self._said_before(number)}) for number, stage in enumerate(plan.stages)]
+        self._before = [
+            sorted({*stage.after, *self._linked_before(number)}) for number, stage in enumerate(plan.stages)
+        ]
         self._wants_answer = wants_answer
-        self._wanted = {stage for stage, _ in plan.outputs}
-        self._wanted |= {one for number in range(len(plan.stages)) for one in self._carried(number)}
+        self._needed = {stage for stage, _ in plan.outputs}
+        self._needed |= {sender for number in range(len(plan.stages)) for sender in self._carried(number)}
 
     def __bool__(self) -> bool:
         return "" in self.reasons.values()
 
-    def _kept_order(self, number: int) -> list[int]:
-        """Stages of the same service that have to end before this one, though it needs no value of theirs: what is
-        written keeps its place among all that is read and written there."""
+    def _ordered_before(self, number: int) -> list[int]:
+        """Return the stages of the same service that must end before a stage, though it needs none of their values.
+
+        Writes keep their order with the other operations of their service.
+        """
         stages = self.plan.stages
         needed: set[int] = set()
         stack = list(stages[number].after)
         while stack:
-            one = stack.pop()
-            if one not in needed:
-                needed.add(one)
-                stack += [*stages[one].after, *self._said_before(one)]
+            before = stack.pop()
+            if before not in needed:
+                needed.add(before)
+                stack += [*stages[before].after, *self._linked_before(before)]
         return [
             earlier
             for earlier in range(number)
@@ -87,93 +96,101 @@ class HandOvers:
             and earlier not in needed
         ]
 
-    def _said_before(self, number: int) -> list[int]:
-        return [giver for giver, taker in self.reasons if taker == number]
+    def _linked_before(self, number: int) -> list[int]:
+        return [sender for sender, receiver in self.reasons if receiver == number]
 
     def routing(self) -> Routing:
-        """The same in numbers, for people."""
-        opens = self.opens()
+        """Return the paths of values, and the number of answers that the client waits for."""
+        rounds = self.send_rounds()
         awaited = [
-            number for number in opens if self.plan.stages[number].service is not None and self.is_awaited(number)
+            number for number in rounds if self.plan.stages[number].service is not None and self.is_awaited(number)
         ]
-        return Routing(self.reasons, len(awaited), len({opens[number] for number in awaited}))
+        return Routing(self.reasons, len(awaited), len({rounds[number] for number in awaited}))
 
-    def is_direct(self, giver: int, taker: int) -> bool:
-        return self.reasons.get((giver, taker)) == ""
+    def is_direct(self, sender: int, receiver: int) -> bool:
+        return self.reasons.get((sender, receiver)) == ""
 
-    def givers(self, number: int) -> list[int]:
-        """The stages that hand their values to this one, or say that they have ended."""
-        return [giver for giver in self._before[number] if self.is_direct(giver, number)]
+    def senders(self, number: int) -> list[int]:
+        """Return the stages that forward their values, or only the news of their end, to a stage."""
+        return [sender for sender in self._before[number] if self.is_direct(sender, number)]
 
-    def takers(self, number: int) -> list[int]:
-        return [taker for giver, taker in self.reasons if giver == number and self.is_direct(giver, taker)]
+    def receivers(self, number: int) -> list[int]:
+        return [receiver for sender, receiver in self.reasons if sender == number and self.is_direct(sender, receiver)]
 
     def is_linked(self, number: int) -> bool:
         return any(number in pair and reason == "" for pair, reason in self.reasons.items())
 
     def _carried(self, number: int) -> list[int]:
-        """The stages whose answer the client needs to send this one."""
-        return [giver for giver in self._before[number] if not self.is_direct(giver, number)]
+        """Return the stages with an answer that the client needs before it sends a stage."""
+        return [sender for sender in self._before[number] if not self.is_direct(sender, number)]
 
     def is_awaited(self, number: int) -> bool:
-        """Whether an answer of the stage comes back to the client."""
-        return number in self._wanted or not self.takers(number) or self._wants_answer(number)
+        """Return True if the client receives an answer of the stage."""
+        return number in self._needed or not self.receivers(number) or self._wants_answer(number)
 
-    def opens(self) -> dict[int, int]:
-        """The round in which the client has all that it needs to send each stage's message."""
-        found: dict[int, int] = {}
+    def send_rounds(self) -> dict[int, int]:
+        """Return, for each stage, the round in which the client has all values of its message."""
+        rounds: dict[int, int] = {}
         for number, stage in enumerate(self.plan.stages):
-            givers = self.givers(number)
-            carried = [self.plan.stages[one].round + 1 for one in self._carried(number)]
-            found[number] = max([*(found[giver] for giver in givers), *carried]) if givers else stage.round
-        return found
+            senders = self.senders(number)
+            carried = [self.plan.stages[sender].round + 1 for sender in self._carried(number)]
+            rounds[number] = max([*(rounds[sender] for sender in senders), *carried]) if senders else stage.round
+        return rounds
 
-    def places(self, giver: int, taker: int) -> list[int]:
-        """The places, among the outputs of ``giver``, of what ``taker`` gets of it, in the order in which it does."""
-        return list(dict.fromkeys(one.place for one in self.plan.stages[taker].inputs if one.stage == giver))
+    def places(self, sender: int, receiver: int) -> list[int]:
+        """Return the places, among the outputs of ``sender``, of the values for ``receiver``, in its order."""
+        return list(dict.fromkeys(value.place for value in self.plan.stages[receiver].inputs if value.stage == sender))
 
-    def handed(self, number: int) -> dict[tuple[int, int], Handed]:
-        """What stands for each value that the stage is handed, by the stage and place that it comes from."""
+    def placeholders(self, number: int) -> dict[tuple[int, int], Handed]:
+        """Return the placeholders of the values that other services forward to a stage, by their addresses."""
         return {
-            (giver, place): Handed(origin, index)
-            for origin, giver in enumerate(self.givers(number))
-            for index, place in enumerate(self.places(giver, number))
+            (sender, place): Handed(origin, index)
+            for origin, sender in enumerate(self.senders(number))
+            for index, place in enumerate(self.places(sender, number))
         }
 
     def back(self, number: int) -> tuple[int, ...] | None:
-        """The places of those outputs of a giver that the client gets; None where it gets no answer."""
+        """Return the places of the outputs that the client receives; None if it receives no answer."""
         if not self.is_awaited(number):
             return None
-        wanted = {place for stage, place in self.plan.outputs if stage == number}
-        for taker in range(number + 1, len(self.plan.stages)):
-            if not self.is_direct(number, taker):
-                wanted |= set(self.places(number, taker))
-        return tuple(sorted(wanted))
+        places = {place for stage, place in self.plan.outputs if stage == number}
+        for receiver in range(number + 1, len(self.plan.stages)):
+            if not self.is_direct(number, receiver):
+                places |= set(self.places(number, receiver))
+        return tuple(sorted(places))
 
     def silent_before(self, number: int) -> list[int]:
-        """The stages of which, before this one, only a failure comes back."""
-        found: dict[int, None] = {}
-        stack = self.givers(number)
+        """Return the stages before a stage that send the client only a failure."""
+        silent: dict[int, None] = {}
+        stack = self.senders(number)
         while stack:
-            giver = stack.pop()
-            if giver not in found and not self.is_awaited(giver):
-                found[giver] = None
-                stack += self.givers(giver)
-        return list(found)
+            sender = stack.pop()
+            if sender not in silent and not self.is_awaited(sender):
+                silent[sender] = None
+                stack += self.senders(sender)
+        return list(silent)
 
     def links(
         self, number: int, ids: Callable[[int], Ids], queue: Callable[[int], str], calls: Mapping[int, Any]
     ) -> Links | None:
-        """The links of a stage's message, whose givers have their ``calls``; None for one that stands alone."""
+        """Return the links of the message of a stage; None for a message without links.
+
+        ``calls`` has the calls of the stages that forward values to it.
+        """
         if not self.is_linked(number):
             return None
         then = [
-            HandOver(ids(taker).message, queue(taker), len(self.givers(taker)), tuple(self.places(number, taker)))
-            for taker in self.takers(number)
+            HandOver(
+                ids(receiver).message,
+                queue(receiver),
+                len(self.senders(receiver)),
+                tuple(self.places(number, receiver)),
+            )
+            for receiver in self.receivers(number)
         ]
         return Links(
             ids(number),
-            tuple([calls[giver].origin() for giver in self.givers(number)]),
+            tuple([calls[sender].origin() for sender in self.senders(number)]),
             tuple(then),
             self.back(number) if then else None,
             dict(self._failing(silent, calls[silent]) for silent in self.silent_before(number)),
@@ -182,16 +199,16 @@ class HandOvers:
     def _failing(self, number: int, call: Any) -> tuple[str, Callable[[bytes], Exception]]:
         key, make = call.failing
 
-        def made(answer: bytes) -> Exception:
+        def error_of(answer: bytes) -> Exception:
             error: Exception = make(answer)
             self._name(error, number)
             return error
 
-        return key, made
+        return key, error_of
 
     @contextlib.contextmanager
     def naming(self, number: int) -> Iterator[None]:
-        """What fails within the block is told to have failed in this stage, where it is not of another one."""
+        """Add the stage to an error of the block, unless the error names a stage."""
         try:
             yield
         except Exception as error:
@@ -199,44 +216,44 @@ class HandOvers:
             raise
 
     def _name(self, error: Exception, number: int) -> None:
-        """Tell which stage failed, where there are several: once, since an error may pass several of them."""
+        """Add the number of the failed stage to an error, once and only if the plan has several stages."""
         stages = self.plan.stages
         if len(stages) == 1 or getattr(error, "rpc_stage", None) is not None:
             return
         note = f"in stage {number + 1} of {len(stages)}, at service {stages[number].service!r}"
-        givers = [f"{giver + 1} (service {stages[giver].service!r})" for giver in self.givers(number)]
-        if givers:
-            note += f", to which values are handed over by stage {' and '.join(givers)}"
+        senders = [f"{sender + 1} (service {stages[sender].service!r})" for sender in self.senders(number)]
+        if senders:
+            note += f", with values from stage {' and '.join(senders)}"
         error.add_note(note)
-        with contextlib.suppress(AttributeError):  # a class with __slots__: the note has said it
-            error.rpc_stage = number + 1  # type: ignore[attr-defined]
+        with contextlib.suppress(AttributeError):  # a class with __slots__ has only the note
+            error.rpc_stage = number + 1  # type: ignore[attr-defined]  # any exception may have the attribute
 
 
-def _reason(giver: Stage, taker: Stage, runners: Mapping[str, Runner]) -> str | None:
-    """Why the client carries values from one stage to another; "" where it does not, None where nobody can say."""
-    if giver.service is None or taker.service is None:
+def _reason(sender: Stage, receiver: Stage, runners: Mapping[str, Runner]) -> str | None:
+    """Return the reason why the client carries values between two stages: "" if it does not, None if it is unknown."""
+    if sender.service is None or receiver.service is None:
         return None
-    start, end = runners.get(giver.service), runners.get(taker.service)
-    ask = getattr(start, "why_not_to", None)
-    return None if ask is None else ask(end)
+    start, end = runners.get(sender.service), runners.get(receiver.service)
+    find_reason = getattr(start, "why_not_to", None)
+    return None if find_reason is None else find_reason(end)
 
 
-def why_not(giver: Any, taker: Any) -> str:
-    """Why the session ``giver`` does not hand values to ``taker``: in words that end a sentence, "" where it does.
+def why_not(sender: Any, receiver: Any) -> str:
+    """Return the reason why the session ``sender`` forwards no values to ``receiver``; "" if it forwards them.
 
-    The worker of the one publishes the message for the other, so they share a broker; values and message come together
-    in the Redis on which answers come back, so they share that.  What a service signs with its own key, another one can
-    check; what it signs with the secret of a client, only that client can.
+    The worker of the sender publishes the message of the receiver, so both need the same broker. Values and messages
+    meet in the Redis of the answers, so both need the same Redis. Any service can verify a signature by the key of a
+    service, but only the client can verify a signature by the secret of the client.
     """
-    start, end = getattr(giver, "config", None), getattr(taker, "config", None)
-    if start is None or end is None or any(hasattr(one, "runs_here") and one.runs_here for one in (giver, taker)):
+    start, end = getattr(sender, "config", None), getattr(receiver, "config", None)
+    if start is None or end is None or any(getattr(session, "runs_here", False) for session in (sender, receiver)):
         return "a service is evaluated in this process"
-    if any(not hasattr(one.transport, "deposit") for one in (giver, taker)):
+    if any(not hasattr(session.transport, "deposit") for session in (sender, receiver)):
         return "answers do not come back by Redis: set RESULT_BACKEND to the same Redis for both services"
     if start.broker_url != end.broker_url:
         return "the services have different brokers"
     if start.result_backend != end.result_backend:
         return "the services have different result backends"
-    if giver.signer is not None and giver.signer.key.algorithm == "HS256":
-        return f"{start.alias!r} signs with a secret, which nobody but this client can check; give it a key pair"
+    if sender.signer is not None and sender.signer.key.algorithm == "HS256":
+        return f"{start.alias!r} signs with a secret, which only this client can verify; give it a key pair"
     return ""

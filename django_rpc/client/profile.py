@@ -174,4 +174,4 @@ def profile(
     seconds = time.perf_counter() - started
     nodes = [cost for number in sorted(notes.costs) for cost in notes.costs[number]]
     value = finished(outputs, run.values())[0]
-    return Profile(value, seconds, run.plan, tuple(nodes), notes.messages, run.hand_overs.routing())
+    return Profile(value, seconds, run.plan, tuple(nodes), notes.messages, run.forwarding.routing())

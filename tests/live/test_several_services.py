@@ -202,9 +202,9 @@ def test_the_plan_says_what_is_handed_over(services):
     fed = b.filter(email__in=emails(a), pk__in=c.filter(pk__lt=9).values("pk")).count()
     text = fed.explain(ask=False)
     assert text.startswith("1 round trip, 3 messages, ")
-    assert text.count(": handed over by that service") == 2
+    assert text.count(": forwarded by that service") == 2
     drawn = fed.visualize(None, format="dot", plan=True).data.decode()
-    assert (drawn.count("handed over, "), drawn.count('label=" message ')) == (2, 2), drawn
+    assert (drawn.count("forwarded, "), drawn.count('label=" message ')) == (2, 2), drawn
 
 
 def test_a_profile_tells_what_was_handed_over(services):
@@ -214,7 +214,7 @@ def test_a_profile_tells_what_was_handed_over(services):
     assert ", 2 messages (" in str(profile)
     assert {cost.service for cost in profile.nodes if cost.statements} == {"a", "b"}
     drawn = profile.visualize(None, format="dot").data.decode()
-    assert drawn.count("handed over, ") == 1
+    assert drawn.count("forwarded, ") == 1
 
 
 def test_awaited_and_submitted(services, proxy):
@@ -402,9 +402,7 @@ def test_one_deadline_spans_all_stages(services):
         assert 0.9 < time.monotonic() - started < 3
     finally:
         services["b"].live.worker.resume()
-    assert "in stage 2 of 2, at service 'b', to which values are handed over by stage 1 (service 'a')" in (
-        caught.value.__notes__
-    )
+    assert "in stage 2 of 2, at service 'b', with values from stage 1 (service 'a')" in (caught.value.__notes__)
     assert b.count().compute() == 2000  # the late message is dropped, and the worker goes on
 
 

@@ -65,7 +65,7 @@ def test_on_rabbitmq_with_answers_by_redis_values_are_handed_over(customers, how
     made = b.filter(email__in=emails(a)).count()
     text = made.explain(ask=False)
     assert text.startswith("1 round trip, 2 messages, ")
-    assert ": handed over by that service" in text
+    assert ": forwarded by that service" in text
     assert how(made) == 5
 
 

@@ -1,4 +1,4 @@
-"""A graph in Graphviz's language: boxes of steps, a frame for each service, a node that failed in red."""
+"""A graph in the language of Graphviz: boxes of steps, a frame for each service, and a failed node in red."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django_rpc.graph.traversal import as_node
 
 __all__ = ["drawn", "edge", "header", "legend", "quoted", "to_dot"]
 
-#: Fill and border by what a box does.
+#: Fill and border of each kind of box.
 _COLOURS = {
     "query": ("#eaf3fb", "#4a7ba6"),
     "read": ("#cfe6f7", "#2f6690"),
@@ -33,8 +33,8 @@ _WORDS = {
     "local": "green: runs in the client",
     "failed": "red: failed",
 }
-_FONT = "Helvetica"  # one name: with a list, widths are guessed from another font
-_CODE = 76  # characters of a line of the user's program
+_FONT = "Helvetica"  # a single name, because Graphviz estimates widths from another font for a list
+_CODE = 76  # maximum of characters of a line of code
 
 
 def to_dot(
@@ -46,11 +46,11 @@ def to_dot(
     title: str = "",
     failed: Node | None = None,
 ) -> str:
-    """The graph below ``outputs`` in Graphviz's language.
+    """Return the graph below ``outputs`` in the language of Graphviz.
 
-    Steps that follow each other, and lead nowhere else, share a box (not with ``collapse=False``); in a large graph,
-    boxes that differ in their values alone are drawn once.  Boxes of one service stand in one frame.  The node that
-    ``failed`` has a red box of its own, with the line of the program that built it.
+    Consecutive steps without other users share a box, unless ``collapse`` is False. In a large graph, boxes that differ
+    only in their values are drawn once. Boxes of one service are in one frame. The node ``failed`` has a separate red
+    box, with the line of the program that built it.
 
     >>> from django_rpc.graph.nodes.base import Method, ModelSource
     >>> print(to_dot([Method(ModelSource("shop.Order", "rpc"), "count")]).splitlines()[0])
@@ -82,7 +82,7 @@ def to_dot(
 
 
 def _written(node: Node) -> list[str]:
-    """Where the user wrote a node, and what stands there."""
+    """Return the file, line and code where the user wrote a node."""
     if node.where is None:
         return []
     path, number = node.where
@@ -91,7 +91,7 @@ def _written(node: Node) -> list[str]:
 
 
 def header(rankdir: str, label: str) -> list[str]:
-    """The first lines of a picture: its directions, fonts and what stands below it."""
+    """Return the first lines of a picture: its direction, its fonts and the text below it."""
     return [
         'digraph "django_rpc" {',
         f"  graph [rankdir={quoted(rankdir)} fontname={quoted(_FONT)} fontsize=11 nodesep=0.25 ranksep=0.4 "
@@ -104,35 +104,35 @@ def header(rankdir: str, label: str) -> list[str]:
 
 
 def drawn(box: Box, prefix: str = "b", notes: Iterable[str] = (), fill: str | None = None) -> str:
-    """The line for one box; ``notes`` stand below its steps."""
-    own, border = _COLOURS[box.colour]
+    """Return the line of a box, with ``notes`` below its steps."""
+    box_fill, border = _COLOURS[box.colour]
     extra = " peripheries=2 penwidth=1.4" if box.output else ""
     tip = f" tooltip={quoted(box.where)}" if box.where else ""
     return (
-        f"{prefix}{box.number} [label={_label([*box.lines, *notes])} fillcolor={quoted(fill or own)} "
+        f"{prefix}{box.number} [label={_label([*box.lines, *notes])} fillcolor={quoted(fill or box_fill)} "
         f"color={quoted(border)}{extra}{tip}];"
     )
 
 
 def edge(start: str, end: str, attributes: Mapping[str, Any]) -> str:
-    """The line for one edge, between the names of two boxes."""
-    shown = " ".join(f"{name}={quoted(str(value))}" for name, value in attributes.items())
-    return f"  {start} -> {end}" + (f" [{shown}]" if shown else "") + ";"
+    """Return the line of an edge between the names of two boxes."""
+    pairs = " ".join(f"{name}={quoted(str(value))}" for name, value in attributes.items())
+    return f"  {start} -> {end}" + (f" [{pairs}]" if pairs else "") + ";"
 
 
 def legend(boxes: Iterable[Box]) -> str:
-    """What the colours of these boxes mean."""
+    """Return the meaning of the colours of these boxes."""
     kinds = {box.colour for box in boxes}
     return ", ".join([text for kind, text in _WORDS.items() if kind in kinds] + ["double border: result"])
 
 
 def _label(lines: Iterable[str]) -> str:
-    """Left-justified lines."""
+    """Return a label of left-justified lines."""
     return '"' + "".join(_escaped(line) + "\\l" for line in lines) + '"'
 
 
 def quoted(text: str) -> str:
-    """Text as it stands in dot."""
+    """Return text as a string of the dot language."""
     return f'"{_escaped(text)}"'
 
 

@@ -1,4 +1,4 @@
-"""dot text -> PNG, SVG, PDF: by a ``dot`` of the system, or by the one that ``django-rpc[viz]`` brings."""
+"""Rendering of dot text as PNG, SVG or PDF, by ``dot`` of the system or of ``django-rpc[viz]``."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ _SECONDS = 120
 
 
 def find_dot() -> list[str]:
-    """The programs that understand dot text, the best first: the system's ``dot``, the wheel's ``graphviz-pure``."""
-    found = [shutil.which("dot"), shutil.which("graphviz-pure")]
+    """Return the programs that render dot text: ``dot`` of the system, then ``graphviz-pure`` of the wheel."""
+    paths = [shutil.which("dot"), shutil.which("graphviz-pure")]
     try:
         files = importlib.metadata.files("graphviz-pure") or []
     except importlib.metadata.PackageNotFoundError:
         files = []
-    # A virtual environment that is used without being activated is not on PATH.
-    found += [os.fspath(file.locate()) for file in files if Path(file).stem == "graphviz-pure"]
-    return list(dict.fromkeys(path for path in found if path is not None and Path(path).exists()))
+    # A virtual environment that is not activated is not on PATH.
+    paths += [os.fspath(file.locate()) for file in files if Path(file).stem == "graphviz-pure"]
+    return list(dict.fromkeys(path for path in paths if path is not None and Path(path).exists()))
 
 
 def render(dot: str, format: str = "png", seconds: float = _SECONDS) -> bytes:
-    """The picture that ``dot`` describes, drawn within so many seconds.
+    """Return the picture of dot text; drawing stops after ``seconds``.
 
     >>> b"<svg" in render("digraph { a -> b }", "svg")
     True
 
-    Raises MissingExtra where there is no program to draw with, ValueError for a format that is none of `FORMATS`
-    and for text that is not dot.
+    Raises MissingExtra without a program that draws, and ValueError for an unknown format and for text that is not dot.
     """
     if format not in FORMATS:
         raise ValueError(f"{format!r} is no format of a picture: use one of {', '.join(FORMATS)}.")
@@ -45,15 +44,15 @@ def render(dot: str, format: str = "png", seconds: float = _SECONDS) -> bytes:
     programs = find_dot()
     if not programs:
         raise MissingExtra(
-            'Drawing needs Graphviz: pip install "django-rpc[viz]" (which brings it along), or install Graphviz itself.'
+            'Drawing needs Graphviz: pip install "django-rpc[viz]" (which installs it), or install Graphviz itself.'
         )
-    complaints = []
-    for program in programs:  # a system's dot may lack the plugin for a format; the wheel's has its own
+    errors = []
+    for program in programs:  # dot of the system may lack the plugin for a format
         try:
             return _pdf(program, dot, seconds) if format == "pdf" else _run(program, dot, seconds, "-T" + format)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
-            complaints.append(f"{Path(program).name}: {error}")
-    raise ValueError("The graph could not be drawn: " + "; ".join(complaints))
+            errors.append(f"{Path(program).name}: {error}")
+    raise ValueError("The graph could not be drawn: " + "; ".join(errors))
 
 
 def _run(program: str, dot: str, seconds: float, *flags: str) -> bytes:
@@ -66,7 +65,7 @@ def _run(program: str, dot: str, seconds: float, *flags: str) -> bytes:
 def _pdf(program: str, dot: str, seconds: float) -> bytes:
     if not Path(program).stem.startswith("graphviz-pure"):
         return _run(program, dot, seconds, "-Tpdf")
-    # graphviz-pure writes no PDF yet; a page that holds its picture is one.
+    # graphviz-pure writes no PDF, so the PDF is a page with its picture.
     return pdf_page(_run(program, dot, seconds, "-Tjpeg", f"-Gdpi={_DPI}"), _DPI)
 
 
@@ -74,9 +73,9 @@ _DPI = 200
 
 
 def pdf_page(jpeg: bytes, dpi: int) -> bytes:
-    """A PDF of one page that shows a JPEG picture and nothing else, in the size that ``dpi`` gives it.
+    """Return a PDF with one page, which contains only a JPEG picture with ``dpi`` dots per inch.
 
-    Raises ValueError for what is not a JPEG picture.
+    Raises ValueError for data that is not a JPEG picture.
     """
     width, height, colours = _jpeg_size(jpeg)
     page = (width * 72 / dpi, height * 72 / dpi)
@@ -104,7 +103,7 @@ def pdf_page(jpeg: bytes, dpi: int) -> bytes:
 
 
 def _jpeg_size(jpeg: bytes) -> tuple[int, int, int]:
-    """Width, height and number of colours, from the frame header (any SOF marker) of a JPEG file."""
+    """Return width, height and number of colours, from the frame header (any SOF marker) of a JPEG file."""
     if jpeg[:2] != b"\xff\xd8":
         raise ValueError("This is no JPEG picture.")
     at = 2

@@ -179,7 +179,7 @@ class Plan(NamedTuple):
         reason = routing.reasons.get((value.stage, receiver))
         if reason is None:
             return text
-        return f"{text}: carried by the client, since {reason}" if reason else f"{text}: handed over by that service"
+        return f"{text}: carried by the client, since {reason}" if reason else f"{text}: forwarded by that service"
 
 
 def _why_shipped(node: Shipped) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_rpc import errors
-from django_rpc.client.forwarding import HandOvers, why_not
+from django_rpc.client.forwarding import Forwarding, why_not
 from django_rpc.client.session import Session
 from django_rpc.graph.delayed.delayed import Delayed, delayed
 from django_rpc.graph.nodes.base import ModelSource
@@ -29,8 +29,8 @@ def objects(services):
     return lambda alias: Delayed(ModelSource("shop.Order", alias), services[alias])
 
 
-def hand_overs(services, *outputs, **more):
-    return HandOvers(plan(outputs), services, **more)
+def forwarding_of(services, *outputs, **more):
+    return Forwarding(plan(outputs), services, **more)
 
 
 def named(found):
@@ -44,9 +44,9 @@ def named(found):
 
 def test_a_chain(services, objects):
     a, b, c = map(objects, "abc")
-    found = hand_overs(services, c.filter(n=b.filter(n=a.count()).count()).count())
+    found = forwarding_of(services, c.filter(n=b.filter(n=a.count()).count()).count())
     assert named(found) == {"a0 b1": "", "b1 c2": ""}
-    assert found.opens() == {0: 1, 1: 1, 2: 1}  # all is sent at once
+    assert found.send_rounds() == {0: 1, 1: 1, 2: 1}  # all is sent at once
     assert [found.is_awaited(number) for number in range(3)] == [False, False, True]
     assert [found.back(number) for number in (0, 1)] == [None, None]
     assert sorted(found.silent_before(2)) == [0, 1]
@@ -56,16 +56,19 @@ def test_a_chain(services, objects):
 def test_a_chord(services, objects):
     a, b, c = map(objects, "abc")
     first, second = a.count(), c.count()
-    found = hand_overs(services, b.filter(n=first, m=second, k=first).count())
+    found = forwarding_of(services, b.filter(n=first, m=second, k=first).count())
     assert named(found) == {"a0 b2": "", "c1 b2": ""}
-    assert found.givers(2) == [0, 1]
-    assert {key: (one.origin, one.place) for key, one in found.handed(2).items()} == {(0, 0): (0, 0), (1, 0): (1, 0)}
+    assert found.senders(2) == [0, 1]
+    assert {key: (one.origin, one.place) for key, one in found.placeholders(2).items()} == {
+        (0, 0): (0, 0),
+        (1, 0): (1, 0),
+    }
 
 
 def test_what_the_client_wants_too_comes_back(services, objects):
     a, b = map(objects, "ab")
     count, rows = a.count(), a.values_list("n", flat=True)
-    found = hand_overs(services, b.filter(n__in=rows).count(), count)
+    found = forwarding_of(services, b.filter(n__in=rows).count(), count)
     assert found.is_awaited(0)
     places = found.places(0, 1)
     (back,) = found.back(0)
@@ -77,9 +80,9 @@ def test_a_local_function_in_between(services, objects):
     """Its value is brought; what comes from the other service is not, and is waited for by nobody."""
     a, b = map(objects, "ab")
     doubled = delayed(lambda n: 2 * n)(a.count())
-    found = hand_overs(services, b.filter(n__in=a.values_list("n", flat=True), m=doubled).count())
+    found = forwarding_of(services, b.filter(n__in=a.values_list("n", flat=True), m=doubled).count())
     assert named(found) == {"a0 b2": ""}
-    assert found.opens()[2] == 3
+    assert found.send_rounds()[2] == 3
     assert found.back(0) == (1 - found.places(0, 2)[0],)
 
 
@@ -87,14 +90,14 @@ def test_writes_keep_their_order_without_the_client(services, objects):
     """The second message of a waits for the first, of which it needs no value, and the client gets none."""
     a, b, c = map(objects, "abc")
     first = c.filter(n=a.count()).count()
-    found = hand_overs(services, first, a.create(n=b.count()))
+    found = forwarding_of(services, first, a.create(n=b.count()))
     assert named(found) == {"a0 a2": "", "a0 c3": "", "b1 a2": ""}
-    assert (found.places(0, 2), found.givers(2)) == ([], [0, 1])
+    assert (found.places(0, 2), found.senders(2)) == ([], [0, 1])
     assert not found.is_awaited(0)
-    only_reads = hand_overs(services, first, a.filter(n=b.count()).count())
+    only_reads = forwarding_of(services, first, a.filter(n=b.count()).count())
     assert named(only_reads) == {"a0 c3": "", "b1 a2": ""}
     written = a.create(n=1)
-    again = hand_overs(services, a.create(n=b.filter(n=written.n).count()))
+    again = forwarding_of(services, a.create(n=b.filter(n=written.n).count()))
     assert named(again) == {"a0 b1": "", "b1 a2": ""}, "a0 has ended when b1 has"
 
 
@@ -119,7 +122,7 @@ def test_where_the_client_carries(services, objects):
 
 def test_who_asks_for_more_than_values_gets_an_answer(services, objects):
     a, b = map(objects, "ab")
-    found = hand_overs(services, b.filter(n=a.count()).count(), wants_answer=lambda number: True)
+    found = forwarding_of(services, b.filter(n=a.count()).count(), wants_answer=lambda number: True)
     assert found.is_awaited(0)
     assert found.back(0) == ()
 
