@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from django_rpc.client.unit_of_work import Operation, Unit
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes.base import Method, ModelSource
 
-COUNT = Method(parent=Source(model="shop.Order", service="rpc"), name="count")
+COUNT = Method(parent=ModelSource(model="shop.Order", service="rpc"), name="count")
 
 
 def test_an_error_of_one_notification_does_not_prevent_the_others():
