@@ -23,7 +23,8 @@ class Failure(str):
     def of(cls, error: Exception, name: str | None = None) -> Failure:
         """Return the name of an error, or of its consequence."""
         failure = cls(name or f"raises {type(error).__qualname__}")
-        failure.message = str(error)
+        # Other arguments may be instances, such as the protected rows, and their texts may load rows.
+        failure.message = next((argument for argument in error.args if isinstance(argument, str)), "")
         return failure
 
 
