@@ -7,7 +7,7 @@ import datetime
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, transaction
-from django.db.models import Max, Min, Q, Subquery
+from django.db.models import Max, Min, Prefetch, Q, QuerySet, Subquery
 from django.db.models.functions import Upper
 from django.test import override_settings
 
@@ -285,3 +285,35 @@ def test_a_save_in_a_block_keeps_values_that_it_does_not_save(remote, shop_data)
         line.save(update_fields=["quantity"])
         remote.Line.objects.filter(pk=2).update(price=5)
     assert line.price == 77
+
+
+PREFETCHED = {
+    "rows": lambda m, row: row.orders.order_by("pk").values_list("pk", flat=True),
+    "all": lambda m, row: row.orders.all().order_by("pk").values_list("pk", flat=True),
+    "filter": lambda m, row: row.orders.filter(pk__gt=1).order_by("pk").values_list("pk", flat=True),
+    "count": lambda m, row: row.orders.count(),
+    "exists": lambda m, row: row.orders.filter(status="paid").exists(),
+    "aggregate": lambda m, row: row.orders.aggregate(most=Max("total"))["most"],
+    "other relation": lambda m, row: row.referrals.count(),
+}
+
+
+@pytest.mark.parametrize("name", PREFETCHED)
+def test_a_relation_that_was_prefetched_by_a_query_has_its_rows(local, remote, shop_data, name):
+    """Django's manager of the relation keeps the query of a Prefetch without to_attr."""
+
+    def customers(models, manager):
+        orders = models.Order.objects.exclude(status="new")
+        return manager.prefetch_related(Prefetch("orders", orders)).order_by("pk")
+
+    def plain(value):
+        return list(value) if isinstance(value, QuerySet) else value
+
+    expected = [plain(PREFETCHED[name](local, row)) for row in customers(local, local.Customer.objects)]
+    rows = customers(remote, remote.Customer.objects.delayed())
+    assert rows.map(lambda row: PREFETCHED[name](remote, row)).compute() == expected
+    assert plain(PREFETCHED[name](remote, rows[0]).compute()) == expected[0]
+    with_names = rows.map(lambda row: (row.name, PREFETCHED[name](remote, row))).compute()
+    assert [value for _, value in with_names] == expected
+    chosen = [PREFETCHED[name](remote, row).compute() for row in (rows.first(), rows.get(pk=1))]
+    assert [plain(value) for value in chosen] == [expected[0]] * 2

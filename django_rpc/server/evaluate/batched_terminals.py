@@ -141,7 +141,7 @@ class _Asked:
     def loaded(self) -> Loaded:
         loaded = loaded_by(self.queryset)
         names = tuple([name for name in loaded.names if name not in self.joined])
-        return Loaded(names, loaded.relations, loaded.parents)
+        return Loaded(names, loaded.relations, loaded.parents, loaded.queries)
 
 
 def ask(

@@ -12,6 +12,7 @@ from django_rpc.graph.values import Expr
 from django_rpc.server.django_compat import clone, prefetch_lookups
 from django_rpc.server.evaluate.evaluator import Evaluator, check_free
 from django_rpc.server.policy.client_policy import relation_named
+from django_rpc.server.query.loaded_relations import Level
 
 __all__ = ["make", "prefetch_related"]
 
@@ -76,7 +77,8 @@ def _levels(ev: Evaluator, model: type[Model], lookup: Prefetch, known: dict[str
             # As in Django: the base manager loads rows of a foreign key, the default manager rows of reverse relations.
             is_forward = field.many_to_one or field.one_to_one
             prefetched = ev.objects(model) if is_forward else ev.default_objects(model)
-        level = Prefetch(path, queryset=_complete(ev, prefetched), to_attr=lookup.to_attr if is_last else None)
+        to_attr = lookup.to_attr if is_last else None
+        level = Level(path, _complete(ev, prefetched), to_attr, own)
         known[level.prefetch_to] = model
         levels.append(level)
     return levels

@@ -26,6 +26,8 @@ def key_of_relation(ev: Evaluator, relation: Relation) -> Key:
     field = relation.field
     if relation.is_generic:
         raise NoKey("a generic relation")
+    if relation.prefetched is not None:
+        raise NoKey("a relation that was prefetched by a query")
     if field.one_to_many:
         foreign = field.remote_field
         if len(foreign.foreign_related_fields) != 1:

@@ -16,7 +16,7 @@ from django_rpc.server.evaluate import generic_foreign_keys as generic
 from django_rpc.server.evaluate import writes
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.policy.references import instances_in, is_instance
-from django_rpc.server.query.loaded_relations import remember_parent
+from django_rpc.server.query.loaded_relations import loaded_with, remember_parent
 
 __all__ = ["RELATION_METHODS", "Relation", "is_all", "know_parent", "knowing_parents", "no_related_row"]
 
@@ -55,7 +55,13 @@ class Relation:
 
     def queryset(self, ev: Evaluator) -> QuerySet:
         """Return the related rows that the client may see, as a query that the client may refine."""
-        return related_rows(self.manager, ev.default_objects(self.model))
+        rows = ev.default_objects(self.model) if self.prefetched is None else self.prefetched
+        return related_rows(self.manager, rows)
+
+    @property
+    def prefetched(self) -> QuerySet | None:
+        """The client's query by which the relation was prefetched, which Django's manager refines, too."""
+        return loaded_with(self.instance).queries.get(self.name)
 
     def require(self, ev: Evaluator, *, makes_rows: bool) -> None:
         """Raise PermissionDenied unless the client may change the related rows.

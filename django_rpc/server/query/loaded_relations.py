@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Prefetch, QuerySet
 
 from django_rpc.server.django_compat import (
     clear_related_cache,
@@ -16,6 +16,7 @@ from django_rpc.server.django_compat import (
 
 __all__ = [
     "NOTHING",
+    "Level",
     "Loaded",
     "forget_related",
     "is_loaded",
@@ -32,23 +33,37 @@ _ATTRIBUTE = "_rpc_loaded"
 class Loaded:
     """``names``: annotations; ``relations``: accessor -> what was loaded with the instances there.
 
-    ``parents`` are the names of relations to the instance whose relation was read (``customer.orders``).
+    ``parents`` are the names of relations to the instance whose relation was read (``customer.orders``); ``queries``:
+    accessor -> the client's query in a ``Prefetch``, which later queries of the relation refine.
     """
 
-    __slots__ = ("names", "parents", "relations")
+    __slots__ = ("names", "parents", "queries", "relations")
 
     def __init__(
-        self, names: tuple[str, ...] = (), relations: dict[str, Loaded] | None = None, parents: tuple[str, ...] = ()
+        self,
+        names: tuple[str, ...] = (),
+        relations: dict[str, Loaded] | None = None,
+        parents: tuple[str, ...] = (),
+        queries: dict[str, QuerySet] | None = None,
     ) -> None:
         self.names = names
         self.relations: dict[str, Loaded] = relations or {}
         self.parents = parents
+        self.queries: dict[str, QuerySet] = queries or {}
 
     def __bool__(self) -> bool:
         return bool(self.names or self.relations or self.parents)
 
 
 NOTHING = Loaded()
+
+
+class Level(Prefetch):
+    """One level of a prefetch; ``own`` is the client's query, without the columns that the client may not read."""
+
+    def __init__(self, lookup: str, queryset: QuerySet, to_attr: str | None, own: QuerySet | None) -> None:
+        super().__init__(lookup, queryset, to_attr)
+        self.own = own
 
 
 def loaded_by(queryset: QuerySet) -> Loaded:
@@ -68,9 +83,12 @@ def loaded_by(queryset: QuerySet) -> Loaded:
         found = loaded_by(lookup.queryset) if lookup.queryset is not None else NOTHING
         known = at.relations.get(last)
         if known is None:
-            at.relations[last] = Loaded(found.names, dict(found.relations))
+            at.relations[last] = Loaded(found.names, dict(found.relations), queries=dict(found.queries))
         else:
             known.relations.update(found.relations)
+            known.queries.update(found.queries)
+        if isinstance(lookup, Level) and lookup.own is not None and not lookup.to_attr:
+            at.queries[last] = lookup.own
     return loaded
 
 
