@@ -138,7 +138,7 @@ def test_a_local_function_in_a_lambda_gets_instances(shop_data, local, remote, m
 def test_two_maps_of_what_one_cannot_do(shop_data, local, remote, messages):
     customers = remote.Customer.objects.order_by("pk")[:5]
     at_once = customers.map(lambda c: delayed(str)(remote.Order.objects.filter(customer=c).count()))
-    with pytest.raises(TypeError, match="Make two maps of it"):
+    with pytest.raises(TypeError, match="Write two maps"):
         at_once.compute()
     counts = customers.map(lambda c: remote.Order.objects.filter(customer=c).count())
     with messages() as sent:
