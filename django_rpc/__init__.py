@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     atomic: Any
 
     def mirror(label: str, using: str = "rpc") -> Any:
-        """The mirror of a service's model, made in memory: `django_rpc.models.mirror.mirror`."""
+        """Return the mirror of a model of the service, made in memory: `django_rpc.models.mirror.mirror`."""
 
 
 __all__ = [
@@ -46,8 +46,8 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-#: The room of each name.
-_ROOMS = {
+#: Module of each name.
+_MODULES = {
     **dict.fromkeys(("Delayed", "compute", "delayed"), "django_rpc.graph.delayed.delayed"),
     **dict.fromkeys(("agather", "as_completed", "gather", "wait"), "django_rpc.client.waiting"),
     "ProgressBar": "django_rpc.client.progress",
@@ -63,7 +63,7 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    """The names of the rooms, imported when they are first asked for: a worker's start needs none of them."""
-    if name in _ROOMS:
-        return getattr(importlib.import_module(_ROOMS[name]), name)
+    """Import a name at its first use, because the start of a worker needs none of them."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'django_rpc' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""``python -m django_rpc demo`` and ``demo-admin``: the main job, and the admin of a client, on real parts."""
+"""Demonstrations with a real broker and worker: ``python -m django_rpc demo`` and ``demo-admin``."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def check_databases(app_configs: Any = None, **kwargs: Any) -> list[checks.Check
     """E001: a mirror's ``Rpc.database`` is not an alias of DATABASES with this engine."""
     messages: list[checks.CheckMessage] = []
     for model in _mirrors():
-        alias = options_of(model).database  # type: ignore[union-attr]
+        alias = options_of(model).database  # type: ignore[union-attr]  # mirrors have options
         if alias not in connections or connections[alias].vendor != "rpc":
             remote = [name for name in connections if connections[name].vendor == "rpc"]
             messages.append(
@@ -116,7 +116,7 @@ def check_services(
     for alias in databases or ():
         if connections[alias].vendor != "rpc" or not _may_ask(alias):
             continue
-        mirrors = [model for model in _mirrors(app_configs) if options_of(model).database == alias]  # type: ignore[union-attr]
+        mirrors = [model for model in _mirrors(app_configs) if options_of(model).database == alias]  # type: ignore[union-attr]  # mirrors have options
         if mirrors:
             messages += _check_service(alias, mirrors)
     return messages

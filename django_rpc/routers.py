@@ -1,4 +1,4 @@
-"""``DATABASE_ROUTERS = ["django_rpc.routers.RpcRouter"]``: mirrors live at their services, and nothing else does."""
+"""Database router of mirrors: ``DATABASE_ROUTERS = ["django_rpc.routers.RpcRouter"]``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["RpcRouter"]
 
 
 class RpcRouter:
-    """Sends reads and writes of a mirror to the alias in its ``class Rpc``.
+    """Router that sends reads and writes of a mirror to the alias in its ``class Rpc``.
 
-    It has an opinion on a local model only where Django would take the alias of a mirror for it.
+    It decides for a local model only if Django would use the alias of a mirror.
     """
 
     def __init__(self) -> None:
@@ -29,10 +29,10 @@ class RpcRouter:
         return _choose(router.db_for_write, model, hints)
 
     def allow_relation(self, obj1: Any, obj2: Any, **hints: Any) -> bool | None:
-        """Two mirrors of one service may be related if it has both of their rows.
+        """Return True for two mirrors of one service.
 
-        A mirror with a foreign key to a local model, or to a mirror of another service, keeps the other row's key; no
-        query joins the two.
+        A mirror with a foreign key to a local model, or to a mirror of another service, stores the key of the other
+        row; no query joins the two.
         """
         one, two = options_of(type(obj1)), options_of(type(obj2))
         if one is None and two is None:
@@ -42,7 +42,7 @@ class RpcRouter:
         return _place(obj1, one) == _place(obj2, two)
 
     def allow_migrate(self, db: str, app_label: str, model_name: str | None = None, **hints: Any) -> bool | None:
-        """On a service's alias only its mirrors exist (for ``dumpdata``), and these exist nowhere else."""
+        """Return True for a mirror at the alias of its service only, and for a local model at other aliases only."""
         model = hints.get("model") or _model(app_label, model_name)
         options = options_of(model) if model is not None else None
         if options is not None:
@@ -58,7 +58,7 @@ def _choose(choose: Any, model: Any, hints: dict[str, Any]) -> str | None:
         near = of_instance is not None and of_instance.database == options.database
         return _place(instance, options) if near else options.database
     if of_instance is not None:
-        alias: str = choose(model, **hints)  # as if nobody had come from a mirror
+        alias: str = choose(model, **hints)  # without the instance of a mirror
         return alias
     return None
 

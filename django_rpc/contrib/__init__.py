@@ -1,1 +1,1 @@
-"""For Django's own contributed apps.  Nothing here is needed for them to work: it makes them send less."""
+"""Support for apps that Django contributes.  They work without it, and send fewer messages with it."""

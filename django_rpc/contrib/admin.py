@@ -1,8 +1,8 @@
 """The admin's change list in one message.
 
-Mirrors work in a plain ``ModelAdmin``, whose change list asks as often as it does of a local database: for the
-number of rows that match, of all rows, for the rows of the page, and twice for its ``date_hierarchy``.  With this class
-all go together:
+Mirrors work in a plain ``ModelAdmin``.  Its change list sends as many queries as to a local database: the number of
+matching rows, the number of all rows, the rows of the page, and two queries for ``date_hierarchy``.  This class sends
+all of them in one message:
 
 >>> class OrderAdmin(RpcModelAdmin):
 ...     list_display = ["number", "customer", "total"]
@@ -20,7 +20,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.core.paginator import InvalidPage
 from django.db import connections
 
-from django_rpc.contrib.date_hierarchy import DateQuestions
+from django_rpc.contrib.date_hierarchy import DateHierarchy
 
 __all__ = ["RpcChangeList", "RpcModelAdmin"]
 
@@ -31,7 +31,7 @@ class RpcChangeList(ChangeList):
     queryset: Any
 
     def apply_select_related(self, queryset: Any) -> Any:
-        """Also nullable foreign keys of ``list_display``, each of which would be one message a row."""
+        """Also select nullable foreign keys of ``list_display``; otherwise each would be one message per row."""
         if self.list_select_related is False:
             names = [name for name in self.list_display if self._is_foreign_key(name)]
             return queryset.select_related(*names) if names else queryset
@@ -45,18 +45,18 @@ class RpcChangeList(ChangeList):
         return bool(field.is_relation and field.concrete and not field.many_to_many)
 
     def get_results(self, request: Any) -> None:
-        """What Django's own does; raises IncorrectLookupParameters for a page that is not there."""
+        """Load the page and the counts; raises IncorrectLookupParameters for a page that does not exist."""
         all_rows = bool(self.model_admin.show_full_result_count)
         size = self.list_max_show_all if self.show_all else self.list_per_page
         start = 0 if self.show_all else max(self.page_num - 1, 0) * size
         page = self.queryset._clone()[start : start + size]
         counts = [self.queryset.delayed().count(), *([self.root_queryset.delayed().count()] if all_rows else [])]
-        dates = DateQuestions(self)
-        asked = [page, *counts, *dates.of(self.queryset)]
-        page, *answers = connections[self.queryset.db].cursor().gather(*asked)
-        count, *full = answers[: len(counts)]
-        self.queryset = dates.knowing(self.queryset, answers[len(counts) :])
-        if self.show_all and count > self.list_max_show_all:  # "show all" of too many is the first page
+        dates = DateHierarchy(self)
+        queries = [page, *counts, *dates.queries(self.queryset)]
+        page, *results = connections[self.queryset.db].cursor().gather(*queries)
+        count, *full = results[: len(counts)]
+        self.queryset = dates.with_results(self.queryset, results[len(counts) :])
+        if self.show_all and count > self.list_max_show_all:  # too many rows for "show all": the first page
             page = page[: self.list_per_page]
         paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
         paginator.__dict__["count"] = count

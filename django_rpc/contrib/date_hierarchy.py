@@ -1,7 +1,7 @@
-"""What Django's ``date_hierarchy`` asks of a change list, asked beforehand: in the message that brings the rows.
+"""Dates for Django's ``date_hierarchy``, loaded by the message that loads the rows of a change list.
 
-The template asks for the first and the last date, and then for the years, or for the months where there is one year.
-A list of the months answers both.
+The template queries the first and the last date, and then the years, or the months of a single year.  A list of the
+months contains all of these.
 """
 
 from __future__ import annotations
@@ -11,66 +11,66 @@ from typing import Any
 from django.contrib.admin.utils import get_fields_from_path
 from django.db.models import DateTimeField, Max, Min
 
-__all__ = ["DateQuestions"]
+__all__ = ["DateHierarchy"]
 
 
-class DateQuestions:
-    """The questions of one change list; none where it has no ``date_hierarchy``, or asks for nothing."""
+class DateHierarchy:
+    """Queries of the ``date_hierarchy`` of one change list; no queries for a change list without it."""
 
     def __init__(self, change_list: Any) -> None:
         self.name = change_list.date_hierarchy
         self.kind = ""
         if self.name:
             chosen = [part for part in ("year", "month", "day") if change_list.params.get(f"{self.name}__{part}")]
-            # At the start, and in a year, its months; in a month, its days; of a day, nothing more.
+            # The start page and a year list months, a month lists days, and a day lists nothing.
             self.kind = {(): "month", ("year",): "month", ("year", "month"): "day"}.get(tuple(chosen), "")
             self.at_start = not chosen
             field = get_fields_from_path(change_list.model, self.name)[-1]
             self.method = "datetimes" if isinstance(field, DateTimeField) else "dates"
 
-    def of(self, queryset: Any) -> list[Any]:
-        """What is to be asked of the change list's queryset, for `knowing` to be given the answers."""
+    def queries(self, queryset: Any) -> list[Any]:
+        """Return the queries to send; `with_results` takes their results."""
         if not self.kind:
             return []
-        asked = [getattr(queryset, self.method)(self.name, self.kind)]
+        queries = [getattr(queryset, self.method)(self.name, self.kind)]
         if self.at_start:
-            asked.append(queryset.delayed().aggregate(first=Min(self.name), last=Max(self.name)))
-        return asked
+            queries.append(queryset.delayed().aggregate(first=Min(self.name), last=Max(self.name)))
+        return queries
 
-    def knowing(self, queryset: Any, answers: list[Any]) -> Any:
-        """The same queryset, which answers the template's questions by itself; other questions it sends as ever."""
+    def with_results(self, queryset: Any, results: list[Any]) -> Any:
+        """Return a copy of ``queryset`` that answers the queries of the template without a message."""
         if not self.kind:
             return queryset
-        dates, *bounds = answers
-        known: dict[Any, Any] = {(self.method, self.name, self.kind): dates}
+        dates, *bounds = results
+        loaded: dict[Any, Any] = {(self.method, self.name, self.kind): dates}
         if bounds:
-            known["bounds"] = bounds[0]
-            known[self.method, self.name, "year"] = list({date.year: date.replace(month=1) for date in dates}.values())
-        clone = queryset._chain()
-        clone.__class__ = type(f"Knowing{type(queryset).__name__}", (_Knowing, type(queryset)), {})
-        clone.known_dates = known
-        return clone
+            loaded["bounds"] = bounds[0]
+            loaded[self.method, self.name, "year"] = list({date.year: date.replace(month=1) for date in dates}.values())
+        kind = type(f"Loaded{type(queryset).__name__}", (_LoadedDates, type(queryset)), {})
+        copy = kind(model=queryset.model, query=queryset.query.chain(), using=queryset._db, hints=queryset._hints)
+        copy.loaded_dates = loaded
+        return copy
 
 
-class _Knowing:
-    """Mixed into a queryset's class.  What is made of it by ``filter()`` and the like knows nothing."""
+class _LoadedDates:
+    """Mixin of a queryset with loaded dates.  Copies by ``filter()`` and other methods send queries again."""
 
-    known_dates: dict[Any, Any] = {}
+    loaded_dates: dict[Any, Any] = {}
 
     def aggregate(self, *args: Any, **kwargs: Any) -> Any:
-        known = self.known_dates.get("bounds")
-        if known is not None and not args and kwargs.keys() == {"first", "last"}:
-            return dict(known)
-        return super().aggregate(*args, **kwargs)  # type: ignore[misc]
+        bounds = self.loaded_dates.get("bounds")
+        if bounds is not None and not args and kwargs.keys() == {"first", "last"}:
+            return dict(bounds)
+        return super().aggregate(*args, **kwargs)  # type: ignore[misc]  # a mixin of QuerySet
 
     def dates(self, field_name: str, kind: str, order: str = "ASC") -> Any:
-        return self._known("dates", field_name, kind, order=order)
+        return self._dates("dates", field_name, kind, order=order)
 
     def datetimes(self, field_name: str, kind: str, order: str = "ASC", **more: Any) -> Any:
-        return self._known("datetimes", field_name, kind, order=order, **more)
+        return self._dates("datetimes", field_name, kind, order=order, **more)
 
-    def _known(self, method: str, field_name: str, kind: str, **more: Any) -> Any:
-        known = self.known_dates.get((method, field_name, kind))
-        if known is not None and more == {"order": "ASC"}:
-            return known
+    def _dates(self, method: str, field_name: str, kind: str, **more: Any) -> Any:
+        dates = self.loaded_dates.get((method, field_name, kind))
+        if dates is not None and more == {"order": "ASC"}:
+            return dates
         return getattr(super(), method)(field_name, kind, **more)

@@ -1,4 +1,4 @@
-"""Tables that commands print: rich ones in a terminal, plain text elsewhere."""
+"""Tables that commands print: by rich in a terminal, as plain text elsewhere."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 __all__ = ["print_table"]
 
-#: Widest cell of a plain table; longer ones go on in the next line.
+#: Width of the widest cell of a plain table; longer texts continue in the next line.
 _WIDTH = 36
 
 
 def print_table(stdout: Any, rows: Sequence[Sequence[str]]) -> None:
-    """Write ``rows``, of which the first is the head, to a command's ``stdout``."""
+    """Write ``rows`` to ``stdout`` of a command; the first row is the head."""
     if stdout.isatty():
         try:
             from rich.console import Console

@@ -1,6 +1,7 @@
 """Helpers for the tests of projects with mirrors: docs/howto/testing.md.
 
-The names come when they are first asked for: pytest imports this package, as that of a plugin, before Django is set up.
+Names are imported at their first use, because pytest imports this package, as the package of a plugin, before Django
+is set up.
 """
 
 from __future__ import annotations

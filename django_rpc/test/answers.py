@@ -1,7 +1,7 @@
-"""Canned answers: what a service would say, given by a test.
+"""Canned answers: replies of a service that a test declares.
 
-A message is decoded as the service would, each of its outputs is looked up among the answers, and the values go back
-through the bytes of the wire, so that the code under test gets what it would get of the service.
+Each message is decoded as in a service.  The value of each output is looked up in the declared answers and encoded to
+the bytes of a reply.  So the code under test receives the same objects as from a real service.
 """
 
 from __future__ import annotations
@@ -33,126 +33,125 @@ from django_rpc.wire.messages import Request, Response
 
 __all__ = ["Answers", "UnansweredMessage", "canned_answers"]
 
-#: Methods that change how rows are brought, and not which.
+#: Methods that change the form of the rows, and not the set of rows.
 _SAME_ROWS = frozenset(
     "all defer iterator only prefetch_related select_for_update select_related using values values_list "
     "clear_ordering default_ordering sticky clear_select_clause add_fields".split()
 )
-#: Of these, what Django and the mirrors add behind the user's back.
+#: Methods of these that Django and the mirrors add by themselves.
 _SILENT = frozenset({"clear_ordering", "default_ordering", "sticky"})
 _LONGEST = 4000
 
 
 class UnansweredMessage(AssertionError):
-    """A message asked for something that the test gave no answer for."""
+    """A message requested a value without a declared answer."""
 
 
 @dataclass
 class _Answer:
-    """One answer; ``wanted`` is a node's key, or a pattern of its text."""
+    """A declared answer; ``target`` is the key of a node, or a pattern of its text."""
 
     kind: str
     shown: str
-    wanted: bytes | re.Pattern[str]
+    target: bytes | re.Pattern[str]
     value: Any
     used: int = 0
 
     def fits(self, node: Node) -> bool:
-        if isinstance(self.wanted, bytes):
-            return not node.writes and key(node) == self.wanted
-        return self.wanted.fullmatch(describe(node, _LONGEST)) is not None
+        if isinstance(self.target, bytes):
+            return not node.writes and key(node) == self.target
+        return self.target.fullmatch(describe(node, _LONGEST)) is not None
 
 
 @dataclass
 class Answers:
-    """The answers of one service, and what was asked; made by `canned_answers`.
+    """Declared answers of one service, and the messages without an answer; made by `canned_answers`.
 
-    What is answered is named by a query or a ``Delayed`` (which has to be the same as that of the code under test),
-    or by its text, as errors and logs show it, in which ``*`` stands for anything.  Of several answers that fit, the
-    last one given counts.
+    An answer is for a query or a ``Delayed``, which must be equal to that of the code under test.  It can also be for a
+    text, as errors and logs show it, with ``*`` for any characters.  The last matching answer is used.
     """
 
     using: str = "rpc"
-    _given: list[_Answer] = field(default_factory=list)
+    _answers: list[_Answer] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
 
     def rows(self, query: Any, rows: Iterable[Any]) -> None:
-        """The rows of a query: instances of the mirror (saved or not), dicts, or tuples in the order of the columns.
+        """Declare the rows of a query: instances of the mirror (saved or not), dicts, or tuples in column order.
 
-        ``count()``, ``exists()``, ``first()`` and slices of the query are worked out from them.
+        ``count()``, ``exists()``, ``first()`` and slices of the query are computed from these rows.
 
         >>> answers = Answers()
         >>> answers.rows(Order.objects.filter(status="paid"), [Order(id=1, total=5)])
         >>> answers.rows("Line.objects.filter(order=*)", [])
         """
-        self._give("rows", query, list(rows))
+        self._add("rows", query, list(rows))
 
-    def value(self, asked: Any, value: Any) -> None:
-        """The value of anything else: plain data, an instance, a list of them, or a function that makes one.
+    def value(self, query: Any, value: Any) -> None:
+        """Declare any other value: plain data, an instance, a list of instances, or a function that returns the value.
 
-        For ``save()`` and ``create()`` (their text is ``Order.save(number='1')``) it is a dict of what the service
-        filled in; for ``bulk_create()`` a list of keys.
+        The value of ``save()`` and ``create()`` (their text is ``Order.save(number='1')``) is a dict of the fields that
+        the service fills.  The value of ``bulk_create()`` is a list of keys.
 
         >>> answers = Answers()
         >>> answers.value(Order.objects.delayed().aggregate(sum=Sum("total")), {"sum": 12})
         >>> answers.value("Order.save(*)", {"id": 7})
         """
-        self._give("value", asked, value)
+        self._add("value", query, value)
 
-    def error(self, asked: Any, error: Exception) -> None:
-        """What is raised in place of an answer: ``Order.DoesNotExist()``, ``RpcTimeout()``, ..."""
-        self._give("error", asked, error)
+    def error(self, query: Any, error: Exception) -> None:
+        """Declare an exception to raise instead of an answer: ``Order.DoesNotExist()``, ``RpcTimeout()``, ..."""
+        self._add("error", query, error)
 
     @property
     def unused(self) -> list[str]:
-        """What was given an answer and was not asked for."""
-        return [answer.shown for answer in self._given if not answer.used]
+        """Return the texts of the answers that no message requested."""
+        return [answer.shown for answer in self._answers if not answer.used]
 
-    def _give(self, kind: str, asked: Any, value: Any) -> None:
-        if isinstance(asked, str):
-            pattern = re.compile(".*".join(map(re.escape, asked.split("*"))), re.DOTALL)
-            self._given.append(_Answer(kind, asked, pattern, value))
+    def _add(self, kind: str, query: Any, value: Any) -> None:
+        if isinstance(query, str):
+            pattern = re.compile(".*".join(map(re.escape, query.split("*"))), re.DOTALL)
+            self._answers.append(_Answer(kind, query, pattern, value))
             return
-        if isinstance(asked, ModelBase):
-            asked = asked._default_manager.all()
+        if isinstance(query, ModelBase):
+            query = query._default_manager.all()
         try:
-            node = freeze(asked)
+            node = freeze(query)
         except TypeError:
             node = None
         if not isinstance(node, Node):
-            raise TypeError(f"Name what is answered by a query, a Delayed, a mirror or its text, not by {asked!r}.")
+            raise TypeError(f"An answer is for a query, a Delayed, a mirror or a text, not for {query!r}.")
         if node.writes:
-            raise TypeError(f"A write is named by its text: {describe(node)!r}, where * stands for anything.")
-        self._given.append(_Answer(kind, describe(node), key(_as_sent(node)), value))
+            raise TypeError(f"The answer to a write is for its text: {describe(node)!r}, with * for any characters.")
+        self._answers.append(_Answer(kind, describe(node), key(_as_sent(node)), value))
 
-    # Looking up
+    # Lookup
 
     def answer(self, request: bytes) -> bytes:
-        """The bytes of the answer to the bytes of a request; raises UnansweredMessage and what `error` was given."""
+        """Return the bytes of the reply to the bytes of a request; raises UnansweredMessage or a declared error."""
         decoded = decode_request(request, REQUEST_LIMITS)
         outputs = tuple(self._output(decoded.nodes[index]) for index in decoded.outputs)
         return encode_response(Response(id=decoded.id, outputs=outputs))
 
-    def _pick(self, ways: list[_Way], asked: Node) -> Any:
-        """The value by the last answer that fits one of ``ways``, of which the first counts; raises where none does."""
-        for given in reversed(self._given):
+    def _pick(self, ways: list[_Way], requested: Node) -> Any:
+        """Return the value of the last answer that matches one of ``ways``; raises if there is none."""
+        for answer in reversed(self._answers):
             for way in ways:
-                if given.kind in (way.kind, "error") and given.fits(way.node):
-                    given.used += 1
-                    if given.kind == "error":
-                        raise given.value
-                    value = given.value() if _is_function(given.value) else given.value
-                    return way.work_out(list(value) if way.kind == "rows" else value)
-        raise self._unanswered(asked)
+                if answer.kind in (way.kind, "error") and answer.fits(way.node):
+                    answer.used += 1
+                    if answer.kind == "error":
+                        raise answer.value
+                    value = answer.value() if _is_function(answer.value) else answer.value
+                    return way.derive(list(value) if way.kind == "rows" else value)
+        raise self._unanswered(requested)
 
     def _output(self, node: Node) -> Any:
-        """The value of an output as the codec writes it."""
+        """Return the value of an output in the form that the codec encodes."""
         if isinstance(node, Rows):
             return row_set(node.columns, self._pick(_ways_to_rows(node.parent), node), self.using)
         if isinstance(node, Column):
             rows = self._pick(_ways_to_rows(node.parent.parent), node.parent)
-            found = [column_value(row, node.name, node.parent.columns, self.using) for row in rows]
-            return [item for item in dict.fromkeys(found) if item is not None]
+            values = [column_value(row, node.name, node.parent.columns, self.using) for row in rows]
+            return [value for value in dict.fromkeys(values) if value is not None]
         if isinstance(node, Literal):
             return _with_nodes(node.value, self._output)
         if node.is_query:
@@ -162,36 +161,36 @@ class Answers:
     def _unanswered(self, node: Node) -> UnansweredMessage:
         text = describe(node, _LONGEST)
         self.unanswered.append(text)
-        known = "".join(f"\n    {answer.kind}: {answer.shown}" for answer in self._given) or " none"
+        declared = "".join(f"\n    {answer.kind}: {answer.shown}" for answer in self._answers) or " none"
         method = "rows" if isinstance(node, Rows) or node.is_query else "value"
         return UnansweredMessage(
-            f"The test gives no answer to\n    {text}\nAnswers are given for:{known}\n"
-            f"Give one with answers.{method}(query, ...), or answers.{method}({text!r}, ...)."
+            f"The test declares no answer to\n    {text}\nDeclared answers:{declared}\n"
+            f"Declare it with answers.{method}(query, ...), or answers.{method}({text!r}, ...)."
         )
 
 
 def _as_sent(node: Node) -> Node:
-    """``node`` as the service would find it in a request, without what nobody wrote."""
+    """Return ``node`` as a service decodes it from a request, without the methods that Django adds."""
     while isinstance(node, Method) and node.name in _SILENT:
         node = node.parent
     stages = plan([Output(node)]).stages
     if len(stages) != 1:
-        raise TypeError(f"{describe(node)} is not one message: its answers are given to its parts.")
+        raise TypeError(f"{describe(node)} is more than one message: declare the answers of its parts.")
     request = Request(id="answer", nodes=stages[0].nodes, outputs=stages[0].outputs)
     return decode_request(encode_request(request), REQUEST_LIMITS).nodes[request.outputs[0]]
 
 
 @dataclass(frozen=True)
 class _Way:
-    """An answer of this ``kind`` to ``node`` is one to what was asked: ``work_out`` says which."""
+    """Derivation of a requested value: ``derive`` computes it from an answer of this ``kind`` to ``node``."""
 
     kind: str
     node: Node
-    work_out: Callable[[Any], Any] = lambda value: value
+    derive: Callable[[Any], Any] = lambda value: value
 
 
 def _ways_to_rows(query: Node) -> list[_Way]:
-    """The rows of ``query``, from an answer to it or to what it is a part of."""
+    """Return the ways to the rows of ``query``: from its own answer, or from the answer to a query that it extends."""
     ways: list[_Way] = []
     steps: list[Callable[[list[Any]], list[Any]]] = []
     node: Node | None = query
@@ -212,7 +211,7 @@ def _after(steps: tuple[Callable[[list[Any]], list[Any]], ...], rows: list[Any])
 
 
 def _step(node: Node) -> Callable[[list[Any]], list[Any]] | None:
-    """What ``node`` does to the rows of its parent; None where only a database could say."""
+    """Return the effect of ``node`` on the rows of its parent; None if only a database can compute it."""
     if isinstance(node, Item) and isinstance(node.key, slice):
         return itemgetter(node.key)
     if not isinstance(node, Method):
@@ -221,7 +220,7 @@ def _step(node: Node) -> Callable[[list[Any]], list[Any]] | None:
         return list
     if node.name == "reverse":
         return lambda rows: rows[::-1]
-    if node.name == "order_by" and node.args in (("pk",), ("-pk",)):  # by which first() and last() order
+    if node.name == "order_by" and node.args in (("pk",), ("-pk",)):  # the order of first() and last()
         return lambda rows: sorted(rows, key=attrgetter("pk"), reverse=node.args == ("-pk",))
     return None
 
@@ -238,7 +237,7 @@ def _ways_to_value(node: Node) -> list[_Way]:
 
 
 def _then(way: _Way, function: Callable[[Any], Any]) -> _Way:
-    return _Way(way.kind, way.node, lambda value: function(way.work_out(value)))
+    return _Way(way.kind, way.node, lambda value: function(way.derive(value)))
 
 
 _DERIVED: dict[str, Callable[[list[Any]], Any]] = {
@@ -264,7 +263,7 @@ def _with_nodes(value: Any, output: Callable[[Node], Any]) -> Any:
 
 
 def _encoded(node: Node, value: Any, using: str) -> Any:
-    """A value in the form in which the service gives that of ``node``."""
+    """Return ``value`` in the form of a service's value of ``node``."""
     if isinstance(node, Save):
         return node.adding, {} if value is None else {name: _plain(item, using) for name, item in dict(value).items()}
     if isinstance(node, Insert):
@@ -305,10 +304,10 @@ class _Canned:
 
 @contextlib.contextmanager
 def canned_answers(using: str = "rpc") -> Iterator[Answers]:
-    """Messages to the service ``using`` get the answers that the test gives; nothing is sent.
+    """Answer messages to the service ``using`` with answers that the test declares; no message is sent.
 
-    A message without an answer raises UnansweredMessage where it is sent, and at the end of the block again, should
-    the code under test have caught it.
+    A message without an answer raises UnansweredMessage.  The end of the block raises it again, because the code under
+    test may have caught it.
 
     >>> with canned_answers() as answers:
     ...     answers.rows(Order.objects.filter(status="paid"), [Order(id=1, total=5)])
@@ -320,4 +319,4 @@ def canned_answers(using: str = "rpc") -> Iterator[Answers]:
         yield answers
     if answers.unanswered:
         texts = "".join(f"\n    {text}" for text in answers.unanswered)
-        raise UnansweredMessage(f"The code under test asked for what the test gives no answer to, and went on:{texts}")
+        raise UnansweredMessage(f"The code under test sent messages without a declared answer, and continued:{texts}")

@@ -13,16 +13,16 @@ __all__ = ["CannedAnswersMixin", "InProcessMixin"]
 
 
 class _Messages:
-    #: The alias in DATABASES of the service that the tests of this class work with.
+    #: Alias in DATABASES of the service of these tests.
     rpc_database: ClassVar[str] = "rpc"
 
     def assertNumMessages(self, num: int, func: Any = None, *args: Any, using: str | None = None, **kwargs: Any) -> Any:
-        """After ``assertNumQueries``: ``with self.assertNumMessages(1): ...``, or around a call of ``func``."""
+        """Count messages, as ``assertNumQueries`` counts queries: ``with self.assertNumMessages(1): ...``."""
         return call_or_block(num, func, args, kwargs, using or self.rpc_database)
 
 
 class InProcessMixin(_Messages):
-    """The service is evaluated in the process of the tests, in the transaction of each.
+    """Run the service in the process of the tests, in the transaction of each test.
 
     >>> class OrderTests(InProcessMixin, TestCase):
     ...     databases = {"default", "rpc"}
@@ -35,15 +35,15 @@ class InProcessMixin(_Messages):
 
     @classmethod
     def setUpClass(cls) -> None:
-        # Before Django's, which calls setUpTestData().
+        # Before the method of Django, which calls setUpTestData().
         stack = contextlib.ExitStack()
         stack.enter_context(in_process(cls.rpc_database))
-        cls.addClassCleanup(stack.close)  # type: ignore[attr-defined]
-        super().setUpClass()  # type: ignore[misc]
+        cls.addClassCleanup(stack.close)  # type: ignore[attr-defined]  # a mixin of TestCase
+        super().setUpClass()  # type: ignore[misc]  # a mixin of TestCase
 
 
 class CannedAnswersMixin(_Messages):
-    """The service's answers are given by the test: ``self.answers``, an `Answers`; any other message fails the test.
+    """Let each test declare the answers of the service in ``self.answers``, an `Answers`; other messages fail the test.
 
     >>> class OrderTests(CannedAnswersMixin, SimpleTestCase):
     ...     def test_totals(self):
@@ -54,8 +54,8 @@ class CannedAnswersMixin(_Messages):
     answers: Answers
 
     def run(self, result: Any = None) -> Any:
-        """Around setUp(), the test and tearDown(), so that no ``super().setUp()`` can be forgotten."""
+        """Run setUp(), the test and tearDown() with canned answers, so that a ``setUp()`` without ``super()`` works."""
         stack = contextlib.ExitStack()
         self.answers = stack.enter_context(canned_answers(self.rpc_database))
-        self.addCleanup(stack.close)  # type: ignore[attr-defined]
-        return super().run(result)  # type: ignore[misc]
+        self.addCleanup(stack.close)  # type: ignore[attr-defined]  # a mixin of TestCase
+        return super().run(result)  # type: ignore[misc]  # a mixin of TestCase

@@ -1,4 +1,4 @@
-"""What was sent: `capture_messages`, and `assert_num_messages` after Django's ``assertNumQueries``."""
+"""Messages that the code under test sends: `capture_messages` and `assert_num_messages`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Message", "assert_num_messages", "capture_messages"]
 
 @dataclass(frozen=True)
 class Message:
-    """One message: what it asked for, as its user would write it, and the error that it ended with."""
+    """One message: its text, as a user would write it, and the error that it ended with."""
 
     text: str
     error: Exception | None
@@ -29,7 +29,7 @@ class Message:
 
 @contextlib.contextmanager
 def capture_messages(using: str = "rpc") -> Iterator[list[Message]]:
-    """A list of the messages that this process sends to ``using`` within the block, in whatever thread.
+    """Collect the messages that all threads of this process send to ``using`` within the block, as a list.
 
     >>> with capture_messages() as sent:
     ...     count = Order.objects.filter(status="paid").count()
@@ -37,15 +37,15 @@ def capture_messages(using: str = "rpc") -> Iterator[list[Message]]:
     "Order.objects.filter(status='paid').count()"
     """
     session = connections[using].session
-    found: list[Message] = []
+    messages: list[Message] = []
 
     def listen(record: MessageRecord) -> None:
         text = "; ".join(describe(record.nodes[index]) for index in record.outputs)
-        found.append(Message(text, record.error, record))
+        messages.append(Message(text, record.error, record))
 
     session.listeners.append(listen)
     try:
-        yield found
+        yield messages
     finally:
         session.listeners.remove(listen)
 
@@ -62,7 +62,7 @@ def assert_num_messages(num: int, using: str = "rpc") -> Iterator[list[Message]]
 
 
 def call_or_block(num: int, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], using: str) -> Any:
-    """`assert_num_messages` as ``assertNumQueries`` is called: as a context manager, or around a call of ``func``."""
+    """Return a context manager, or count the messages of a call of ``func``, as ``assertNumQueries`` does."""
     if func is None:
         return assert_num_messages(num, using)
     with assert_num_messages(num, using):

@@ -1,6 +1,6 @@
 """The pytest plugin: fixtures for the service "rpc".
 
-For other aliases there are the context managers of `django_rpc.test`.  Django is imported by the fixtures alone.
+The context managers of `django_rpc.test` accept other aliases.  Only the fixtures import Django.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["rpc_answers", "rpc_assert_num_messages", "rpc_in_process", "rpc_mess
 
 @pytest.fixture
 def rpc_in_process() -> Iterator[None]:
-    """The service "rpc" is evaluated in the process of the test: `django_rpc.test.in_process`."""
+    """Run the service "rpc" in the process of the test: `django_rpc.test.in_process`."""
     from django_rpc.test import in_process
 
     with in_process():
@@ -24,7 +24,7 @@ def rpc_in_process() -> Iterator[None]:
 
 @pytest.fixture
 def rpc_answers() -> Iterator[Any]:
-    """The answers of the service "rpc", given by the test: `django_rpc.test.Answers`."""
+    """Declare the answers of the service "rpc" with the returned `django_rpc.test.Answers`."""
     from django_rpc.test import canned_answers
 
     with canned_answers() as answers:
@@ -33,7 +33,7 @@ def rpc_answers() -> Iterator[Any]:
 
 @pytest.fixture
 def rpc_messages() -> Iterator[list[Any]]:
-    """The messages that the test has sent to the service "rpc" so far."""
+    """Return the list of the messages that the test has sent to the service "rpc"."""
     from django_rpc.test import capture_messages
 
     with capture_messages() as sent:

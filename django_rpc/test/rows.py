@@ -1,4 +1,4 @@
-"""Rows that a test gives, in the forms in which a service sends them."""
+"""Conversion of the rows of a test to the forms in which a service sends rows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["as_record", "as_table", "column_value", "row_set"]
 
 
 def row_set(columns: tuple[str, ...], rows: list[Any], using: str) -> RowSet:
-    """``rows`` as the columns that a query brings."""
+    """Return ``rows`` with the columns of a query."""
     return RowSet(columns, [tuple([column_value(row, name, columns, using) for name in columns]) for row in rows])
 
 
 def column_value(row: Any, name: str, columns: tuple[str, ...], using: str) -> Any:
-    """The value of one column, as the service's database holds it; raises LookupError where a row has none."""
+    """Return the value of one column as the service's database stores it; raises LookupError for a row without it."""
     if isinstance(row, Model):
         return _of_instance(row, name.split("__"), using)
     if isinstance(row, Mapping):
@@ -68,7 +68,7 @@ def _stored(field: Any, value: Any, using: str) -> Any:
 
 
 def as_record(instance: Any, using: str) -> Record:
-    """One instance, with the attributes that its mirror brings."""
+    """Return one instance, with the attributes that its mirror loads."""
     model: Any = type(instance)
     options = options_of(model)
     if options is None:
@@ -83,13 +83,13 @@ def _attribute(instance: Any, name: str, using: str) -> Any:
     except FieldDoesNotExist:
         return freeze(getattr(instance, name))
     value = getattr(instance, field.attname)
-    if isinstance(field, JSONField):  # an instance's values are the field's own, and no text
+    if isinstance(field, JSONField):  # the values of an instance are values of the field, not texts
         return freeze(value)
     return _stored(field, value, using)
 
 
 def as_table(rows: list[Any], using: str) -> Any:
-    """The value of a query as a whole, in a graph."""
+    """Return the value of a complete query in a graph."""
     records = [as_record(row, using) if isinstance(row, Model) else freeze(row) for row in rows]
     headers = {(item.model, item.fields) for item in records if isinstance(item, Record)}
     if len(headers) == 1 and all(isinstance(item, Record) for item in records):

@@ -1,4 +1,4 @@
-"""A service that is evaluated in the process of the test, through the bytes of the wire."""
+"""A service in the process of the test, which encodes and decodes all messages."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["in_process", "transport_in_place"]
 
 @contextlib.contextmanager
 def in_process(using: str = "rpc") -> Iterator[None]:
-    """Messages of the service ``using`` are answered here, by the service's own code: no broker, no worker.
+    """Answer the messages to the service ``using`` in this process, without a broker and a worker.
 
-    The apps of the service, with their models and ``rpc.py``, have to be in INSTALLED_APPS.  Its rows are in the
-    test's database, in the test's thread and transaction.
+    The apps of the service, with models and ``rpc.py``, must be in INSTALLED_APPS.  The service uses the database,
+    the thread and the transaction of the test.
     """
     with transport_in_place(using, _Here()):
         yield
@@ -26,7 +26,7 @@ def in_process(using: str = "rpc") -> Iterator[None]:
 
 @contextlib.contextmanager
 def transport_in_place(using: str, transport: Transport) -> Iterator[None]:
-    """Messages of ``using`` go to ``transport``, in all threads; raises ValueError where ``using`` is no service."""
+    """Send messages to ``using`` by ``transport``, in all threads; raises ValueError if ``using`` is no service."""
     if using not in connections or connections[using].vendor != "rpc":
         services = ", ".join(name for name in connections if connections[name].vendor == "rpc") or "none"
         raise ValueError(f"{using!r} is no service in DATABASES; the services are: {services}.")

@@ -133,9 +133,9 @@ def test_writes(answers):
 
 
 def test_a_write_is_named_by_its_text(answers):
-    with pytest.raises(TypeError, match=r"A write is named by its text: \"Tag.objects.update"):
+    with pytest.raises(TypeError, match=r"The answer to a write is for its text: \"Tag.objects.update"):
         answers.value(Tag.objects.delayed().update(name="x"), 1)
-    with pytest.raises(TypeError, match="not by 5"):
+    with pytest.raises(TypeError, match="not for 5"):
         answers.value(5, 1)
 
 
@@ -180,7 +180,7 @@ def test_what_has_no_answer():
         Line.objects.count()
     with pytest.raises(UnansweredMessage, match=r"went on:\n    Line.objects.count()"):
         block.__exit__(None, None, None)
-    assert "The test gives no answer to\n    Line.objects.count()" in str(caught.value)
+    assert "The test declares no answer to\n    Line.objects.count()" in str(caught.value)
     assert f"Answers are given for:\n    rows: {PAID}" in str(caught.value)
     assert answers.unused == [PAID]
 

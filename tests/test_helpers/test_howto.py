@@ -100,8 +100,8 @@ def test_what_has_to_fail_does(run, project):
     (project / "client" / "wrong.py").write_text(WRONG)
     output = run("django", "test", "wrong", "--settings", "test_settings", check=False)
     assert "2 messages were sent to 'rpc', 1 expected.\n1. Book.objects.count()\n2. Book.objects" in output
-    assert "The test gives no answer to\n    Book.objects" in output
-    assert "asked for what the test gives no answer to, and went on:\n    Book.objects.count()" in output
+    assert "The test declares no answer to\n    Book.objects" in output
+    assert "sent messages without a declared answer, and continued:\n    Book.objects.count()" in output
     assert re.search(r"FAIL: test_unanswered_and_caught ", output)
     output = run(*PYTEST, "wrong.py", "-k", "by_pytest", check=False)
     assert "and went on:\n" in output

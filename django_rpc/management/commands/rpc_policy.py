@@ -1,4 +1,4 @@
-"""``manage.py rpc_policy [client]``: what each client of this service may do, as a table."""
+"""Print the permissions of each client of this service as a table: ``manage.py rpc_policy [client]``."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Command(BaseCommand):
 
 
 def _of(row: ModelRow, names: Sequence[str]) -> Sequence[str]:
-    """``names`` beside those of the fields that are read, in the fewest words."""
+    """Return a short text for ``names``, relative to the fields that the client may read."""
     more = [name for name in names if name not in row.fields]
     others = [name for name in row.fields if name not in names]
     if len(others) >= len(names) - len(more):
