@@ -1,1 +1,1 @@
-"""Runs what graph records: sessions, the transport over Celery, futures and errors.  Knows no Django."""
+"""Execution of graphs by services: sessions, futures and units of work, without Django."""

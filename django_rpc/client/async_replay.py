@@ -1,13 +1,13 @@
-"""Runs blocking code in an event loop, without a thread: up to its question, and again when the answer is here.
+"""Execution of blocking code in an event loop without a thread: each request ends the code, and its answer restarts it.
 
-Django's querysets are blocking code, and long; what they ask a service for is all that blocks in them.  So
-`answered` calls them, and where they ask, ends the call, awaits the answer, and calls them again, from then on with
-the answer at hand.  That is right for code that has no effect before its last question.
+The methods of Django's querysets block only where they request values from a service. `replayed` calls such a method.
+When the method requests values, `replayed` ends the call, awaits the values, and calls the method again with them. This
+is correct for code without side effects before its last request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -15,63 +15,64 @@ from django_rpc.graph.identity import is_one_of_a_kind, key
 from django_rpc.graph.nodes.base import Node
 from django_rpc.graph.traversal import topological
 
-__all__ = ["Replay", "Unanswered", "answered", "current"]
+__all__ = ["NeedsAnswer", "Replay", "current", "replayed"]
 
 T = TypeVar("T")
 
 
-class Unanswered(BaseException):
-    """Ends a call whose question has no answer yet; no handler of ``Exception`` may take it for its own."""
+class NeedsAnswer(BaseException):
+    """End of a call that needs an answer. It is no ``Exception``, so that handlers in the called code do not catch it.
 
-    def __init__(self, question: Any, ask: Callable[[], Any]) -> None:
+    ``fetch`` makes a coroutine that returns the values; ``request_key`` identifies the request.
+    """
+
+    def __init__(self, request_key: Any, fetch: Callable[[], Any]) -> None:
         super().__init__()
-        self.question = question
-        self.ask = ask
+        self.request_key = request_key
+        self.fetch = fetch
 
 
 class Replay:
-    """The answers so far, by what was asked."""
+    """Answers so far, by the keys of their requests."""
 
     def __init__(self, answers: dict[Any, Any]) -> None:
         self._answers = answers
-        self._others = 0
+        self._unkeyed = 0
 
-    def values(self, nodes: Sequence[Node], ask: Callable[[], Any]) -> list[Any]:
-        """The values of ``nodes``.  Raises the error that was the answer, or Unanswered, which says how to ask."""
-        question = self._name(nodes)
-        if question not in self._answers:
-            raise Unanswered(question, ask)
-        values, error = self._answers[question]
+    def values(self, nodes: Sequence[Node], fetch: Callable[[], Any]) -> list[Any]:
+        """Return the values of ``nodes``; raise the error of their answer, or NeedsAnswer where they have no answer."""
+        request_key = self._key(nodes)
+        if request_key not in self._answers:
+            raise NeedsAnswer(request_key, fetch)
+        values, error = self._answers[request_key]
         if error is not None:
             raise error
-        found: list[Any] = values
-        return found
+        return list(values)
 
-    def _name(self, nodes: Iterable[Node]) -> Any:
-        """What tells a question from the others of one call, each time that this is called."""
-        asked = tuple(nodes)
-        if any(is_one_of_a_kind(node) for node in topological(asked)):
-            self._others += 1  # built anew each time, so known by its place in the order
-            return self._others
-        return tuple(map(key, asked))
+    def _key(self, nodes: Sequence[Node]) -> Any:
+        """Return the key of a request, which is the same in each repetition of the call."""
+        if any(is_one_of_a_kind(node) for node in topological(nodes)):
+            self._unkeyed += 1  # each repetition makes new nodes, so the key is the position in the call
+            return self._unkeyed
+        return tuple(map(key, nodes))
 
 
-#: That of the code which is being called now, if it is called by `answered`.
+#: Replay of the code that `replayed` calls now.
 current: ContextVar[Replay | None] = ContextVar("django_rpc_replay", default=None)
 
 
-async def answered(call: Callable[[], T]) -> T:
-    """What the blocking function ``call`` returns or raises; what it asks of services is awaited."""
+async def replayed(call: Callable[[], T]) -> T:
+    """Return the result of the blocking function ``call``; requests to services within it are awaited."""
     answers: dict[Any, Any] = {}
     while True:
         token = current.set(Replay(answers))
         try:
             return call()
-        except Unanswered as unanswered:
-            asked = unanswered
+        except NeedsAnswer as error:
+            needed = error
         finally:
             current.reset(token)
         try:
-            answers[asked.question] = (await asked.ask(), None)
-        except Exception as error:  # noqa: BLE001 - raised where it was asked
-            answers[asked.question] = (None, error)
+            answers[needed.request_key] = (await needed.fetch(), None)
+        except Exception as error:  # noqa: BLE001 - raised in the next call, at the request
+            answers[needed.request_key] = (None, error)

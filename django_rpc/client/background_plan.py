@@ -1,4 +1,4 @@
-"""A plan of several stages that runs in a thread of its own: what its futures wait for."""
+"""Plan of several stages that runs in a background thread."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ __all__ = ["PlanCall"]
 
 
 class PlanCall:
-    """The counterpart of `futures.PendingCall`, for what one message cannot answer.
+    """Counterpart of `futures.PendingCall` for a plan of several stages.
 
-    ``request_id`` names the plan; each of its messages has an id of its own.
+    ``request_id`` is an id of the plan. Each of its messages has another id.
     """
 
     def __init__(self, run: Run) -> None:
         self.request_id = f"plan-{secrets.token_hex(8)}"
         self._run = run
         self._outcome: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
-        work = contextvars.copy_context().run  # what the caller said of these calls, such as `once`, holds there too
+        work = contextvars.copy_context().run  # blocks of the caller, such as `once`, apply in the thread too
         threading.Thread(target=work, args=(self._work,), name=f"rpc-{self.request_id}", daemon=True).start()
 
     def _work(self) -> None:
         try:
             self._run.execute()
             values = self._run.values()
-        except BaseException as error:  # noqa: BLE001 - raised to everyone who asks
+        except BaseException as error:  # noqa: BLE001 - raised to each caller of `wait`
             self._outcome.set_exception(error)
         else:
             self._outcome.set_result(values)
 
     def wait(self, timeout: float | None = None) -> list[Any]:
-        """The outputs' values; ``timeout`` is from now, None means until the plan's own deadline ends it."""
+        """Return the outputs' values. ``timeout`` starts now; None means until the deadline of the plan."""
         try:
             return self._outcome.result(timeout)
         except TimeoutError:
             if self._outcome.done():
-                raise  # the plan's own
+                raise  # the error of the plan
             raise RpcTimeout(f"{self.request_id} has not ended within {timeout:.3g} s.") from None
 
     async def arrive(self, timeout: float | None = None) -> list[Any]:
-        """`wait`, without blocking the event loop."""
+        """Wait without blocking the event loop. See `wait`."""
         done, _ = await asyncio.wait([asyncio.wrap_future(self._outcome)], timeout=timeout)
         return self.wait(None if done else 0)
 
@@ -62,7 +62,7 @@ class PlanCall:
         return self._outcome.done() and isinstance(self._outcome.exception(), CallCancelled)
 
     def cancel(self) -> bool:
-        """Begin no further stage; True if the plan had not ended.  What services have done already is done."""
+        """Begin no further stage, and return True if the plan had not ended. Executed stages are not undone."""
         if self._outcome.done():
             return self.cancelled
         self._run.cancelled = True

@@ -1,6 +1,6 @@
-"""What a block has collected and not sent: results that are known when it ends, and who must not ask before.
+"""Results of operations that a block has collected and not sent, which are known at the end of the block.
 
-Until then a result is a value like a Delayed: it can be given to later operations of the block.
+Before the end a result can be an argument of later operations of the block, like a Delayed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ __all__ = ["Collected", "Collector", "Pending", "collectors", "pending_of"]
 
 
 class Collector(Protocol):
-    """A block that collects (`unit.Unit`)."""
+    """Protocol of a block that collects operations (`unit_of_work.Unit`)."""
 
     service: str
     refusal: Callable[[str], Exception]
 
     def check(self, plan: Plan) -> None:
-        """Raise where a plan that shall be run now needs what is not sent, or could see it."""
+        """Raise for a plan that would run now, and that needs or could read effects of unsent operations."""
 
 
-#: Those that are open in this context, by their service.
+#: Open blocks of this context, by their service.
 collectors: ContextVar[Mapping[str, Any]] = ContextVar("django_rpc_collectors", default=MappingProxyType({}))
 
 _UNKNOWN = object()
@@ -37,10 +37,10 @@ _LOST = object()
 
 
 class Pending:
-    """A value that the service fills in when the block ends: an instance's key, until then.
+    """Placeholder of a value that the service determines at the end of the block, such as a primary key.
 
-    It is part (``keys``: an index, then a name or an index) of the answer to what was ``collected``.  Before the end it
-    is equal to itself alone; afterwards to the value that came, or to None where nothing was done.
+    It is a part of the answer to the operation ``collected``; ``keys`` locate it (an index, then a name or an index).
+    Before the end it is equal to itself only, and afterwards to the value, or to None if the block was not executed.
     """
 
     __slots__ = ("_value", "collected", "keys", "name")
@@ -59,11 +59,11 @@ class Pending:
 
     @property
     def is_open(self) -> bool:
-        """The block that fills it in goes on."""
+        """Return True before the end of the block."""
         return self._value is _UNKNOWN and not self.collected.is_lost
 
     def result(self, timeout: float | None = None) -> Any:
-        """The value; raises the block's refusal before the end, and where nothing was done."""
+        """Return the value; raise the refusal of the block before its end, and if it was not executed."""
         if self._value is _UNKNOWN:
             raise self.collected.not_known(f"{self.name} of {describe(self.collected.node, 100)}")
         return self._value
@@ -93,9 +93,9 @@ class Pending:
 
 
 class Collected:
-    """The result of an operation that a block collects, known when the block has ended: ``result()``.
+    """Result of an operation that a block collects; ``result()`` returns it after the end of the block.
 
-    Then it is compared, iterated over and asked for its truth as its result is; before, that raises.
+    Comparison, iteration and truth are those of the result after the end, and raise an error before.
     """
 
     __slots__ = ("_value", "collector", "node")
@@ -109,7 +109,7 @@ class Collected:
         self._value = value
 
     def lose(self) -> None:
-        """Nothing was done."""
+        """Note that the block was not executed."""
         self._value = _LOST
 
     @property
@@ -120,17 +120,18 @@ class Collected:
         return self._value is not _UNKNOWN and self._value is not _LOST
 
     def result(self, timeout: float | None = None) -> Any:
-        """The result; raises the block's refusal before the end, and where nothing was done."""
+        """Return the result; raise the refusal of the block before its end, and if it was not executed."""
         if not self.done():
             raise self.not_known(f"The result of {describe(self.node, 100)}")
         return self._value
 
     def not_known(self, what: str) -> Exception:
         if self.is_lost:
-            return self.collector.refusal(f"{what} does not exist: the block that collected it was not done.")
+            return self.collector.refusal(f"{what} does not exist: the block that collected it was not executed.")
         return self.collector.refusal(
-            f"{what} is not known yet: it is sent when the block of django_rpc.atomic({self.collector.service!r}) "
-            "ends. Give it to the next operation of the block as it is, or ask after the block."
+            f"{what} is not known yet: it is sent at the end of the block of "
+            f"django_rpc.atomic({self.collector.service!r}). Use it as an argument of the next operation of the block, "
+            "or read it after the block."
         )
 
     def __rpc_node__(self) -> Node:
@@ -165,7 +166,7 @@ class Collected:
 
 
 def _node_of(value: Any) -> Node:
-    """``value`` as an argument: what is waited for, so that a query of the block can be asked after it, too."""
+    """Return the node of ``value`` as an argument; before the end of the block, a node that waits for the value."""
     if value.done():
         return Literal(freeze(value.result()))
     if (value.collected if isinstance(value, Pending) else value).is_lost:
@@ -174,7 +175,7 @@ def _node_of(value: Any) -> Node:
 
 
 def pending_of(node: Node) -> Pending | Collected | None:
-    """What a node of `waited_for` waits for, if a block has collected it."""
+    """Return the collected value that a node of `waited_for` waits for; None for any other node."""
     if isinstance(node, LocalCall) and len(node.args) == 1:
         node = node.args[0]
     if isinstance(node, Opaque) and isinstance(node.value, Pending | Collected):
@@ -183,7 +184,7 @@ def pending_of(node: Node) -> Pending | Collected | None:
 
 
 def node_within(waiting: Node, replaced: Mapping[Node, Node]) -> Node:
-    """What a waiting node stands for in the block's own message, where ``replaced`` are other nodes by now."""
+    """Return the node that replaces a waiting node in the message of the block; ``replaced`` maps replaced nodes."""
     value = pending_of(waiting)
     assert value is not None
     collected = value.collected if isinstance(value, Pending) else value
@@ -192,6 +193,6 @@ def node_within(waiting: Node, replaced: Mapping[Node, Node]) -> Node:
     node = replaced.get(collected.node, collected.node)
     if isinstance(value, Pending):
         first, second = value.keys
-        (held,) = waiting.inputs()  # built before the waiting node and after what is collected: its place is free
-        node = Item(Item(node, first, order=held.order, where=waiting.where), second, order=waiting.order)
+        (placeholder,) = waiting.inputs()  # its place in the order is free, after the collected node
+        node = Item(Item(node, first, order=placeholder.order, where=waiting.where), second, order=waiting.order)
     return node

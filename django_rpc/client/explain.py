@@ -1,9 +1,10 @@
-"""``explain()``, with what the services say of it: the SQL of each statement, and what they would refuse."""
+"""Explanations of a plan by its services: the SQL of each statement, and refusals."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django_rpc.client.forwarding import Forwarding
@@ -14,69 +15,67 @@ from django_rpc.graph.format import describe
 from django_rpc.graph.plan.stages import Plan, Routing, Stage, some
 from django_rpc.wire.messages import Response
 
-__all__ = ["routing", "said_by_services"]
+__all__ = ["explained_by_services", "routing"]
 
 
 def routing(plan: Plan, runners: Iterable[Runner] = ()) -> Routing:
-    """How values get from stage to stage; nothing is said of services that nobody knows."""
-    known = {runner.service: runner for runner in reversed(list(runners)) if type(runner) is not ServiceRunner}
-    for service in {stage.service for stage in plan.messages if stage.service is not None} - known.keys():
+    """Return the routing of values between stages, without stages of unknown services."""
+    by_service = {runner.service: runner for runner in reversed(list(runners)) if type(runner) is not ServiceRunner}
+    for service in {stage.service for stage in plan.messages if stage.service is not None} - by_service.keys():
         with contextlib.suppress(NoRunner):
-            known[service] = resolve(service)
-    return Forwarding(plan, known).routing()
+            by_service[service] = resolve(service)
+    return Forwarding(plan, by_service).routing()
 
 
-def said_by_services(plan: Plan, runners: Iterable[Runner] = ()) -> dict[int, list[str]]:
-    """For each stage of a service, by its number, the lines that tell of its SQL.
+def explained_by_services(plan: Plan, runners: Iterable[Runner] = ()) -> dict[int, list[str]]:
+    """Return lines about the SQL of each stage of a service, by the number of the stage.
 
-    The services build their statements, and run none.  A service that cannot be asked has a line that says why.
+    The services build their statements, and execute none. A service without an explanation has a line with the reason.
     """
-    given = {runner.service: runner for runner in reversed(list(runners))}
+    by_service = {runner.service: runner for runner in reversed(list(runners))}
     lines: dict[int, list[str]] = {}
     calls: dict[int, Any] = {}
-    told: dict[int, Response] = {}
+    responses: dict[int, Response] = {}
     for number, stage in enumerate(plan.stages):
         if stage.service is None:
             continue
         try:
-            runner = given.get(stage.service) or resolve(stage.service)
+            runner = by_service.get(stage.service) or resolve(stage.service)
             if not getattr(runner, "can_explain", False):
                 continue
             if stage.inputs:
-                needed = ", ".join(str(one + 1) for one in stage.after)
+                needed = ", ".join(str(earlier + 1) for earlier in stage.after)
                 lines[number] = [f"  SQL is known when stage {needed} has run"]
                 continue
             send: Any = runner.send
-            calls[number] = send(stage, asking=Asking("explain", _put(told, number)))
+            calls[number] = send(stage, asking=Asking("explain", partial(responses.__setitem__, number)))
         except (NoRunner, RpcError) as error:
-            lines[number] = [_not_asked(error)]
+            lines[number] = [_without_explanation(error)]
     for number, call in calls.items():
         try:
             call.wait()
         except RpcError as error:
-            lines[number] = [_not_asked(error)]
-        if number in told:
-            lines[number] = _lines(plan.stages[number], told[number])
+            lines[number] = [_without_explanation(error)]
+        if number in responses:
+            lines[number] = _lines(plan.stages[number], responses[number])
     return lines
 
 
-def _put(told: dict[int, Response], number: int) -> Any:
-    return lambda response: told.__setitem__(number, response)
-
-
-def _not_asked(error: Exception) -> str:
-    return f"  SQL not asked for: {type(error).__name__}: {error}"
+def _without_explanation(error: Exception) -> str:
+    return f"  SQL is unknown: {type(error).__name__}: {error}"
 
 
 def _lines(stage: Stage, response: Response) -> list[str]:
     def named(index: int | None) -> str:
         return describe(stage.nodes[index], 100) if index is not None and index < len(stage.nodes) else "the request"
 
-    shown = [f"{named(one.node)}: {one.sql}" for one in response.trace]
-    if not shown:  # the service keeps its SQL to itself
-        counts = [f"{one.statements} statement{'' if one.statements == 1 else 's'}" for one in response.costs]
-        shown = [f"{named(one.node)}: {count}, not shown" for one, count in zip(response.costs, counts, strict=True)]
-    refusals = [f"{named(one.node)}: {one.remote_name or one.code}: {one.message}" for one in response.refused]
+    shown = [f"{named(entry.node)}: {entry.sql}" for entry in response.trace]
+    if not shown:  # the service does not show its SQL
+        counts = [f"{cost.statements} statement{'' if cost.statements == 1 else 's'}" for cost in response.costs]
+        shown = [f"{named(cost.node)}: {count}, not shown" for cost, count in zip(response.costs, counts, strict=True)]
+    refusals = [
+        f"{named(error.node)}: {error.remote_name or error.code}: {error.message}" for error in response.refused
+    ]
     later = [named(index) for index in response.later]
     return [
         *some("SQL of", "statements", shown),

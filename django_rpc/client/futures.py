@@ -29,7 +29,7 @@ T = TypeVar("T")
 logger = logging.getLogger("django_rpc.client")
 
 #: Errors of the wait, not of the call. The answer may still arrive, so these errors are not stored.
-_MAY_STILL_COME = (RpcTimeout, ResultBackendUnavailable)
+_MAY_STILL_ARRIVE = (RpcTimeout, ResultBackendUnavailable)
 _LOCAL_KINDS = frozenset(LOCAL_KINDS.values())
 #: Seconds that a call without asyncio support waits in a shared thread, before the thread serves another call.
 _TURN = 0.2
@@ -60,7 +60,7 @@ class PendingCall:
         self._settle = settle
         self._end = end
         self._waiting = threading.Lock()  # held by the thread or task that waits for the answer
-        self._heirs: list[Callable[[], object]] = []  # called when that thread or task ends its wait
+        self._waiters: list[Callable[[], object]] = []  # called when that thread or task ends its wait
         self._guard = threading.Lock()  # for the state below; never held during network operations
         self._process = os.getpid()
         self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
@@ -86,11 +86,11 @@ class PendingCall:
                 if not self._settled:
                     remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
                     self._finish(remaining)
-            except _MAY_STILL_COME:
+            except _MAY_STILL_ARRIVE:
                 if not self._settled:  # unless the call was cancelled during the wait
                     raise
             finally:
-                self._hand_over()
+                self._pass_on()
             self._run_callbacks()
         return self._outcome()
 
@@ -101,16 +101,16 @@ class PendingCall:
             self._check_process()
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._waiting.acquire(blocking=False):
-                await self._handed_over(remaining)
+                await self._passed_on(remaining)
                 continue
             try:
                 if not self._settled:
                     await self._finish_async(remaining)
-            except _MAY_STILL_COME:
+            except _MAY_STILL_ARRIVE:
                 if not self._settled:
                     raise
             finally:
-                self._hand_over()
+                self._pass_on()
             self._run_callbacks()
         return self._outcome()
 
@@ -132,15 +132,15 @@ class PendingCall:
             raise self._error
         return self._values
 
-    def _hand_over(self) -> None:
+    def _pass_on(self) -> None:
         """End this wait, so that another thread or task can wait."""
         self._waiting.release()
         with self._guard:
-            heirs, self._heirs = self._heirs, []
-        for heir in heirs:
-            heir()
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter()
 
-    async def _handed_over(self, remaining: float | None) -> None:
+    async def _passed_on(self, remaining: float | None) -> None:
         """Wait until the current waiter has the answer, or gives up; raise RpcTimeout."""
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
@@ -150,7 +150,7 @@ class PendingCall:
                 turn.set_result(None)
 
         with self._guard:
-            self._heirs.append(lambda: loop.is_closed() or loop.call_soon_threadsafe(wake))
+            self._waiters.append(lambda: loop.is_closed() or loop.call_soon_threadsafe(wake))
         if not self._waiting.locked():  # the wait ended before this entry was added
             return
         done, _ = await asyncio.wait([turn], timeout=remaining)
@@ -199,7 +199,7 @@ class PendingCall:
         self._end(self._error)
 
     def _failed(self, error: Exception) -> None:
-        if isinstance(error, _MAY_STILL_COME):
+        if isinstance(error, _MAY_STILL_ARRIVE):
             self._end(error)
             raise error
         self._error = error
@@ -314,8 +314,8 @@ class Future(concurrent.futures.Future[T]):
                 if not self._finished:
                     self._value = value if self._finish is None else self._finish(value)
                     self._finished = True
-        found: T = self._value
-        return found
+        result: T = self._value
+        return result
 
     def exception(self, timeout: float | None = None) -> Exception | None:
         """Return the error that `result` raises, or None.
@@ -326,7 +326,7 @@ class Future(concurrent.futures.Future[T]):
             self.result(timeout)
         except CallCancelled:
             raise
-        except _MAY_STILL_COME as error:
+        except _MAY_STILL_ARRIVE as error:
             if timeout is not None and not super().done():
                 raise
             return error

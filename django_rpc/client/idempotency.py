@@ -1,7 +1,7 @@
-"""``with once("order-4711"): ...``: a key of the user's own for what is written, so that it can be written again.
+"""Idempotency keys of the user for writes, so that a repeated write is executed once: ``with once("order-4711")``.
 
-The ids of the messages that write are made from the key: the same code under the same key sends the same requests, in
-this process or another one, and the service does each of them once.
+The ids of the messages that write are made from the key. So the same code with the same key sends the same requests, in
+this process or another, and the service executes each of them once.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from django_rpc.wire.names import sending_of
 
 __all__ = ["Ids", "current_key", "ids_for", "once"]
 
-#: Room is left for what is added: numbers, and what tells sendings apart.
+#: The limit of 96 characters leaves room for the number of the request and of the sending.
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,96}")
 
 
 class Ids(NamedTuple):
-    """``request`` is what the service's ledger knows a request by, ``message`` is this one sending of it.
+    """Ids of a message: ``request`` is the key in the service's ledger, and ``message`` is the id of this sending.
 
-    ``insists``: it is not to be done by a service that keeps no ledger.
+    ``insists`` is True for a request that a service without a ledger must refuse.
     """
 
     request: str
@@ -50,15 +50,15 @@ _current: contextvars.ContextVar[_Key | None] = contextvars.ContextVar("django_r
 def once(key: str) -> Iterator[None]:
     """Within the block, the first message that writes has the id ``key``, the second ``key.2``, and so on.
 
-    A block that is run again under its key, after a time-out or by another process, gets the first answers where its
-    writes have been done.  Raises ValueError for a key that is not 1 to 96 letters, digits and ``. _ -``.
+    A block that runs again with its key, after a timeout or in another process, gets the first answers of executed
+    writes. Raise ValueError for a key that is not 1 to 96 letters, digits and ``. _ -``.
 
     >>> with once("order-4711"):
     ...     print(ids_for(True, False).request, ids_for(True, False).request)
     order-4711 order-4711.2
     """
     if not isinstance(key, str) or not _KEY.fullmatch(key):
-        raise ValueError(f"{key!r} cannot be a key: use letters, digits and . _ - , at most 96.")
+        raise ValueError(f"{key!r} cannot be a key: use 1 to 96 letters, digits and . _ -")
     token = _current.set(_Key(key))
     try:
         yield
@@ -67,16 +67,16 @@ def once(key: str) -> Iterator[None]:
 
 
 def current_key() -> object | None:
-    """What stands for the block of `once` that is open; None without one."""
+    """Return an object that identifies the open block of `once`; None without an open block."""
     return _current.get()
 
 
 def ids_for(writes: bool, exactly_once: bool) -> Ids:
-    """The ids of the next message; ``exactly_once`` is what the settings of its service say."""
+    """Return the ids of the next message; ``exactly_once`` is the setting of its service."""
     new = secrets.token_hex(16)
     current = _current.get() if writes else None
     if current is None:
         return Ids(new, new, writes and exactly_once)
     request = current.next()
-    # The answer to an earlier sending may be on its way: this one must not take it for its own.
+    # The answer to an earlier sending may still arrive, and must not be taken for the answer to this sending.
     return Ids(request, sending_of(request, new[:12]), True)

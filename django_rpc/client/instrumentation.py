@@ -1,4 +1,4 @@
-"""What the observers of this client are told of its messages (`django_rpc.telemetry`)."""
+"""Calls of the observers (`django_rpc.telemetry`) for the messages of a client."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django_rpc.wire.messages import Request
 
 __all__ = ["WEATHER", "Observed"]
 
-#: Errors of the way there and back.
+#: Errors of the transport, in contrast to errors of a service.
 WEATHER = (
     errors.BadResponse,
     errors.BrokerUnavailable,
@@ -21,7 +21,7 @@ WEATHER = (
 
 
 class Observed:
-    """One message, from before it is sent until it is known what became of it."""
+    """Message under observation, from before its sending until its outcome is known."""
 
     __slots__ = ("_ends", "sent")
 
@@ -30,7 +30,7 @@ class Observed:
         self._ends = hooks.begin(observers, self.sent)
 
     def end(self, error: Exception | None) -> None:
-        """Tell what became of it: the first time, for after a time-out one may ask again."""
+        """Report the outcome to the observers, once: after a timeout a second wait may follow."""
         outcome = "done"
         if isinstance(error, errors.CallCancelled):
             outcome = "cancelled"
@@ -48,6 +48,6 @@ class Observed:
             hooks.end(ends, sent)
 
     def __del__(self) -> None:
-        """Nobody has asked for the answer, and nobody can any more."""
+        """Report a message without a wait for its answer."""
         if self._ends:
             self._end("unread", None)

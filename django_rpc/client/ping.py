@@ -1,10 +1,10 @@
-"""How far a service is: round trips, its versions, its clock, and what this client may do there."""
+"""Ping of a service: round trips, versions, clock, and permissions of this client."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ __all__ = ["Ping", "Pings", "Spread", "ping"]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Of several measurements, in seconds."""
+    """Minimum, median and maximum of several measurements, in seconds."""
 
     least: float
     median: float
@@ -28,7 +28,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: list[float]) -> Spread:
-        """Of one value or more.
+        """Return the spread of at least one value.
 
         >>> Spread.of([3.0, 1.0, 2.0])
         Spread(least=1.0, median=2.0, most=3.0)
@@ -38,7 +38,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """One message and its answer: four moments, by the clocks of both ends (seconds since the epoch)."""
+    """Times of a message and its answer by the clocks of both ends, in seconds since the epoch."""
 
     sent: float
     taken: float  # the service began to work on it
@@ -51,12 +51,12 @@ class Ping:
 
     @property
     def there(self) -> float:
-        """Of the round trip, what the service worked."""
+        """Return the part of the round trip that the service worked."""
         return self.answered - self.taken
 
     @property
     def ahead(self) -> float:
-        """How far the clock there is ahead of the one here, if both ways took equally long, as NTP reckons.
+        """Return how far the clock of the service is ahead, if both ways took equally long, as in NTP.
 
         >>> Ping(sent=10.0, taken=15.5, answered=15.6, read=11.1).ahead
         5.0
@@ -65,72 +65,72 @@ class Ping:
 
     @property
     def doubt(self) -> float:
-        """By how much `ahead` may be wrong, if one way took all the time."""
+        """Return the largest possible error of `ahead`."""
         return max(self.round_trip - self.there, 0.0) / 2
 
 
 @dataclass(frozen=True, slots=True)
 class Pings:
-    """What came of some pings, and what the service told of itself and of this client's permissions."""
+    """Results of several pings, and the service's description of itself and of this client's permissions."""
 
     pings: tuple[Ping, ...]
     here: Mapping[str, str]
     there: Mapping[str, str]
-    service: str  # as it calls itself; empty where it has no name
-    client: str  # as it knows this client
+    service: str  # name in the settings of the service; may be empty
+    client: str  # name of this client at the service
     models: Mapping[str, ModelSchema]
     functions: tuple[str, ...]
-    ships: bool = False  # whether this client may ship functions of its own
+    ships: bool = False  # True if this client may ship functions
 
     @property
     def round_trip(self) -> Spread:
-        return Spread.of([one.round_trip for one in self.pings])
+        return Spread.of([ping.round_trip for ping in self.pings])
 
     @property
     def worked(self) -> Spread:
-        """What the service worked, of the round trips."""
-        return Spread.of([one.there for one in self.pings])
+        """Return the parts of the round trips that the service worked."""
+        return Spread.of([ping.there for ping in self.pings])
 
     @property
     def best(self) -> Ping:
-        """The one that tells most of the clocks: the least time was spent on the way."""
-        return min(self.pings, key=lambda one: one.doubt)
+        """Return the ping with the most exact comparison of the clocks: that with the shortest transport."""
+        return min(self.pings, key=lambda ping: ping.doubt)
 
 
 def ping(session: Any, count: int = 5, *, timeout: float | None = None, priority: bool = False) -> Pings:
-    """Ask the service of ``session`` once who it is, and then ping it ``count`` times.
+    """Request the description of the service of ``session``, and then ping it ``count`` times.
 
-    The first message, which may have to open connections, is not among the pings.  ``timeout`` is of each message.
-    Raises what a message raises, and BadResponse where the answer is not one to this question.
+    The first message may open connections, so it is not among the pings. ``timeout`` applies to each message. Raise the
+    error of a message, or BadResponse for an answer of another form.
 
     >>> ping(connections["rpc"].session).round_trip.median < 1  # seconds
     True
     """
 
-    def ask(*nodes: Node) -> list[Any]:
+    def compute(*nodes: Node) -> list[Any]:
         return run.compute([Output(node) for node in nodes], [session], timeout=timeout, priority=priority)
 
-    about, where = ServiceInfo(session.service, where=callsite()), callsite()
-    told, exposed = ask(about, DescribeModels(session.service, where=where))
+    info_node, where = ServiceInfo(session.service, where=callsite()), callsite()
+    info, exposed = compute(info_node, DescribeModels(session.service, where=where))
     try:
         return Pings(
-            pings=tuple([_one(lambda: ask(about)[0]) for _ in range(max(count, 1))]),
+            pings=tuple([_measure(lambda: compute(info_node)[0]) for _ in range(max(count, 1))]),
             here=versions(),
-            there={str(name): str(version) for name, version in told["versions"].items()},
-            service=str(told["service"]),
-            client=str(told["client"]),
+            there={str(name): str(version) for name, version in info["versions"].items()},
+            service=str(info["service"]),
+            client=str(info["client"]),
             models=models_of(exposed),
-            functions=tuple(map(str, told["functions"])),
-            ships=told.get("ships") is True,
+            functions=tuple(map(str, info["functions"])),
+            ships=info.get("ships") is True,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise errors.BadResponse(f"The service told something else of itself than was asked: {error!r}") from error
+        raise errors.BadResponse(f"The service described itself in an unknown form: {error!r}") from error
 
 
-def _one(ask: Any) -> Ping:
-    # One clock, so that a jump of the other between two readings is no part of a round trip.
+def _measure(request_info: Callable[[], Any]) -> Ping:
+    # The duration is measured with a monotonic clock, because the other clock may be set during the round trip.
     began, sent = time.perf_counter(), time.time()
-    told = ask()
+    info = request_info()
     seconds = time.perf_counter() - began
-    at, worked = float(told["at"]), float(told["seconds"])
+    at, worked = float(info["at"]), float(info["seconds"])
     return Ping(sent, at - worked, at, sent + seconds)

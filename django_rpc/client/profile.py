@@ -1,4 +1,4 @@
-"""``d.profile()``: the value, and what each node cost where it was worked out."""
+"""Profile of a computation: its value, and the time, rows and SQL of each node (``d.profile()``)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import html
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django_rpc.client.callbacks import Watch
@@ -22,18 +23,18 @@ from django_rpc.wire.messages import Response
 
 __all__ = ["NodeCost", "Profile", "profile"]
 
-_SHOWN = 0.0005  # seconds, from which on a node without rows and statements has a line of its own
-_SECONDS = 5.0  # for a picture that a notebook shows
+_SHOWN = 0.0005  # minimum seconds of a node without rows and statements in the table
+_SECONDS = 5.0  # limit for the rendering of a picture in a notebook
 
 
 @dataclass(frozen=True, slots=True)
 class NodeCost:
-    """What one node cost.  ``sql`` holds statements with their seconds, only where the service shows them."""
+    """Cost of one node. ``sql`` has the statements with their seconds, if the service shows them."""
 
     stage: int
     service: str | None  # None: the client
     node: Node
-    times: int  # values that it had: one, or one for each element of a map
+    times: int  # number of evaluations: 1, or the number of elements of a map
     seconds: float
     rows: int  # in its values
     statements: int
@@ -46,9 +47,9 @@ class NodeCost:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a computation gave (``result``), and what it cost: ``nodes``, and the seconds of each of its ``messages``.
+    """Value of a computation (``result``), and its cost: ``nodes``, and ``messages`` with the seconds of each message.
 
-    ``print(profile)`` shows a table, `visualize` a picture; a notebook shows both.
+    ``print(profile)`` shows a table, and `visualize` a picture. A notebook shows both.
     """
 
     result: Any
@@ -56,19 +57,19 @@ class Profile:
     plan: Plan
     nodes: tuple[NodeCost, ...]
     messages: dict[int, float] = field(default_factory=dict)
-    #: How values went from stage to stage.
+    #: Routing of values between stages.
     routing: Routing | None = None
 
     @property
     def statements(self) -> int:
-        """How many SQL statements the services ran."""
+        """Return the number of SQL statements of the services."""
         return sum(cost.statements for cost in self.nodes)
 
     def __repr__(self) -> str:
         return self.table()
 
     def table(self, sql: bool = True) -> str:
-        """A line for each node that took time, brought rows or ran SQL; below it its statements."""
+        """Return a table with each node that took time, returned rows or executed SQL, and with the SQL."""
         lines = [self._title(), f"{'stage':>5} {'where':<12} {'ms':>9} {'rows':>8} {'SQL':>5}  node"]
         for cost in self._shown():
             where = "client" if cost.service is None else cost.service
@@ -80,14 +81,14 @@ class Profile:
         return "\n".join(lines)
 
     def visualize(self, filename: str | None = None, format: str | None = None, **options: Any) -> Any:
-        """Draws the plan with the costs of each box, as ``d.visualize(plan=True)`` does."""
+        """Draw the plan with the cost of each node, as ``d.visualize(plan=True)`` does."""
         return draw(plan_to_dot(self.plan, **self._drawn(), **options), filename, format)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         page = f"<pre>{html.escape(self.table())}</pre>"
         try:
             drawn = render(plan_to_dot(self.plan, **self._drawn()), "svg", seconds=_SECONDS)
-        except (MissingExtra, ValueError):  # the table says it all
+        except (MissingExtra, ValueError):  # the table has the same data
             drawn = b""
         picture = drawn.decode()
         return {"text/plain": self.table(), "text/html": page + picture[max(picture.find("<svg"), 0) :]}
@@ -97,9 +98,11 @@ class Profile:
 
     def _title(self) -> str:
         trips, sql = len(self.messages), self.statements
-        handed = self.routing is not None and "" in self.routing.reasons.values()  # then several are under way as one
+        # Messages with forwarded values wait for each other during one round trip of the client.
+        forwarded = self.routing is not None and "" in self.routing.reasons.values()
+        unit = "message" if forwarded else "round trip"
         return (
-            f"{self.seconds * 1000:.1f} ms, {trips} {'message' if handed else 'round trip'}{'' if trips == 1 else 's'} "
+            f"{self.seconds * 1000:.1f} ms, {trips} {unit}{'' if trips == 1 else 's'} "
             f"({sum(self.messages.values()) * 1000:.1f} ms), {sql} SQL statement{'' if sql == 1 else 's'}"
         )
 
@@ -116,8 +119,8 @@ class Profile:
         return notes
 
 
-class _Notes(Watch):
-    """Notes what the stages of one run cost."""
+class _CostRecorder(Watch):
+    """Recorder of the costs of the stages of one run."""
 
     def __init__(self) -> None:
         self.costs: dict[int, list[NodeCost]] = {}
@@ -134,29 +137,29 @@ class _Notes(Watch):
             self.messages[number] = time.perf_counter() - self._begun[number]
 
     def asking(self, number: int) -> Asking:
-        return Asking("profile", lambda response: self._told(number, response))
+        return Asking("profile", partial(self._record, number))
 
-    def _told(self, number: int, response: Response) -> None:
+    def _record(self, number: int, response: Response) -> None:
         assert self.plan is not None
         stage = self.plan.stages[number]
         shift = len(stage.inputs)  # the message holds the values of other stages first
-        found = []
+        costs = []
         for cost in response.costs:
             index = cost.node - shift
             if 0 <= index < len(stage.nodes):
-                sql = tuple([(one.sql, one.seconds) for one in response.trace if one.node == cost.node])
+                sql = tuple([(entry.sql, entry.seconds) for entry in response.trace if entry.node == cost.node])
                 where = (number, stage.service, stage.nodes[index])
-                found.append(NodeCost(*where, cost.times, cost.seconds, cost.rows, cost.statements, sql))
-        self.costs[number] = found
+                costs.append(NodeCost(*where, cost.times, cost.seconds, cost.rows, cost.statements, sql))
+        self.costs[number] = costs
 
     def timer(self, number: int) -> Callable[[Node, float, Any], object]:
         costs = self.costs.setdefault(number, [])
 
-        def told(node: Node, seconds: float, value: Any) -> None:
+        def record(node: Node, seconds: float, value: Any) -> None:
             rows = len(value) if isinstance(value, list | tuple | set | frozenset) else 0
             costs.append(NodeCost(number, None, node, 1, seconds, rows, 0))
 
-        return told
+        return record
 
 
 def profile(
@@ -166,12 +169,12 @@ def profile(
     timeout: float | None = None,
     priority: bool = False,
 ) -> Profile:
-    """The `Profile` of computing the first of ``outputs``; raises what computing it raises."""
-    notes = _Notes()
+    """Compute the first of ``outputs``, and return its `Profile`; raise the errors of the computation."""
+    recorder = _CostRecorder()
     started = time.perf_counter()
-    run = Run(outputs, runners, timeout, priority, notes)
+    run = Run(outputs, runners, timeout, priority, recorder)
     run.execute()
     seconds = time.perf_counter() - started
-    nodes = [cost for number in sorted(notes.costs) for cost in notes.costs[number]]
+    nodes = [cost for number in sorted(recorder.costs) for cost in recorder.costs[number]]
     value = finished(outputs, run.values())[0]
-    return Profile(value, seconds, run.plan, tuple(nodes), notes.messages, run.forwarding.routing())
+    return Profile(value, seconds, run.plan, tuple(nodes), recorder.messages, run.forwarding.routing())

@@ -1,4 +1,4 @@
-"""``with ProgressBar():`` shows how far the plans within it have come, in terminals and notebooks."""
+"""Progress bar of the plans within a block, for terminals and notebooks (``with ProgressBar():``)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _WIDTH = 30  # of the bar, in characters
 
 
 class ProgressBar(Watch):
-    """Shows the stages of all plans that are computed, awaited or submitted within it, after dask's.
+    """Progress bar of the stages of all plans that are computed, awaited or submitted within the block, as in dask.
 
         with django_rpc.ProgressBar():
             report.compute()
 
-    ``minimum`` is how many seconds a plan may take before it is shown, ``every`` how often its clock moves on.  In a
-    notebook the bar is a part of the cell's output; elsewhere it is a line of ``file`` (the standard error output).
+    A plan is shown after ``minimum`` seconds, and its clock is updated after each ``every`` seconds. In a notebook the
+    bar is a part of the output of the cell. Elsewhere it is a line of ``file`` (default: the standard error output).
     """
 
     def __init__(self, minimum: float = 0.0, every: float = 0.1, file: TextIO | None = None) -> None:
@@ -46,8 +46,6 @@ class ProgressBar(Watch):
         if self._token is not None:
             watching.reset(self._token)
             self._token = None
-
-    # What a run tells
 
     def began(self, run: Run, number: int) -> None:
         with self._lock:
@@ -69,7 +67,7 @@ class ProgressBar(Watch):
 
 
 class _Line:
-    """The line of one run: drawn when a stage begins or ends, and now and then between."""
+    """Line of one run, which is drawn when a stage begins or ends, and regularly."""
 
     def __init__(self, run: Run, minimum: float, every: float, screen: _Screen) -> None:
         self._stages = run.plan.stages
@@ -109,10 +107,10 @@ class _Line:
     def _show(self) -> None:
         seconds = time.monotonic() - self._started
         if seconds >= self._minimum:
-            self._screen.draw(len(self._done), len(self._stages), self._at(), seconds)
+            self._screen.draw(len(self._done), len(self._stages), self._in_progress(), seconds)
 
-    def _at(self) -> str:
-        """What is at work: ``stage 2: here``."""
+    def _in_progress(self) -> str:
+        """Return the stages in progress: ``stage 2: here``."""
         if self._closing.is_set() and self._working:
             return f"failed at stage {min(self._working) + 1}"
         names = [f"stage {number + 1}: {self._stages[number].service or 'here'}" for number in sorted(self._working)]
@@ -120,17 +118,17 @@ class _Line:
 
 
 class _Screen:
-    """Where a bar is drawn, over itself."""
+    """Screen that shows the current state of a bar."""
 
     def draw(self, done: int, total: int, at: str, seconds: float) -> None:
         raise NotImplementedError
 
     def end(self) -> None:
-        """The bar stays as it is."""
+        """Leave the last state of the bar on the screen."""
 
 
 class _Terminal(_Screen):
-    """A line of a terminal, in colours where rich is installed; of another file only its last state."""
+    """Line of a terminal, with colours if rich is installed. Another file gets only the last state of the bar."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -145,8 +143,8 @@ class _Terminal(_Screen):
         padding = " " * max(0, len(self._last) - len(text))
         self._last = text
         if self._console is not None:
-            whole = f"[green]{'━' * full}[/green][dim]{'━' * (_WIDTH - full)}[/dim]"
-            self._console.print(f"\r{whole} {done}/{total} stages  {seconds:5.1f} s  {at}{padding}", end="")
+            colored_bar = f"[green]{'━' * full}[/green][dim]{'━' * (_WIDTH - full)}[/dim]"
+            self._console.print(f"\r{colored_bar} {done}/{total} stages  {seconds:5.1f} s  {at}{padding}", end="")
         elif self._is_live:
             self._file.write(f"\r{text}{padding}")
         self._file.flush()
@@ -158,7 +156,7 @@ class _Terminal(_Screen):
 
 
 class _Notebook(_Screen):
-    """An output of a cell, which is written anew."""
+    """Output of a cell, which is overwritten at each change."""
 
     def __init__(self, display: Any) -> None:
         self._display = display

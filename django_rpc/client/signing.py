@@ -1,4 +1,4 @@
-"""Signs the requests of a client that has a key, and checks that answers are of the service and to the request."""
+"""Signatures of a client with a key: it signs requests, and checks that an answer is of the service and its request."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from django_rpc.wire.codec import decode_response
 from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import Origin
 
-# PyJWT is imported by what signs only: most calls of most projects are made without a key.
+# PyJWT is imported only to sign. Most projects call services without a key.
 
 __all__ = ["Signer", "signer_of"]
 
-#: The answer of a service that does not know who asks, and so cannot sign for anybody.
+#: Code of the answer to an unknown client. The service cannot sign it, because it has no key of the client.
 _REFUSAL = "RequestRefused"
 
 
 class Signer:
-    """What one client needs to call one service.  Made by `signer_of`."""
+    """Signer of the messages between one client and one service. Made by `signer_of`."""
 
     def __init__(self, config: Config) -> None:
         from django_rpc.wire import signing
@@ -50,7 +50,7 @@ class Signer:
             raise ImproperSettings(f"{where}['SERVICE_KEY'] {error}") from None
 
     def sign(self, data: bytes, request_id: str, timeout: float | None) -> str:
-        """The token that goes beside the request."""
+        """Return the token that is sent with the request."""
         longest = self._signing.LIFETIME
         return self._signing.sign_request(
             data,
@@ -62,14 +62,14 @@ class Signer:
         )
 
     def origin(self, request: bytes, request_id: str) -> Origin:
-        """By what another service checks that values are this one's, given for the request."""
-        given = self._config.service_key
-        keys = {self._signing.DEFAULT_KEY_ID: given} if isinstance(given, str) else dict(given or {})
+        """Return the data for another service to check that values are of this service and of this request."""
+        public = self._config.service_key
+        keys = {self._signing.DEFAULT_KEY_ID: public} if isinstance(public, str) else dict(public or {})
         hashed = self._signing.digest(request)
         return Origin(id=request_id, hash=hashed, client=self.client, service=self.service, keys=keys)
 
     def open(self, answer: bytes, request_id: str, request: bytes) -> bytes:
-        """The response in ``answer``; raises ForgedResponse unless the service made it for this request."""
+        """Return the response in ``answer``; raise ForgedResponse unless the service made it for this request."""
         token, data = self._signing.parted(answer)
         if token is None:
             if _is_refusal(data, request_id):
@@ -93,7 +93,7 @@ class Signer:
 
     def _advice(self) -> str:
         return (
-            "Somebody may have changed it on its way, and what the service did is not known. "
+            "Another program may have changed it during the transport, so the result of the request is unknown. "
             f"Check who can write to the RESULT_BACKEND of {self.alias!r}."
         )
 
@@ -118,7 +118,7 @@ def _named(config: Config, attribute: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def signer_of(config: Config) -> Signer | None:
-    """The signer for these settings; None where they name no client.  Raises ImproperSettings for a mistake."""
+    """Return the signer for these settings; None where they name no client. Raise ImproperSettings for a mistake."""
     if config.client is None and config.key is None:
         return None
     if config.key is None:

@@ -104,7 +104,9 @@ class Unit:
     def collect(self, operation: Operation) -> Collected:
         """Collect an operation, to send it at the end of the block; raise the refusal inside a once() of the block."""
         if current_key() is not self._key:
-            raise self.refusal("once() goes around the block: what the block collects is sent when it ends, as one.")
+            raise self.refusal(
+                "Put once() around the block: the block sends all its operations in one message at its end."
+            )
         self._check_zone(operation)
         collected = Collected(self, operation.node)
         undo = None if operation.pend is None else operation.pend(collected)
@@ -163,9 +165,9 @@ class Unit:
             )
         if self._steps and (self._sight is None or self._sight.could_see(stage.nodes)):
             raise self.refusal(
-                f"{text} asks for an answer at once, which could depend on what this block has collected and not "
-                f"sent: {self._texts()}. Read it before the first write, or within the block's message: a Delayed "
-                "(.delayed()) can be given to the next operation as a value, or to add() of the block."
+                f"{text} needs an answer at once, which could depend on operations that this block has collected and "
+                f"not sent: {self._texts()}. Read it before the first write, or within the message of the block: a "
+                "Delayed (.delayed()) can be an argument of the next operation, or of add() of the block."
             )
 
     def _texts(self) -> str:

@@ -59,8 +59,8 @@ def wait(
 ) -> DoneAndNotDone:
     """Wait, for ``timeout`` seconds at most, until all futures are done, the first is, or the first has failed.
 
-    ``return_when`` is one of ``concurrent.futures``' ALL_COMPLETED, FIRST_COMPLETED and FIRST_EXCEPTION.  Returns the
-    sets ``done`` and ``not_done``; raises ValueError for another ``return_when``.
+    ``return_when`` is ALL_COMPLETED, FIRST_COMPLETED or FIRST_EXCEPTION of ``concurrent.futures``. Return the sets
+    ``done`` and ``not_done``; raise ValueError for another ``return_when``.
     """
     if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
         raise ValueError(f"{return_when!r} is none of ALL_COMPLETED, FIRST_COMPLETED and FIRST_EXCEPTION.")

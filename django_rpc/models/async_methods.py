@@ -12,7 +12,7 @@ import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from django_rpc.client.async_replay import answered
+from django_rpc.client.async_replay import replayed
 from django_rpc.models.expressions import settle
 
 __all__ = ["AsyncMethods"]
@@ -32,7 +32,7 @@ class AsyncMethods:
 
     def __aiter__(self) -> AsyncIterator[Any]:
         async def rows() -> AsyncIterator[Any]:
-            await answered(self._fetch_all)
+            await replayed(self._fetch_all)
             for row in self._result_cache:
                 yield row
 
@@ -40,14 +40,14 @@ class AsyncMethods:
 
     async def aiterator(self, chunk_size: int = 2000) -> AsyncIterator[Any]:
         """As ``iterator()``: the rows are not kept."""
-        for row in await answered(lambda: list(self.iterator(chunk_size))):
+        for row in await replayed(lambda: list(self.iterator(chunk_size))):
             yield row
 
 
 def _awaited(name: str) -> Callable[..., Any]:
     async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         # Iterators are read once, however often the method is called.
-        return await answered(functools.partial(getattr(self, name), *settle(args), **settle(kwargs)))
+        return await replayed(functools.partial(getattr(self, name), *settle(args), **settle(kwargs)))
 
     method.__name__ = "a" + name
     method.__qualname__ = f"{AsyncMethods.__name__}.a{name}"

@@ -155,4 +155,4 @@ def test_the_words_of_the_client(remote, shop_data, settings):
 
 def test_a_service_that_nobody_knows_is_said_so():
     text = Delayed(ModelSource("shop.Order", "nowhere")).count().explain()
-    assert "SQL not asked for: NoRunner" in text
+    assert "SQL is unknown: NoRunner" in text

@@ -133,7 +133,7 @@ class Plan(NamedTuple):
         if routing.round_trips < self.round_trips:
             trips += f", {_count(self.round_trips, 'message')}"
         lines = [f"{trips}, {_count(nodes, 'node')}, {_count(len(self.outputs), 'output')}."]
-        answers = explainer().said_by_services(self, runners) if ask else {}
+        answers = explainer().explained_by_services(self, runners) if ask else {}
         for number, stage in enumerate(self.stages):
             lines += [*self._explain_stage(number, stage, routing), *answers.get(number, ())]
         return "\n".join(lines)
