@@ -21,7 +21,7 @@ def collect(outputs: Iterable[Any]) -> ExpressionGraph:
     """
     output_nodes = tuple([as_node(output) for output in outputs])
     nodes = topological(output_nodes)
-    if any(type(node) is Element for node in nodes):
+    if Element in map(type, nodes):
         _check_closed(output_nodes)
     return ExpressionGraph(nodes, output_nodes)
 

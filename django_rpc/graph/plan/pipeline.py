@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django_rpc.graph.plan.collect import collect
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.rewrites import rewrite
-from django_rpc.graph.plan.sites import has_service, is_local_kind
+from django_rpc.graph.plan.sites import LOCAL, has_service
 from django_rpc.graph.plan.stages import Plan, Stage
 
 __all__ = ["PHASES", "Phase", "phases", "plan"]
@@ -94,19 +95,15 @@ def phases(outputs: Iterable[Any], last: str = "route") -> dict[str, Any]:
 
 def _only_service(graph: ExpressionGraph) -> str | None:
     """Return the service that can evaluate the whole graph; None if there is none, or a node runs in the client."""
-    services: set[str] = set()
-    for node in graph.nodes:
-        kind = type(node)
-        if is_local_kind(kind):
-            return None
-        if has_service(kind):
-            services.add(node.service)  # type: ignore[attr-defined]  # the kind has the field
+    if not LOCAL.isdisjoint(map(type, graph.nodes)):
+        return None
+    services = {node.service for node in graph.nodes if has_service(type(node))}  # type: ignore[attr-defined]  # they have it
     return services.pop() if len(services) == 1 else None
 
 
 def _single_stage(service: str, graph: ExpressionGraph) -> Plan:
     index_of = {node: index for index, node in enumerate(graph.nodes)}
     indices = [index_of[node] for node in graph.outputs]
-    writes = any(node.writes for node in graph.nodes)
+    writes = any(map(attrgetter("writes"), graph.nodes))
     stage = Stage(service, graph.nodes, tuple(indices), writes)
     return Plan((stage,), tuple([(0, place) for place in range(len(indices))]))

@@ -15,7 +15,7 @@ from django_rpc.graph.nodes.base import LOCAL_KINDS, Call, Item, Literal, Method
 from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, free_params
 from django_rpc.graph.vocabulary.names import METHODS
 
-__all__ = ["CLIENT", "distance", "has_service", "is_local_kind", "single_site", "sites"]
+__all__ = ["CLIENT", "LOCAL", "distance", "has_service", "single_site", "sites"]
 
 #: The place of local functions. Every other place is the name of a service.
 CLIENT = ""
@@ -23,7 +23,8 @@ CLIENT = ""
 _Sites = Mapping[Node, frozenset[str]]
 _NOWHERE: frozenset[str] = frozenset()
 _IN_CLIENT = frozenset({CLIENT})
-_LOCAL = frozenset(LOCAL_KINDS.values())
+#: The kinds that run in the client.
+LOCAL = frozenset(LOCAL_KINDS.values())
 
 
 @functools.cache
@@ -32,16 +33,11 @@ def has_service(kind: type[Node]) -> bool:
     return "service" in kind.__struct_fields__
 
 
-def is_local_kind(kind: type[Node]) -> bool:
-    """Return True for a kind that runs in the client."""
-    return kind in _LOCAL
-
-
 @functools.cache
 def _rule(kind: type[Node]) -> Callable[[Any, _Sites], frozenset[str]]:
     if has_service(kind):
         return lambda node, sites_of: frozenset({node.service})
-    if is_local_kind(kind):
+    if kind in LOCAL:
         return lambda node, sites_of: _IN_CLIENT
     if "parent" in kind.__struct_fields__:
         return lambda node, sites_of: sites_of[node.parent]
@@ -67,8 +63,7 @@ def sites(nodes: Iterable[Node]) -> dict[Node, frozenset[str]]:
     """
     node_list = list(nodes)
     sites_of: dict[Node, frozenset[str]] = {}
-    has_lambdas = any(type(node) is Element for node in node_list)
-    find = _LambdaSites(node_list, sites_of).find if has_lambdas else _find
+    find = _LambdaSites(node_list, sites_of).find if Element in map(type, node_list) else _find
     for node in node_list:
         sites_of[node] = find(node, sites_of)
     return sites_of

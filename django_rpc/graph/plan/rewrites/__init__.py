@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from django_rpc.graph.identity import key
+from django_rpc.graph.nodes.base import Node, Operator
+from django_rpc.graph.nodes.collections import IfElse, Map
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.rewrites.cull import cull
 from django_rpc.graph.plan.rewrites.fold import fold_literals
@@ -17,6 +19,12 @@ Rule = Callable[[ExpressionGraph], ExpressionGraph]
 
 #: All rules, in the order in which they run. A rule returns the same object if it changes nothing.
 REWRITES: tuple[Rule, ...] = (nest_queries, fold_literals, merge_reads, cull)
+
+#: The kinds that a rule changes. A graph without them is not searched.
+_KINDS: dict[Rule, frozenset[type[Node]]] = {
+    nest_queries: frozenset({Map}),
+    fold_literals: frozenset({Operator, IfElse}),
+}
 
 #: Rules are repeated this often. No known graph needs more than three repetitions.
 _MAX_PASSES = 100
@@ -36,6 +44,8 @@ def rewrite(graph: ExpressionGraph, rules: Sequence[Rule] | None = None) -> Expr
         for rule in rules:
             if rule is last_changed:
                 return graph
+            if rule in _KINDS and _KINDS[rule].isdisjoint(map(type, graph.nodes)):
+                continue
             rewritten = rule(graph)
             if rewritten is not graph:
                 graph, last_changed = rewritten, rule
