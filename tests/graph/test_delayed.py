@@ -5,7 +5,6 @@ import copy
 import operator
 import pickle
 
-import networkx
 import pytest
 
 from django_rpc.graph.delayed import delayed as module
@@ -274,16 +273,14 @@ def test_the_runners_of_two_services_are_both_kept(orders, products, runner, oth
     assert orders.filter(client=orders.first())._runner is runner
 
 
-def test_graph_plan_and_explain(orders):
+def test_plan_and_explain(orders):
     first = orders.filter(a=1).first()
-    assert isinstance(first.graph, networkx.DiGraph)
-    assert len(first.graph) == 3
     assert first.plan().round_trips == 1
     assert "service 'rpc'" in first.explain()
 
 
 def test_completion_lists_what_there_is(orders):
-    assert {"filter", "first", "compute", "call", "graph"} <= set(dir(orders))
+    assert {"filter", "first", "compute", "call", "plan"} <= set(dir(orders))
     assert "sticky" not in dir(orders)
     assert "save" not in dir(orders)
     assert {"upper", "save", "compute"} <= set(dir(orders.first()))
@@ -334,7 +331,7 @@ class _Named:
         raise AssertionError("the runner was pickled")
 
 
-RESERVED = set("call compute dask explain filter_by graph map persist plan profile submit visualize".split())
+RESERVED = set("call compute dask explain filter_by map persist plan profile submit visualize".split())
 
 
 def test_everything_public_is_reserved_knowingly():
@@ -343,7 +340,7 @@ def test_everything_public_is_reserved_knowingly():
     assert set(module.__all__) == exported
 
 
-@pytest.mark.parametrize("name", ["node", "runner", "finish", "key", *sorted(RESERVED - {"dask", "graph"})])
+@pytest.mark.parametrize("name", ["node", "runner", "finish", "key", "graph", *sorted(RESERVED - {"dask"})])
 def test_field_with_any_name_is_an_attribute_of_a_value(orders, name):
     order = orders.first()
     field = getattr(order, name)
@@ -355,7 +352,7 @@ def test_field_with_any_name_is_an_attribute_of_a_value(orders, name):
     assert field._runner is attribute(order, name)._runner is order._runner
 
 
-@pytest.mark.parametrize("name", ["node", "runner", "finish", "key", *sorted(RESERVED)])
+@pytest.mark.parametrize("name", ["node", "runner", "finish", "key", "graph", *sorted(RESERVED)])
 def test_field_with_any_name_is_an_attribute_of_the_element_of_a_map(orders, name):
     made = orders.map(lambda order: (getattr(order, name), getattr(order.client, name)))
     assert repr(made) == f"<Delayed Order.objects.map(lambda row: (row.{name}, row.client.{name}))>"
@@ -368,7 +365,7 @@ def test_method_is_called_where_a_field_has_its_name(orders):
     assert repr(order.call("pay", 5)) == "<Delayed Order.objects.first().call('pay', 5)>"
     assert repr(order.tags.map(lambda tag: tag.map.key)).endswith(".tags.map(lambda row: row.map.key)>")
     assert repr(order.map(lambda tag: tag)).endswith(".first().map(lambda row: row)>")
-    assert (order.graph.number_of_nodes(), list(order.dask)) == (2, order.__dask_keys__())
+    assert list(order.dask) == order.__dask_keys__()
     assert Delayed.compute.__name__ == "compute"
 
 

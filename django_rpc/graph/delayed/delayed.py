@@ -29,12 +29,10 @@ from django_rpc.graph.delayed.suggestions import (
 )
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes.base import Attr, Call, Item, LocalCall, Method, Node, Opaque, Operator, callsite, link_of
-from django_rpc.graph.nodes.collections import FOLDS, Filter, Map, depends
+from django_rpc.graph.nodes.collections import FOLDS, Filter, Map
 from django_rpc.graph.values import ATOMS, freeze
 
 if TYPE_CHECKING:
-    import networkx
-
     from django_rpc.graph.plan.stages import Plan
 
 __all__ = ["Delayed", "DelayedFunction", "Output", "Runner", "attribute", "compute", "delayed"]
@@ -76,7 +74,7 @@ class Delayed(Operators, Refusals, DaskCollection):
     <Delayed (Order.objects.count() + 1)>
 
     A field may have the name of a method: ``order.plan`` is the field, ``order.plan()`` calls the method. Use
-    `attribute` for a field with the name ``graph``.
+    `attribute` for a field with the name ``dask``, which dask itself reads.
     """
 
     __slots__ = ("_finish", "_node", "_runner")
@@ -209,19 +207,10 @@ class Delayed(Operators, Refusals, DaskCollection):
 
         return visualize([self], filename=filename, format=format, **options)
 
-    @property
-    def graph(self) -> networkx.DiGraph:
-        """The graph of this node as a networkx DiGraph (`plan.digraph`). In a lambda of `map`, the field ``graph``."""
-        if depends(self._node):
-            return attribute(self, "graph")
-        from django_rpc.graph.plan import digraph
-
-        return digraph(self, phase="collect")
-
     @may_be_field
     def plan(self) -> Plan:
         """Return the plan: the messages and their services."""
-        from django_rpc.graph.plan.pipeline import plan
+        from django_rpc.graph.plan import plan
 
         return plan([self._node])
 
