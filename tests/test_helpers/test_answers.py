@@ -178,10 +178,10 @@ def test_what_has_no_answer():
     answers.rows(paid(), [])
     with pytest.raises(UnansweredMessage) as caught:
         Line.objects.count()
-    with pytest.raises(UnansweredMessage, match=r"went on:\n    Line.objects.count()"):
+    with pytest.raises(UnansweredMessage, match=r"continued:\n    Line.objects.count()"):
         block.__exit__(None, None, None)
     assert "The test declares no answer to\n    Line.objects.count()" in str(caught.value)
-    assert f"Answers are given for:\n    rows: {PAID}" in str(caught.value)
+    assert f"Declared answers:\n    rows: {PAID}" in str(caught.value)
     assert answers.unused == [PAID]
 
 
