@@ -104,4 +104,4 @@ def test_what_has_to_fail_does(run, project):
     assert "sent messages without a declared answer, and continued:\n    Book.objects.count()" in output
     assert re.search(r"FAIL: test_unanswered_and_caught ", output)
     output = run(*PYTEST, "wrong.py", "-k", "by_pytest", check=False)
-    assert "and went on:\n" in output
+    assert "and continued:\n" in output
