@@ -317,3 +317,25 @@ def test_a_relation_that_was_prefetched_by_a_query_has_its_rows(local, remote, s
     assert [value for _, value in with_names] == expected
     chosen = [PREFETCHED[name](remote, row).compute() for row in (rows.first(), rows.get(pk=1))]
     assert [plain(value) for value in chosen] == [expected[0]] * 2
+
+
+CAME_WITH = {
+    "one-to-one, joined": lambda q: (q("Customer").select_related("profile"), "profile"),
+    "one-to-one, prefetched": lambda q: (q("Customer").prefetch_related("profile"), "profile"),
+    "two levels": lambda q: (q("Order").select_related("customer__referred_by"), "customer"),
+}
+
+
+@pytest.mark.parametrize("name", CAME_WITH)
+def test_a_related_row_keeps_what_came_with_it(local, remote, shop_data, name):
+    """It is a value of its own, with its parent and with the rows that were joined or prefetched."""
+
+    def cached(row):
+        return sorted(row._state.fields_cache)
+
+    local.Profile.objects.get_or_create(customer_id=1)
+    rows, relation = CAME_WITH[name](lambda model: getattr(local, model).objects)
+    expected = cached(getattr(rows.get(pk=1), relation))
+    delayed, relation = CAME_WITH[name](lambda model: getattr(remote, model).objects.delayed())
+    assert cached(getattr(delayed.get(pk=1), relation).compute()) == expected != []
+    assert cached(delayed.filter(pk=1).map(lambda row: getattr(row, relation)).compute()[0]) == expected

@@ -12,7 +12,7 @@ from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation, know_parent, no_related_row
 from django_rpc.server.evaluate.writes import deleted
 from django_rpc.server.policy.client_policy import relation_named
-from django_rpc.server.query.loaded_relations import forget_related, is_loaded, loaded_with
+from django_rpc.server.query.loaded_relations import forget_related, is_loaded, loaded_with, remember
 
 __all__ = ["METHODS", "attribute"]
 
@@ -75,8 +75,10 @@ def _relation(ev: Evaluator, instance: Model, name: str) -> Any:
     if field.many_to_many or field.one_to_many:
         return Relation(instance, name, field)
     forward = not (field.auto_created and not field.concrete)
-    if name in loaded_with(instance).relations and is_loaded(instance, name):
-        return getattr(instance, name)  # came with the instance, through the client's own query
+    loaded = loaded_with(instance).relations.get(name)
+    if loaded is not None and is_loaded(instance, name):
+        related = getattr(instance, name)  # came with the instance, through the client's own query
+        return related if related is None else know_parent(remember(related, loaded), field, instance)
     queryset = ev.objects(field.related_model)
     queryset.query.all_columns = True
     if forward:

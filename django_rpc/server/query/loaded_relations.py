@@ -120,7 +120,8 @@ def remember_parent(instance: Any, relation: Any, parent: Model) -> Any:
     """
     relation.set_cached_value(instance, parent)
     name = relation.name if relation.concrete else relation.get_accessor_name()
-    return remember(instance, Loaded(parents=(name,)))
+    loaded = loaded_with(instance)
+    return remember(instance, Loaded(loaded.names, loaded.relations, (*loaded.parents, name), loaded.queries))
 
 
 def loaded_with(instance: Model) -> Loaded:
