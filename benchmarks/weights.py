@@ -12,7 +12,7 @@ from django_rpc.client.execute import Run
 from django_rpc.client.session import Session
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.delayed.runner import Output
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 from django_rpc.transport.base import put_in_place
 from django_rpc.wire.forwarding import Deposit, encode_deposit
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django_rpc.graph.errors import FailedGraph
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = [

@@ -45,7 +45,7 @@ if os.environ.get("BENCH_GRAPHS") == "dask":
 
 else:
     from django_rpc.graph.delayed.delayed import delayed
-    from django_rpc.graph.nodes.base import ModelSource
+    from django_rpc.graph.nodes import ModelSource
     from django_rpc.graph.plan.pipeline import plan
     from django_rpc.wire.codec import encode_request
     from django_rpc.wire.limits import Limits

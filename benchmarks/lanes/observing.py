@@ -17,7 +17,7 @@ django.setup()
 from benchmarks.serve import serve  # noqa: E402
 from django_rpc.client.instrumentation import Observed as AtClient  # noqa: E402
 from django_rpc.client.session import Session  # noqa: E402
-from django_rpc.graph.nodes.base import Method, ModelSource  # noqa: E402
+from django_rpc.graph.nodes import Method, ModelSource  # noqa: E402
 from django_rpc.server import site  # noqa: E402
 from django_rpc.server.core.clients import Client  # noqa: E402
 from django_rpc.server.core.instrumentation import Observed as AtServer  # noqa: E402

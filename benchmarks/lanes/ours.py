@@ -17,7 +17,7 @@ from benchmarks.serve import serve  # noqa: E402
 from django_rpc import compute  # noqa: E402
 from django_rpc.demo.client.shop.models import Customer, Order  # noqa: E402
 from django_rpc.graph.delayed.runner import Output  # noqa: E402
-from django_rpc.graph.nodes.base import ServiceInfo  # noqa: E402
+from django_rpc.graph.nodes import ServiceInfo  # noqa: E402
 from django_rpc.models import RpcModel  # noqa: E402
 
 STEPS = 10

@@ -27,7 +27,7 @@ from django_rpc.backend.schema import DatabaseSchemaEditor
 from django_rpc.backend.sessions import session_for
 from django_rpc.backend.transactions import Transactions
 from django_rpc.graph.delayed.runner import Output
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 
 __all__ = ["DatabaseWrapper"]
 

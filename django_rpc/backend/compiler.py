@@ -21,7 +21,7 @@ from django.db.utils import NotSupportedError
 
 from django_rpc.backend import select_cache as plain
 from django_rpc.errors import BadResponse
-from django_rpc.graph.nodes.base import Rows
+from django_rpc.graph.nodes import Rows
 from django_rpc.graph.values import ATOMS, RowSet
 
 __all__ = [

@@ -20,7 +20,7 @@ from django.db.transaction import TransactionManagementError
 
 from django_rpc.client.unit_of_work import Unit, unit_of
 from django_rpc.client.write_log import Written
-from django_rpc.graph.nodes.base import Node, is_own_module
+from django_rpc.graph.nodes import Node, is_own_module
 
 __all__ = ["CannotRollBack", "Transactions"]
 

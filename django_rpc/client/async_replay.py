@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from django_rpc.graph.identity import is_one_of_a_kind, key
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.identity import key
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.traversal import topological
 
 __all__ = ["NeedsAnswer", "Replay", "current", "replayed"]
@@ -51,7 +51,7 @@ class Replay:
 
     def _key(self, nodes: Sequence[Node]) -> Any:
         """Return the key of a request, which is the same in each repetition of the call."""
-        if any(is_one_of_a_kind(node) for node in topological(nodes)):
+        if any(node.is_unique for node in topological(nodes)):
             self._unkeyed += 1  # each repetition makes new nodes, so the key is the position in the call
             return self._unkeyed
         return tuple(map(key, nodes))

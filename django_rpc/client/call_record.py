@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from django_rpc import errors
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.values import Record, Table
 from django_rpc.wire.messages import ErrorReport, TraceEntry
 

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from django_rpc.graph.delayed.runner import Asking
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 
 if TYPE_CHECKING:
     from django_rpc.client.execute import Run

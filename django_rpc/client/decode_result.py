@@ -8,7 +8,7 @@ from typing import Any
 
 from django_rpc.client.call_record import Results
 from django_rpc.errors import BadResponse
-from django_rpc.graph.nodes.base import Method, Node
+from django_rpc.graph.nodes import Method, Node
 from django_rpc.graph.values import ATOMS, NamedRow, Record, RowSet, Table
 from django_rpc.wire.messages import ErrorReport
 

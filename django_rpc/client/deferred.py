@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from django_rpc.graph.delayed.local_arguments import waited_for
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Item, Literal, LocalCall, Node, Opaque
+from django_rpc.graph.nodes import Item, Literal, LocalCall, Node, Opaque
 from django_rpc.graph.plan.stages import Plan
 from django_rpc.graph.values import freeze
 

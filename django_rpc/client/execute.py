@@ -55,7 +55,7 @@ def compute(
 
     Raise NoRunner for an unknown service, the error of a service or a local function, or an error of the transport.
 
-    >>> from django_rpc.graph.nodes.base import Operator
+    >>> from django_rpc.graph.nodes import Operator
     >>> compute([Output(Operator("add", (1, 2)))])
     [3]
     """

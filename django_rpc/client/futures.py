@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from django_rpc.client.decode_result import Missing
 from django_rpc.errors import CallCancelled, NoWorker, ResultBackendUnavailable, RpcTimeout
 from django_rpc.graph.delayed.local_arguments import waited_for
-from django_rpc.graph.nodes.base import LOCAL_KINDS, Literal, Node
+from django_rpc.graph.nodes import LOCAL_KINDS, Literal, Node
 from django_rpc.graph.traversal import topological
 from django_rpc.graph.values import freeze
 from django_rpc.transport.base import Options, Reply

@@ -13,8 +13,7 @@ from django_rpc.client import execute as run
 from django_rpc.client.call_record import Results
 from django_rpc.client.decode_result import thaw
 from django_rpc.graph.delayed.runner import Output, resolve
-from django_rpc.graph.nodes import base as kinds
-from django_rpc.graph.nodes.base import callsite
+from django_rpc.graph.nodes import RequestOutcome, callsite
 from django_rpc.wire.codec import decode_response
 
 __all__ = ["Outcome", "aask", "aoutcome", "ask", "outcome"]
@@ -104,7 +103,7 @@ async def aask(session: Any, request_id: str, *, settle: bool, timeout: float | 
 
 
 def _output(session: Any, request_id: str, settle: bool) -> Output:
-    return Output(kinds.RequestOutcome(session.service, request_id, settle, where=callsite()))
+    return Output(RequestOutcome(session.service, request_id, settle, where=callsite()))
 
 
 def _outcome(session: Any, request_id: str, value: Mapping[str, Any]) -> Outcome:

@@ -11,7 +11,7 @@ from typing import Any
 from django_rpc import errors
 from django_rpc.client import execute as run
 from django_rpc.graph.delayed.runner import Output
-from django_rpc.graph.nodes.base import DescribeModels, Node, ServiceInfo, callsite
+from django_rpc.graph.nodes import DescribeModels, Node, ServiceInfo, callsite
 from django_rpc.graph.schema import ModelSchema, models_of
 from django_rpc.wire.versions import versions
 

@@ -17,7 +17,7 @@ from django_rpc.graph.draw.render import render
 from django_rpc.graph.draw.visualize import draw
 from django_rpc.graph.errors import MissingExtra
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.plan.stages import Plan, Routing
 from django_rpc.wire.messages import Response
 

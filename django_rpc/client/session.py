@@ -29,7 +29,7 @@ from django_rpc.client.write_log import NoteWrites
 from django_rpc.graph.delayed.runner import Asking, Output
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Rows
+from django_rpc.graph.nodes import Rows
 from django_rpc.graph.plan.stages import Stage
 from django_rpc.telemetry.fields import claims
 from django_rpc.telemetry.hooks import OF_CLIENT, load

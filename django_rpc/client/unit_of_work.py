@@ -18,7 +18,7 @@ from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.delayed.runner import Output, Runner
 from django_rpc.graph.format import describe
 from django_rpc.graph.identity import substitute
-from django_rpc.graph.nodes.base import Node, Opaque
+from django_rpc.graph.nodes import Node, Opaque
 from django_rpc.graph.plan.stages import Plan, Stage
 from django_rpc.graph.traversal import topological
 

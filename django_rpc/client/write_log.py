@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from django_rpc import errors
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import ModelSource, Node
+from django_rpc.graph.nodes import ModelSource, Node
 
 __all__ = ["NoteWrites", "Written"]
 
@@ -47,7 +47,7 @@ class Written:
 def _text(node: Node) -> str:
     """An operation and its model, as a person reads them.
 
-    >>> from django_rpc.graph.nodes.base import Method
+    >>> from django_rpc.graph.nodes import Method
     >>> tags = Method(ModelSource("shop.Tag", "rpc"), "filter", (), {"name": "a"})
     >>> _text(Method(tags, "update", (), {"name": "b"}))
     "shop.Tag: Tag.objects.filter(name='a').update(name='b')"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from django_rpc.graph.nodes.base import Node
+    from django_rpc.graph.nodes import Node
 
 __all__ = ["FailedGraph", "MissingExtra", "NoRunner", "NotSupported"]
 

@@ -8,43 +8,51 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from django_rpc.graph.delayed.local_functions import Finish, MethodOf, function_name
-from django_rpc.graph.nodes import base as kinds
-from django_rpc.graph.nodes import collections as elements
-from django_rpc.graph.nodes import pickled_function as shipped
-from django_rpc.graph.nodes import remote_function as registered
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.values import Condition, Expr, Reference
 from django_rpc.graph.vocabulary.names import POSTGRES
 
-__all__ = ["describe", "step"]
+__all__ = ["Writer", "describe", "shorten", "step"]
 
 _ITEMS = 4  # number of items shown of a container
 _STEPS = 24  # number of steps shown at each end of a chain
 _DEPTH = 6  # maximum nesting of queries, operators and containers
 _MARK = "…"
 
-_INFIX = {
-    **{"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@"},
-    **{"lshift": "<<", "rshift": ">>", "and_": "&", "or_": "|", "xor": "^"},
-    **{"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="},
-}
-_PREFIX = {"neg": "-", "pos": "+", "invert": "~", "not_": "not "}
 
-#: Steps that Django adds to a query internally. The user did not write them, so the text omits them.
-_SILENT = frozenset(
-    "sticky clear_ordering default_ordering clear_limits clear_select_clause add_fields through_columns".split()
-)
-_SPELLED = {"filter_reuse": "filter", "add_ordering": "order_by"}
+class Writer(NamedTuple):
+    """Formats the arguments of a node for its text, in about ``limit`` characters each.
+
+    ``depth`` is the maximum nesting of queries, operators and containers.
+    """
+
+    limit: int
+    depth: int
+
+    def value(self, value: Any) -> str:
+        """Return the text of an argument."""
+        return _value(value, self.limit, self.depth)
+
+    def arguments(self, args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:
+        """Return the text of the arguments of a call."""
+        return _arguments(args, kwargs, self.limit, self.depth)
+
+    def model(self, label: str) -> str:
+        """Return ``Order`` for ``shop.Order``, ``Order.tags.through`` for ``shop.Order.tags``."""
+        return _model(label)
+
+    def deeper(self) -> Writer:
+        """Return a writer for a step that does not count as a level of nesting."""
+        return Writer(self.limit, self.depth + 1)
 
 
 def describe(node: Node, limit: int = 200) -> str:
     """Return the text of ``node`` and of the nodes that it needs, as the user would write it, in about ``limit``
     characters.
 
-    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> vip = Method(ModelSource("shop.Client", "rpc"), "filter", (), {"tier": "vip"})
     >>> pks = Method(vip, "values", ("pk",))
     >>> orders = Method(ModelSource("shop.Order", "rpc"), "filter", (), {"client__in": pks})
@@ -57,11 +65,11 @@ def describe(node: Node, limit: int = 200) -> str:
 def step(node: Node, limit: int = 60) -> str:
     """Return only the last step, for example ``.filter(tier='vip')``.
 
-    >>> from django_rpc.graph.nodes.base import Attr, Method, ModelSource
+    >>> from django_rpc.graph.nodes import Attr, Method, ModelSource
     >>> step(Attr(Method(ModelSource("shop.Order", "rpc"), "first"), "number"))
     '.number'
     """
-    return shorten(_STEP[type(node)](node, limit, 1), limit)
+    return shorten(node.text(Writer(limit, 1)), limit)
 
 
 def shorten(text: str, limit: int) -> str:
@@ -88,14 +96,15 @@ def _chain(node: Node, limit: int, depth: int) -> str:
     best = ""
     if len(steps) <= 2 * _STEPS:
         for deeper in range(1, depth + 1):  # show as much of the nested queries as fits
-            text = "".join([_STEP[type(part)](part, limit, deeper) for part in steps])
+            write = Writer(limit, deeper)
+            text = "".join([part.text(write) for part in steps])
             if len(text) > limit or text == best:
                 break
             best = text
     if best:
         return best
     room = max(limit // max(min(len(steps), 6), 1), 24)
-    first = shorten(_STEP[type(steps[0])](steps[0], room, 1), max(room, limit // 3) if len(steps) > 1 else limit)
+    first = shorten(steps[0].text(Writer(room, 1)), max(room, limit // 3) if len(steps) > 1 else limit)
     return first + _fit(steps[1:], limit - len(first), room, 1)
 
 
@@ -107,7 +116,7 @@ def _fit(steps: list[Node], limit: int, room: int, depth: int) -> str:
     from_end = True
     while left < right and left + len(steps) - right < 2 * _STEPS:
         part = steps[right - 1] if from_end else steps[left]
-        text = shorten(_STEP[type(part)](part, room, depth), room)
+        text = shorten(part.text(Writer(room, depth)), room)
         if tail and len(text) + 1 > limit:
             break
         limit -= len(text)
@@ -238,135 +247,3 @@ def _model(label: str) -> str:
     """Return ``Order`` for ``shop.Order``, ``Order.tags.through`` for ``shop.Order.tags``."""
     _, _, rest = label.partition(".")
     return f"{rest}.through" if "." in rest else rest
-
-
-def _source(node: kinds.ModelSource, limit: int, depth: int) -> str:
-    return f"{_model(node.model)}.objects"
-
-
-def _method(node: kinds.Method, limit: int, depth: int) -> str:
-    if node.name in _SILENT:
-        return ""
-    if node.name in ("and_", "or_", "xor") and len(node.args) == 1:
-        return f" {_INFIX[node.name]} {_value(node.args[0], limit, depth)}"
-    return f".{_SPELLED.get(node.name, node.name)}({_arguments(node.args, node.kwargs, limit, depth)})"
-
-
-def _call(node: kinds.Call, limit: int, depth: int) -> str:
-    return f".call({_arguments((node.name, *node.args), node.kwargs, limit, depth)})"
-
-
-def _attr(node: kinds.Attr, limit: int, depth: int) -> str:
-    return f".{node.name}"
-
-
-def _item(node: kinds.Item, limit: int, depth: int) -> str:
-    return f"[{_value(node.key, limit, depth)}]"
-
-
-def _operator(node: kinds.Operator, limit: int, depth: int) -> str:
-    left = _value(node.args[0], limit, depth)
-    if len(node.args) == 2 and node.name in _INFIX:
-        return f"({left} {_INFIX[node.name]} {_value(node.args[1], limit, depth)})"
-    if len(node.args) == 1 and node.name in _PREFIX:
-        return f"({_PREFIX[node.name]}{left})"
-    return f"{node.name}({', '.join(_value(value, limit, depth) for value in node.args)})"
-
-
-def _literal(node: kinds.Literal, limit: int, depth: int) -> str:
-    return _value(node.value, limit, depth)
-
-
-def _rows(node: kinds.Rows, limit: int, depth: int) -> str:
-    return ""  # the user wrote only the query
-
-
-def _column(node: kinds.Column, limit: int, depth: int) -> str:
-    return f".values_list({node.name!r})"
-
-
-def _save(node: kinds.Save, limit: int, depth: int) -> str:
-    return f"{_model(node.model)}.save({_arguments((), node.values, limit, depth)})"
-
-
-def _insert(node: kinds.Insert, limit: int, depth: int) -> str:
-    rows = "1 row" if len(node.rows) == 1 else f"{len(node.rows)} rows"
-    return f"{_model(node.model)}.objects.bulk_create(<{rows}>)"
-
-
-def _schema(node: kinds.DescribeModels, limit: int, depth: int) -> str:
-    return f"schema({', '.join(map(repr, node.models))})"
-
-
-def _called(node: registered.ServiceCall, limit: int, depth: int) -> str:
-    return f"{node.name}({_arguments(node.args, node.kwargs, limit, depth)})"
-
-
-def _outcome(node: kinds.RequestOutcome, limit: int, depth: int) -> str:
-    return f"outcome({node.request!r}{', settle=True' if node.settle else ''})"
-
-
-def _about(node: kinds.ServiceInfo, limit: int, depth: int) -> str:
-    return "about()"
-
-
-def _held(node: kinds.Opaque, limit: int, depth: int) -> str:
-    return _value(node.value, limit, depth)
-
-
-def _apply(node: kinds.LocalCall, limit: int, depth: int) -> str:
-    name, args = function_name(node.function), node.args
-    if isinstance(node.function, MethodOf):
-        return f"{_value(args[0], limit, depth)}.{name}({_arguments(args[1:], node.kwargs, limit, depth)})"
-    if isinstance(node.function, Finish):
-        return _value(args[0], limit, depth + 1)  # an internal step, which the user did not write
-    if isinstance(node.function, Node):
-        name = _value(node.function, limit, depth)
-    return f"{name}({_arguments(args, node.kwargs, limit, depth)})"
-
-
-def _param(node: elements.Element, limit: int, depth: int) -> str:
-    return f"row{node.depth + 1}" if node.depth else "row"
-
-
-def _scope(name: str) -> Callable[[Any, int, int], str]:
-    return lambda node, limit, depth: (
-        f".{name}(lambda {_param(node.param, limit, depth)}: {_value(node.body, limit, depth)})"
-    )
-
-
-def _fold(node: elements.Reduce, limit: int, depth: int) -> str:
-    return f".{node.name}()"
-
-
-def _cond(node: elements.IfElse, limit: int, depth: int) -> str:
-    return f"cond({_arguments((node.test, node.then, node.otherwise), {}, limit, depth)})"
-
-
-_STEP: dict[type[Node], Callable[[Any, int, int], str]] = {
-    kinds.ModelSource: _source,
-    kinds.Method: _method,
-    kinds.Call: _call,
-    kinds.Attr: _attr,
-    kinds.Item: _item,
-    kinds.Operator: _operator,
-    kinds.Literal: _literal,
-    kinds.Rows: _rows,
-    kinds.Column: _column,
-    kinds.Save: _save,
-    kinds.Insert: _insert,
-    kinds.DescribeModels: _schema,
-    kinds.RequestOutcome: _outcome,
-    kinds.ServiceInfo: _about,
-    elements.Element: _param,
-    elements.Map: _scope("map"),
-    elements.Filter: _scope("filter_by"),
-    elements.Reduce: _fold,
-    elements.IfElse: _cond,
-    registered.Function: _called,
-    shipped.Shipped: _called,
-    kinds.Opaque: _held,
-    kinds.LocalCall: _apply,
-}
-if missing := set(kinds.ALL_KINDS.values()) ^ set(_STEP):
-    raise TypeError(f"describe.py has no text for {missing}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copyreg
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -11,25 +10,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import force_setattr
 
-from django_rpc.graph.delayed.local_functions import ByValue, function_name, identity
-from django_rpc.graph.nodes import collections, pickled_function  # noqa: F401 - their kinds complete ALL_KINDS
-from django_rpc.graph.nodes.base import (
-    ALL_KINDS,
-    LOCAL_KINDS,
-    Call,
-    Literal,
-    LocalCall,
-    Method,
-    Node,
-    Opaque,
-    own_fields,
-)
+from django_rpc.graph.delayed.local_functions import ByValue, identity
+from django_rpc.graph.nodes import ALL_KINDS, LOCAL_KINDS, LocalNode, Node, own_fields
 from django_rpc.graph.traversal import topological
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 
-__all__ = ["is_one_of_a_kind", "key", "key_text", "substitute"]
+__all__ = ["key", "key_text", "reduce_node", "substitute"]
 
-_KIND_NAMES = {kind: name for name, kind in ALL_KINDS.items()}
 #: Distinguishes the writes of this process from writes of other processes, when their pickled nodes meet.
 _process = os.urandom(8)
 
@@ -46,7 +33,7 @@ if hasattr(os, "register_at_fork"):
 def key(node: Node) -> bytes:
     """Return the hash of a node's content. Equal reads have equal hashes, in every process.
 
-    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> one, other = (Method(ModelSource("shop.Order", "rpc"), "filter", (), {"total": 5}) for _ in range(2))
     >>> key(one) == key(other)
     True
@@ -66,20 +53,14 @@ def key(node: Node) -> bytes:
 def key_text(node: Node) -> str:
     """Return the key as text: the label given by the user, or the name of the step and the content's hash.
 
-    >>> from django_rpc.graph.nodes.base import Literal
+    >>> from django_rpc.graph.nodes import Literal, Opaque
     >>> key_text(Literal(3)).rpartition("-")[0], key_text(Opaque(object(), label="mine"))
     ('int', 'mine')
     """
     label: str | None = getattr(node, "label", None)
     if label is not None:
         return label
-    if isinstance(node, LocalCall):
-        name = function_name(node.function)
-    elif isinstance(node, Opaque | Literal):
-        name = getattr(node.value, "__name__", None) or type(node.value).__name__
-    else:
-        name = getattr(node, "name", None) or _KIND_NAMES[type(node)]
-    return f"{name}-{key(node).hex()}"
+    return f"{node.key_name}-{key(node).hex()}"
 
 
 def _without_key(node: Node) -> list[Node]:
@@ -95,40 +76,10 @@ def _without_key(node: Node) -> list[Node]:
     return sorted(seen, key=lambda below: below.order)
 
 
-def is_one_of_a_kind(node: Node) -> bool:
-    """Return True if two evaluations of the node may differ from one evaluation."""
-    if isinstance(node, LocalCall | Opaque):
-        return not node.pure and node.label is None
-    if node.writes or isinstance(node, Call):
-        return True
-    if not isinstance(node, Method):
-        return False
-    if node.name in ("order_by", "add_ordering") and any(
-        name in ("?", "-?") for name in node.args if type(name) is str
-    ):
-        return True
-    return _is_random(node.args) or _is_random(node.kwargs)
-
-
-def _is_random(value: Any) -> bool:
-    kind = type(value)
-    if kind in ATOMS or isinstance(value, Node):
-        return False
-    if kind is Expr:
-        return value.name == "Random" or _is_random(value.args) or _is_random(value.kwargs)
-    if kind is Condition:
-        return _is_random(value.children)
-    if kind is dict:
-        return any(_is_random(item) for item in value.values())
-    if kind in (list, tuple, set, frozenset):
-        return any(_is_random(item) for item in value if type(item) not in ATOMS)
-    return False
-
-
 def _digest(node: Node) -> bytes:
-    if is_one_of_a_kind(node):
+    if node.is_unique:
         return _own_digest(node)
-    if isinstance(node, LocalCall | Opaque):
+    if isinstance(node, LocalNode):
         if node.label is not None:  # equal labels mean equal values
             return hashlib.blake2b(b"label:" + node.label.encode(), digest_size=16).digest()
         try:
@@ -143,7 +94,7 @@ def _own_digest(node: Node) -> bytes:
 
 
 def _content_digest(node: Node) -> bytes:
-    parts = [_KIND_NAMES[type(node)].encode()]
+    parts = [node.tag.encode()]
     for name in own_fields(type(node)):
         value = getattr(node, name)
         kind = type(value)
@@ -209,7 +160,7 @@ def _atom(value: Any) -> bytes:
 def substitute(node: Node, replaced: Mapping[Node, Node]) -> Node:
     """Copy ``node`` with other inputs, at the same place in the order; return ``node`` if no input is replaced.
 
-    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> orders, clients = ModelSource("shop.Order", "rpc"), ModelSource("shop.Client", "rpc")
     >>> count = Method(orders, "count")
     >>> substitute(count, {orders: clients}).parent.model
@@ -225,7 +176,7 @@ def substitute(node: Node, replaced: Mapping[Node, Node]) -> Node:
     fields |= {name: replaced.get(value, value) for name, value in direct.items()}
     if len(direct) < len(inputs):  # other inputs are inside arguments
         fields |= {name: _swap(value, Node, replaced) for name, value in fields.items() if name not in direct}
-    digest = node.digest if node.digest is not None and is_one_of_a_kind(node) else None
+    digest = node.digest if node.digest is not None and node.is_unique else None
     fields |= {"where": node.where, "is_query": node.is_query, "order": node.order, "link": node.link}
     return type(node)(**fields, digest=digest)
 
@@ -262,16 +213,16 @@ class _At(msgspec.Struct, frozen=True):
     index: int
 
 
-def _reduce(node: Node) -> tuple[Callable[..., Node], tuple[Any, ...]]:
+def reduce_node(node: Node) -> tuple[Callable[..., Node], tuple[Any, ...]]:
     """Reduce a node to a flat list of its graph, because pickle would recurse as deep as the graph."""
     nodes = topological([node])
     places = {member: _At(index) for index, member in enumerate(nodes)}
     cells = []
     for member in nodes:
         # Two copies of a write are one write and must have equal keys, so the key is pickled too.
-        digest = key(member) if is_one_of_a_kind(member) else None
+        digest = key(member) if member.is_unique else None
         values = tuple([_swap(getattr(member, name), Node, places) for name in own_fields(type(member))])
-        kind = _KIND_NAMES[type(member)]
+        kind = member.tag
         local = {"where": member.where, "is_query": member.is_query, "digest": digest, "link": member.link}
         cells.append((kind, ByValue(values) if kind in LOCAL_KINDS else values, local))
     return _restore, (cells,)
@@ -285,7 +236,3 @@ def _restore(cells: list[tuple[str, Any, dict[str, Any]]]) -> Node:
         fields = dict(zip(own_fields(kind), [_swap(value, _At, nodes) for value in values], strict=True))
         nodes[_At(index)] = kind(**fields, **local)
     return nodes[_At(len(cells) - 1)]
-
-
-for _kind in ALL_KINDS.values():
-    copyreg.pickle(_kind, _reduce)

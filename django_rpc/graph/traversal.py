@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 
 __all__ = ["as_node", "topological"]
 
@@ -19,7 +19,7 @@ _by_order = attrgetter("order")
 def as_node(output: Any) -> Node:
     """Return the node of ``output``: a node, or an object with ``__rpc_node__`` (a Delayed, a queryset, an Output).
 
-    >>> from django_rpc.graph.nodes.base import ModelSource
+    >>> from django_rpc.graph.nodes import ModelSource
     >>> as_node(ModelSource("shop.Order", "rpc")).model
     'shop.Order'
 
@@ -40,7 +40,7 @@ def topological(outputs: Iterable[Any]) -> tuple[Node, ...]:
     The nodes are in the order in which they were built. This is a topological order, because a node is built after its
     inputs. It is also the user's order of reads and writes: a read that was built before a write runs before the write.
 
-    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> orders = ModelSource("shop.Order", "rpc")
     >>> late = Method(Method(orders, "filter", (), {"total": 1}), "first")
     >>> [type(node).__name__ + ":" + getattr(node, "name", "") for node in topological([late, orders])]

@@ -13,7 +13,7 @@ from django.db.utils import NotSupportedError
 
 from django_rpc.client.deferred import Collected, Pending
 from django_rpc.client.unit_of_work import Operation
-from django_rpc.graph.nodes.base import Insert, callsite
+from django_rpc.graph.nodes import Insert, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models.atomic import together
 from django_rpc.models.custom_fields import loaded_value, stored_value

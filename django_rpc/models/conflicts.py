@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 
-from django_rpc.graph.nodes.base import Attr, Call, Insert, ModelSource, Node, Save, own_fields
-from django_rpc.graph.nodes.remote_function import ServiceCall
+from django_rpc.graph.nodes import Attr, Call, Insert, ModelSource, Node, Save, ServiceCall, own_fields
 from django_rpc.graph.traversal import topological
 from django_rpc.models.options import mirror_for, options_of
 

@@ -10,8 +10,7 @@ from django.db import connections
 
 from django_rpc.client.deferred import Collected
 from django_rpc.client.unit_of_work import Operation
-from django_rpc.graph.nodes.base import Literal, Method, ModelSource, Node, callsite
-from django_rpc.graph.nodes.collections import IfElse
+from django_rpc.graph.nodes import IfElse, Literal, Method, ModelSource, Node, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models.cascades import LocalPart
 from django_rpc.models.custom_fields import stored_value

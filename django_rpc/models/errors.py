@@ -14,7 +14,7 @@ from django.db.models.fields.related_descriptors import ReverseOneToOneDescripto
 
 from django_rpc import errors
 from django_rpc.client.decode_result import thaw
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.models.dispatch import key_names
 from django_rpc.wire.messages import ErrorReport
 

@@ -23,7 +23,7 @@ except ImportError:  # before Django 5.2
     tuple_lookups = None
 
 from django_rpc.client.deferred import Pending
-from django_rpc.graph.nodes.base import Method, ModelSource, Node, callsite
+from django_rpc.graph.nodes import Method, ModelSource, Node, callsite
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference, freeze
 from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS, OUTPUT_FIELDS, POSTGRES
 from django_rpc.models.constructor_arguments import current_arguments

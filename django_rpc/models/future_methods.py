@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from django_rpc.graph.delayed.delayed import Delayed
-from django_rpc.graph.nodes.base import Method, callsite
+from django_rpc.graph.nodes import Method, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models.expressions import settle
 from django_rpc.models.instances import as_model, deleted_labels

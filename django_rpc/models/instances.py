@@ -13,7 +13,7 @@ from django.db.models.fields.related_descriptors import ForwardManyToOneDescript
 from django.db.models.utils import create_namedtuple_class
 
 from django_rpc.errors import BadResponse
-from django_rpc.graph.nodes.base import ModelSource, Node, Save
+from django_rpc.graph.nodes import ModelSource, Node, Save
 from django_rpc.graph.values import Record, Table
 from django_rpc.models.custom_fields import loader
 from django_rpc.models.options import mirror_for, options_of, through_named

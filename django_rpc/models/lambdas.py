@@ -16,7 +16,7 @@ from typing import Any
 from django_rpc.graph.delayed import lambdas as recording
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Item, Method, callsite
+from django_rpc.graph.nodes import Item, Method, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models.expressions import settle
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import models
 
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 from django_rpc.models.expressions import Placeholder
 from django_rpc.models.instances import loaded_names
 from django_rpc.models.options import options_of

@@ -13,7 +13,7 @@ from django.apps import AppConfig, apps
 from django.db import connections
 from django.utils.text import capfirst
 
-from django_rpc.graph.nodes.base import DescribeModels, callsite
+from django_rpc.graph.nodes import DescribeModels, callsite
 from django_rpc.graph.schema import ModelSchema, models_of
 from django_rpc.models.base import RpcModel
 from django_rpc.models.codegen.declaration import (

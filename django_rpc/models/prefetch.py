@@ -25,7 +25,7 @@ from django.db.models.sql import Query
 
 from django_rpc.backend.compiler import column_names
 from django_rpc.graph.delayed.delayed import Output
-from django_rpc.graph.nodes.base import Column, Literal, Method, Node, Rows, callsite
+from django_rpc.graph.nodes import Column, Literal, Method, Node, Rows, callsite
 from django_rpc.graph.values import Condition, RowSet
 from django_rpc.graph.vocabulary.signatures import THROUGH_PREFIX
 from django_rpc.models.options import leads_away, options_of

@@ -17,7 +17,7 @@ from django.db.models.sql.where import NothingNode
 from django.db.utils import NotSupportedError
 
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Item, Method, ModelSource, Node, callsite
+from django_rpc.graph.nodes import Item, Method, ModelSource, Node, callsite
 from django_rpc.graph.plan.retarget import moved
 from django_rpc.graph.values import Condition, freeze
 from django_rpc.graph.vocabulary.signatures import THROUGH_PREFIX

@@ -26,7 +26,7 @@ from django_rpc.client.unit_of_work import Operation
 from django_rpc.graph.delayed.delayed import Delayed, Output
 from django_rpc.graph.delayed.lambdas import is_recorded
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Call, Method, Node, callsite
+from django_rpc.graph.nodes import Call, Method, Node, callsite
 from django_rpc.graph.values import freeze
 from django_rpc.models import prefetch
 from django_rpc.models.async_methods import AsyncMethods

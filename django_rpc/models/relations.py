@@ -18,7 +18,7 @@ from django.utils.functional import cached_property
 
 from django_rpc.client.deferred import Pending
 from django_rpc.client.unit_of_work import Operation
-from django_rpc.graph.nodes.base import Attr, Method, ModelSource, callsite
+from django_rpc.graph.nodes import Attr, Method, ModelSource, callsite
 from django_rpc.graph.values import ATOMS, freeze
 from django_rpc.models.atomic import together
 from django_rpc.models.dispatch import perform

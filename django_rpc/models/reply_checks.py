@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Field, JSONField, Model
 
 from django_rpc.errors import BadResponse
-from django_rpc.graph.nodes.base import Method, Node
+from django_rpc.graph.nodes import Method, Node
 from django_rpc.graph.values import ATOMS, Record
 from django_rpc.models.options import options_of
 

@@ -12,7 +12,7 @@ from django.db.models import QuerySet, signals
 
 from django_rpc.client.deferred import Collected, Pending
 from django_rpc.client.unit_of_work import Operation
-from django_rpc.graph.nodes.base import Item, Node, Save, callsite, nodes_in
+from django_rpc.graph.nodes import Item, Node, Save, callsite, nodes_in
 from django_rpc.graph.values import Expr
 from django_rpc.models.custom_fields import loaded_value
 from django_rpc.models.dispatch import Before, key_names

@@ -12,7 +12,8 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 
-from django_rpc.graph.nodes.pickled_function import PYTHON, Shipped
+from django_rpc.graph.nodes import Shipped
+from django_rpc.graph.nodes.pickled_function import PYTHON
 from django_rpc.server.errors.texts import public_error
 from django_rpc.server.policy.client_policy import Policy
 

@@ -21,7 +21,7 @@ from django.db.models.base import ModelBase
 from django_rpc.graph.delayed.runner import Output
 from django_rpc.graph.format import describe
 from django_rpc.graph.identity import key
-from django_rpc.graph.nodes.base import Attr, Column, Insert, Item, Literal, Method, Node, Rows, Save
+from django_rpc.graph.nodes import Attr, Column, Insert, Item, Literal, Method, Node, Rows, Save
 from django_rpc.graph.plan.pipeline import plan
 from django_rpc.graph.values import freeze
 from django_rpc.test.rows import as_record, as_table, column_value, row_set

@@ -1,6 +1,6 @@
 """Encoding and decoding of the two messages; ``docs/protocol.md`` is the specification.
 
->>> from django_rpc.graph.nodes.base import ModelSource
+>>> from django_rpc.graph.nodes import ModelSource
 >>> text = encode_request(Request(id="r1", nodes=(ModelSource(model="shop.Order", service="rpc"),), outputs=(0,)))
 >>> text
 b'{"v":1,"id":"r1","nodes":[["source","shop.Order"]],"outputs":[0]}'
@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from django_rpc.graph.nodes.base import KINDS, Node
+from django_rpc.graph.nodes import KINDS, Node
 from django_rpc.graph.values import RowSet, Table
 from django_rpc.graph.vocabulary.names import check_identifier, check_model
 from django_rpc.wire.errors import (

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 
 __all__ = [
     "DEFAULT_LANGUAGE",

@@ -1,39 +1,28 @@
-"""The wire form of each kind of node: an array that starts with the kind's name.
+"""The wire form of each kind of node: an array that starts with the tag of the kind.
 
-`WRITERS` makes the array. The parser validates it with the structs below, and `READERS` makes the node. The import of
-this module fails if a kind of ``graph.node.KINDS`` lacks one of the three.
+The form derives from the declaration of the kind (`django_rpc.graph.nodes`): from the types and the roles of its
+fields. A field without a role is an item of the array, in the order of the declaration.
+
+    Node               the index of an earlier node
+    tuple[Any, ...]    an array of values
+    dict[str, Any]     an object of values
+    Any                a value
+    bytes              base64, which is not interpreted here
+    other types        as they are; the parser checks the type
+
+`WRITERS` makes the array. The parser validates it with a struct for each kind, and `READERS` makes the node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+import functools
+import operator
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
-from django_rpc.graph.nodes.base import (
-    KINDS,
-    Attr,
-    Call,
-    Column,
-    DescribeModels,
-    Insert,
-    Item,
-    Literal,
-    Method,
-    ModelSource,
-    Node,
-    Operator,
-    RequestOutcome,
-    Rows,
-    Save,
-    ServiceInfo,
-)
-from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce
-from django_rpc.graph.nodes.pickled_function import Shipped
-from django_rpc.graph.nodes.remote_function import Function
-from django_rpc.graph.vocabulary.names import check_identifier, check_path
-from django_rpc.graph.vocabulary.signatures import check_method_arguments
+from django_rpc.graph.nodes import KINDS, Node, WireRole, own_fields
 from django_rpc.wire.errors import BadValue
 from django_rpc.wire.rows import pack_rows
 from django_rpc.wire.tags import Unpacker, read_cells
@@ -41,334 +30,135 @@ from django_rpc.wire.values import Packer
 
 __all__ = ["READERS", "WRITERS", "AnyForm"]
 
-#: The name of the service is used only in the client; it does not cross the wire.
+#: The service is known by its own name for itself. The client's name for it does not cross the wire.
 _HERE = ""
-_ON_CONFLICT = (None, "ignore", "update")
 
 
 class _Form(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True, gc=False):
     """Base of the forms: arrays of exactly these fields."""
 
 
-class SourceForm(_Form, frozen=True, tag="source"):
-    model: str
-    base: bool = False
+class _Options(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Base of the objects at the end of an array."""
 
 
-class MethodForm(_Form, frozen=True, tag="method"):
-    parent: int
+class _Field(NamedTuple):
+    """A field of a node: the type that the parser checks, and the expressions that convert its value ``{0}``."""
+
     name: str
-    args: list[Any]
-    kwargs: dict[str, Any]
+    role: WireRole | None
+    default: Any
+    type: Any
+    write: str
+    read: str
 
 
-class CallForm(_Form, frozen=True, tag="call"):
-    parent: int
-    name: str
-    args: list[Any]
-    kwargs: dict[str, Any]
+#: The conversions of the types that are not sent as they are: the type that the parser checks, and the expressions.
+_CONVERSIONS: dict[Any, tuple[Any, str, str]] = {
+    tuple[Any, ...]: (list[Any], "pack.sequence({0}) if {0} else ()", "tuple([unpack(value) for value in {0}])"),
+    dict[str, Any]: (dict[str, Any], "pack.mapping({0}) if {0} else {0}", "unpack.mapping({0})"),
+    Any: (Any, "pack({0})", "unpack({0})"),
+    bytes: (bytes, "{0}", "unpack.count_code({0})"),
+}
 
 
-class AttrForm(_Form, frozen=True, tag="attr"):
-    parent: int
-    name: str
+def _fields(kind: type[Node]) -> list[_Field]:
+    """Return the fields of ``kind`` that cross the wire, in the order of the array."""
+    hints = get_type_hints(kind, include_extras=True)
+    defaults = {info.name: info.default for info in msgspec.structs.fields(kind)}
+    fields = []
+    for name in kind.wire_order or own_fields(kind):
+        hint = hints[name]
+        role = next((mark for mark in get_args(hint) if isinstance(mark, WireRole)), None)
+        if role is WireRole.LOCAL:
+            continue
+        if role is not None:
+            hint = get_args(hint)[0]
+        conversion: tuple[Any, str, str] = _CONVERSIONS.get(hint, (hint, "{0}", "{0}"))
+        if isinstance(hint, type) and issubclass(hint, Node):
+            conversion = int, "pack.reference({0})", "unpack.node({0})"
+        fields.append(_Field(name, role, defaults[name], *conversion))
+    return fields
 
 
-class ItemForm(_Form, frozen=True, tag="item"):
-    parent: int
-    key: Any
+class _Codec:
+    """Converts the nodes of one kind to arrays and back.
+
+    The two functions are compiled for the kind, as the functions of a dataclass are: a loop over the fields took more
+    than a third longer for each message.
+    """
+
+    def __init__(self, kind: type[Node]) -> None:
+        fields = _fields(kind)
+        items = [field for field in fields if field.role is None]
+        self.table = [field.name for field in fields if field.role is WireRole.TABLE]
+        trailing = [field for field in fields if field.role is WireRole.TRAILING]
+        options = [field for field in fields if field.role is WireRole.OPTION]
+        self.option_names = [field.name for field in options]
+        self.options: Any = msgspec.defstruct(
+            f"{kind.__name__}Options",
+            [(field.name, field.type, field.default) for field in options],
+            bases=(_Options,),
+            frozen=True,
+        )
+        columns: list[Any] = [(field.name, field.type) for field in items]
+        for name in self.table:
+            columns += [("types", tuple[str, ...]), (name, list[list[Any]])]
+        columns += [(field.name, field.type, field.default) for field in trailing]
+        columns += [("options", self.options)] if options else []
+        self.kind = kind
+        self.form = msgspec.defstruct(
+            f"{kind.__name__}Form", columns, bases=(_Form,), tag=kind.tag, frozen=True, gc=False
+        )
+        written = [repr(kind.tag), *[field.write.format(f"node.{field.name}") for field in items]]
+        read = [f"{field.name}={field.read.format(f'form.{field.name}')}" for field in items]
+        if "service" in own_fields(kind):
+            read.append(f"service={_HERE!r}")
+        for field in trailing:
+            written.append(f"*(() if node.{field.name} == {field.default!r} else (node.{field.name},))")
+            read.append(f"{field.name}=form.{field.name}")
+        if self.table or options:
+            written.append("*rest(pack, node)")
+            read.append("**read_rest(unpack, form)")
+        check = "node.check_received()" if kind.check_received is not Node.check_received else "pass"
+        source = (
+            f"def write(pack, node):\n    return ({', '.join(written)},)\n"
+            f"def read(unpack, form):\n    node = kind({', '.join(read)})\n    {check}\n    return node\n"
+        )
+        functions: dict[str, Any] = {"kind": kind, "rest": self._rest, "read_rest": self._read_rest}
+        exec(compile(source, f"<wire form of {kind.__name__}>", "exec"), functions)
+        self.write: Callable[[Packer, Any], Any] = functions["write"]
+        self.read: Callable[[Unpacker, Any], Node] = functions["read"]
+
+    def _rest(self, pack: Packer, node: Any) -> list[Any]:
+        """Return the items of a table and of options."""
+        rest: list[Any] = []
+        for name in self.table:
+            tags = pack.naive_zone is not None
+            rest += pack_rows(getattr(node, name), len(node.fields), pack, tags_datetimes=tags)
+        if self.option_names:
+            rest.append(self.options(*[getattr(node, name) for name in self.option_names]))
+        return rest
+
+    def _read_rest(self, unpack: Unpacker, form: Any) -> dict[str, Any]:
+        """Return the fields of a table and of options."""
+        values: dict[str, Any] = {}
+        for name in self.table:
+            if len(form.types) != len(form.fields):
+                raise BadValue("Rows have one type for each of their fields.")
+            values[name] = tuple(read_cells(unpack, form.types, getattr(form, name)))
+        values |= {name: getattr(form.options, name) for name in self.option_names}
+        return values
 
 
-class OperatorForm(_Form, frozen=True, tag="operator"):
-    name: str
-    args: list[Any]
-
-
-class LiteralForm(_Form, frozen=True, tag="literal"):
-    value: Any
-
-
-class RowsForm(_Form, frozen=True, tag="rows"):
-    parent: int
-    columns: tuple[str, ...]
-
-
-class ColumnForm(_Form, frozen=True, tag="column"):
-    parent: int
-    name: str
-
-
-class SaveOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    force_insert: bool | tuple[str, ...] = False
-    force_update: bool = False
-    update_fields: tuple[str, ...] | None = None
-    raw: bool = False
-
-
-class SaveForm(_Form, frozen=True, tag="save"):
-    model: str
-    values: dict[str, Any]
-    adding: bool
-    options: SaveOptions
-
-
-class InsertOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    returning: tuple[str, ...] = ()
-    on_conflict: str | None = None
-    update_fields: tuple[str, ...] = ()
-    unique_fields: tuple[str, ...] = ()
-
-
-class InsertForm(_Form, frozen=True, tag="insert"):
-    model: str
-    fields: tuple[str, ...]
-    types: tuple[str, ...]
-    rows: list[list[Any]]
-    options: InsertOptions
-
-
-class ParamForm(_Form, frozen=True, tag="param"):
-    depth: int
-
-
-class MapForm(_Form, frozen=True, tag="map"):
-    parent: int
-    param: int
-    body: int
-    errors: bool
-
-
-class WhereForm(_Form, frozen=True, tag="where"):
-    parent: int
-    param: int
-    body: int
-
-
-class FoldForm(_Form, frozen=True, tag="fold"):
-    name: str
-    parent: int
-
-
-class CondForm(_Form, frozen=True, tag="cond"):
-    test: int
-    then: int
-    otherwise: int
-
-
-class SchemaForm(_Form, frozen=True, tag="schema"):
-    models: tuple[str, ...]
-
-
-class FunctionForm(_Form, frozen=True, tag="function"):
-    name: str
-    args: list[Any]
-    kwargs: dict[str, Any]
-    reads_only: bool
-
-
-class ShippedForm(_Form, frozen=True, tag="shipped"):
-    name: str
-    python: Annotated[str, msgspec.Meta(pattern=r"^3\.[0-9]{1,3}$")]
-    code: bytes  # in base64; not interpreted here
-    args: list[Any]
-    kwargs: dict[str, Any]
-    reads_only: bool
-
-
-class OutcomeForm(_Form, frozen=True, tag="outcome"):
-    request: str
-    settle: bool
-
-
-class AboutForm(_Form, frozen=True, tag="about"):
-    """A form without fields."""
-
-
-AnyForm = (
-    SourceForm
-    | MethodForm
-    | CallForm
-    | AttrForm
-    | ItemForm
-    | OperatorForm
-    | LiteralForm
-    | RowsForm
-    | ColumnForm
-    | SaveForm
-    | InsertForm
-    | ParamForm
-    | MapForm
-    | WhereForm
-    | FoldForm
-    | CondForm
-    | SchemaForm
-    | FunctionForm
-    | ShippedForm
-    | OutcomeForm
-    | AboutForm
-)
-
-
-def _write_save(pack: Packer, node: Save) -> Any:
-    options = SaveOptions(node.force_insert, node.force_update, node.update_fields, node.raw)
-    return "save", node.model, pack.mapping(node.values), node.adding, options
-
-
-def _write_insert(pack: Packer, node: Insert) -> Any:
-    types, rows = pack_rows(node.rows, len(node.fields), pack, tags_datetimes=pack.naive_zone is not None)
-    options = InsertOptions(node.returning, node.on_conflict, node.update_fields, node.unique_fields)
-    return "insert", node.model, node.fields, types, rows, options
-
+_CODECS = [_Codec(kind) for kind in KINDS.values()]
 
 #: Converts each kind of node to its array.
-WRITERS: dict[type[Node], Callable[[Packer, Any], Any]] = {
-    ModelSource: lambda pack, n: ("source", n.model, True) if n.base else ("source", n.model),
-    Method: lambda pack, n: (
-        "method",
-        pack.reference(n.parent),
-        n.name,
-        pack.sequence(n.args) if n.args else (),
-        pack.mapping(n.kwargs) if n.kwargs else n.kwargs,
-    ),
-    Call: lambda pack, n: ("call", pack.reference(n.parent), n.name, pack.sequence(n.args), pack.mapping(n.kwargs)),
-    Attr: lambda pack, n: ("attr", pack.reference(n.parent), n.name),
-    Item: lambda pack, n: ("item", pack.reference(n.parent), pack(n.key)),
-    Operator: lambda pack, n: ("operator", n.name, pack.sequence(n.args)),
-    Literal: lambda pack, n: ("literal", pack(n.value)),
-    Rows: lambda pack, n: ("rows", pack.reference(n.parent), n.columns),
-    Column: lambda pack, n: ("column", pack.reference(n.parent), n.name),
-    Save: _write_save,
-    Insert: _write_insert,
-    Element: lambda pack, n: ("param", n.depth),
-    Map: lambda pack, n: ("map", *map(pack.reference, (n.parent, n.param, n.body)), n.errors),
-    Filter: lambda pack, n: ("where", *map(pack.reference, (n.parent, n.param, n.body))),
-    Reduce: lambda pack, n: ("fold", n.name, pack.reference(n.parent)),
-    IfElse: lambda pack, n: ("cond", *map(pack.reference, (n.test, n.then, n.otherwise))),
-    DescribeModels: lambda pack, n: ("schema", n.models),
-    Function: lambda pack, n: ("function", n.name, pack.sequence(n.args), pack.mapping(n.kwargs), n.reads_only),
-    Shipped: lambda pack, n: (
-        *("shipped", n.name, n.python, n.code),
-        *(pack.sequence(n.args), pack.mapping(n.kwargs), n.reads_only),
-    ),
-    RequestOutcome: lambda pack, n: ("outcome", n.request, n.settle),
-    ServiceInfo: lambda pack, n: ("about",),
-}
-
-
-def _read_method(unpack: Unpacker, form: MethodForm) -> Method:
-    args, kwargs = tuple([unpack(value) for value in form.args]), unpack.mapping(form.kwargs)
-    node = Method(parent=unpack.node(form.parent), name=form.name, args=args, kwargs=kwargs)
-    if args or kwargs:
-        check_method_arguments(form.name, args, kwargs)
-    return node
-
-
-def _read_call(unpack: Unpacker, form: CallForm) -> Call:
-    for keyword in form.kwargs:
-        check_path(keyword)  # a registered method may take lookups
-    args, kwargs = tuple([unpack(value) for value in form.args]), unpack.mapping(form.kwargs)
-    return Call(parent=unpack.node(form.parent), name=form.name, args=args, kwargs=kwargs)
-
-
-def _read_function(unpack: Unpacker, form: FunctionForm) -> Function:
-    return Function(**_read_call_of_function(unpack, form))
-
-
-def _read_shipped(unpack: Unpacker, form: ShippedForm) -> Shipped:
-    unpack.count_code(len(form.code))
-    return Shipped(**_read_call_of_function(unpack, form), python=form.python, code=form.code)
-
-
-def _read_call_of_function(unpack: Unpacker, form: FunctionForm | ShippedForm) -> dict[str, Any]:
-    for keyword in form.kwargs:
-        check_path(keyword)
-    args, kwargs = tuple([unpack(value) for value in form.args]), unpack.mapping(form.kwargs)
-    return {"service": _HERE, "name": form.name, "args": args, "kwargs": kwargs, "reads_only": form.reads_only}
-
-
-def _read_column(unpack: Unpacker, form: ColumnForm) -> Column:
-    parent = unpack.node(form.parent)
-    if not isinstance(parent, Rows):
-        raise BadValue("A column is taken from rows.")
-    if form.name not in parent.columns:
-        raise BadValue(f"{form.name!r} is not one of the columns of the rows that it is taken from.")
-    return Column(parent=parent, name=form.name)
-
-
-def _read_save(unpack: Unpacker, form: SaveForm) -> Save:
-    options = form.options
-    for name in options.update_fields or ():
-        check_identifier(name)
-    return Save(
-        model=form.model,
-        service=_HERE,
-        values=unpack.mapping(form.values),
-        adding=form.adding,
-        force_insert=options.force_insert,
-        force_update=options.force_update,
-        update_fields=options.update_fields,
-        raw=options.raw,
-    )
-
-
-def _read_insert(unpack: Unpacker, form: InsertForm) -> Insert:
-    options = form.options
-    if options.on_conflict not in _ON_CONFLICT:
-        raise BadValue(f"{options.on_conflict!r} is not a value of on_conflict: use ignore, update or null.")
-    if len(form.types) != len(form.fields):
-        raise BadValue("Rows have one type for each of their fields.")
-    return Insert(
-        model=form.model,
-        service=_HERE,
-        fields=form.fields,
-        rows=tuple(read_cells(unpack, form.types, form.rows)),
-        returning=options.returning,
-        on_conflict=options.on_conflict,
-        update_fields=options.update_fields,
-        unique_fields=options.unique_fields,
-    )
-
-
-def _read_map(unpack: Unpacker, form: MapForm) -> Map:
-    parent, param, body = map(unpack.node, (form.parent, form.param, form.body))
-    return Map(parent=parent, param=param, body=body, errors=form.errors)
-
-
-def _read_where(unpack: Unpacker, form: WhereForm) -> Filter:
-    parent, param, body = map(unpack.node, (form.parent, form.param, form.body))
-    return Filter(parent=parent, param=param, body=body)
-
-
-def _read_cond(unpack: Unpacker, form: CondForm) -> IfElse:
-    test, then, otherwise = map(unpack.node, (form.test, form.then, form.otherwise))
-    return IfElse(test=test, then=then, otherwise=otherwise)
-
-
+WRITERS: Mapping[type[Node], Callable[[Packer, Any], Any]] = {codec.kind: codec.write for codec in _CODECS}
 #: Converts each form to its node.
-READERS: dict[type, Callable[[Unpacker, Any], Node]] = {
-    SourceForm: lambda unpack, form: ModelSource(model=form.model, service=_HERE, base=form.base),
-    MethodForm: _read_method,
-    CallForm: _read_call,
-    AttrForm: lambda unpack, form: Attr(parent=unpack.node(form.parent), name=form.name),
-    ItemForm: lambda unpack, form: Item(parent=unpack.node(form.parent), key=unpack(form.key)),
-    OperatorForm: lambda unpack, form: Operator(name=form.name, args=tuple([unpack(value) for value in form.args])),
-    LiteralForm: lambda unpack, form: Literal(value=unpack(form.value)),
-    RowsForm: lambda unpack, form: Rows(parent=unpack.node(form.parent), columns=form.columns),
-    ColumnForm: _read_column,
-    SaveForm: _read_save,
-    InsertForm: _read_insert,
-    ParamForm: lambda unpack, form: Element(depth=form.depth),
-    MapForm: _read_map,
-    WhereForm: _read_where,
-    FoldForm: lambda unpack, form: Reduce(name=form.name, parent=unpack.node(form.parent)),
-    CondForm: _read_cond,
-    FunctionForm: _read_function,
-    ShippedForm: _read_shipped,
-    SchemaForm: lambda unpack, form: DescribeModels(service=_HERE, models=form.models),
-    OutcomeForm: lambda unpack, form: RequestOutcome(service=_HERE, request=form.request, settle=form.settle),
-    AboutForm: lambda unpack, form: ServiceInfo(service=_HERE),
-}
+READERS: Mapping[type, Callable[[Unpacker, Any], Node]] = {codec.form: codec.read for codec in _CODECS}
 
-_FORM_KINDS = {form.__struct_config__.tag for form in _Form.__subclasses__()}
-if set(KINDS.values()) != set(WRITERS) or set(KINDS) != _FORM_KINDS or set(READERS) != set(_Form.__subclasses__()):
-    raise ImportError("A kind of node in graph.node.KINDS has no form on the wire: complete django_rpc/wire/nodes.py.")
+if TYPE_CHECKING:
+    AnyForm = Any
+else:
+    AnyForm = functools.reduce(operator.or_, READERS)

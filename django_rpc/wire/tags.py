@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.values import ATOMS, Condition, Expr, NamedRow, Record, Reference, RowSet, Table
 from django_rpc.graph.vocabulary.names import check_model
 from django_rpc.graph.vocabulary.signatures import check_condition, check_expression
@@ -104,15 +104,16 @@ class Unpacker:
             self.left = _PARTS
             self.check()
 
-    def count_code(self, number: int) -> None:
-        """Count the bytes of a shipped function; raises MessageTooLarge if a message has too many in total."""
-        self.code += number
+    def count_code(self, code: bytes) -> bytes:
+        """Return the code of a shipped function; raises MessageTooLarge if a message has too many bytes of code."""
+        self.code += len(code)
         if self.code > self.limits.code_bytes:
             raise MessageTooLarge(
                 f"The functions that the message ships have {self.code:,} bytes or more; at most "
                 f"{self.limits.code_bytes:,} are allowed (limit 'code_bytes'). Ship less, or pass their data as "
                 "arguments."
             )
+        return code
 
     def _object(self, value: dict[str, Any]) -> Any:
         self.count(1 + len(value))

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from django_rpc.graph.nodes.base import KINDS, Node
+from django_rpc.graph.nodes import KINDS, Node
 from django_rpc.graph.values import Condition, Expr, Handed, NamedRow, Record, Reference, RowSet, Table, freeze
 from django_rpc.wire.errors import BadValue
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits, too_deep

@@ -9,7 +9,7 @@ import copy
 import json
 from typing import Any
 
-from django_rpc.graph.nodes.base import KINDS
+from django_rpc.graph.nodes import KINDS
 from django_rpc.graph.vocabulary.names import CONNECTORS, DATE_PARTS, EXPRESSIONS, FIELDS, METHODS, OPERATORS
 from django_rpc.wire.rows import COLUMN_TYPES
 from django_rpc.wire.tags import TAGS

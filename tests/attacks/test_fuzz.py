@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from django_rpc.graph.nodes.base import KINDS
+from django_rpc.graph.nodes import KINDS
 
 from . import graphs, oracle
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from django_rpc.demo.server.shop.models import Customer
-from django_rpc.graph.nodes.base import KINDS
+from django_rpc.graph.nodes import KINDS
 from django_rpc.graph.vocabulary.names import EXPRESSIONS, METHODS, OPERATORS
 from django_rpc.wire.tags import TAGS
 

@@ -22,7 +22,7 @@ import django_rpc
 from django_rpc import errors
 from django_rpc.client import session
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.graph.values import Expr
 from django_rpc.transport import publish
 

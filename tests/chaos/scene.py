@@ -27,7 +27,7 @@ from django_rpc.demo.services import (
     temporary_folder,
     worker,
 )
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from tests.chaos import servers
 
 __all__ = ["Footprint", "Plan", "Scene", "scene"]

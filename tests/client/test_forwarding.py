@@ -8,7 +8,7 @@ from django_rpc import errors
 from django_rpc.client.forwarding import Forwarding, why_not
 from django_rpc.client.session import Session
 from django_rpc.graph.delayed.delayed import Delayed, delayed
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 from django_rpc.graph.plan.pipeline import plan
 from tests.wire.test_signing import PRIVATE, PUBLIC
 

@@ -6,7 +6,7 @@ import pytest
 
 from django_rpc import errors
 from django_rpc.client.futures import Future, PendingCall
-from django_rpc.graph.nodes.base import Literal, Method, ModelSource
+from django_rpc.graph.nodes import Literal, Method, ModelSource
 from django_rpc.graph.values import freeze
 from django_rpc.transport.base import Options
 

@@ -6,7 +6,7 @@ import django_rpc.server
 from django_rpc import errors
 from django_rpc.celery import register
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.transport.fork_safety import Pool
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.messages import ErrorReport, Response

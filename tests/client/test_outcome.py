@@ -14,7 +14,7 @@ from django_rpc import errors
 from django_rpc.client.idempotency import ids_for
 from django_rpc.client.session import Output, Session
 from django_rpc.errors import ImproperSettings
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.transport.config import Config
 from django_rpc.wire.names import request_of
 

@@ -13,7 +13,7 @@ from django_rpc.graph.delayed.delayed import Delayed, compute, delayed
 from django_rpc.graph.delayed.runner import resolvers
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Column, Literal, ModelSource, Opaque
+from django_rpc.graph.nodes import Column, Literal, ModelSource, Opaque
 from django_rpc.transport.base import Options
 
 

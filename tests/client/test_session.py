@@ -11,7 +11,7 @@ import pytest
 from django_rpc import errors
 from django_rpc.client import session as session_module
 from django_rpc.client.session import Options, Output, Session
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.graph.values import Record, Table
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.messages import ErrorReport, Response, TraceEntry

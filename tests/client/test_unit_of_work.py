@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_rpc.client.unit_of_work import Operation, Unit
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 
 COUNT = Method(parent=ModelSource(model="shop.Order", service="rpc"), name="count")
 

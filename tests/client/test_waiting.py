@@ -11,7 +11,7 @@ import django_rpc
 from django_rpc import errors
 from django_rpc.client.futures import Future, PendingCall
 from django_rpc.graph.delayed.delayed import Delayed, delayed
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.transport.base import Options
 
 COUNT = Method(parent=ModelSource(model="shop.Order", service="rpc"), name="count")

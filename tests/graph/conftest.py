@@ -4,7 +4,7 @@ import pytest
 
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 
 
 class EchoRunner:

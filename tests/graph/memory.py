@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from django_rpc.graph.local_evaluation import EVALUATORS
-from django_rpc.graph.nodes.base import Column, Method, ModelSource, Rows
-from django_rpc.graph.nodes.collections import Filter, Map, free_params
+from django_rpc.graph.local_evaluation import Values
+from django_rpc.graph.nodes import Column, Filter, Map, Method, ModelSource, Rows
+from django_rpc.graph.nodes.collections import free_params
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.messages import Request, Response
 
@@ -40,12 +40,14 @@ def _rows(value):
     return value.read() if isinstance(value, Query) else value
 
 
-class Frame(dict):
-    """The values of one element, where ``outer`` has the others."""
+class Frame(Values):
+    """The values of one element; ``outer`` has the other values."""
+
+    __slots__ = ("service",)
 
     def __init__(self, service, outer=None):
-        super().__init__()
-        self.service, self.outer = service, outer
+        super().__init__({}, outer)
+        self.service = service
 
     def __missing__(self, node):
         frame = self.outer
@@ -103,7 +105,7 @@ class MemoryService:
             return sorted(set(values[node.parent].read()))
         if isinstance(node, Method) and node.name in ("values", "values_list"):
             return values[node.parent]
-        return EVALUATORS[type(node)](node, values)
+        return node.compute(values)
 
 
 class Answered:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 from django_rpc.graph.values import Condition, Expr
 from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS
 from django_rpc.graph.vocabulary.signatures import check_condition, check_expression, check_method_arguments

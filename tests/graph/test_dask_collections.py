@@ -12,7 +12,7 @@ import pytest
 
 from django_rpc import compute, delayed, gather
 from django_rpc.graph.delayed.delayed import Delayed
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 
 
 @pytest.fixture(autouse=True)

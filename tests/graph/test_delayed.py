@@ -11,7 +11,7 @@ from django_rpc.graph.delayed import delayed as module
 from django_rpc.graph.delayed.delayed import Delayed, attribute, delayed
 from django_rpc.graph.delayed.runner import ServiceRunner
 from django_rpc.graph.errors import NoRunner
-from django_rpc.graph.nodes.base import Attr, Call, Item, Literal, Method, ModelSource, Opaque, Operator
+from django_rpc.graph.nodes import Attr, Call, Item, Literal, Method, ModelSource, Opaque, Operator
 from django_rpc.graph.nodes.remote_function import function
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from django_rpc.graph.delayed.delayed import Delayed, delayed
 from django_rpc.graph.format import describe, shorten, step
-from django_rpc.graph.nodes.base import Column, Insert, Literal, Method, ModelSource, Node, Rows, Save
+from django_rpc.graph.nodes import Column, Insert, Literal, Method, ModelSource, Node, Rows, Save
 from django_rpc.graph.values import Condition, Expr, Reference
 
 ORDERS = Delayed(ModelSource("shop.Order", "rpc"))

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from django_rpc.graph.delayed.delayed import Delayed, delayed
 from django_rpc.graph.delayed.lambdas import cond
 from django_rpc.graph.identity import key, substitute
-from django_rpc.graph.nodes.base import (
+from django_rpc.graph.nodes import (
     KINDS,
+    Element,
     Insert,
     Item,
     Literal,
@@ -27,7 +28,6 @@ from django_rpc.graph.nodes.base import (
     Save,
     own_fields,
 )
-from django_rpc.graph.nodes.collections import Element
 from django_rpc.graph.nodes.pickled_function import ship
 from django_rpc.graph.nodes.remote_function import function
 from django_rpc.graph.plan import digraph
@@ -198,7 +198,7 @@ def test_the_key_says_the_kind_and_every_field():
 
 def test_keys_do_not_differ_between_processes():
     code = (
-        "from django_rpc.graph.nodes.base import *; from django_rpc.graph.identity import key;"
+        "from django_rpc.graph.nodes import *; from django_rpc.graph.identity import key;"
         "print("
         "key(Method(ModelSource('shop.Order', 'rpc'), 'filter', (), {'a__in': frozenset('abcdef'), 'b': 2.5})).hex())"
     )

@@ -9,7 +9,7 @@ import pytest
 
 from django_rpc import cond, delayed, function
 from django_rpc.graph.delayed.delayed import Delayed, compute
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 
 sys.path.insert(0, str(Path(__file__).parent))
 from memory import MemoryService

@@ -9,7 +9,7 @@ from django_rpc.graph.delayed.delayed import Delayed, Output, compute, delayed
 from django_rpc.graph.delayed.runner import Runner
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 from django_rpc.graph.plan import phases, plan
 
 

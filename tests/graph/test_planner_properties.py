@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from django_rpc.graph.delayed.delayed import Delayed, Output, compute, delayed
 from django_rpc.graph.delayed.lambdas import cond
 from django_rpc.graph.delayed.runner import engine
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 from django_rpc.graph.plan.pipeline import plan
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -54,7 +54,7 @@ PROGRAMS = {
     "redis": """
 from django_rpc.client.session import Session
 from django_rpc.errors import RpcError
-from django_rpc.graph.nodes.base import ServiceInfo
+from django_rpc.graph.nodes import ServiceInfo
 from django_rpc.graph.delayed.runner import Output
 session = Session({"BROKER_URL": "redis://127.0.0.1:1/", "RESULT_BACKEND": "redis://127.0.0.1:1/"})
 try:
@@ -74,7 +74,7 @@ assert (key.algorithm, key.signs) == ("EdDSA", True)
 """,
     "viz": """
 from django_rpc.graph.delayed.delayed import Delayed
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 Delayed(ModelSource("shop.Order", "rpc")).count().visualize("graph.png")
 assert open("graph.png", "rb").read(4) == b"\\x89PNG"
 """,

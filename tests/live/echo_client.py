@@ -3,7 +3,7 @@
 import os
 
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 
 session = Session(
     {

@@ -10,7 +10,7 @@ import django_rpc
 from django_rpc import errors
 from django_rpc.client.session import Session
 from django_rpc.graph.delayed.delayed import Delayed, delayed
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 
 IN_FLIGHT = 200
 

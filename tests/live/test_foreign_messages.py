@@ -14,7 +14,7 @@ import pytest
 from kombu import Connection, Exchange
 
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 
 from .conftest import addresses, run_service
 

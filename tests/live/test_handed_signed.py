@@ -21,7 +21,7 @@ from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, temporary_folder
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.delayed.runner import joined
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 from django_rpc.graph.nodes.pickled_function import ship
 from django_rpc.telemetry import tracing
 from django_rpc.wire.names import DEPOSIT, GIVEN_PREFIX

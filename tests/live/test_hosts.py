@@ -73,7 +73,7 @@ FORKS_OF_A_LOOP = """
 import asyncio, faulthandler, os, signal
 from django_rpc.client.execute import acompute
 from django_rpc.client.session import Output
-from django_rpc.graph.nodes.base import Method, Source
+from django_rpc.graph.nodes import Method, Source
 import echo_client
 
 def values(value):

@@ -11,7 +11,7 @@ from redis import Redis
 
 from django_rpc import errors
 from django_rpc.client.session import Output
-from django_rpc.graph.nodes.base import Method
+from django_rpc.graph.nodes import Method
 
 from .test_weather import ECHO, Proxy, echo, echo_service
 

@@ -12,7 +12,7 @@ import pytest
 
 from django_rpc.client.session import Output, Session
 from django_rpc.demo.services import Worker
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 
 COUNT = Output(Method(parent=ModelSource(model="shop.Customer", service="rpc"), name="count"))
 SEED = 20_261_124

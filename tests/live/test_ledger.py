@@ -16,7 +16,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from django.db import connections
 from django_rpc.demo.server.shop.models import AuditEntry, Customer, Order
-from django_rpc.graph.nodes.base import Method, RequestOutcome, ModelSource
+from django_rpc.graph.nodes import Method, RequestOutcome, ModelSource
 from django_rpc.graph.values import Expr
 from django_rpc.server import handle
 from django_rpc.server.models import LedgerEntry
@@ -81,7 +81,7 @@ from django.db import connections, transaction
 for alias in ("default", "other"):
     call_command("migrate", run_syncdb=True, verbosity=0, database=alias)
 from django_rpc.demo.server.shop.models import Category, Tag
-from django_rpc.graph.nodes.base import Method, RequestOutcome, ModelSource
+from django_rpc.graph.nodes import Method, RequestOutcome, ModelSource
 from django_rpc.server import handle
 from django_rpc.server.models import LedgerEntry
 from django_rpc.wire.codec import decode_response, encode_request

@@ -21,7 +21,7 @@ from redis import Redis
 from django_rpc.celery.control import COMMANDS
 from django_rpc.client.session import Output, Session
 from django_rpc.demo.processes import Process
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 
 from . import malformed
 from .conftest import addresses, run_service

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 
 CUSTOMERS, ROWS = ModelSource("shop.Customer", "rpc"), ModelSource("rpc_server.ServerModel", "rpc")
 MINE = Method(ROWS, "filter", (), {"some_field": "of a pool"})

@@ -22,7 +22,7 @@ from django_rpc.client.session import Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, temporary_folder
 from django_rpc.graph.delayed.delayed import Delayed, compute, delayed
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 
 from .conftest import run_service
 

@@ -13,7 +13,7 @@ from django_rpc import errors
 from django_rpc.client.session import Options, Output, Session
 from django_rpc.client.unit_of_work import Unit, opened
 from django_rpc.graph.delayed.delayed import Delayed
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.graph.nodes.pickled_function import ship
 
 from .conftest import addresses, run_service

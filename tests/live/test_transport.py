@@ -18,7 +18,7 @@ from django_rpc import errors
 from django_rpc.client.session import Output, Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import worker
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 
 #: For the worker: the modules beside this one.
 PYTHONPATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])

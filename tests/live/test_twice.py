@@ -17,8 +17,7 @@ import django_rpc
 from django_rpc import errors
 from django_rpc.client.session import Output, Session
 from django_rpc.demo.services import worker
-from django_rpc.graph.nodes.base import Method, ModelSource
-from django_rpc.graph.nodes.remote_function import Function
+from django_rpc.graph.nodes import Function, Method, ModelSource
 
 from .conftest import addresses, run_service
 from .test_weather import Proxy

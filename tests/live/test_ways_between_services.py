@@ -13,7 +13,7 @@ import pytest
 from django_rpc import errors
 from django_rpc.client.session import Session
 from django_rpc.graph.delayed.delayed import Delayed, compute
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 
 from .conftest import run_service
 

@@ -15,7 +15,7 @@ from django.db.models import F, Func, Q, QuerySet, Subquery, Value, expressions
 from django.db.models.functions import Cast, DenseRank, Rank
 from django.db.utils import NotSupportedError
 
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.graph.values import Expr, freeze
 from django_rpc.graph.vocabulary.names import FIELDS as FIELD_KEYWORDS
 from django_rpc.graph.vocabulary.names import METHODS

@@ -11,7 +11,7 @@ from django_rpc.client import session as session_module
 from django_rpc.client.decode_result import thaw
 from django_rpc.demo.client.shop.models import Customer, CustomerCard, Order, Product, Tag
 from django_rpc.errors import BadResponse
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.graph.values import Record, RowSet, Table
 from django_rpc.models.errors import build
 from django_rpc.models.instances import MirrorResults

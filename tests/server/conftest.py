@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_rpc.graph.nodes.base import Call, Method, ModelSource
+from django_rpc.graph.nodes import Call, Method, ModelSource
 from django_rpc.server import ModelRpc, site
 from django_rpc.server.core.handler import handle
 from django_rpc.wire.codec import decode_response, encode_request

@@ -7,7 +7,7 @@ import time
 import django
 import pytest
 
-from django_rpc.graph.nodes.base import ServiceInfo
+from django_rpc.graph.nodes import ServiceInfo
 from django_rpc.server import handle
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.messages import PROTOCOL_VERSION, Request

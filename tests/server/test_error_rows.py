@@ -10,8 +10,7 @@ from django.db import OperationalError, connection
 
 from django_rpc.demo.server.shop.models import Customer
 from django_rpc.demo.server.zoo.models import Currency, Price
-from django_rpc.graph.nodes.base import Attr, Literal
-from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map
+from django_rpc.graph.nodes import Attr, Element, Filter, IfElse, Literal, Map
 from django_rpc.server import ModelRpc
 from django_rpc.server.errors import reports as errors
 from django_rpc.server.errors.sent_values import words_of

@@ -7,8 +7,7 @@ from django.core.exceptions import FieldError, PermissionDenied, ValidationError
 from django.db import DataError, IntegrityError, OperationalError
 
 from django_rpc.demo.server.shop.models import Customer
-from django_rpc.graph.nodes.base import Item, Operator
-from django_rpc.graph.nodes.remote_function import Function
+from django_rpc.graph.nodes import Function, Item, Operator
 from django_rpc.server import ModelRpc, public_error
 from django_rpc.server.errors.reports import report
 from tests.server.conftest import call, method, source

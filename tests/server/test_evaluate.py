@@ -11,7 +11,7 @@ from django.db.models import Count, F
 
 from django_rpc.demo.server.shop.models import AuditEntry, Customer, Line, Order, Product, Profile, Tag
 from django_rpc.demo.server.zoo.models import Bookmark, Everything, Person, Place, Restaurant
-from django_rpc.graph.nodes.base import Attr, Column, Insert, Item, Literal, Operator, Rows, Save
+from django_rpc.graph.nodes import Attr, Column, Insert, Item, Literal, Operator, Rows, Save
 from django_rpc.graph.values import Condition, Expr, Record, Reference, Table
 
 from .conftest import method, source

@@ -6,7 +6,7 @@ import pytest
 from django.db import models
 from django.db.models import expressions
 
-from django_rpc.graph.nodes.base import KINDS
+from django_rpc.graph.nodes import KINDS
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS, METHODS, OUTPUT_FIELDS, POSTGRES
 from django_rpc.server.django_compat import NEWER_EXPRESSIONS

@@ -10,8 +10,7 @@ from django.db import DatabaseError
 from django.db.models import Sum
 
 from django_rpc import compute, function
-from django_rpc.graph.nodes.base import Attr, Literal
-from django_rpc.graph.nodes.remote_function import Function
+from django_rpc.graph.nodes import Attr, Function, Literal
 from django_rpc.graph.values import Record, Reference
 from django_rpc.server import RpcRequest, RpcSite, site
 from django_rpc.wire.errors import BadValue

@@ -9,7 +9,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from django_rpc.demo.server.shop.models import Customer
-from django_rpc.graph.nodes.base import Literal
+from django_rpc.graph.nodes import Literal
 from django_rpc.server import ModelRpc, handle
 from django_rpc.server.core.handler import answer
 from django_rpc.server.errors.texts import WITHHELD

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_rpc.demo.server.shop.models import Customer, Tag
-from django_rpc.graph.nodes.base import RequestOutcome
+from django_rpc.graph.nodes import RequestOutcome
 from django_rpc.server import ModelRpc, handle, site
 from django_rpc.server.checks import check_ledger
 from django_rpc.server.core import handler

@@ -15,8 +15,7 @@ from django.db import connection
 
 from django_rpc import errors
 from django_rpc.demo.server.shop.models import Category, Customer, Order
-from django_rpc.graph.nodes.base import Attr, Literal, Rows
-from django_rpc.graph.nodes.collections import Element, Map
+from django_rpc.graph.nodes import Attr, Element, Literal, Map, Rows
 from django_rpc.graph.values import Expr
 from django_rpc.server import ModelRpc
 from django_rpc.server.core import handler

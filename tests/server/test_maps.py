@@ -15,8 +15,8 @@ import django_rpc.models.errors
 from django_rpc.demo.client.shop import models as mirrors
 from django_rpc.demo.server.shop.models import Category, Customer, Order, Product
 from django_rpc.graph.delayed.delayed import Output, delayed
-from django_rpc.graph.nodes.base import Attr, Item, Literal, Method, Operator
-from django_rpc.graph.nodes.collections import MAX_DEPTH, Element, IfElse, Map, Reduce
+from django_rpc.graph.nodes import Attr, Element, IfElse, Item, Literal, Map, Method, Operator, Reduce
+from django_rpc.graph.nodes.collections import MAX_DEPTH
 from django_rpc.server import ModelRpc
 
 from .conftest import method, source

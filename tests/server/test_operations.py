@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 
 from django_rpc.demo.server.shop.models import Customer, Order, Tag
-from django_rpc.graph.nodes.base import Attr, Insert, Literal, Rows, Save
+from django_rpc.graph.nodes import Attr, Insert, Literal, Rows, Save
 from django_rpc.graph.values import Record, Reference
 from django_rpc.server import ModelRpc
 

@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_rpc.demo.server.shop.models import Customer, Order
-from django_rpc.graph.nodes.base import DescribeModels
+from django_rpc.graph.nodes import DescribeModels
 from django_rpc.server import DjangoModelPermissions, ModelRpc, site
 from django_rpc.server.conf import settings as server_settings
 from django_rpc.server.core import handler

@@ -4,8 +4,7 @@ import pytest
 from django.db import connection
 
 from django_rpc.graph.delayed.delayed import Delayed
-from django_rpc.graph.nodes.base import Attr, ModelSource
-from django_rpc.graph.nodes.collections import Element, Map
+from django_rpc.graph.nodes import Attr, Element, Map, ModelSource
 from django_rpc.wire.messages import NodeCost
 
 from .conftest import call, method, source

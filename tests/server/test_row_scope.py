@@ -10,7 +10,7 @@ from django.db.models import Count, Sum
 
 from django_rpc.demo.server.shop.models import Customer, Line, Order, Product, Tag
 from django_rpc.demo.server.zoo.models import Place, Restaurant
-from django_rpc.graph.nodes.base import Attr, Insert, Item, Literal, Rows, Save
+from django_rpc.graph.nodes import Attr, Insert, Item, Literal, Rows, Save
 from django_rpc.graph.values import Condition, Expr, Reference
 from django_rpc.server import ModelRpc
 

@@ -11,7 +11,7 @@ from django.db import models
 from django_rpc.demo.server.rpc_server.models import ServerModel
 from django_rpc.demo.server.shop.models import Category, Customer, Line, Order, Product, Profile
 from django_rpc.demo.server.zoo.models import Place, Price, Restaurant
-from django_rpc.graph.nodes.base import DescribeModels
+from django_rpc.graph.nodes import DescribeModels
 from django_rpc.graph.schema import ConstraintSchema, models_of
 from django_rpc.server import ModelRpc
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import connections
 
 from django_rpc.demo.server.shop.models import Customer
-from django_rpc.graph.nodes.base import Rows
+from django_rpc.graph.nodes import Rows
 from django_rpc.graph.values import Record
 from django_rpc.server.query.select_cache import selections_of
 

@@ -16,7 +16,8 @@ from django.core.management import call_command
 from django_rpc import cond, delayed, errors, ship
 from django_rpc.client.session import Session
 from django_rpc.graph.delayed.delayed import Delayed, compute
-from django_rpc.graph.nodes.pickled_function import PYTHON, Shipped
+from django_rpc.graph.nodes import Shipped
+from django_rpc.graph.nodes.pickled_function import PYTHON
 from django_rpc.server import checks
 from django_rpc.server.conf import settings as server_settings
 from django_rpc.wire import codec

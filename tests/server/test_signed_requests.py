@@ -22,7 +22,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_rpc.demo.server.shop.models import Customer
-from django_rpc.graph.nodes.base import Literal
+from django_rpc.graph.nodes import Literal
 from django_rpc.server import ModelRpc
 from django_rpc.server.conf import settings as server_settings
 from django_rpc.server.core import authenticate, handler

@@ -19,7 +19,7 @@ from django_rpc import errors
 from django_rpc.client.session import Output, Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, redis_server, temporary_folder, worker
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from tests.chaos.scene import Footprint
 
 __all__ = ["Result", "Weight", "soak"]

@@ -12,7 +12,7 @@ from django.db import connections
 from prometheus_client import REGISTRY
 
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.server import handle
 from django_rpc.telemetry import instruments, operations
 from django_rpc.wire.codec import encode_request

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from django_rpc.client.instrumentation import Observed as AtClient
 from django_rpc.client.session import Session
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.server import site
 from django_rpc.server.core.clients import Client
 from django_rpc.server.core.instrumentation import Observed as AtServer

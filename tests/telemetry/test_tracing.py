@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from django_rpc import delayed
 from django_rpc.client.session import Output, Session
-from django_rpc.graph.nodes.base import Method, ModelSource
+from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.server import handle
 from django_rpc.telemetry import tracing
 from django_rpc.test import in_process

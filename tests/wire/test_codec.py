@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from django_rpc.graph.nodes.base import KINDS, Method, ModelSource
+from django_rpc.graph.nodes import KINDS, Method, ModelSource
 from django_rpc.graph.values import RowSet
 from django_rpc.graph.vocabulary.names import check_model
 from django_rpc.wire import errors

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_rpc.graph import values as graph_values
-from django_rpc.graph.nodes.base import KINDS, Literal, ModelSource, Node
+from django_rpc.graph.nodes import KINDS, Literal, ModelSource, Node
 from django_rpc.graph.values import Condition, Expr, Handed, NamedRow, Record, Reference, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
 from django_rpc.wire.errors import BadValue, MessageTooDeep, UnknownTag, WireError

@@ -15,26 +15,30 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from django_rpc.graph.nodes.base import (
+from django_rpc.graph.nodes import (
     KINDS,
     Attr,
     Call,
     Column,
     DescribeModels,
+    Element,
+    Filter,
+    Function,
+    IfElse,
     Insert,
     Item,
     Literal,
+    Map,
     Method,
     ModelSource,
     Operator,
+    Reduce,
     RequestOutcome,
     Rows,
     Save,
     ServiceInfo,
+    Shipped,
 )
-from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce
-from django_rpc.graph.nodes.pickled_function import Shipped
-from django_rpc.graph.nodes.remote_function import Function
 from django_rpc.graph.schema import ComputedSchema, ConstraintSchema, FieldSchema, ModelSchema, as_data, models_of
 from django_rpc.graph.values import Condition, Expr, Handed, NamedRow, Record, Reference, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response

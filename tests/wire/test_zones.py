@@ -7,7 +7,7 @@ import zoneinfo
 
 import pytest
 
-from django_rpc.graph.nodes.base import Insert, Literal, ModelSource
+from django_rpc.graph.nodes import Insert, Literal, ModelSource
 from django_rpc.graph.values import RowSet
 from django_rpc.wire.codec import (
     decode_request,

@@ -9,7 +9,7 @@ from typing import Any
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.delayed.local_arguments import ForeignCollection, computed_by_dask, is_sent, members_of, rebuilt
 from django_rpc.graph.delayed.runner import Output, Runner, engine
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.values import ATOMS
 
 __all__ = ["compute", "gathered", "handle", "outputs_of"]

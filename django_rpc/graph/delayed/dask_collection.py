@@ -17,7 +17,7 @@ from django_rpc.graph.nodes.collections import depends
 
 if TYPE_CHECKING:
     from django_rpc.graph.delayed.delayed import Delayed
-    from django_rpc.graph.nodes.base import Node
+    from django_rpc.graph.nodes import Node
 
 __all__ = ["DaskCollection"]
 

@@ -28,8 +28,21 @@ from django_rpc.graph.delayed.suggestions import (
     no_method,
 )
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Attr, Call, Item, LocalCall, Method, Node, Opaque, Operator, callsite, link_of
-from django_rpc.graph.nodes.collections import FOLDS, Filter, Map
+from django_rpc.graph.nodes import (
+    Attr,
+    Call,
+    Filter,
+    Item,
+    LocalCall,
+    Map,
+    Method,
+    Node,
+    Opaque,
+    Operator,
+    callsite,
+    link_of,
+)
+from django_rpc.graph.nodes.collections import FOLDS
 from django_rpc.graph.values import ATOMS, freeze
 
 if TYPE_CHECKING:
@@ -66,7 +79,7 @@ class Delayed(Operators, Refusals, DaskCollection):
     the graph. ``runner`` sends it; None means the session of the service named in the nodes. ``finish`` converts the
     server's value to the client's value.
 
-    >>> from django_rpc.graph.nodes.base import ModelSource
+    >>> from django_rpc.graph.nodes import ModelSource
     >>> orders = Delayed(ModelSource("shop.Order", "rpc"))
     >>> orders.filter(total__gt=5).first().customer.name.upper()
     <Delayed Order.objects.filter(total__gt=5).first().customer.name.upper()>
@@ -121,7 +134,7 @@ class Delayed(Operators, Refusals, DaskCollection):
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Delayed:
         """Call a method that the server registered by name (``ModelRpc.methods``) on this value.
 
-        >>> from django_rpc.graph.nodes.base import ModelSource
+        >>> from django_rpc.graph.nodes import ModelSource
         >>> Delayed(ModelSource("shop.Order", "rpc")).call("recalculate", 2, rounded=True)
         <Delayed Order.objects.call('recalculate', 2, rounded=True)>
 
@@ -148,7 +161,7 @@ class Delayed(Operators, Refusals, DaskCollection):
         a container of them. Use `django_rpc.cond` instead of ``if``. With ``return_exceptions``, the list contains the
         exception of each element that fails.
 
-        >>> from django_rpc.graph.nodes.base import ModelSource
+        >>> from django_rpc.graph.nodes import ModelSource
         >>> Delayed(ModelSource("shop.Order", "rpc")).map(lambda order: (order.number, order.total * 2))
         <Delayed Order.objects.map(lambda row: (row.number, (row.total * 2)))>
 
@@ -161,7 +174,7 @@ class Delayed(Operators, Refusals, DaskCollection):
     def filter_by(self, function: Callable[[Any], Any]) -> Delayed:
         """Return the list of elements of this query or list for which ``function`` returns a true value; see `map`.
 
-        >>> from django_rpc.graph.nodes.base import ModelSource
+        >>> from django_rpc.graph.nodes import ModelSource
         >>> Delayed(ModelSource("shop.Order", "rpc")).filter_by(lambda order: order.total > 100).len()
         <Delayed Order.objects.filter_by(lambda row: (row.total > 100)).len()>
         """
@@ -278,7 +291,7 @@ class Delayed(Operators, Refusals, DaskCollection):
 class _NamedAttribute(Delayed):
     """An attribute with the name of a method of `Delayed`; a call of it calls that method.
 
-    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> order = Delayed(Method(ModelSource("shop.Order", "rpc"), "first"))
     >>> order.plan.price, order.profile == 1
     (<Delayed Order.objects.first().plan.price>, <Delayed (Order.objects.first().profile == 1)>)
@@ -401,7 +414,7 @@ Delayed._operate = staticmethod(_operator)
 def attribute(value: Any, name: str) -> Delayed:
     """Return the attribute ``name`` of a Delayed, even if `Delayed` has a member with that name.
 
-    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> order = Delayed(Method(ModelSource("shop.Order", "rpc"), "first"))
     >>> attribute(order, "plan")
     <Delayed Order.objects.first().plan>

@@ -1,7 +1,7 @@
 """Recording of lambdas: each lambda is called once with a placeholder, and its operations become a sub-graph.
 
 >>> from django_rpc.graph.delayed.delayed import Delayed
->>> from django_rpc.graph.nodes.base import ModelSource
+>>> from django_rpc.graph.nodes import ModelSource
 >>> orders = Delayed(ModelSource("shop.Order", "rpc"))
 >>> orders.map(lambda order: order.total * 2).sum()
 <Delayed Order.objects.map(lambda row: (row.total * 2)).sum()>
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from django_rpc.graph.delayed.runner import joined
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Literal, Node, callsite
-from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce, depends
+from django_rpc.graph.nodes import Element, Filter, IfElse, Literal, Map, Node, Reduce, callsite
+from django_rpc.graph.nodes.collections import depends
 from django_rpc.graph.values import freeze
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
     In a lambda of ``map``, use it instead of ``if``, ``and``, ``or`` and ``not``:
 
     >>> from django_rpc.graph.delayed.delayed import Delayed
-    >>> from django_rpc.graph.nodes.base import ModelSource
+    >>> from django_rpc.graph.nodes import ModelSource
     >>> orders = Delayed(ModelSource("shop.Order", "rpc"))
     >>> orders.map(lambda order: cond(order.total > 100, "large", "small"))
     <Delayed Order.objects.map(lambda row: cond((row.total > 100), 'large', 'small'))>

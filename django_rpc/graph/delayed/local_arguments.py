@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django_rpc.graph.delayed.local_functions import Finish, MethodOf
-from django_rpc.graph.nodes.base import Literal, LocalCall, Node, Opaque, callsite, nodes_in
+from django_rpc.graph.nodes import Literal, LocalCall, Node, Opaque, callsite, nodes_in
 from django_rpc.graph.values import ATOMS, freeze
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar, cast
 
 from django_rpc.graph.delayed.suggestions import COMPLEX_FILTER
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 
 __all__ = ["QueryMethod", "as_step", "may_be_field"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Attr, Node
+from django_rpc.graph.nodes import Attr, Node
 from django_rpc.graph.vocabulary import names as vocabulary
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 
 from django_rpc.graph.draw.layout import Box, box_of_node, boxes_of
 from django_rpc.graph.format import shorten
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.plan.collect import collect
 from django_rpc.graph.plan.rewrites import rewrite
 from django_rpc.graph.traversal import as_node
@@ -52,7 +52,7 @@ def to_dot(
     only in their values are drawn once. Boxes of one service are in one frame. The node ``failed`` has a separate red
     box, with the line of the program that built it.
 
-    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> print(to_dot([Method(ModelSource("shop.Order", "rpc"), "count")]).splitlines()[0])
     digraph "django_rpc" {
 

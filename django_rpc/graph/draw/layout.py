@@ -10,7 +10,7 @@ import msgspec
 import networkx
 
 from django_rpc.graph.format import step
-from django_rpc.graph.nodes.base import Literal, LocalCall, ModelSource, Node, Opaque, Operator
+from django_rpc.graph.nodes import Literal, LocalCall, ModelSource, Node, Opaque, Operator
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.sites import single_site, sites
 from django_rpc.graph.values import Condition

@@ -7,7 +7,7 @@ from typing import Any
 
 from django_rpc.graph.draw.graph_dot import drawn, edge, header, legend, quoted
 from django_rpc.graph.draw.layout import MANY, Box, box_of_node, boxes_of
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.stages import Plan, Routing, Stage
 
@@ -36,7 +36,7 @@ def plan_to_dot(
     A thick edge is a message between the client and a service, or its answer. A dashed edge is a value that a service
     forwards to another, according to ``routing``. ``notes`` are texts below the boxes of their nodes.
 
-    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> from django_rpc.graph.plan.pipeline import plan
     >>> text = plan_to_dot(plan([Method(ModelSource("shop.Order", "rpc"), "count")]))
     >>> "round trip 1" in text, "stage 1: service rpc" in text

@@ -20,10 +20,11 @@ import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from django_rpc.graph.delayed.local_functions import function_name
-from django_rpc.graph.nodes.base import KINDS
 from django_rpc.graph.nodes.remote_function import CalledThere, ServiceCall
 
 __all__ = ["PYTHON", "Shipped", "ShippedFunction", "ship"]
@@ -50,11 +51,11 @@ class Shipped(ServiceCall, frozen=True, eq=False, kw_only=True):
     ``name`` is for people and logs.
     """
 
-    python: str
+    tag = "shipped"
+    wire_order = ("name", "python", "code", "args", "kwargs", "reads_only")
+
+    python: Annotated[str, msgspec.Meta(pattern=r"^3\.[0-9]{1,3}$")]
     code: bytes
-
-
-KINDS["shipped"] = Shipped
 
 
 class ShippedFunction(CalledThere):

@@ -12,23 +12,28 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from django_rpc.graph.nodes.base import KINDS, Effect, Node, callsite
+from django_rpc.graph.nodes.base import Effect, Service, ServiceNode
+from django_rpc.graph.nodes.callsite import callsite
 from django_rpc.graph.vocabulary import names as vocabulary
 
 if TYPE_CHECKING:
     from django_rpc.graph.delayed.delayed import Delayed
+    from django_rpc.graph.format import Writer
 
 __all__ = ["CalledThere", "Function", "ServiceCall", "ServiceFunction", "function"]
 
 
-class ServiceCall(Node, frozen=True, eq=False):
+class ServiceCall(ServiceNode, frozen=True, eq=False):
     """A call of a Python function at a service: ``name(*args, **kwargs)``; base of the kinds that define the function.
 
     With ``reads_only``, the client declares that the call changes nothing. Then equal calls run once, and no
     transaction is opened.
     """
 
-    service: str
+    is_abstract = True
+    operation = "call"
+
+    service: Service
     name: str
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
@@ -38,8 +43,19 @@ class ServiceCall(Node, frozen=True, eq=False):
         vocabulary.check_identifier(self.name)
 
     @property
-    def effect(self) -> Effect:  # type: ignore[override]
+    def effect(self) -> Effect:  # type: ignore[override]  # declared by the call
         return Effect.READ if self.reads_only else Effect.WRITE
+
+    @property
+    def step_name(self) -> str:
+        return f"{self.name}()"
+
+    def check_received(self) -> None:
+        for keyword in self.kwargs:
+            vocabulary.check_path(keyword)
+
+    def text(self, write: Writer) -> str:
+        return f"{self.name}({write.arguments(self.args, self.kwargs)})"
 
 
 class Function(ServiceCall, frozen=True, eq=False):
@@ -48,8 +64,7 @@ class Function(ServiceCall, frozen=True, eq=False):
     The service refuses ``reads_only`` for a function that it did not register as read-only.
     """
 
-
-KINDS["function"] = Function
+    tag = "function"
 
 
 class CalledThere(ABC):

@@ -1,7 +1,7 @@
 """The planner: from a graph to the messages that compute it.
 
 >>> from django_rpc.graph.delayed.delayed import Delayed, delayed
->>> from django_rpc.graph.nodes.base import ModelSource
+>>> from django_rpc.graph.nodes import ModelSource
 >>> orders = Delayed(ModelSource("shop.Order", "rpc"))
 >>> total = delayed(sum)([orders.count(), 1])
 >>> print(show(total, phase="partition"))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Node
-from django_rpc.graph.nodes.collections import Element, depends
+from django_rpc.graph.nodes import Node
+from django_rpc.graph.nodes.collections import depends
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.traversal import as_node, topological
 
 __all__ = ["collect"]
+
+_is_element = attrgetter("is_element")
 
 
 def collect(outputs: Iterable[Any]) -> ExpressionGraph:
@@ -21,7 +24,7 @@ def collect(outputs: Iterable[Any]) -> ExpressionGraph:
     """
     output_nodes = tuple([as_node(output) for output in outputs])
     nodes = topological(output_nodes)
-    if Element in map(type, nodes):
+    if any(map(_is_element, nodes)):
         _check_closed(output_nodes)
     return ExpressionGraph(nodes, output_nodes)
 

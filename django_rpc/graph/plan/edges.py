@@ -22,7 +22,7 @@ __all__ = ["add_effect_edges", "expression_digraph", "labelled"]
 def expression_digraph(graph: ExpressionGraph) -> networkx.DiGraph:
     """Return the graph of all nodes. Each node has the attribute ``sites``, and each edge has the attribute ``kind``.
 
-    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> orders = ModelSource("shop.Order", "rpc")
     >>> nodes = orders, Method(orders, "count"), Method(orders, "create"), Method(orders, "count")
     >>> graph = expression_digraph(ExpressionGraph(nodes, nodes[1:]))

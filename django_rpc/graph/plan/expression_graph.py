@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 
 if TYPE_CHECKING:
     import networkx

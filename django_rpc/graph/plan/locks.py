@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Method, Node
+from django_rpc.graph.nodes import Method, Node
 from django_rpc.graph.plan.stages import Plan, Stage
 
 __all__ = ["UnheldLock", "unheld_lock"]
@@ -33,7 +33,7 @@ class UnheldLock(NamedTuple):
 def unheld_lock(plan: Plan) -> UnheldLock | None:
     """Return the first lock of ``plan`` that ends before its write; None if there is none.
 
-    >>> from django_rpc.graph.nodes.base import ModelSource
+    >>> from django_rpc.graph.nodes import ModelSource
     >>> from django_rpc.graph.plan.pipeline import plan
     >>> locked = Method(Method(ModelSource("shop.Order", "rpc"), "select_for_update"), "get", (), {"pk": 1})
     >>> unheld_lock(plan([locked])).reason.split(":")[0]

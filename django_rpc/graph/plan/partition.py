@@ -9,8 +9,7 @@ from typing import NamedTuple
 import networkx
 
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Column, Method, Node, Rows
-from django_rpc.graph.nodes.collections import Filter, Map
+from django_rpc.graph.nodes import Column, Filter, Map, Method, Node, Rows
 from django_rpc.graph.plan.schedule import Schedule
 from django_rpc.graph.plan.sites import CLIENT
 from django_rpc.graph.plan.stages import Plan, Stage, StageInput
@@ -128,7 +127,7 @@ def _stage(
 def column_of(query: Node) -> Node:
     """Return the node of a query's values at another service: its single column, by default its keys.
 
-    >>> from django_rpc.graph.nodes.base import ModelSource
+    >>> from django_rpc.graph.nodes import ModelSource
     >>> column_of(Method(ModelSource("stock.Product", "stock"), "values", ("sku",))).name
     'sku'
 

@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from django_rpc.graph.nodes import Place
 from django_rpc.graph.plan.collect import collect
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.rewrites import rewrite
-from django_rpc.graph.plan.sites import LOCAL, has_service
 from django_rpc.graph.plan.stages import Plan, Stage
 
 __all__ = ["PHASES", "Phase", "phases", "plan"]
+
+_CLIENT, _SERVICE = Place.CLIENT, Place.SERVICE
+_place = attrgetter("place")
 
 
 class Phase(NamedTuple):
@@ -55,7 +58,7 @@ PHASES = (
 def plan(outputs: Iterable[Any]) -> Plan:
     """Return the plan of ``outputs``.
 
-    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> orders = ModelSource("shop.Order", "rpc")
     >>> stage, = plan([Method(orders, "count"), Method(orders, "count")]).stages
     >>> stage.service, len(stage.nodes), stage.outputs, stage.writes
@@ -77,7 +80,7 @@ def plan(outputs: Iterable[Any]) -> Plan:
 def phases(outputs: Iterable[Any], last: str = "route") -> dict[str, Any]:
     """Return the result of each phase by its name, up to the phase ``last``. No phase is skipped.
 
-    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> [type(result).__name__ for result in phases([Method(ModelSource("shop.Order", "rpc"), "count")]).values()]
     ['ExpressionGraph', 'ExpressionGraph', 'PlacedGraph', 'Schedule', 'Partition', 'Plan']
 
@@ -95,9 +98,9 @@ def phases(outputs: Iterable[Any], last: str = "route") -> dict[str, Any]:
 
 def _only_service(graph: ExpressionGraph) -> str | None:
     """Return the service that can evaluate the whole graph; None if there is none, or a node runs in the client."""
-    if not LOCAL.isdisjoint(map(type, graph.nodes)):
+    if _CLIENT in map(_place, graph.nodes):
         return None
-    services = {node.service for node in graph.nodes if has_service(type(node))}  # type: ignore[attr-defined]  # they have it
+    services = {node.service for node in graph.nodes if node.place is _SERVICE}  # type: ignore[attr-defined]  # their field
     return services.pop() if len(services) == 1 else None
 
 

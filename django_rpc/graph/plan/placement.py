@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import networkx
 
-from django_rpc.graph.nodes.base import Node, Opaque
+from django_rpc.graph.nodes import Node, Opaque
 from django_rpc.graph.nodes.collections import free_params
 from django_rpc.graph.plan.edges import add_effect_edges
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
@@ -42,7 +42,7 @@ class PlacedGraph(NamedTuple):
 def place(graph: ExpressionGraph) -> PlacedGraph:
     """Choose the places. The user's order of reads and writes becomes effect edges of the placed nodes.
 
-    >>> from django_rpc.graph.nodes.base import LocalCall, Method, Operator, ModelSource
+    >>> from django_rpc.graph.nodes import LocalCall, Method, Operator, ModelSource
     >>> orders = ModelSource("shop.Order", "rpc")
     >>> count, length = Method(orders, "count"), LocalCall(len, ("ab",))
     >>> both = Operator("add", (count, length))

@@ -7,7 +7,7 @@ from typing import Any
 import networkx
 
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.plan.edges import labelled
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.partition import Partition

@@ -4,7 +4,7 @@ Reads of one shape differ only in their values. One statement can answer all of 
 where SQL can distinguish the rows of different values. The server evaluates by shape, and ``plan.explain()`` uses
 shapes to report the reads that need a statement each.
 
->>> from django_rpc.graph.nodes.base import Method, ModelSource
+>>> from django_rpc.graph.nodes import Method, ModelSource
 >>> one, other = (Method(ModelSource("shop.Order", "rpc"), "get", (), {"pk": pk}) for pk in (1, 2))
 >>> shape_of(one).key == shape_of(other).key
 True
@@ -18,7 +18,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_rpc.graph.nodes.base import Attr, Item, Method, ModelSource, Node, Rows
+from django_rpc.graph.nodes import Attr, Item, Method, ModelSource, Node, Rows
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 from django_rpc.graph.vocabulary import names as vocabulary
 

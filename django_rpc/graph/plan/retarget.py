@@ -7,7 +7,7 @@ before choosing its service. Such a query can contain other queries without a ch
 from __future__ import annotations
 
 from django_rpc.graph.identity import substitute
-from django_rpc.graph.nodes.base import ModelSource, Node
+from django_rpc.graph.nodes import ModelSource, Node
 from django_rpc.graph.traversal import topological
 
 __all__ = ["moved"]
@@ -19,7 +19,7 @@ def moved(node: Node, start: str, end: str, *, pinned: bool = False) -> Node:
     A query that the user pinned to ``start`` stays there. ``pinned`` also pins the moved queries to ``end``. They then
     stay there when they are nested in a query that is moved later.
 
-    >>> from django_rpc.graph.nodes.base import Method
+    >>> from django_rpc.graph.nodes import Method
     >>> clients, stock = ModelSource("shop.Client", "rpc"), ModelSource("stock.Item", "stock")
     >>> orders = Method(ModelSource("shop.Order", "rpc"), "filter", (), {"client__in": clients, "item__in": stock})
     >>> copied = moved(orders, "rpc", "copy")

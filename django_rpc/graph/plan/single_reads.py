@@ -1,7 +1,7 @@
 """Reads that a service executes one by one, with their reasons, for `explain()`.
 
 >>> from django_rpc.graph.delayed.delayed import Delayed
->>> from django_rpc.graph.nodes.base import ModelSource
+>>> from django_rpc.graph.nodes import ModelSource
 >>> from django_rpc.graph.traversal import topological
 >>> clients, orders = Delayed(ModelSource("shop.Client", "rpc")), Delayed(ModelSource("shop.Order", "rpc"))
 >>> counts = clients.map(lambda c: orders.filter(client=c).count())
@@ -16,9 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 
-from django_rpc.graph.nodes.base import Attr, Call, Literal, Method, Node
-from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce, free_params
-from django_rpc.graph.nodes.remote_function import ServiceCall
+from django_rpc.graph.nodes import Attr, Call, Element, Filter, IfElse, Literal, Map, Method, Node, Reduce, ServiceCall
+from django_rpc.graph.nodes.collections import free_params
 from django_rpc.graph.plan.query_template import (
     NESTED,
     TERMINALS,

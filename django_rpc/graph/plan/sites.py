@@ -1,21 +1,20 @@
 """The places where each node can run: services, or the client.
 
-The fields of a kind determine its places. A node with a field ``service`` runs there. A kind of `LOCAL_KINDS` runs in
-the client. A node with a field ``parent`` runs where its parent runs. Any other node runs where one of its inputs runs.
+Each kind declares the rule for its places (`Place`).
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import LOCAL_KINDS, Call, Item, Literal, Method, Node, Operator
-from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, free_params
+from django_rpc.graph.nodes import Call, Filter, Item, Method, Node, Place
+from django_rpc.graph.nodes.collections import Scope, free_params
 from django_rpc.graph.vocabulary.names import METHODS
 
-__all__ = ["CLIENT", "LOCAL", "distance", "has_service", "single_site", "sites"]
+__all__ = ["CLIENT", "distance", "single_site", "sites"]
 
 #: The place of local functions. Every other place is the name of a service.
 CLIENT = ""
@@ -23,25 +22,7 @@ CLIENT = ""
 _Sites = Mapping[Node, frozenset[str]]
 _NOWHERE: frozenset[str] = frozenset()
 _IN_CLIENT = frozenset({CLIENT})
-#: The kinds that run in the client.
-LOCAL = frozenset(LOCAL_KINDS.values())
-
-
-@functools.cache
-def has_service(kind: type[Node]) -> bool:
-    """Return True for a kind with a field for its service."""
-    return "service" in kind.__struct_fields__
-
-
-@functools.cache
-def _rule(kind: type[Node]) -> Callable[[Any, _Sites], frozenset[str]]:
-    if has_service(kind):
-        return lambda node, sites_of: frozenset({node.service})
-    if kind in LOCAL:
-        return lambda node, sites_of: _IN_CLIENT
-    if "parent" in kind.__struct_fields__:
-        return lambda node, sites_of: sites_of[node.parent]
-    return _of_inputs
+_is_element = attrgetter("is_element")
 
 
 def _of_inputs(node: Node, sites_of: _Sites) -> frozenset[str]:
@@ -49,10 +30,19 @@ def _of_inputs(node: Node, sites_of: _Sites) -> frozenset[str]:
     return inputs[0] if len(inputs) == 1 else frozenset().union(*inputs)
 
 
+#: The places of a node, by the rule of its kind.
+_RULES: dict[Place, Callable[[Any, _Sites], frozenset[str]]] = {
+    Place.SERVICE: lambda node, sites_of: frozenset({node.service}),
+    Place.PARENT: lambda node, sites_of: sites_of[node.parent],
+    Place.INPUTS: _of_inputs,
+    Place.CLIENT: lambda node, sites_of: _IN_CLIENT,
+}
+
+
 def sites(nodes: Iterable[Node]) -> dict[Node, frozenset[str]]:
     """Return the places of each node of a topological list: none for plain data, or several for a choice.
 
-    >>> from django_rpc.graph.nodes.base import LocalCall, ModelSource
+    >>> from django_rpc.graph.nodes import LocalCall, ModelSource, Operator
     >>> orders = ModelSource("shop.Order", "rpc")
     >>> count, length = Method(orders, "count"), LocalCall(len, ("ab",))
     >>> both = Operator("add", (count, length))
@@ -63,14 +53,15 @@ def sites(nodes: Iterable[Node]) -> dict[Node, frozenset[str]]:
     """
     node_list = list(nodes)
     sites_of: dict[Node, frozenset[str]] = {}
-    find = _LambdaSites(node_list, sites_of).find if Element in map(type, node_list) else _find
+    has_lambdas = any(map(_is_element, node_list))
+    find = _LambdaSites(node_list, sites_of).find if has_lambdas else _find
     for node in node_list:
         sites_of[node] = find(node, sites_of)
     return sites_of
 
 
 def _find(node: Node, sites_of: _Sites) -> frozenset[str]:
-    return _rule(type(node))(node, sites_of)
+    return _RULES[node.place](node, sites_of)
 
 
 def single_site(places: frozenset[str]) -> str | None:
@@ -98,24 +89,24 @@ class _LambdaSites:
         self.sites_of = sites_of
 
     def find(self, node: Node, sites_of: _Sites) -> frozenset[str]:
-        if isinstance(node, Map | Filter):
+        if isinstance(node, Scope):
             return self._of_map(node)
         if not self.free[node]:
             return _find(node, sites_of)
         dependent = [below for below in node.inputs() if self.free[below]]
         # Inputs that do not depend on the element are evaluated once and carried to the map.
-        is_free = isinstance(node, Operator | Literal | IfElse)
+        is_free = node.place is Place.INPUTS
         places = _NOWHERE.union(*[sites_of[below] for below in dependent]) if is_free else _find(node, sites_of)
         needs = {place: reason for below in dependent for place, reason in self.needs[below].items()}
         if not places and _needs_service_of_element(node):
             base = node
-            while not isinstance(base, Element) and hasattr(base, "parent"):
+            while not base.is_element and hasattr(base, "parent"):
                 base = base.parent
             needs.setdefault(base, node)
         self.needs[node] = {**dict.fromkeys(places, node), **needs}
         return places
 
-    def _of_map(self, node: Map | Filter) -> frozenset[str]:
+    def _of_map(self, node: Scope) -> frozenset[str]:
         start = self.sites_of[node.parent]
         needs = dict(self.needs.get(node.body, {}))
         element_reason = needs.pop(node.param, None)
@@ -159,7 +150,7 @@ def _in_two_places(node: Node, reasons: Mapping[str, Node]) -> str:
     )
 
 
-def _not_its_rows(node: Map | Filter, need: tuple[str, Node]) -> str:
+def _not_its_rows(node: Scope, need: tuple[str, Node]) -> str:
     place, reason = need
     return (
         f"The lambda of {describe(node, 100)}{_written_at(node)} runs at service {place!r}, because of "

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from django_rpc.graph.format import describe
 from django_rpc.graph.identity import substitute
-from django_rpc.graph.nodes.base import Literal, LocalCall, Node
-from django_rpc.graph.nodes.pickled_function import Shipped
+from django_rpc.graph.nodes import Literal, LocalCall, Node, Shipped
 from django_rpc.graph.plan.single_reads import single_reads
 from django_rpc.graph.values import freeze
 
@@ -117,7 +116,7 @@ class Plan(NamedTuple):
 
         They build the statements and run none. Services without a session in ``runners`` are looked up by name.
 
-        >>> from django_rpc.graph.nodes.base import Method, ModelSource
+        >>> from django_rpc.graph.nodes import Method, ModelSource
         >>> from django_rpc.graph.plan.pipeline import plan
         >>> print(plan([Method(ModelSource("shop.Order", "rpc"), "count")]).explain())
         1 round trip, 2 nodes, 1 output.

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.values import Condition, Expr
 from django_rpc.graph.vocabulary import postgres
 from django_rpc.graph.vocabulary.names import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from django_rpc.graph.nodes.base import Node, own_fields
+from django_rpc.graph.nodes import Node, own_fields
 from django_rpc.graph.values import ATOMS
 
 __all__ = ["Sent", "words_of"]

@@ -8,29 +8,22 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, router, transaction
 
-from django_rpc.graph.nodes.base import (
-    KINDS,
-    Attr,
-    Call,
-    Column,
+from django_rpc.graph.nodes import (
     DescribeModels,
+    Function,
     Insert,
-    Item,
     Literal,
     Method,
     ModelSource,
     Node,
-    Operator,
+    Reduce,
     RequestOutcome,
-    Rows,
     Save,
     ServiceInfo,
+    Shipped,
 )
-from django_rpc.graph.nodes.collections import Element, Filter, IfElse, Map, Reduce
-from django_rpc.graph.nodes.pickled_function import Shipped
-from django_rpc.graph.nodes.remote_function import Function
 from django_rpc.server.errors.failure import Failure
-from django_rpc.server.evaluate import calls, elements, methods, prefetch, rows, save, values
+from django_rpc.server.evaluate import calls, elements, methods, prefetch, rows, save, values  # noqa: F401 - @visits
 from django_rpc.server.evaluate.dry_run import rehearse
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.memory_limits import check_nesting
@@ -41,6 +34,7 @@ from django_rpc.server.ledger.ledger import Duplicate, Entry, became_of
 from django_rpc.server.policy.client_policy import CURRENT, Policy
 from django_rpc.server.registry.schema import describe_models
 from django_rpc.server.registry.service_info import about
+from django_rpc.server.visitors import BATCH_VISITORS, VISITORS, check_complete, visits
 from django_rpc.wire.messages import NodeCost, Request, Response
 
 __all__ = ["VISITORS", "EvaluationError", "Meter", "evaluate", "explain"]
@@ -56,33 +50,32 @@ class EvaluationError(Exception):
         self.node = node
 
 
-VISITORS: dict[type[Node], Callable[[Evaluator, Any], Any]] = {
-    ModelSource: lambda ev, node: ev.source(node),
-    Method: methods.visit,
-    Call: calls.visit,
-    Attr: values.attribute,
-    Item: values.item,
-    Operator: values.operate,
-    Literal: lambda ev, node: ev.references.rows(ev.sizes.check(ev.resolve(node.value))),
-    Rows: rows.visit_rows,
-    Column: rows.visit_column,
-    Save: save.visit_save,
-    Insert: save.visit_insert,
-    **dict.fromkeys((Element, Map, Filter, Reduce, IfElse), elements.alone),
-    Function: calls.visit_function,
-    Shipped: calls.visit_shipped,
-    RequestOutcome: lambda ev, node: became_of(
-        ev.policy.request.client, node.request, settle=node.settle, limits=ev.policy.budget.limits
-    ),
-    ServiceInfo: lambda ev, node: about(ev.policy),
-    DescribeModels: lambda ev, node: ev.once(("schema", node.models), lambda: describe_models(ev.policy, node.models)),
-}
+@visits(ModelSource)
+def _source(ev: Evaluator, node: ModelSource) -> Any:
+    return ev.source(node)
 
-_ELEMENTS = frozenset({Element, Map, Filter, Reduce, IfElse})
 
-if set(VISITORS) != set(KINDS.values()):
-    missing = {kind.__name__ for kind in KINDS.values()} ^ {kind.__name__ for kind in VISITORS}
-    raise ImportError(f"Kinds of nodes and visitors of the server differ in {', '.join(sorted(missing))}.")
+@visits(Literal)
+def _literal(ev: Evaluator, node: Literal) -> Any:
+    return ev.references.rows(ev.sizes.check(ev.resolve(node.value)))
+
+
+@visits(RequestOutcome)
+def _outcome(ev: Evaluator, node: RequestOutcome) -> Any:
+    return became_of(ev.policy.request.client, node.request, settle=node.settle, limits=ev.policy.budget.limits)
+
+
+@visits(ServiceInfo)
+def _about(ev: Evaluator, node: ServiceInfo) -> Any:
+    return about(ev.policy)
+
+
+@visits(DescribeModels)
+def _schema(ev: Evaluator, node: DescribeModels) -> Any:
+    return ev.once(("schema", node.models), lambda: describe_models(ev.policy, node.models))
+
+
+check_complete()
 
 
 def evaluate(
@@ -137,7 +130,7 @@ def explain(request: Request, policy: Policy, shown: Callable[[Any, Any, dict[st
     try:
         check_nesting(request.nodes, policy.budget.limits)
         locked = _databases(request, policy) if any(_locks(node) for node in request.nodes) else []
-        return rehearse(request, policy, (VISITORS, elements.SPECIAL), locked, shown)
+        return rehearse(request, policy, (VISITORS, BATCH_VISITORS), locked, shown)
     except Exception as error:
         raise EvaluationError(None) from error
 
@@ -167,7 +160,7 @@ def _has_many(request: Request) -> bool:
         return True
     reads = 0
     for node in request.nodes:
-        if type(node) in _ELEMENTS:
+        if node.binds_element or node.is_element or node.is_conditional or type(node) is Reduce:
             return True
         reads += is_read(node)
         if reads > 1:
@@ -177,7 +170,7 @@ def _has_many(request: Request) -> bool:
 
 def _run_together(evaluator: Evaluator) -> tuple[Any, ...]:
     try:
-        engine = Engine(evaluator, VISITORS, elements.SPECIAL)
+        engine = Engine(evaluator, VISITORS, BATCH_VISITORS)
         engine.run()
         engine.read_outputs()
         positions = evaluator.request.outputs

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import Error as DatabaseError
 from django.db.models import F
 
-from django_rpc.graph.nodes.base import Attr, Item, Method, ModelSource, Node
+from django_rpc.graph.nodes import Attr, Item, Method, ModelSource, Node
 from django_rpc.graph.plan.query_template import Shape, is_asked, obstacle
 from django_rpc.graph.values import Condition
 from django_rpc.server.django_compat import with_sticky_filter

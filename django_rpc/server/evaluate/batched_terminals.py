@@ -11,7 +11,7 @@ from django.db.models import Avg, Count, F, Max, Min, QuerySet, StdDev, Sum, Val
 from django.db.models.functions import RowNumber
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
-from django_rpc.graph.nodes.base import Item, Method, Node
+from django_rpc.graph.nodes import Item, Method, Node
 from django_rpc.graph.plan.query_template import TERMINALS
 from django_rpc.graph.values import RowSet
 from django_rpc.server.django_compat import (

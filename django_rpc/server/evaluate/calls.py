@@ -11,9 +11,7 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db.models import Field, FilteredRelation, Model, Prefetch, QuerySet
 
-from django_rpc.graph.nodes.base import Call, ModelSource
-from django_rpc.graph.nodes.pickled_function import Shipped
-from django_rpc.graph.nodes.remote_function import Function, ServiceCall
+from django_rpc.graph.nodes import Call, Function, ModelSource, ServiceCall, Shipped
 from django_rpc.server import pickled_functions as shipped
 from django_rpc.server.django_compat import clone, prefetch_lookups, selects_columns, set_prefetch_lookups
 from django_rpc.server.evaluate import prefetch
@@ -24,10 +22,12 @@ from django_rpc.server.policy.references import replaced
 from django_rpc.server.query.client_query import is_client, trusted
 from django_rpc.server.query.loaded_relations import Loaded, forget_related, loaded_by
 from django_rpc.server.registry.model_rpc import ModelRpc
+from django_rpc.server.visitors import visits
 
 __all__ = ["registered", "visit", "visit_function", "visit_shipped"]
 
 
+@visits(Call)
 def visit(ev: Evaluator, node: Call) -> Any:
     return _returned(ev, _call(ev, node))
 
@@ -51,6 +51,7 @@ def _call(ev: Evaluator, node: Call) -> Any:
     raise _unknown(type(parent).__name__, node.name)
 
 
+@visits(Function)
 def visit_function(ev: Evaluator, node: Function) -> Any:
     function = ev.policy.function(node.name)
     if node.reads_only and not function.reads_only:
@@ -58,6 +59,7 @@ def visit_function(ev: Evaluator, node: Function) -> Any:
     return _called(ev, node, lambda: function.call, *([ev.policy.request] if function.with_request else []))
 
 
+@visits(Shipped)
 def visit_shipped(ev: Evaluator, node: Shipped) -> Any:
     shipped.check(ev.policy)
     return _called(ev, node, lambda: ev.once(node, lambda: shipped.load(ev.policy, node)))

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import Error as DatabaseError
 from django.db.models import Count, Exists, Model, OuterRef, Subquery, Value
 
-from django_rpc.graph.nodes.base import Attr, Method, ModelSource, Node
-from django_rpc.graph.nodes.collections import Element
+from django_rpc.graph.nodes import Attr, Element, Method, ModelSource, Node
 from django_rpc.graph.plan.query_template import NESTED, Shape, is_step, shape_of
 from django_rpc.server.django_compat import (
     known_parents,

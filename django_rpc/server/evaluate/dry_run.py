@@ -14,9 +14,7 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.nodes.base import Call, Insert, Method, Node, Save
-from django_rpc.graph.nodes.pickled_function import Shipped
-from django_rpc.graph.nodes.remote_function import Function, ServiceCall
+from django_rpc.graph.nodes import Call, Function, Insert, Method, Node, Save, ServiceCall, Shipped
 from django_rpc.graph.plan.query_template import is_asked
 from django_rpc.server import pickled_functions as shipped
 from django_rpc.server.errors.reports import report

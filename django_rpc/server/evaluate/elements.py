@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import QuerySet
 
-from django_rpc.graph.nodes.base import Literal, Node
-from django_rpc.graph.nodes.collections import Filter, IfElse, Map, Reduce, total
+from django_rpc.graph.nodes import Element, Filter, IfElse, Literal, Map, Node, Reduce
+from django_rpc.graph.nodes.collections import total
 from django_rpc.graph.plan.query_template import is_step
 from django_rpc.graph.values import ATOMS, RowSet
 from django_rpc.server.core.limits import LimitExceeded
@@ -17,11 +17,12 @@ from django_rpc.server.evaluate.environment import Failure, Frame
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.query.loaded_relations import loaded_by, remember
+from django_rpc.server.visitors import visits, visits_batch
 
 if TYPE_CHECKING:
     from django_rpc.server.evaluate.scheduler import Engine
 
-__all__ = ["SPECIAL", "alone"]
+__all__ = ["alone", "count_rows"]
 
 _LISTS = (list, tuple, set, frozenset)
 _CONTAINERS = (list, tuple, dict, set, frozenset)
@@ -98,6 +99,7 @@ def _size(value: Any, known: dict[int, int]) -> int:
     return size
 
 
+@visits_batch(Map)
 def _map(engine: Engine, node: Map, frame: Frame, rows: list[int]) -> list[Any]:
     spans = _Spans(engine, node, frame, rows)
     results = []
@@ -113,6 +115,7 @@ def _first_failure(values: list[Any]) -> Failure | None:
     return next((value for value in values if type(value) is Failure), None)
 
 
+@visits_batch(Filter)
 def _where(engine: Engine, node: Filter, frame: Frame, rows: list[int]) -> list[Any]:
     spans = _Spans(engine, node, frame, rows)
     results: list[Any] = []
@@ -143,6 +146,7 @@ def _truth(value: Any) -> bool:
     return bool(value)
 
 
+@visits_batch(IfElse)
 def _cond(engine: Engine, node: IfElse, frame: Frame, rows: list[int]) -> list[Any]:
     tests = engine.pull(node.test, frame, rows)
     chosen: dict[Node, list[int]] = {node.then: [], node.otherwise: []}
@@ -158,6 +162,7 @@ def _cond(engine: Engine, node: IfElse, frame: Frame, rows: list[int]) -> list[A
     return [results[row] for row in rows]
 
 
+@visits_batch(Literal)
 def _literal(engine: Engine, node: Literal, frame: Frame, rows: list[int]) -> list[Any]:
     """Evaluate a container; a query in it is read once for all rows."""
     inputs = node.inputs()
@@ -181,6 +186,7 @@ def _literal(engine: Engine, node: Literal, frame: Frame, rows: list[int]) -> li
     return results
 
 
+@visits_batch(Reduce)
 def _fold(engine: Engine, node: Reduce, frame: Frame, rows: list[int]) -> list[Any]:
     results = []
     for value in engine.pull(node.parent, frame, rows):
@@ -220,16 +226,8 @@ _FOLDS: dict[str, Callable[[list[Any]], Any]] = {
     "len": len,
 }
 
-#: Kinds that the engine evaluates for many rows at once.
-SPECIAL: dict[type[Node], Callable[[Any, Any, Frame, list[int]], list[Any]]] = {
-    Map: _map,
-    Filter: _where,
-    IfElse: _cond,
-    Reduce: _fold,
-    Literal: _literal,
-}
 
-
+@visits(Element, Map, Filter, Reduce, IfElse)
 def alone(ev: Evaluator, node: Any) -> Any:
     """Visitor of a kind that only the engine can evaluate; always raises TypeError."""
     raise TypeError(f"A {type(node).__name__} is evaluated along with its elements.")

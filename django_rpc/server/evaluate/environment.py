@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from django_rpc.graph.nodes.base import Node
-from django_rpc.graph.nodes.collections import Element
+from django_rpc.graph.nodes import Element, Node
 from django_rpc.server.errors.failure import Failure
 
 __all__ = ["Cells", "Failed", "Failure", "Frame", "home"]

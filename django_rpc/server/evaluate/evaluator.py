@@ -10,7 +10,7 @@ from typing import Any
 from django.db import router
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.nodes.base import Item, ModelSource, Node
+from django_rpc.graph.nodes import Item, ModelSource, Node
 from django_rpc.graph.values import Expr
 from django_rpc.server.django_compat import clone, database_of, selects_columns, set_database
 from django_rpc.server.evaluate.memory_limits import Sizes

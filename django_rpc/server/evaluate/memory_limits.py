@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django_rpc.graph.nodes.base import Literal, ModelSource, Node, Operator
+from django_rpc.graph.nodes import Literal, ModelSource, Node, Operator
 from django_rpc.graph.plan.query_template import is_step
 from django_rpc.graph.values import Condition, Expr
 from django_rpc.server.core.limits import Allowance, ResponseTooLarge

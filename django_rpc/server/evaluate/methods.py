@@ -7,13 +7,14 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.nodes.base import Method, Node
+from django_rpc.graph.nodes import Method, Node
 from django_rpc.graph.vocabulary.names import METHODS
 from django_rpc.graph.vocabulary.signatures import check_method_arguments
 from django_rpc.server.evaluate import instances, queries, values, writes
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import RELATION_METHODS, Relation, is_all
 from django_rpc.server.policy.references import holds_instance
+from django_rpc.server.visitors import visits
 
 __all__ = ["QUERY_METHODS", "visit"]
 
@@ -58,6 +59,7 @@ def _on_query(ev: Evaluator, queryset: QuerySet, name: str, args: list[Any], kwa
     return QUERY_METHODS[name](ev, queryset, args, kwargs)
 
 
+@visits(Method)
 def visit(ev: Evaluator, node: Method) -> Any:
     parent = ev.values[node.parent]
     name = node.name

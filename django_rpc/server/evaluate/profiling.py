@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.values import Record, RowSet, Table
 from django_rpc.server.django_compat import rows_in_memory
 from django_rpc.server.evaluate.environment import Frame

@@ -10,7 +10,7 @@ from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import router
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.nodes.base import Method, Node
+from django_rpc.graph.nodes import Method, Node
 from django_rpc.server.django_compat import clone, related_rows, set_known_parents
 from django_rpc.server.evaluate import generic_foreign_keys as generic
 from django_rpc.server.evaluate import writes

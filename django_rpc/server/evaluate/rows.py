@@ -12,18 +12,20 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.nodes.base import Column, Rows
+from django_rpc.graph.nodes import Column, Rows
 from django_rpc.graph.values import RowSet
 from django_rpc.server.django_compat import select_columns, selects_columns
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.policy.client_policy import ClientFieldError, Use
+from django_rpc.server.visitors import visits
 
 __all__ = ["has_computed", "read_rows", "selected_names", "visit_column", "visit_rows"]
 
 _BATCH = 500
 
 
+@visits(Rows)
 def visit_rows(ev: Evaluator, node: Rows) -> RowSet:
     value = ev.values[node.parent]
     if isinstance(value, Relation):
@@ -38,6 +40,7 @@ def visit_rows(ev: Evaluator, node: Rows) -> RowSet:
     return RowSet(node.columns, read_rows(value, node.columns))
 
 
+@visits(Column)
 def visit_column(ev: Evaluator, node: Column) -> list[Any]:
     """The distinct values of one column, without None, in the order of the rows."""
     rowset: RowSet = ev.values[node.parent]

@@ -10,7 +10,7 @@ from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import DatabaseError, NotSupportedError, connections, router
 from django.db.models import Model
 
-from django_rpc.graph.nodes.base import Insert, Node, Save
+from django_rpc.graph.nodes import Insert, Node, Save
 from django_rpc.graph.values import ATOMS
 from django_rpc.server.django_compat import (
     has_db_default,
@@ -24,10 +24,12 @@ from django_rpc.server.evaluate import parents
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.writes import check_expression, check_key, check_target, confirm, held
 from django_rpc.server.registry.exposure import Exposure
+from django_rpc.server.visitors import visits
 
 __all__ = ["has_default_key", "visit_insert", "visit_save"]
 
 
+@visits(Save)
 def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     """Save one row by the model's ``save()``; return True for a new row, and the values that the client has to learn.
 
@@ -290,6 +292,7 @@ def _asked(ev: Evaluator, exposure: Exposure) -> frozenset[str]:
     return frozenset(shapes.get(exposure.opts.label_lower, ()))
 
 
+@visits(Insert)
 def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
     """Visit the node of ``bulk_create``; return the ``returning`` values of each row."""
     model = ev.policy.model(node.model)

@@ -12,8 +12,8 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db.models import QuerySet
 
-from django_rpc.graph.nodes.base import Attr, Literal, Node, Operator
-from django_rpc.graph.nodes.collections import MAX_DEPTH, Element, Filter, IfElse, Map, free_params
+from django_rpc.graph.nodes import Attr, Element, Filter, IfElse, Literal, Map, Node, Operator
+from django_rpc.graph.nodes.collections import MAX_DEPTH, free_params
 from django_rpc.graph.plan.query_template import Shape, is_asked, is_step, shape_of
 from django_rpc.server.core.limits import LimitExceeded
 from django_rpc.server.evaluate import batched_lookup as batches

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.nodes.base import Attr, Item, Operator
+from django_rpc.graph.nodes import Attr, Item, Operator
 from django_rpc.graph.values import ATOMS, Record, RowSet
 from django_rpc.graph.vocabulary.names import OPERATORS, VALUE_METHODS
 from django_rpc.server.evaluate import instances
@@ -22,6 +22,7 @@ from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.queries import METHODS as QUERY_METHODS
 from django_rpc.server.evaluate.relations import Relation
 from django_rpc.server.query.loaded_relations import loaded_by, remember
+from django_rpc.server.visitors import visits
 
 __all__ = ["attribute", "call", "item", "operate"]
 
@@ -44,6 +45,7 @@ _COMPARED = frozenset("eq ne lt le gt ge contains".split())
 _OPERATORS: dict[str, Callable[..., Any]] = {name: getattr(operator, name) for name in OPERATORS}
 
 
+@visits(Attr)
 def attribute(ev: Evaluator, node: Attr) -> Any:
     value, name = ev.values[node.parent], node.name
     if isinstance(value, Model):
@@ -55,6 +57,7 @@ def attribute(ev: Evaluator, node: Attr) -> Any:
     raise AttributeError(f"'{type(value).__name__}' object has no attribute '{name}'")
 
 
+@visits(Item)
 def item(ev: Evaluator, node: Item) -> Any:
     value, key = ev.values[node.parent], ev.resolve(node.key)
     if isinstance(value, Relation):
@@ -71,6 +74,7 @@ def item(ev: Evaluator, node: Item) -> Any:
     raise TypeError(f"'{type(value).__name__}' object is not subscriptable")
 
 
+@visits(Operator)
 def operate(ev: Evaluator, node: Operator) -> Any:
     args, name = ev.resolve.args(node.args), node.name
     if name == "contains" and isinstance(args[0], QuerySet | Relation):

@@ -16,7 +16,7 @@ from django.db import models
 from django.db.models import Q, expressions, functions, lookups
 from django.db.models.fields import json
 
-from django_rpc.graph.nodes.base import KINDS, Node
+from django_rpc.graph.nodes import KINDS, Node
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 from django_rpc.graph.vocabulary.names import EXPRESSIONS, LOOKUPS, OUTPUT_FIELDS, OWN, POSTGRES
 from django_rpc.graph.vocabulary.names import FIELDS as FIELD_NAMES

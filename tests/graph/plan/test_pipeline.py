@@ -7,7 +7,7 @@ import networkx
 import pytest
 
 from django_rpc.graph.delayed.delayed import Delayed, delayed
-from django_rpc.graph.nodes.base import ModelSource
+from django_rpc.graph.nodes import ModelSource
 from django_rpc.graph.plan import PHASES, digraph, phases, plan, show
 
 
@@ -70,7 +70,7 @@ def test_one_service_has_the_same_plan_with_all_phases(orders):
 def test_one_service_needs_no_networkx():
     code = (
         "import sys; from django_rpc.graph.plan import plan;"
-        "from django_rpc.graph.nodes.base import Method, ModelSource;"
+        "from django_rpc.graph.nodes import Method, ModelSource;"
         "plan([Method(ModelSource('shop.Order', 'rpc'), 'count')]); print('networkx' in sys.modules)"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -7,7 +7,7 @@ import pytest
 
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes.base import Literal, Method, ModelSource
+from django_rpc.graph.nodes import Literal, Method, ModelSource
 from django_rpc.graph.plan.collect import collect
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.rewrites import REWRITES, cull, rewrite

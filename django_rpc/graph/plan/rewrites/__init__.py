@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from django_rpc.graph.identity import key
-from django_rpc.graph.nodes.base import Node, Operator
-from django_rpc.graph.nodes.collections import IfElse, Map
+from django_rpc.graph.nodes import IfElse, Map, Node, Operator
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.rewrites.cull import cull
 from django_rpc.graph.plan.rewrites.fold import fold_literals

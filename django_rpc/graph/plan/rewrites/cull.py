@@ -11,7 +11,7 @@ def cull(graph: ExpressionGraph) -> ExpressionGraph:
     """Remove the nodes that no output needs; other rewrites leave such nodes.
 
     >>> from django_rpc.graph.format import step
-    >>> from django_rpc.graph.nodes.base import Method, ModelSource
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> orders = ModelSource("shop.Order", "rpc")
     >>> first, count = Method(orders, "first"), Method(orders, "count")
     >>> [step(node) for node in cull(ExpressionGraph((orders, first, count), (count,))).nodes]

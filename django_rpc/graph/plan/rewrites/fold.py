@@ -5,8 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from django_rpc.graph.nodes.base import Literal, Node, Operator
-from django_rpc.graph.nodes.collections import IfElse
+from django_rpc.graph.nodes import IfElse, Literal, Node, Operator
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.rewrites.replace import replace
 from django_rpc.graph.values import ATOMS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_rpc.graph.identity import key, substitute
-from django_rpc.graph.nodes.base import Method, ModelSource, Node
+from django_rpc.graph.nodes import Method, ModelSource, Node
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 
 __all__ = ["merge_reads"]
@@ -18,7 +18,7 @@ def merge_reads(graph: ExpressionGraph) -> ExpressionGraph:
 
     >>> from django_rpc.graph.traversal import topological
     >>> from django_rpc.graph.format import step
-    >>> from django_rpc.graph.nodes.base import Method, Operator, ModelSource
+    >>> from django_rpc.graph.nodes import Method, Operator, ModelSource
     >>> counts = [Method(Method(ModelSource("shop.Order", "rpc"), "all"), "count") for _ in range(2)]
     >>> twice = Operator("add", tuple(counts))
     >>> before = ExpressionGraph(topological([twice]), (twice,))

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django_rpc.graph.identity import substitute
-from django_rpc.graph.nodes.base import Attr, Item, Method, Node
-from django_rpc.graph.nodes.collections import Map
+from django_rpc.graph.nodes import Attr, Item, Map, Method, Node
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.rewrites.replace import replace
 from django_rpc.graph.values import Condition
@@ -23,7 +22,7 @@ def nest_queries(graph: ExpressionGraph) -> ExpressionGraph:
     >>> from django_rpc.graph.traversal import topological
     >>> from django_rpc.graph.delayed.delayed import Delayed
     >>> from django_rpc.graph.format import describe
-    >>> from django_rpc.graph.nodes.base import ModelSource
+    >>> from django_rpc.graph.nodes import ModelSource
     >>> vips = Delayed(ModelSource("shop.Client", "rpc")).filter(tier="vip")
     >>> orders = Delayed(ModelSource("shop.Order", "rpc"))
     >>> count = orders.filter(client__in=vips.map(lambda c: c.pk)).count().__rpc_node__()

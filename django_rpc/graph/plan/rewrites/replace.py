@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django_rpc.graph.identity import substitute
-from django_rpc.graph.nodes.base import Node
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 
 __all__ = ["replace"]
