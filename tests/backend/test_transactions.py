@@ -1,6 +1,6 @@
-"""Django's ``atomic()`` on a service: what a block says that cannot be rolled back, and what Django's own blocks do."""
+"""Django's ``atomic()`` on a service: errors of blocks that cannot be rolled back, and blocks in Django's code."""
 
-# ruff: noqa: PT012 - what is left by an exception are whole blocks
+# ruff: noqa: PT012 - the exceptions leave whole blocks
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Left(Exception):
     pass
 
 
-def test_a_block_that_wrote_and_is_left_says_what_stays(local, remote, shop_data):
+def test_exception_leaves_block_that_wrote(local, remote, shop_data):
     with pytest.raises(TransactionManagementError) as caught, atomic(using="rpc"):
         tag = remote.Tag.objects.create(name="stays")
         remote.Tag.objects.filter(pk=tag.pk).update(name="changed")
@@ -39,18 +39,18 @@ def test_a_block_that_wrote_and_is_left_says_what_stays(local, remote, shop_data
     assert not connections["rpc"].needs_rollback
 
 
-def test_a_block_that_wrote_nothing_lets_its_exception_pass(remote, shop_data):
+def test_exception_leaves_block_without_writes(remote, shop_data):
     with pytest.raises(Left), atomic(using="rpc"):
         assert remote.Tag.objects.count()
         raise Left
-    # What failed was rolled back by the service: nothing stays.
+    # The service has rolled back the failed statement, so no write remains.
     with pytest.raises(IntegrityError), atomic(using="rpc"):
         remote.Customer.objects.filter(pk=1).update(email=remote.Customer.objects.get(pk=2).email)
     with pytest.raises(ProtectedError), atomic(using="rpc"):
         remote.Product.objects.filter(lines__isnull=False).first().delete()
 
 
-def test_a_block_that_ends_well_says_nothing(local, remote, shop_data):
+def test_blocks_without_exception(local, remote, shop_data):
     with atomic(using="rpc"), atomic(using="rpc"):
         remote.Tag.objects.create(name="one")
     with atomic(using="rpc"):
@@ -58,7 +58,7 @@ def test_a_block_that_ends_well_says_nothing(local, remote, shop_data):
     assert local.Tag.objects.filter(name__in=["one", "two"]).count() == 2
 
 
-def test_an_inner_block_speaks_for_itself(remote, shop_data):
+def test_inner_block_lists_its_writes_only(remote, shop_data):
     with atomic(using="rpc"):
         remote.Tag.objects.create(name="outer")
         with pytest.raises(CannotRollBack) as caught, atomic(using="rpc"):
@@ -71,7 +71,7 @@ def test_an_inner_block_speaks_for_itself(remote, shop_data):
 
 
 @pytest.mark.parametrize("savepoint", [True, False])
-def test_the_outer_block_names_what_all_its_blocks_did(savepoint, remote, shop_data):
+def test_outer_block_lists_writes_of_inner_blocks(savepoint, remote, shop_data):
     with pytest.raises(CannotRollBack) as caught, atomic(using="rpc"):
         with atomic(using="rpc"):
             remote.Tag.objects.create(name="a")
@@ -82,7 +82,7 @@ def test_the_outer_block_names_what_all_its_blocks_did(savepoint, remote, shop_d
     assert [text[-3] for text in caught.value.done] == ["a", "b", "c"]
 
 
-def test_without_a_savepoint_the_outer_block_is_to_be_rolled_back(remote, shop_data):
+def test_failed_block_without_savepoint_rolls_back_the_outer_block(remote, shop_data):
     with pytest.raises(CannotRollBack, match="was rolled back"), atomic(using="rpc"):
         remote.Tag.objects.create(name="stays")
         with contextlib.suppress(Left), atomic(using="rpc", savepoint=False):
@@ -98,7 +98,50 @@ def test_set_rollback(remote, shop_data):
         transaction.set_rollback(True, using="rpc")
 
 
-def test_savepoints_by_hand(remote, shop_data):
+@pytest.mark.django_db(databases=["default", "rpc"], transaction=True)
+def test_outermost_block(remote, shop_data):
+    connection = connections["rpc"]
+    with pytest.raises(CannotRollBack, match="was left by Left") as caught, atomic(using="rpc"):
+        remote.Tag.objects.create(name="a")
+        raise Left
+    assert isinstance(caught.value.__cause__, Left)
+    assert (connection.in_atomic_block, connection.needs_rollback) == (False, False)
+    with pytest.raises(CannotRollBack, match="was rolled back") as caught, atomic(using="rpc"):
+        remote.Tag.objects.create(name="b")
+        transaction.set_rollback(True, using="rpc")
+    assert [text[-3] for text in caught.value.done] == ["b"]
+    with pytest.raises(Left), atomic(using="rpc"):
+        raise Left
+
+
+@pytest.mark.parametrize("is_raised_again", [True, False])
+def test_block_in_an_except_clause(is_raised_again, remote, shop_data):
+    def handle():
+        try:
+            raise Left
+        except Left:
+            with atomic(using="rpc"):
+                remote.Tag.objects.create(name="a")
+                if is_raised_again:
+                    raise
+
+    if is_raised_again:
+        with pytest.raises(CannotRollBack, match="was rolled back"):
+            handle()
+    else:
+        handle()
+
+
+def test_error_of_a_savepoint_is_raised_once(remote, shop_data):
+    with pytest.raises(CannotRollBack, match="was rolled back"), atomic(using="rpc"):
+        sid = transaction.savepoint(using="rpc")
+        remote.Tag.objects.create(name="a")
+        with pytest.raises(CannotRollBack):
+            transaction.savepoint_rollback(sid, using="rpc")
+        transaction.set_rollback(True, using="rpc")
+
+
+def test_savepoints_without_blocks(remote, shop_data):
     with atomic(using="rpc"):
         remote.Tag.objects.create(name="before")
         sid = transaction.savepoint(using="rpc")
@@ -111,7 +154,7 @@ def test_savepoints_by_hand(remote, shop_data):
         transaction.savepoint_commit(sid, using="rpc")
 
 
-def test_a_decorated_function(remote, shop_data):
+def test_decorated_function(remote, shop_data):
     @transaction.atomic(using="rpc")
     def write(name, fails):
         remote.Tag.objects.create(name=name)
@@ -121,17 +164,17 @@ def test_a_decorated_function(remote, shop_data):
     write("good", False)
     with pytest.raises(CannotRollBack, match="bad") as caught:
         write("bad", True)
-    assert len(caught.value.done) == 1  # and not of the call before, by the same block
+    assert len(caught.value.done) == 1  # without the write of the first call
 
 
-def test_an_exit_stack(remote, shop_data):
+def test_exit_stack(remote, shop_data):
     with pytest.raises(CannotRollBack), contextlib.ExitStack() as stack:
         stack.enter_context(atomic(using="rpc"))
         remote.Tag.objects.create(name="a")
         raise Left
 
 
-def test_an_interrupt_stays_one(remote, shop_data):
+def test_keyboard_interrupt_is_not_replaced(remote, shop_data):
     with pytest.raises(KeyboardInterrupt) as caught, atomic(using="rpc"):
         remote.Tag.objects.create(name="a")
         raise KeyboardInterrupt
@@ -165,13 +208,13 @@ def test_on_commit(remote, shop_data):
     assert ran == ["outer", "now"]
 
 
-def test_a_future_that_nobody_waited_for(remote, shop_data):
+def test_future_without_an_answer(remote, shop_data):
     with pytest.raises(CannotRollBack, match="nobody waited for the answer"), atomic(using="rpc"):
         remote.Tag.objects.future().create(name="a")
         raise Left
 
 
-def test_of_an_unknown_outcome_it_says_perhaps(remote, shop_data, monkeypatch):
+def test_write_with_unknown_outcome_is_reported_as_perhaps_done(remote, shop_data, monkeypatch):
     from django_rpc.client.session import _Call
     from django_rpc.errors import RpcTimeout
 
@@ -183,7 +226,7 @@ def test_of_an_unknown_outcome_it_says_perhaps(remote, shop_data, monkeypatch):
         remote.Tag.objects.create(name="a")
 
 
-def test_django_s_own_blocks_let_exceptions_pass(remote, shop_data):
+def test_block_in_the_code_of_django_adds_a_note(remote, shop_data):
     def fail(**kwargs):
         raise Left
 
@@ -196,7 +239,7 @@ def test_django_s_own_blocks_let_exceptions_pass(remote, shop_data):
     assert "Done already: shop.Tag: Tag.save(name='fresh')" in caught.value.__notes__[0]
 
 
-def test_get_or_create_within_a_block(remote, shop_data):
+def test_get_or_create_in_a_block(remote, shop_data):
     with atomic(using="rpc"):
         made, created = remote.Tag.objects.get_or_create(name="fresh")
         again, created_again = remote.Tag.objects.get_or_create(name="fresh")
@@ -205,8 +248,7 @@ def test_get_or_create_within_a_block(remote, shop_data):
     assert (created, created_again, made) == (True, False, again)
 
 
-def test_the_admin(remote, shop_data, rf, admin_user):
-    """Its view is a block of Django's own, decorated by nobody: it passes what a model raises."""
+def test_admin_view_adds_a_note(remote, shop_data, rf, admin_user):
     from django.contrib.admin import ModelAdmin
 
     class Refusing(ModelAdmin):
