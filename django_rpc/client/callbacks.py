@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from django_rpc.graph.delayed.runner import Asking
+from django_rpc.graph.delayed.runner import ReportRequest
 from django_rpc.graph.nodes import Node
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Watch:
     def closed(self, run: Run) -> None:
         """The run has ended, with its values or an error."""
 
-    def asking(self, number: int) -> Asking | None:
+    def asking(self, number: int) -> ReportRequest | None:
         """What a stage's service is asked beside the values."""
         return None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django_rpc.client.forwarding import Forwarding
 from django_rpc.errors import RpcError
-from django_rpc.graph.delayed.runner import Asking, Runner, ServiceRunner, resolve
+from django_rpc.graph.delayed.runner import ReportRequest, Runner, ServiceRunner, resolve
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.format import describe
 from django_rpc.graph.plan.stages import Plan, Routing, Stage, some
@@ -48,7 +48,7 @@ def explained_by_services(plan: Plan, runners: Iterable[Runner] = ()) -> dict[in
                 lines[number] = [f"  SQL is known when stage {needed} has run"]
                 continue
             send: Any = runner.send
-            calls[number] = send(stage, asking=Asking("explain", partial(responses.__setitem__, number)))
+            calls[number] = send(stage, asking=ReportRequest("explain", partial(responses.__setitem__, number)))
         except (NoRunner, RpcError) as error:
             lines[number] = [_without_explanation(error)]
     for number, call in calls.items():

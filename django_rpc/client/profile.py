@@ -11,7 +11,7 @@ from typing import Any
 
 from django_rpc.client.callbacks import Watch
 from django_rpc.client.execute import Run, finished
-from django_rpc.graph.delayed.runner import Asking, Output, Runner
+from django_rpc.graph.delayed.runner import Output, ReportRequest, Runner
 from django_rpc.graph.draw.plan_dot import plan_to_dot
 from django_rpc.graph.draw.render import render
 from django_rpc.graph.draw.visualize import draw
@@ -136,8 +136,8 @@ class _CostRecorder(Watch):
         if run.plan.stages[number].service is not None:
             self.messages[number] = time.perf_counter() - self._begun[number]
 
-    def asking(self, number: int) -> Asking:
-        return Asking("profile", partial(self._record, number))
+    def asking(self, number: int) -> ReportRequest:
+        return ReportRequest("profile", partial(self._record, number))
 
     def _record(self, number: int, response: Response) -> None:
         assert self.plan is not None

@@ -26,7 +26,7 @@ from django_rpc.client.locale import Locale
 from django_rpc.client.outages import note_end
 from django_rpc.client.signing import signer_of
 from django_rpc.client.write_log import NoteWrites
-from django_rpc.graph.delayed.runner import Asking, Output
+from django_rpc.graph.delayed.runner import Output, ReportRequest
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes import Rows
@@ -148,7 +148,7 @@ class Session:
         *,
         timeout: float | None = None,
         priority: bool = False,
-        asking: Asking | None = None,
+        asking: ReportRequest | None = None,
         links: Links | None = None,
         locale: Locale | None = None,
     ) -> PendingCall:
@@ -191,16 +191,16 @@ class Session:
     # -- one call -----------------------------------------------------------------------------------
 
     def _send(
-        self, stage: Stage, options: Options, asking: Asking | None, links: Links | None, locale: Locale | None
+        self, stage: Stage, options: Options, asking: ReportRequest | None, links: Links | None, locale: Locale | None
     ) -> PendingCall:
         started = time.perf_counter()
-        what = "" if asking is None else asking.what
+        what = "" if asking is None else asking.kind
         links = links or Links(self.ids(writes=stage.writes and what != "explain"))
         listeners = self.active_listeners()
         locale = self.locale() if locale is None else locale
         request = self._request(stage, options, what, links, locale, trace=bool(listeners))
         observed = Observed(self.observers, self.config.alias, self.config.queue(priority=options.priority), request)
-        call = _Call(self, request, started, None if asking is None else asking.told, links, observed, locale)
+        call = _Call(self, request, started, None if asking is None else asking.receive, links, observed, locale)
         if stage.writes and what != "explain" and self.note_writes is not None:
             call.ended = self.note_writes(stage.nodes)
         try:
@@ -269,20 +269,20 @@ def _given(options: Options | None, timeout: float | None, priority: bool) -> di
 class _Call:
     """State of one message between its sending and its end."""
 
-    __slots__ = ("data", "ended", "links", "locale", "observed", "request", "session", "started", "told", "trace")
+    __slots__ = ("data", "ended", "links", "locale", "observed", "receive", "request", "session", "started", "trace")
 
     def __init__(
         self,
         session: Session,
         request: Request,
         started: float,
-        told: Callable[[Response], object] | None,
+        receive: Callable[[Response], object] | None,
         links: Links,
         observed: Observed,
         locale: Locale,
     ) -> None:
         self.locale = locale
-        self.told = told
+        self.receive = receive
         self.links = links
         self.observed = observed
         self.session = session
@@ -297,8 +297,8 @@ class _Call:
         self.observed.sent.bytes_of_answer = len(answer)
         response = self._decode(answer)
         self.trace = response.trace
-        if self.told is not None:
-            self.told(response)
+        if self.receive is not None:
+            self.receive(response)
         if response.error is not None:
             self.observed.sent.code = response.error.code
             raise self.failure(response.error)

@@ -44,7 +44,8 @@ def compute(args: Sequence[Any], traverse: bool, options: Mapping[str, Any]) -> 
     Raises NoRunner for a service without a runner.
     """
     delayeds, put_back = gathered(args, traverse)
-    return put_back(_asked(delayeds, options) if delayeds else [], options.get("timeout"))
+    values = engine().compute(*outputs_of(delayeds), **options) if delayeds else []
+    return put_back(values, options.get("timeout"))
 
 
 def gathered(args: Sequence[Any], traverse: bool = True) -> tuple[list[Delayed], PutBack]:
@@ -87,15 +88,11 @@ class PutBack:
         return tuple([self._walk(arg, put_back) for arg in self._args])
 
 
-def _asked(found: Sequence[Delayed], options: Mapping[str, Any]) -> list[Any]:
-    """Compute the Delayed and return their values in the same order."""
-    return engine().compute(*outputs_of(found), **options)
-
-
-def outputs_of(found: Iterable[Delayed]) -> tuple[list[Output], list[Runner]]:
+def outputs_of(delayeds: Iterable[Delayed]) -> tuple[list[Output], list[Runner]]:
     """Return the outputs and the runners of several Delayed, in the form that `Engine` takes."""
-    runners = [runner for delayed in found for runner in delayed.__rpc_runners__()]
-    return [delayed.__rpc_output__() for delayed in found], runners
+    delayed_list = list(delayeds)
+    runners = [runner for delayed in delayed_list for runner in delayed.__rpc_runners__()]
+    return [delayed.__rpc_output__() for delayed in delayed_list], runners
 
 
 class _Value:

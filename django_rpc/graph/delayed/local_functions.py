@@ -1,4 +1,4 @@
-"""Python functions as parts of a graph: their names, what identifies them, and how they are pickled."""
+"""Python functions as parts of a graph: their names, their identity and their pickled form."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MethodOf:
 
 
 class Finish:
-    """What makes the client's value of a service's answer, where a local function takes that value."""
+    """A function that makes the value of the client from an answer, as an input of a local function."""
 
     __slots__ = ("function",)
 
@@ -41,7 +41,7 @@ class Finish:
 
 
 def function_name(function: Any) -> str:
-    """How people call a function: its own name, that of what a partial calls, or that of its class.
+    """Return the name of a function, of the function of a partial, or of the class of a callable object.
 
     >>> function_name(functools.partial(int, base=2)), function_name(MethodOf("split"))
     ('int', 'split')
@@ -54,10 +54,10 @@ def function_name(function: Any) -> str:
 
 
 def identity(value: Any) -> bytes:
-    """What tells an object from all others of other content, the same in every process.
+    """Return bytes that identify the content of an object in every process.
 
-    A function or class that its module has under its name is known by that; everything else by its pickled form,
-    which holds the code of functions.  Raises TypeError for what has none.
+    The name identifies a function or class that its module has under this name. The pickled form identifies any other
+    object; it contains the code of functions. Raises TypeError for an object that cannot be pickled.
 
     >>> identity(len) == identity(len) != identity(lambda x: x)
     True
@@ -72,21 +72,21 @@ def identity(value: Any) -> bytes:
         parts = (identity(value.func), value.args, sorted(value.keywords.items()))
         return b"partial:" + _pickled(parts)
     if isinstance(value, MethodOf | Finish):
-        own = value.name.encode() if isinstance(value, MethodOf) else identity(value.function)
-        return type(value).__name__.encode() + b":" + own
+        content = value.name.encode() if isinstance(value, MethodOf) else identity(value.function)
+        return type(value).__name__.encode() + b":" + content
     return b"code:" + _pickled(value)
 
 
 def _importable(value: Any) -> str | None:
-    """``module:name``, where importing that gives the object itself."""
+    """Return ``module:name`` if this name leads to the object; otherwise None."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str) or module == "__main__":
         return None
-    found: Any = sys.modules.get(module)
+    member: Any = sys.modules.get(module)
     for part in name.split("."):
-        found = getattr(found, part, None)
-    # A decorated function stands under its name as what the decorator made of it.
-    if found is not value and getattr(found, "__wrapped__", None) is not value:
+        member = getattr(member, part, None)
+    # The name of a decorated function leads to the result of the decorator.
+    if member is not value and getattr(member, "__wrapped__", None) is not value:
         return None
     return f"{module}:{name}"
 
@@ -102,7 +102,7 @@ def _pickled(value: Any) -> bytes:
 
 
 class ByValue:
-    """Pickles anything that cloudpickle can, lambdas and decorated functions included.
+    """A wrapper that pickles its value with cloudpickle, including lambdas and decorated functions.
 
     >>> pickle.loads(pickle.dumps(ByValue(lambda x: x + 1))).value(1)
     2

@@ -1,4 +1,4 @@
-"""Who computes: the small protocols between a Delayed, what runs its plan, and the session of a service."""
+"""The protocols between a Delayed, the engine that runs its plan, and the session of a service."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django_rpc.graph.nodes import Node
 from django_rpc.graph.plan.stages import Stage
 
 __all__ = [
-    "Asking",
     "Engine",
     "Output",
+    "ReportRequest",
     "Runner",
     "Runners",
     "ServiceRunner",
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class Output(NamedTuple):
-    """One value that is asked for: its node, and what makes the client's value of the server's answer."""
+    """A value to compute: its node, and the function that makes the value of the client from the answer."""
 
     node: Node
     finish: Callable[[Any], Any] | None = None
@@ -35,21 +35,24 @@ class Output(NamedTuple):
         return self.node
 
 
-class Asking(NamedTuple):
-    """What a message asks for beside its values, by the wire's word for it, and who is told the answer."""
+class ReportRequest(NamedTuple):
+    """A report that a message requests in addition to its values, and the function that receives the response.
 
-    what: Any
-    told: Callable[[Any], object]
+    ``kind`` is the text on the wire: "profile" or "explain".
+    """
+
+    kind: Any
+    receive: Callable[[Any], object]
 
 
 @runtime_checkable
 class Runner(Protocol):
-    """What sends a stage to one service: its session.
+    """A session, which sends stages to one service.
 
-    ``service`` is the name that `ModelSource` nodes carry (its alias in DATABASES); ``timeout`` is what its settings
-    allow a message, in seconds (None: no limit).  ``send`` sends ONE message and returns what waits for its answer
-    (``wait(timeout)``, ``await arrive(timeout)``: the values of the stage's outputs; ``done()``, ``cancel()``).
-    A profile sends with the keyword ``asking``, and so does ``explain()`` where there is a true ``can_explain``.
+    ``service`` is its name in `ModelSource` nodes, and its alias in DATABASES. ``timeout`` is the limit of a message in
+    seconds; None means no limit. ``send`` sends a single message and returns a call with ``wait(timeout)`` and
+    ``await arrive(timeout)``, which return the values of the outputs, and with ``done()`` and ``cancel()``. A profile
+    uses the keyword ``asking``, and so does ``explain()`` if the session has a true ``can_explain``.
     """
 
     @property
@@ -62,10 +65,10 @@ class Runner(Protocol):
 
 
 class Engine(Protocol):
-    """What runs plans: ``django_rpc.client.execute``.
+    """The engine that runs plans: ``django_rpc.client.execute``.
 
-    Each takes outputs and the runners that are known for their services, the others are looked up by name, and
-    returns a value or a future for each output.
+    Each method takes outputs and the runners of their services, and returns a value or a future for each output.
+    Missing runners are looked up by name.
     """
 
     def compute(self, outputs: Sequence[Output], runners: Iterable[Runner], **options: Any) -> list[Any]: ...
@@ -77,35 +80,35 @@ class Engine(Protocol):
     ) -> Awaitable[list[Any]]: ...
 
 
-#: Where the engine is, by name: this room does not import the client's.
+#: The module of the engine, by name, because this package does not import the client.
 _ENGINE = "django_rpc.client.execute"
 
 
 def engine() -> Engine:
-    """What runs plans."""
+    """Return the engine that runs plans."""
     return cast(Engine, importlib.import_module(_ENGINE))
 
 
 def profiler() -> Any:
-    """What profiles: ``django_rpc.client.profile``."""
+    """Return the module of profiles: ``django_rpc.client.profile``."""
     return importlib.import_module("django_rpc.client.profile")
 
 
-#: Functions from a service's name to its runner, or None; asked in order.  The rooms that hold settings add theirs.
+#: Functions from the name of a service to its runner or None, in their order. Packages with settings add functions.
 resolvers: list[Callable[[str], Runner | None]] = []
 
 
 def resolve(service: str) -> Runner:
-    """The runner of a service by its name; raises NoRunner where nobody knows it."""
+    """Return the runner of a service by its name; raise NoRunner for an unknown service."""
     for resolver in resolvers:
         runner = resolver(service)
         if runner is not None:
             return runner
-    raise NoRunner(f"No service is known by the name {service!r}: is it in the settings of this process?")
+    raise NoRunner(f"No service has the name {service!r}: is it in the settings of this process?")
 
 
 class ServiceRunner:
-    """The runner of a service by its name, looked up when it is needed: what a pickled Delayed comes back with."""
+    """The runner of a service by its name, looked up when it is used. An unpickled Delayed has it."""
 
     __slots__ = ("service",)
 
@@ -120,36 +123,37 @@ class ServiceRunner:
     def can_explain(self) -> bool:
         return bool(getattr(resolve(self.service), "can_explain", False))
 
-    def send(self, stage: Stage, *, timeout: float | None = None, priority: bool = False, **asking: Any) -> Any:
-        return resolve(self.service).send(stage, timeout=timeout, priority=priority, **asking)
+    def send(self, stage: Stage, *, timeout: float | None = None, priority: bool = False, **options: Any) -> Any:
+        return resolve(self.service).send(stage, timeout=timeout, priority=priority, **options)
 
     def __repr__(self) -> str:
         return f"ServiceRunner({self.service!r})"
 
 
 class Runners(tuple[Runner, ...]):
-    """The runners of several services, where a graph needs more than one."""
+    """The runners of a graph of several services."""
 
     __slots__ = ()
 
 
 def joined(runner: Any, others: Iterable[Any]) -> Any:
-    """The runner, or `Runners`, of a graph that is made from graphs with these; the first of a service wins.
+    """Return the runner, or `Runners`, of a graph that uses graphs with these runners; the first of a service wins.
 
     >>> joined(None, [ServiceRunner("a"), None, ServiceRunner("b"), ServiceRunner("a")])
     (ServiceRunner('a'), ServiceRunner('b'))
     """
-    found: dict[str, Runner] = {}
-    for one in (runner, *others):
-        for member in members(one):
-            found.setdefault(member.service, member)
-    if len(found) <= 1:
-        return next(iter(found.values()), None)
-    return runner if isinstance(runner, Runners) and len(runner) == len(found) else Runners(found.values())
+    by_service: dict[str, Runner] = {}
+    for runners in (runner, *others):
+        for member in members(runners):
+            by_service.setdefault(member.service, member)
+    if len(by_service) <= 1:
+        return next(iter(by_service.values()), None)
+    is_complete = isinstance(runner, Runners) and len(runner) == len(by_service)
+    return runner if is_complete else Runners(by_service.values())
 
 
 def members(runner: Any) -> Iterator[Runner]:
-    """The single runners of ``runner``, which may be None, one, or `Runners`."""
+    """Return the single runners of ``runner``: None, a runner or `Runners`."""
     if isinstance(runner, Runners):
         yield from runner
     elif runner is not None:

@@ -59,9 +59,9 @@ def check_query_key(node: Node, key: Any) -> None:
             raise ValueError("Negative indexing is not supported: use .reverse() or .last().")
 
 
-def no_method(node: Node, name: str, own: Iterable[str]) -> str:
+def no_method(node: Node, name: str, methods: Iterable[str]) -> str:
     """Return the error message for an attribute that a query does not have, with similar names."""
-    public = sorted(QUERY_METHODS | set(own))
+    public = sorted(QUERY_METHODS | set(methods))
     near = difflib.get_close_matches(name, public, n=3)
     text = f"{describe(node, 80)} is a query, which has no {name!r}."
     instead = INSTEAD.get(name, INSTEAD.get(name.removeprefix("a")))
