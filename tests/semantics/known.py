@@ -76,6 +76,8 @@ def _columns(pair: Pair) -> bool:
 
 
 def _not_sent(pair: Pair) -> bool:
+    if re.search(r"\[(\d+):\1\]", pair.statement) and pair.fails("^Expression contains mixed types", None):
+        return pair.remote in ([], False)
     return pair.remote == [] and pair.fails("^ORDER BY not allowed in subqueries of compound statements", None)
 
 
@@ -93,7 +95,7 @@ KNOWN: tuple[Known, ...] = (
     ("Whether an ignored row is among those that a client sees is not known, so it is refused.", _ignored),
     ("Django copies an existing row to another key, with columns that the client may not write.", _other_key),
     ("SQLite refuses arms of a union with other columns; a mirror names the columns.", _columns),
-    ("SQLite refuses arms of a union with an order; a query that can have no rows is not sent.", _not_sent),
+    ("A query that can have no rows is not sent, so that other errors of it are not found.", _not_sent),
     ("A value None and a wrong name are two errors of a query; each side finds another one first.", _several_errors),
     ("A query in a branch of cond() is made when the lambda is recorded, also if no row takes the branch.", _branch),
 )  # fmt: skip
