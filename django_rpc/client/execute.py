@@ -232,6 +232,12 @@ class Run:
             self._tell("closed")
 
     def _execute(self) -> None:
+        if self.is_one_message:
+            self._tell("began", 0)
+            call = self._calls[0] = self.send(0)
+            self.results[0] = had(call.wait())
+            self._tell("ended", 0)
+            return
         for numbers in self.rounds():
             for number in self._to_send(numbers):
                 self._tell("began", number)

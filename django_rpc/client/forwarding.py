@@ -56,6 +56,11 @@ class Forwarding:
     ) -> None:
         self.plan = plan
         self.reasons: dict[tuple[int, int], str] = {}
+        self._wants_answer = wants_answer
+        self._before: list[list[int]] = [[]]
+        self._needed = {0}
+        if len(plan.stages) == 1:  # most plans
+            return
         for number, stage in enumerate(plan.stages):
             for sender in stage.after:
                 reason = _reason(plan.stages[sender], stage, runners)
@@ -67,7 +72,6 @@ class Forwarding:
         self._before = [
             sorted({*stage.after, *self._linked_before(number)}) for number, stage in enumerate(plan.stages)
         ]
-        self._wants_answer = wants_answer
         self._needed = {stage for stage, _ in plan.outputs}
         self._needed |= {sender for number in range(len(plan.stages)) for sender in self._carried(number)}
 
@@ -118,7 +122,7 @@ class Forwarding:
         return [receiver for sender, receiver in self.reasons if sender == number and self.is_direct(sender, receiver)]
 
     def is_linked(self, number: int) -> bool:
-        return any(number in pair and reason == "" for pair, reason in self.reasons.items())
+        return bool(self.reasons) and any(number in pair and reason == "" for pair, reason in self.reasons.items())
 
     def _carried(self, number: int) -> list[int]:
         """Return the stages with an answer that the client needs before it sends a stage."""
@@ -130,6 +134,8 @@ class Forwarding:
 
     def send_rounds(self) -> dict[int, int]:
         """Return, for each stage, the round in which the client has all values of its message."""
+        if not self.reasons:
+            return {number: stage.round for number, stage in enumerate(self.plan.stages)}
         rounds: dict[int, int] = {}
         for number, stage in enumerate(self.plan.stages):
             senders = self.senders(number)
@@ -143,6 +149,8 @@ class Forwarding:
 
     def placeholders(self, number: int) -> dict[tuple[int, int], Handed]:
         """Return the placeholders of the values that other services forward to a stage, by their addresses."""
+        if not self.reasons:
+            return {}
         return {
             (sender, place): Handed(origin, index)
             for origin, sender in enumerate(self.senders(number))
