@@ -58,9 +58,9 @@ class RpcModelBase(ModelBase):
         Django also sets the descriptor of a relation on the model that the relation leads to.
         """
         if type(value) is ManyToManyDescriptor:
-            value.__class__ = RpcManyToManyDescriptor
+            value = RpcManyToManyDescriptor(value.rel, reverse=value.reverse)
         elif type(value) is ReverseManyToOneDescriptor:
-            value.__class__ = RpcReverseDescriptor
+            value = RpcReverseDescriptor(value.rel)
         super().__setattr__(name, value)
 
     def _prepare(cls) -> None:

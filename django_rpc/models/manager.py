@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from typing import Any
 
@@ -64,20 +63,23 @@ def limit_fields(queryset: Any, names: tuple[str, ...]) -> None:
 
 
 def record_managers(model: Any) -> None:
-    """Make every declared or inherited manager of ``model`` record nodes."""
+    """Replace each declared or inherited manager of ``model`` that does not record nodes."""
     options = model._meta
-    for manager in options.local_managers:
-        manager_class: Any = type(manager)
-        manager.__class__ = rpc_manager_class(manager_class)
-    options._expire_cache()
     default = options.default_manager
     for manager in options.managers:
-        if not isinstance(manager, RpcManager):  # of an abstract base that local models may share
-            clone = copy.copy(manager)
-            manager_class = type(manager)
-            clone.__class__ = rpc_manager_class(manager_class)
-            model.add_to_class(manager.name, clone)
-    options._expire_cache()
+        if isinstance(manager, RpcManager):
+            continue
+        options.local_managers = [local for local in options.local_managers if local.name != manager.name]
+        model.add_to_class(manager.name, _recorded(manager))
     if default is not None and options.default_manager.name != default.name:  # a copy precedes inherited managers
         options.default_manager_name = default.name
         options._expire_cache()
+
+
+def _recorded(manager: Any) -> Any:
+    """Return a manager with the arguments and the state of ``manager``, and with querysets that record nodes."""
+    manager_class: Any = type(manager)
+    args, kwargs = manager._constructor_args
+    recorded = rpc_manager_class(manager_class)(*args, **kwargs)
+    vars(recorded).update(vars(manager))
+    return recorded

@@ -1,7 +1,7 @@
-"""The registry of mirrors whose app label is no installed app's: those of scripts and notebooks.
+"""Registry of mirrors with an app label of no installed app, as in scripts and notebooks.
 
-Django looks for the relations that lead to a model in installed apps alone, so that ``filter(orders__total=5)``
-would not find the mirror ``Order`` of a cell.  `registry` is Django's own registry, with these models among its own.
+Django finds the relations that lead to a model only in installed apps. So ``filter(orders__total=5)`` would not find
+the mirror ``Order`` of a notebook. These mirrors have `registry` as their ``Meta.apps``.
 """
 
 from __future__ import annotations
@@ -10,28 +10,31 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
-from django.apps.registry import Apps
 
 __all__ = ["registry"]
 
 
-class _Registry(Apps):
-    """Shares all that the registry holds, and knows more models."""
+class _Registry:
+    """Django's registry, with the models of labels without an app. All other attributes are those of ``apps``."""
 
-    def __init__(self) -> None:
-        self.__dict__ = apps.__dict__
+    def __getattr__(self, name: str) -> Any:
+        return getattr(apps, name)
 
     def get_models(self, include_auto_created: bool = False, include_swapped: bool = False) -> list[Any]:
-        known = list(apps.get_models(include_auto_created, include_swapped))
-        return known + [m for m in self._others() if include_auto_created or not m._meta.auto_created]
+        models = list(apps.get_models(include_auto_created, include_swapped))
+        return models + [m for m in self._models_without_app() if include_auto_created or not m._meta.auto_created]
+
+    def register_model(self, app_label: str, model: Any) -> None:
+        apps.register_model(app_label, model)
+        self.clear_cache()
 
     def clear_cache(self) -> None:
         apps.clear_cache()
-        for model in self._others():
+        for model in self._models_without_app():
             model._meta._expire_cache()
 
-    def _others(self) -> Iterator[Any]:
-        """Mirrors of labels that are no app, and their automatic through models."""
+    def _models_without_app(self) -> Iterator[Any]:
+        """Yield the mirrors with a label of no app, and their automatic through models."""
         for label, models in list(apps.all_models.items()):
             if label not in apps.app_configs:
                 for model in list(models.values()):
