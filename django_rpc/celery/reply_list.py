@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
+from django_rpc.errors import HandOverFailed
 from django_rpc.transport.redis_connections import BROKEN, RedisConnections
-from django_rpc.wire.errors import HandOverFailed
 from django_rpc.wire.names import DEPOSIT, ORIGINS, given_key
 
 __all__ = ["EXPIRE_SECONDS", "ReplyLists"]

@@ -19,8 +19,8 @@ from django.db import close_old_connections
 from django_rpc.celery.envelope import Malformed, TaskHeaders, read_task
 from django_rpc.celery.forwarding import hand_over
 from django_rpc.celery.worker_heartbeat import announce
+from django_rpc.errors import HandOverFailed
 from django_rpc.wire.codec import encode_response
-from django_rpc.wire.errors import HandOverFailed
 from django_rpc.wire.messages import ErrorReport, Response
 from django_rpc.wire.names import MAILBOX_PREFIX, PRUNE_TASK_NAME, TASK_NAME, is_redis, reply_key, request_of
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from django_rpc import errors
+from django_rpc.client.remote_errors import build
 from django_rpc.graph.nodes import Node
 from django_rpc.graph.values import Record, Table
 from django_rpc.wire.messages import ErrorReport, TraceEntry
@@ -70,7 +70,7 @@ class PlainResults:
         return tuple.__new__(_row_class(fields), values)  # there may be more values than names
 
     def error(self, report: ErrorReport, node: Node | None) -> Exception:
-        return errors.build(report, node)
+        return build(report)
 
     def shapes(self, nodes: Iterable[Node]) -> Mapping[str, tuple[str, ...]]:
         return {}

@@ -25,7 +25,8 @@ from django_rpc.client.forwarding import Forwarding, Links
 from django_rpc.client.futures import Future
 from django_rpc.client.idempotency import Ids
 from django_rpc.client.locale import Locale
-from django_rpc.errors import CallCancelled, RpcTimeout, build
+from django_rpc.client.remote_errors import build
+from django_rpc.errors import CallCancelled, RpcTimeout
 from django_rpc.graph.delayed.runner import Output, Runner, ServiceRunner, resolve
 from django_rpc.graph.local_evaluation import run_stage
 from django_rpc.graph.plan.locks import unheld_lock
@@ -175,7 +176,7 @@ class Run:
             runner = self._runners[lock.service]
             results = getattr(runner, "results", None)
             report = ErrorReport(code="TransactionManagementError", message=lock.reason)
-            raise build(report, lock.node) if results is None else results.error(report, lock.node)
+            raise build(report) if results is None else results.error(report, lock.node)
 
     @property
     def is_one_message(self) -> bool:

@@ -24,8 +24,10 @@ from django_rpc.client.idempotency import Ids, ids_for
 from django_rpc.client.instrumentation import WEATHER, Observed
 from django_rpc.client.locale import Locale
 from django_rpc.client.outages import note_end
+from django_rpc.client.remote_errors import annotate
 from django_rpc.client.signing import signer_of
 from django_rpc.client.write_log import NoteWrites
+from django_rpc.errors import WireError
 from django_rpc.graph.delayed.runner import Output, ReportRequest
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.format import describe
@@ -36,7 +38,6 @@ from django_rpc.telemetry.hooks import OF_CLIENT, load
 from django_rpc.transport.base import Options, Transport, Waiting, placed, transport_for
 from django_rpc.transport.config import Config, check_timeout
 from django_rpc.wire.codec import decode_response, encode_request
-from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ClientInfo, ErrorReport, Origin, Request, Response
 from django_rpc.wire.names import reply_key
 
@@ -360,7 +361,7 @@ class _Call:
         nodes, outputs = self.request.nodes, self.request.outputs
         node = nodes[report.node] if report.node is not None and 0 <= report.node < len(nodes) else None
         error = self.session.results.of(nodes).error(report, node)
-        errors.annotate(
+        annotate(
             error,
             node=None if node is None else describe(node),
             where=None if node is None else node.where,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-from django_rpc.errors import ForgedResponse, ImproperSettings
+from django_rpc.errors import ForgedResponse, ImproperSettings, WireError
 from django_rpc.transport.config import Config
 from django_rpc.wire.codec import decode_response
-from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import Origin
 
 # PyJWT is imported only to sign. Most projects call services without a key.

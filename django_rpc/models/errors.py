@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from inspect import getattr_static
+from pkgutil import resolve_name
 from typing import Any
 
 from django.core import exceptions
-from django.db import IntegrityError, transaction, utils
+from django.db import IntegrityError, utils
 from django.db.models import Model, ProtectedError, RestrictedError
 from django.db.models.fields.related_descriptors import ReverseOneToOneDescriptor
 
 from django_rpc import errors
+from django_rpc.client import remote_errors
 from django_rpc.client.decode_result import thaw
 from django_rpc.graph.nodes import Node
 from django_rpc.models.dispatch import key_names
@@ -22,34 +24,6 @@ __all__ = ["build"]
 
 #: Conversions of a width or precision that is large, or that a param gives.
 _WIDE = re.compile(r"%(?:\([^)]*\))?[-#0 +.\d]*(?:\d{4}|\*)")
-#: Exception classes by code, for exceptions that have only a message.
-_PLAIN: dict[str, type[Exception]] = {
-    "FieldError": exceptions.FieldError,
-    "FieldDoesNotExist": exceptions.FieldDoesNotExist,
-    "PermissionDenied": exceptions.PermissionDenied,
-    "SuspiciousOperation": exceptions.SuspiciousOperation,
-    "EmptyResultSet": exceptions.EmptyResultSet,
-    "BadRequestError": exceptions.BadRequest,
-    "OperationalError": utils.OperationalError,
-    "ProgrammingError": utils.ProgrammingError,
-    "InternalError": utils.InternalError,
-    "DatabaseError": utils.DatabaseError,
-    "InterfaceError": utils.InterfaceError,
-    "NotSupportedError": utils.NotSupportedError,
-    "TransactionManagementError": transaction.TransactionManagementError,
-    "ValueError": ValueError,
-    "TypeError": TypeError,
-    "AttributeError": AttributeError,
-    "KeyError": KeyError,
-    "IndexError": IndexError,
-    "LookupError": LookupError,
-    "ZeroDivisionError": ZeroDivisionError,
-    "OverflowError": OverflowError,
-    "ArithmeticError": ArithmeticError,
-    "AssertionError": AssertionError,
-    "NotImplementedError": NotImplementedError,
-    "RecursionError": RecursionError,
-}
 
 
 class RemotePermissionDenied(errors.PermissionDenied, exceptions.PermissionDenied):
@@ -59,18 +33,20 @@ class RemotePermissionDenied(errors.PermissionDenied, exceptions.PermissionDenie
     """
 
 
-_PLAIN["PermissionDenied"] = RemotePermissionDenied
+#: Classes of Django and Python by code, for exceptions that have only a message.
+_PLAIN: dict[str, type[Exception]] = {
+    **{kind.code: resolve_name(kind.standard) for kind in errors.ERRORS.values() if kind.standard},
+    "PermissionDenied": RemotePermissionDenied,
+}
 
 
 def build(results: Any, report: ErrorReport, node: Node | None) -> Exception:
     """Return the exception for ``report``: of Django's class where one exists, otherwise the exception of client/."""
-    plain = _PLAIN.get(report.code)
-    if plain is not None:
-        return plain(report.message)
     special = _SPECIAL.get(report.code)
     if special is not None:
         return special(results, report)
-    return errors.build(report, node)
+    plain = _PLAIN.get(report.code)
+    return remote_errors.build(report) if plain is None else plain(report.message)
 
 
 def _of_model(attribute: str, fallback: type[Exception]) -> Callable[[Any, ErrorReport], Exception]:

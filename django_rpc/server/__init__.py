@@ -7,7 +7,7 @@ from typing import Any
 
 from django_rpc.server.core.reply import Sending
 from django_rpc.server.core.request import RpcRequest
-from django_rpc.server.errors.texts import public_error
+from django_rpc.server.errors.public import public_error
 from django_rpc.server.registry.model_rpc import ModelRpc
 from django_rpc.server.registry.permissions import DjangoModelPermissions
 from django_rpc.server.registry.site import RpcSite, autodiscover, site

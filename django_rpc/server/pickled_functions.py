@@ -12,17 +12,13 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 
+from django_rpc.errors import ShippingFailed
 from django_rpc.graph.nodes import Shipped
 from django_rpc.graph.nodes.pickled_function import PYTHON
-from django_rpc.server.errors.texts import public_error
+from django_rpc.server.errors.public import public_error
 from django_rpc.server.policy.client_policy import Policy
 
-__all__ = ["ShippingFailed", "check", "load"]
-
-
-@public_error
-class ShippingFailed(Exception):
-    """The code of a function could not be loaded, although the client may send code."""
+__all__ = ["check", "load"]
 
 
 def check(policy: Policy) -> None:
@@ -35,17 +31,22 @@ def load(policy: Policy, node: Shipped) -> Callable[..., Any]:
     """Return the function.  Raises PermissionDenied, and ShippingFailed if its code cannot be loaded."""
     check(policy)
     if node.python != PYTHON:
-        raise ShippingFailed(
-            f"{node.name}() was shipped by Python {node.python}, and this service runs Python {PYTHON}, which may not "
-            "understand its code. Run the same version at both ends, or let the service register the function by name."
+        raise public_error(
+            ShippingFailed(
+                f"{node.name}() was shipped by Python {node.python}, and this service runs Python {PYTHON}, which may "
+                "not understand its code. Run the same version at both ends, or let the service register the function "
+                "by name."
+            )
         )
     try:
         function = pickle.loads(node.code)
     except Exception as error:
-        raise ShippingFailed(
-            f"{node.name}() cannot be made at this service ({type(error).__name__}: {error}). What the function uses "
-            "from other modules than its own has to be installed there."
+        raise public_error(
+            ShippingFailed(
+                f"{node.name}() cannot be made at this service ({type(error).__name__}: {error}). Other modules that "
+                "the function uses have to be installed there."
+            )
         ) from error
     if not callable(function):
-        raise ShippingFailed(f"{node.name} is a {type(function).__name__}, which cannot be called.")
+        raise public_error(ShippingFailed(f"{node.name} is a {type(function).__name__}, which cannot be called."))
     return function

@@ -21,10 +21,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from django_rpc.graph.nodes import KINDS, Node
-from django_rpc.graph.values import RowSet, Table
-from django_rpc.graph.vocabulary.names import check_identifier, check_model
-from django_rpc.wire.errors import (
+from django_rpc.errors import (
     BadMessage,
     BadValue,
     HandOverFailed,
@@ -33,6 +30,9 @@ from django_rpc.wire.errors import (
     VersionMismatch,
     WireError,
 )
+from django_rpc.graph.nodes import KINDS, Node
+from django_rpc.graph.values import RowSet, Table
+from django_rpc.graph.vocabulary.names import check_identifier, check_model
 from django_rpc.wire.limits import REQUEST_LIMITS, RESPONSE_LIMITS, Limits, check_depth, check_size, too_deep, too_large
 from django_rpc.wire.messages import (
     DEFAULT_LANGUAGE,
@@ -482,6 +482,8 @@ def decode_response(
         raise _diagnose(data, error) from None
     except RecursionError:
         raise too_deep(limits) from None
+    except WireError:  # some are ValueErrors, too
+        raise
     except _VALUE_ERRORS as error:
         raise BadValue(f"The response holds a value that cannot be read: {error}") from None
     return Response(

@@ -19,9 +19,9 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from django_rpc.errors import BadValue, HandOverFailed
 from django_rpc.graph.values import ATOMS, NamedRow, Record, Reference, RowSet, Table
 from django_rpc.wire.codec import decode_response
-from django_rpc.wire.errors import BadValue, HandOverFailed
 from django_rpc.wire.limits import Limits, check_depth
 from django_rpc.wire.messages import PROTOCOL_VERSION, HandOver
 

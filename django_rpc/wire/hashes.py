@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from django_rpc.wire.errors import BadValue
+from django_rpc.errors import BadValue
 
 __all__ = ["Hashes"]
 
@@ -26,7 +26,7 @@ class Hashes:
     >>> hashes.add([1, 1.0, 2])
     >>> hashes.add([k * (2**61 - 1) for k in range(1, 200)])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    django_rpc.wire.errors.BadValue: More than 100 values of the message have ...
+    django_rpc.errors.BadValue: More than 100 values of the message have ...
     """
 
     __slots__ = ("_check", "_collisions", "_first", "_until_check")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from django_rpc.wire.errors import MessageTooDeep, MessageTooLarge
+from django_rpc.errors import MessageTooDeep, MessageTooLarge
 
 __all__ = ["REQUEST_LIMITS", "RESPONSE_LIMITS", "Limits", "check_depth", "check_size", "too_deep", "too_large"]
 

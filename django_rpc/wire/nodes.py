@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
+from django_rpc.errors import BadValue
 from django_rpc.graph.nodes import KINDS, Node, WireRole, own_fields
-from django_rpc.wire.errors import BadValue
 from django_rpc.wire.rows import pack_rows
 from django_rpc.wire.tags import Unpacker, read_cells
 from django_rpc.wire.values import Packer

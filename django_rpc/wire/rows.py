@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from django_rpc.wire.errors import BadValue
+from django_rpc.errors import BadValue
 from django_rpc.wire.limits import Limits
 from django_rpc.wire.zones import as_naive
 

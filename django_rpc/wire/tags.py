@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from django_rpc.errors import BadValue, ForwardReference, MessageTooLarge, UnknownTag
 from django_rpc.graph.nodes import Node
 from django_rpc.graph.values import ATOMS, Condition, Expr, NamedRow, Record, Reference, RowSet, Table
 from django_rpc.graph.vocabulary.names import check_model
 from django_rpc.graph.vocabulary.signatures import check_condition, check_expression
-from django_rpc.wire.errors import BadValue, ForwardReference, MessageTooLarge, UnknownTag
 from django_rpc.wire.hashes import Hashes
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits
 from django_rpc.wire.messages import ErrorReport

@@ -21,9 +21,9 @@ from typing import Any
 
 import msgspec
 
+from django_rpc.errors import BadValue
 from django_rpc.graph.nodes import KINDS, Node
 from django_rpc.graph.values import Condition, Expr, Handed, NamedRow, Record, Reference, RowSet, Table, freeze
-from django_rpc.wire.errors import BadValue
 from django_rpc.wire.limits import REQUEST_LIMITS, Limits, too_deep
 from django_rpc.wire.messages import ErrorReport
 from django_rpc.wire.rows import INT64, pack_rows

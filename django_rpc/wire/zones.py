@@ -12,7 +12,7 @@ import datetime
 import re
 import zoneinfo
 
-from django_rpc.wire.errors import BadValue
+from django_rpc.errors import BadValue
 
 __all__ = ["UTC", "as_moment", "as_naive", "named_zone", "read_zone", "zone_text"]
 

@@ -9,12 +9,10 @@ from typing import Any
 from django.db import transaction
 
 from django_rpc.demo.server.shop.models import Customer, Tag
+from django_rpc.errors import ERRORS
 from django_rpc.server import ModelRpc, site
 from django_rpc.server.core.handler import handle
-from django_rpc.server.errors.reports import CODES
-from django_rpc.server.ledger import ledger
 from django_rpc.wire.codec import decode_response
-from django_rpc.wire.errors import CODES as WIRE_CODES
 
 __all__ = ["LIMITS", "SETTINGS", "Guarded", "Violation"]
 
@@ -129,7 +127,7 @@ class Guarded:
         if response.error is None:
             return "answered"
         code = response.error.code
-        if code not in CODES and code not in WIRE_CODES and code not in _LEDGER:
+        if code == "Remote" or code not in ERRORS or ERRORS[code].raised_by == "client":
             raise Violation(f"An error that is none of ours: {response.error}")
         return code
 
@@ -139,6 +137,3 @@ class Guarded:
         for part in TELLING:
             if part in answer and part not in sent:
                 raise Violation(f"{part!r} is in the answer: {answer[:500]}")
-
-
-_LEDGER = {kind.code for kind in ledger.LedgerError.__subclasses__()} | {"RequestExpired", "Withdrawn"}

@@ -7,9 +7,9 @@ import uuid
 import pytest
 
 from django_rpc.demo.server.shop.models import Customer
+from django_rpc.errors import BadValue
 from django_rpc.server.core import budget
 from django_rpc.wire.codec import decode_request
-from django_rpc.wire.errors import BadValue
 from django_rpc.wire.hashes import Hashes
 
 from .conftest import method, written

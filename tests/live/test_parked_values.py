@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from django_rpc.celery.reply_list import ReplyLists
-from django_rpc.wire.errors import HandOverFailed
+from django_rpc.errors import HandOverFailed
 from django_rpc.wire.names import DEPOSIT, ORIGINS, given_key, parked_key
 
 

@@ -10,10 +10,10 @@ from django.db import DatabaseError
 from django.db.models import Sum
 
 from django_rpc import compute, function
+from django_rpc.errors import BadValue
 from django_rpc.graph.nodes import Attr, Function, Literal
 from django_rpc.graph.values import Record, Reference
 from django_rpc.server import RpcRequest, RpcSite, site
-from django_rpc.wire.errors import BadValue
 
 from .conftest import call, method, source
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from django_rpc import errors
+from django_rpc.errors import WireError
 from django_rpc.graph.nodes import KINDS, Method, ModelSource
 from django_rpc.graph.values import RowSet
 from django_rpc.graph.vocabulary.names import check_model
-from django_rpc.wire import errors
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
-from django_rpc.wire.errors import WireError
 from django_rpc.wire.limits import Limits, check_depth
 from django_rpc.wire.messages import Request, Response
 from django_rpc.wire.tags import TAGS
@@ -124,12 +124,14 @@ def test_bad_input_has_an_error_of_its_own(name):
     with pytest.raises(WireError) as caught:
         decode_request(data)
     assert (caught.value.code, caught.value.node) == (code, node), caught.value
-    assert type(caught.value) is errors.CODES[code]
+    assert type(caught.value) is errors.ERRORS[code].error_class
     assert 20 < len(str(caught.value)) < 400
 
 
 def test_bad_input_covers_every_code():
-    assert {code for code, _, _ in BAD.values()} == set(errors.CODES)
+    assert {code for code, _, _ in BAD.values()} == {
+        kind.code for kind in errors.ERRORS.values() if kind.raised_by == "codec"
+    }
 
 
 def test_an_error_knows_the_request_that_it_answers():

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from django_rpc.errors import BadValue, MessageTooDeep, UnknownTag, WireError
 from django_rpc.graph import values as graph_values
 from django_rpc.graph.nodes import KINDS, Literal, ModelSource, Node
 from django_rpc.graph.values import Condition, Expr, Handed, NamedRow, Record, Reference, RowSet, Table
 from django_rpc.wire.codec import decode_request, decode_response, encode_request, encode_response
-from django_rpc.wire.errors import BadValue, MessageTooDeep, UnknownTag, WireError
 from django_rpc.wire.messages import ErrorReport, Request, Response
 from django_rpc.wire.rows import COLUMN_TYPES
 from django_rpc.wire.tags import TAGS, Unpacker

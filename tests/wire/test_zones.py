@@ -7,6 +7,7 @@ import zoneinfo
 
 import pytest
 
+from django_rpc.errors import BadMessage, BadValue
 from django_rpc.graph.nodes import Insert, Literal, ModelSource
 from django_rpc.graph.values import RowSet
 from django_rpc.wire.codec import (
@@ -16,7 +17,6 @@ from django_rpc.wire.codec import (
     encode_response,
     request_content,
 )
-from django_rpc.wire.errors import BadMessage, BadValue
 from django_rpc.wire.messages import Request, Response
 from django_rpc.wire.zones import read_zone, zone_text
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from django_rpc.errors import RequestRefused
 from django_rpc.server.conf import settings
 from django_rpc.server.core import nonces as replays
 from django_rpc.server.core.clients import ANONYMOUS, Client
@@ -24,7 +25,7 @@ __all__ = ["REFUSAL", "Caller", "Refused", "authenticate", "identify"]
 
 #: The one answer to every request that is refused for what its token is or is not.
 REFUSAL = ErrorReport(
-    code="RequestRefused",
+    code=RequestRefused.code,
     message="The service does not take this request: its signature is missing, or not good here and now. "
     "Compare CLIENT, KEY, KEY_ID and SERVICE with the service's settings, and the clocks.",
 )

@@ -12,10 +12,10 @@ from typing import Any
 
 from django.db import DatabaseError, connections
 
-from django_rpc.server.core.limits import DEFAULT, EXCEEDED, Allowance, LimitExceeded, ResponseTooLarge
+from django_rpc.errors import LimitExceeded, ResponseTooLarge, TooManyNodes
+from django_rpc.server.core.limits import DEFAULT, EXCEEDED, Allowance, exceeded
 from django_rpc.server.core.row_counts import Written
 from django_rpc.server.query.timeouts import Timeouts, is_timeout
-from django_rpc.wire.errors import TooManyNodes
 
 __all__ = ["Budget"]
 
@@ -119,7 +119,8 @@ class Budget:
         """
         self.grown += size
         if self.grown > self.limits.response_bytes:
-            raise ResponseTooLarge(
+            raise exceeded(
+                ResponseTooLarge,
                 self.limits.response_bytes,
                 f"The texts that {function}() and similar functions make are too large together, or the number of "
                 f"{function}() is neither a literal nor a column, nor a sum, product, cast or comparison of these.",
@@ -139,7 +140,7 @@ class Budget:
 
     def _break(self, name: str) -> None:
         if self.broken is None:
-            self.broken = EXCEEDED[name](getattr(self.limits, name))
+            self.broken = exceeded(EXCEEDED[name], getattr(self.limits, name))
         raise self.broken
 
     def __enter__(self) -> Budget:
@@ -181,5 +182,5 @@ class Budget:
         # SQLite reports the interruption when rows are read, long after the call that requested it.
         stopped = isinstance(error, DatabaseError) and (time.monotonic() >= self._deadline or is_timeout(error))
         if stopped and self.broken is None:
-            self.broken = EXCEEDED["seconds"](self.limits.seconds)
+            self.broken = exceeded(EXCEEDED["seconds"], self.limits.seconds)
         return error if self.broken is None else self.broken

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.apps import apps
 
+from django_rpc.errors import HandOverFailed
 from django_rpc.graph.values import ATOMS, Record, Reference
 from django_rpc.server.core.locale import naive_zone
 from django_rpc.server.django_compat import key_fields
-from django_rpc.wire.errors import HandOverFailed
 from django_rpc.wire.forwarding import decode_handed, handed_content
 from django_rpc.wire.limits import Limits, check_size
 from django_rpc.wire.messages import Origin

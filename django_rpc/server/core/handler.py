@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from django.db import connections
 
+from django_rpc.errors import HandOverFailed, LimitExceeded, RemoteError, RequestExpired, ResponseTooLarge, WireError
 from django_rpc.server.conf import settings
 from django_rpc.server.core import rate_limit as rates
 from django_rpc.server.core.authenticate import REFUSAL, Caller, Refused, authenticate, identify
@@ -21,7 +22,6 @@ from django_rpc.server.core.budget import Budget
 from django_rpc.server.core.clients import ANONYMOUS, Client
 from django_rpc.server.core.forwarded_inputs import Box, Handed
 from django_rpc.server.core.instrumentation import Observed, tell
-from django_rpc.server.core.limits import LimitExceeded, ResponseTooLarge
 from django_rpc.server.core.locale import client_locale, naive_zone
 from django_rpc.server.core.reply import Sending
 from django_rpc.server.core.request import RpcRequest
@@ -35,7 +35,6 @@ from django_rpc.server.registry.site import site
 from django_rpc.server.results import Results
 from django_rpc.telemetry.fields import claims, harmless
 from django_rpc.wire.codec import decode_request, encode_response
-from django_rpc.wire.errors import HandOverFailed, WireError
 from django_rpc.wire.forwarding import Parts, part
 from django_rpc.wire.messages import ErrorReport, Request, Response, TraceEntry
 from django_rpc.wire.names import request_of
@@ -147,7 +146,7 @@ def _answered(
         response = answer(request, client, entry, observed, budget)
     except Exception as error:
         logger.exception("The request could not be answered", extra=_extra(request))
-        failed = ErrorReport(code="Remote", message="The service failed.", remote_name=type(error).__name__)
+        failed = ErrorReport(code=RemoteError.code, message="The service failed.", remote_name=type(error).__name__)
         response = _refused(Response(id=request.id, error=failed), entry, error)
     observed.answered(response, entry)
     if isinstance(response, bytes):
@@ -248,7 +247,7 @@ def _late(request: Request, entry: ledger.Entry | None, client: str) -> Response
     """Return the reply to a request that arrived after its timeout; the request is not executed."""
     logger.warning("The request came too late", extra=_extra(request))
     earlier_reply = entry.earlier(client) if entry is not None else None
-    late = ErrorReport(code="RequestExpired", message="The request reached the service after its time-out.")
+    late = ErrorReport(code=RequestExpired.code, message="The request reached the service after its time-out.")
     return earlier_reply or Response(id=request.id, error=late)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django_rpc.errors import ERRORS
 from django_rpc.server.conf import settings
-from django_rpc.server.core.limits import EXCEEDED
 from django_rpc.server.core.row_counts import Written
 from django_rpc.server.ledger.ledger import Entry
 from django_rpc.server.policy.client_policy import Policy
@@ -14,20 +14,17 @@ from django_rpc.telemetry import hooks
 from django_rpc.telemetry.fields import harmless
 from django_rpc.telemetry.hooks import Served
 from django_rpc.wire.codec import decode_response
-from django_rpc.wire.errors import CODES
 from django_rpc.wire.messages import ErrorReport, Response
 
-__all__ = ["NAMING", "REFUSALS", "Observed", "tell"]
+__all__ = ["Observed", "tell"]
 
-#: Codes of errors whose text names what was asked for, or a limit, and holds no value.
-NAMING = frozenset({"UnknownModel", "UnknownFunction", "FieldError", "FieldDoesNotExist"})
-NAMING |= {kind.__name__ for kind in EXCEEDED.values()}
-#: Codes of what may not be done, or is not there for this client: all others are failures of what is.
-REFUSALS = NAMING | {"AttributeError", "BadRequest", "PermissionDenied", "RequestExpired", "RequestRefused", *CODES}
-REFUSALS |= {"NoLedger", "RequestConflict"}
 #: What the ledger itself says, rather than the first answer.
 _SAYS = {"OutcomeUnknown": "unknown", "PartlyDone": "unknown", "RequestConflict": "refused"}
 _NONE: frozenset[str] = frozenset()
+
+
+def _is_refusal(code: str) -> bool:
+    return code in ERRORS and ERRORS[code].is_refusal
 
 
 def tell(message_id: str, outcome: str, code: str, reason: str = "") -> None:
@@ -75,9 +72,9 @@ class Observed:
 
     def failed(self, error: ErrorReport) -> None:
         """It is answered with an error; nothing of it is done."""
-        outcome = "refused" if error.code in REFUSALS else "failed"
+        outcome = "refused" if _is_refusal(error.code) else "failed"
         self.served.outcome, self.served.code = outcome, error.code
-        if error.code in NAMING:
+        if error.code in ERRORS and ERRORS[error.code].is_logged:
             self.served.reason = error.message
 
     def end(self, size: int) -> None:
@@ -88,7 +85,7 @@ class Observed:
         served.bytes_of_answer = size
         if policy is not None:
             served.rows, served.statements = policy.budget.rows, policy.budget.statements
-            served.refusals = tuple(sorted(REFUSALS & {*self._would, *policy.failures}))
+            served.refusals = tuple(sorted(filter(_is_refusal, {*self._would, *policy.failures})))
         if served.outcome == "done" and self.written is not None:
             served.written = self.written.by_model()
         hooks.end(self._ends, served)

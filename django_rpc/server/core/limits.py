@@ -5,25 +5,22 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from django_rpc.server.errors.texts import public_error
+from django_rpc.errors import (
+    DeadlineExceeded,
+    LimitExceeded,
+    ResponseTooLarge,
+    TooManyRequests,
+    TooManyRows,
+    TooManyStatements,
+)
+from django_rpc.server.errors.public import public_error
 from django_rpc.wire.limits import RESPONSE_LIMITS, Limits
 
-__all__ = [
-    "DEFAULT",
-    "EXCEEDED",
-    "Allowance",
-    "DeadlineExceeded",
-    "LimitExceeded",
-    "ResponseTooLarge",
-    "TooManyRequests",
-    "TooManyRows",
-    "TooManyStatements",
-    "read_limits",
-]
+__all__ = ["DEFAULT", "EXCEEDED", "Allowance", "exceeded", "read_limits"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,59 +62,22 @@ class Allowance(Limits):
 DEFAULT = Allowance()
 
 
-@public_error
-class LimitExceeded(Exception):
-    """A request costs more than its client may cost."""
-
-    limit: ClassVar[str] = ""
-    advice: ClassVar[str] = ""
-
-    def __init__(self, allowed: float, details: str = "", limit: str = "") -> None:
-        """``limit`` is the name of the limit, if it differs from the name in the class."""
-        super().__init__(
-            f"{details or self.__doc__} At most {allowed:,} are allowed (limit {limit or self.limit!r}). {self.advice}"
-        )
-
-
-class TooManyRows(LimitExceeded):
-    """The queries of the request read too many rows."""
-
-    limit = "rows"
-    advice = "Filter or slice the query, or ask for it in parts."
-
-
-class ResponseTooLarge(LimitExceeded):
-    """The answer has too many bytes."""
-
-    limit = "response_bytes"
-    advice = "Ask for fewer rows or fields."
-
-
-class TooManyStatements(LimitExceeded):
-    """The request runs too many SQL statements."""
-
-    limit = "statements"
-    advice = "Write many rows with bulk_create(), read them with one query, or send the request in parts."
-
-
-class DeadlineExceeded(LimitExceeded):
-    """The request took too many seconds."""
-
-    limit = "seconds"
-    advice = "Nothing of it was written. Filter the query, or ask for it in parts."
-
-
-class TooManyRequests(LimitExceeded):
-    """The client sent too many requests in the time of the limit."""
-
-    limit = "requests"
-    advice = "Send several calls as one, or wait."
-
-
 #: The error of each limit that is counted during the evaluation of a request.
 EXCEEDED: dict[str, type[LimitExceeded]] = {
     kind.limit: kind for kind in (TooManyRows, ResponseTooLarge, TooManyStatements, DeadlineExceeded, TooManyRequests)
 }
+
+
+def exceeded(kind: type[LimitExceeded], allowed: float, details: str = "", limit: str = "") -> LimitExceeded:
+    """Return the error for a limit of ``allowed``; ``limit`` is its name, if it differs from the name in the class.
+
+    >>> print(exceeded(TooManyRows, 10))
+    The queries of the request read too many rows. At most 10 are allowed (limit 'rows'). Filter or slice the query, ...
+    """
+    name = limit or kind.limit
+    return public_error(
+        kind(f"{details or kind.summary} At most {allowed:,} are allowed (limit {name!r}). {kind.advice}")
+    )
 
 
 def read_limits(given: Any, where: str, base: Allowance = DEFAULT) -> Allowance:

@@ -13,8 +13,9 @@ import logging
 import threading
 import time
 
+from django_rpc.errors import TooManyRequests
 from django_rpc.server.core import nonces as replays
-from django_rpc.server.core.limits import Allowance, TooManyRequests
+from django_rpc.server.core.limits import Allowance, exceeded
 
 __all__ = ["count", "forget"]
 
@@ -65,7 +66,7 @@ def count(client: str, allowed: Allowance, limit: str = "requests") -> None:
             if counter is None or counter.window != window:
                 counter = _counters[client, limit] = _Counter(int(window), before)
     if counter.exceeds(most, elapsed):
-        raise TooManyRequests(most, limit=limit)
+        raise exceeded(TooManyRequests, most, limit=limit)
     pending = 0
     with _lock:
         counter.untold += 1
@@ -74,7 +75,7 @@ def count(client: str, allowed: Allowance, limit: str = "requests") -> None:
     if pending:
         counter.total = _tell(_key(client, limit, window), pending, seconds)
         if counter.exceeds(most, elapsed):
-            raise TooManyRequests(most, limit=limit)
+            raise exceeded(TooManyRequests, most, limit=limit)
 
 
 def _key(client: str, limit: str, window: float) -> str:

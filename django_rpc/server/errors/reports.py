@@ -1,96 +1,40 @@
 """Reports of errors for clients.
 
-Each class that a client can catch by name has a code in a closed list.  All other classes have the code ``"Remote"``,
-with the name of the class.  A message that may contain SQL, values, paths or hidden names is replaced, unless the
-server's setting SHOW_TRACEBACK is True.  The log has all messages in full.
+Each class that a client can catch by name has an entry in the table of `django_rpc.errors`.  All other classes have the
+code ``"Remote"``, with the name of the class.  A message that may contain SQL, values, paths or hidden names is
+replaced, unless the server's setting SHOW_TRACEBACK is True.  The log has all messages in full.
 """
 
 from __future__ import annotations
 
 import logging
 import traceback
-from typing import Any
+from pkgutil import resolve_name
+from typing import Any, TypeGuard
 
 from django.apps import apps
 from django.core import exceptions
-from django.db import models, transaction, utils
+from django.db import models, utils
 
+from django_rpc.errors import ERRORS, ErrorKind, RemoteError, RpcError, WireError
 from django_rpc.server.conf import settings
-from django_rpc.server.core.limits import EXCEEDED
 from django_rpc.server.django_compat import ReverseOneToOneDescriptor
 from django_rpc.server.errors.constraints import find_constraint
+from django_rpc.server.errors.public import is_public
 from django_rpc.server.errors.texts import WITHHELD, checked_text
 from django_rpc.server.errors.validation import encode_validation_error, texts_of, without_hidden_fields
-from django_rpc.server.ledger.ledger import LedgerError
-from django_rpc.server.pickled_functions import ShippingFailed
-from django_rpc.server.policy.client_policy import Policy, UnknownModel, relation_named
+from django_rpc.server.policy.client_policy import Policy, relation_named
 from django_rpc.server.query.sqlite import error_behind
-from django_rpc.server.registry.functions import UnknownFunction
-from django_rpc.wire.errors import WireError
 from django_rpc.wire.messages import ErrorReport
 
-__all__ = ["CODES", "log_level", "report"]
-
-#: Codes of the exact classes of Django and Python that clients know, too.  The first class that matches is used.
-CODES: dict[str, type[BaseException]] = {
-    **{kind.__name__: kind for kind in EXCEEDED.values()},
-    "UnknownModel": UnknownModel,
-    "UnknownFunction": UnknownFunction,
-    "ShippingFailed": ShippingFailed,
-    "DoesNotExist": exceptions.ObjectDoesNotExist,
-    "MultipleObjectsReturned": exceptions.MultipleObjectsReturned,
-    "FieldDoesNotExist": exceptions.FieldDoesNotExist,
-    "FieldError": exceptions.FieldError,
-    "ValidationError": exceptions.ValidationError,
-    "PermissionDenied": exceptions.PermissionDenied,
-    "EmptyResultSet": exceptions.EmptyResultSet,
-    "ProtectedError": models.ProtectedError,
-    "RestrictedError": models.RestrictedError,
-    "IntegrityError": utils.IntegrityError,
-    "DataError": utils.DataError,
-    "OperationalError": utils.OperationalError,
-    "NotSupportedError": utils.NotSupportedError,
-    "TransactionManagementError": transaction.TransactionManagementError,
-    "ProgrammingError": utils.ProgrammingError,
-    "InternalError": utils.InternalError,
-    "InterfaceError": utils.InterfaceError,
-    "DatabaseError": utils.DatabaseError,
-    "KeyError": KeyError,
-    "IndexError": IndexError,
-    "LookupError": LookupError,
-    "AttributeError": AttributeError,
-    "ZeroDivisionError": ZeroDivisionError,
-    "OverflowError": OverflowError,
-    "ArithmeticError": ArithmeticError,
-    "TypeError": TypeError,
-    "NotImplementedError": NotImplementedError,
-    "RecursionError": RecursionError,
-    "ValueError": ValueError,
-    "AssertionError": AssertionError,
-}
-
-#: Codes that also apply to subclasses of their class.
-_FAMILIES = ("DoesNotExist", "MultipleObjectsReturned", "FieldError", "PermissionDenied")
-
-_DATABASE_TEXTS = {
-    "IntegrityError": "The database refused the write: a constraint of the service's tables does not hold.",
-    "DataError": "The database refused a value: it is out of range, or not of the column's type.",
-    "OperationalError": "The service's database could not do it, or could not be reached.",
-    "ProgrammingError": "The service's database does not understand the query.",
-    "NotSupportedError": "The service's database does not support this.",
-}
-
+__all__ = ["log_level", "report"]
 
 #: Texts for values that a database refuses, by kind.
 _VALUE_TEXTS = {"length": "it is too long.", "range": "it is out of range."}
-#: Texts that replace withheld texts; for other codes, only the name of the class is sent.
-_GENERAL_TEXTS = {
-    **_DATABASE_TEXTS,
-    "FieldError": "The query names a field, lookup or expression that cannot be used here.",
-    "PermissionDenied": "The service does not allow this.",
-    "DoesNotExist": "A row that the service needs is not there.",
-    "MultipleObjectsReturned": "The service found several rows in place of one.",
-}
+#: Entries of the table for classes of Django and Python, with these classes.  The first class that matches is used.
+_STANDARD: tuple[tuple[ErrorKind, type[BaseException]], ...] = tuple(
+    (kind, resolve_name(kind.standard)) for kind in ERRORS.values() if kind.standard
+)
 
 
 def report(
@@ -102,16 +46,14 @@ def report(
     may be in the text.  Without a policy, all names may be.
     """
     error = error_behind(error)
-    if isinstance(error, WireError):
-        return ErrorReport(code=error.code, message=str(error), node=error.node)
-    if isinstance(error, LedgerError):
-        return error.report()
+    if _is_of_this_service(error):
+        return ErrorReport(code=error.code, message=str(error), node=getattr(error, "node", node))
     code, remote_name = _code(error)
     if policy is not None and isinstance(error, exceptions.ValidationError):
         error = without_hidden_fields(error, policy.names_field)
     model = _model(error, code)
     if model is not None and policy is not None and policy.exposure(model) is None:
-        return ErrorReport(code=code, message=_GENERAL_TEXTS[code], node=node)
+        return ErrorReport(code=code, message=ERRORS[code].withheld_text, node=node)
     broken = _broken(error, policy) if isinstance(error, utils.IntegrityError | utils.DataError) else None
     return ErrorReport(
         code=code,
@@ -124,13 +66,22 @@ def report(
     )
 
 
+def _is_of_this_service(error: BaseException) -> TypeGuard[RpcError]:
+    """Return True for an error that this service raised by its table.
+
+    The project's code can be a client of another service.  The errors of such calls are not marked as public.
+    """
+    return isinstance(error, WireError) or (isinstance(error, RpcError) and is_public(error) and error.code in ERRORS)
+
+
 def _code(error: BaseException) -> tuple[str, str | None]:
-    for code, cls in CODES.items():
-        if type(error) is cls or (code in _FAMILIES and isinstance(error, cls)):
-            return code, None
+    """Return the code of an exception of other code; the name of its class if it has no entry in the table."""
+    for kind, cls in _STANDARD:
+        if type(error) is cls or (kind.covers_subclasses and isinstance(error, cls)):
+            return kind.code, None
         if isinstance(error, cls) and type(error).__module__.startswith(("django.", "decimal", "builtins")):
-            return code, None
-    return "Remote", type(error).__name__
+            return kind.code, None
+    return RemoteError.code, type(error).__name__
 
 
 def _model(error: BaseException, code: str) -> type[models.Model] | None:
@@ -182,7 +133,7 @@ def _relation_data(error: BaseException, policy: Policy | None) -> dict[str, str
 
 def _broken(error: utils.Error, policy: Policy | None) -> tuple[str, list[str]] | None:
     """Return the kind of the violated constraint, and its fields if the client may see all of them."""
-    if settings.SHOW_TRACEBACK or getattr(error, "safe_message", False) is True:
+    if settings.SHOW_TRACEBACK or is_public(error):
         return None
     kind, model, names = find_constraint(error, policy.touched() if policy is not None else ())
     if not kind:
@@ -212,13 +163,13 @@ def _message(error: BaseException, code: str, policy: Policy | None) -> str:
         return "The service is not set up as it should be; its log says how."
     text = checked_text(error, policy)
     if text is None:
-        text = f"{_GENERAL_TEXTS.get(code) or f'The service raised {type(error).__name__}.'} {WITHHELD}"
+        text = f"{ERRORS[code].withheld_text or f'The service raised {type(error).__name__}.'} {WITHHELD}"
     return text
 
 
 def log_level(made: ErrorReport) -> int:
     """Return the level for the log; a withheld text gets a higher level, since only the log contains it."""
-    if made.code == "Remote":
+    if made.code == RemoteError.code:
         return logging.ERROR
     return logging.WARNING if made.message.endswith(WITHHELD) else logging.INFO
 

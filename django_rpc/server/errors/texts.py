@@ -24,37 +24,23 @@ from collections.abc import Callable
 from dis import opmap
 from functools import cache
 from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db import models
 from django.db.models import functions
 
 from django_rpc.graph.vocabulary import names as vocabulary
+from django_rpc.server.errors.public import is_public
 from django_rpc.server.errors.sent_values import words_of
 
 if TYPE_CHECKING:
     from django_rpc.server.policy.client_policy import Policy
 
-__all__ = ["TEMPLATES", "WITHHELD", "checked_text", "public_error"]
-
-_E = TypeVar("_E")
+__all__ = ["TEMPLATES", "WITHHELD", "checked_text"]
 
 #: End of a text in place of the text of an exception.
 WITHHELD = "The service's log has the details of this request."
-
-
-def public_error(error: _E) -> _E:
-    """Mark an exception, or a class of exceptions and its subclasses: its text may be sent to clients.
-
-    >>> @public_error
-    ... class OutOfStock(Exception):
-    ...     pass
-    >>> OutOfStock.safe_message
-    True
-    """
-    error.safe_message = True  # type: ignore[attr-defined]
-    return error
 
 
 #: Texts of Django and Python.  The kinds of variable parts are the keys of ``_KINDS``; ``{rest}`` is left out.
@@ -217,7 +203,7 @@ _COLUMN = re.compile(r"Col\(\w+, [\w.]+\.(\w+)\)")
 
 def checked_text(error: BaseException, policy: Policy | None) -> str | None:
     """Return a text of ``error`` that may reach the client; None if there is no such text."""
-    if getattr(error, "safe_message", False) is True:
+    if is_public(error):
         return str(error)
     text = error.args[0] if len(error.args) == 1 else None
     if isinstance(error, OSError):  # its text has the path

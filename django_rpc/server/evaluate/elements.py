@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import QuerySet
 
+from django_rpc.errors import LimitExceeded
 from django_rpc.graph.nodes import Element, Filter, IfElse, Literal, Map, Node, Reduce
 from django_rpc.graph.nodes.collections import total
 from django_rpc.graph.plan.query_template import is_step
 from django_rpc.graph.values import ATOMS, RowSet
-from django_rpc.server.core.limits import LimitExceeded
 from django_rpc.server.django_compat import is_evaluated, selects_columns
 from django_rpc.server.evaluate.environment import Failure, Frame
 from django_rpc.server.evaluate.evaluator import Evaluator

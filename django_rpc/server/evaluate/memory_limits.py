@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django_rpc.errors import ResponseTooLarge, TooManyNodes
 from django_rpc.graph.nodes import Literal, ModelSource, Node, Operator
 from django_rpc.graph.plan.query_template import is_step
 from django_rpc.graph.values import Condition, Expr
-from django_rpc.server.core.limits import Allowance, ResponseTooLarge
-from django_rpc.wire.errors import TooManyNodes
+from django_rpc.server.core.limits import Allowance, exceeded
 from django_rpc.wire.limits import too_deep
 
 __all__ = ["Sizes", "check_nesting"]
@@ -73,8 +73,10 @@ class Sizes:
         """Note so many characters or items that a step makes; raises ResponseTooLarge."""
         self.made += number
         if self.made > self._limits.response_bytes:
-            raise ResponseTooLarge(
-                self._limits.response_bytes, "The values that the request makes are larger than an answer may be."
+            raise exceeded(
+                ResponseTooLarge,
+                self._limits.response_bytes,
+                "The values that the request makes are larger than an answer may be.",
             )
 
     def check(self, value: Any) -> Any:
@@ -82,8 +84,10 @@ class Sizes:
         if isinstance(value, _CONTAINERS):
             size, depth = self._measure(value)
             if size > self._limits.response_bytes:
-                raise ResponseTooLarge(
-                    self._limits.response_bytes, "Written out, a value of the request is larger than an answer may be."
+                raise exceeded(
+                    ResponseTooLarge,
+                    self._limits.response_bytes,
+                    "Written out, a value of the request is larger than an answer may be.",
                 )
             if depth > self._limits.depth:
                 raise too_deep(self._limits)

@@ -12,16 +12,15 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db.models import QuerySet
 
+from django_rpc.errors import BadValue, LimitExceeded, TooManyNodes
 from django_rpc.graph.nodes import Attr, Element, Filter, IfElse, Literal, Map, Node, Operator
 from django_rpc.graph.nodes.collections import MAX_DEPTH, free_params
 from django_rpc.graph.plan.query_template import Shape, is_asked, is_step, shape_of
-from django_rpc.server.core.limits import LimitExceeded
 from django_rpc.server.evaluate import batched_lookup as batches
 from django_rpc.server.evaluate import batched_terminals as asked
 from django_rpc.server.evaluate.environment import Cells, Failed, Failure, Frame, home
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
-from django_rpc.wire.errors import BadValue, TooManyNodes
 
 __all__ = ["Engine", "Lane", "is_read"]
 

@@ -17,18 +17,28 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.apps import apps
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connections, router, transaction
 from django.utils import timezone
 
+from django_rpc.errors import (
+    LedgerError,
+    MessageTooLarge,
+    NoLedger,
+    OutcomeUnknown,
+    PartlyDone,
+    RequestConflict,
+    ResponseTooLarge,
+    WireError,
+    Withdrawn,
+)
 from django_rpc.server.core import rate_limit as rates
-from django_rpc.server.core.limits import Allowance, ResponseTooLarge
+from django_rpc.server.core.limits import Allowance, exceeded
 from django_rpc.server.core.locale import naive_zone
-from django_rpc.server.errors.texts import public_error
+from django_rpc.server.errors.public import public_error
 from django_rpc.wire.codec import encode_response, request_content
-from django_rpc.wire.errors import MessageTooLarge, WireError
 from django_rpc.wire.messages import ErrorReport, Request, Response
 
 if TYPE_CHECKING:
@@ -38,8 +48,6 @@ __all__ = [
     "APP",
     "Duplicate",
     "Entry",
-    "LedgerError",
-    "NoLedger",
     "became_of",
     "entry_for",
     "installed",
@@ -56,38 +64,6 @@ APP = "django_rpc.server"
 #: Seconds before each new attempt to store a refusal; None ends the attempts.
 _PAUSES = (0.0, 0.01, 0.05, 0.2, None)
 _MODEL = "django_rpc_server.LedgerEntry"
-
-
-@public_error
-class LedgerError(Exception):
-    """Error that the ledger reports to a client; ``code`` is its code on the wire."""
-
-    code: ClassVar[str] = "OutcomeUnknown"
-
-    def report(self) -> ErrorReport:
-        return ErrorReport(code=self.code, message=str(self))
-
-
-class NoLedger(LedgerError):
-    """The request requires a ledger, and the service has none."""
-
-    code = "NoLedger"
-
-
-class RequestConflict(LedgerError):
-    """The id has been used for another request."""
-
-    code = "RequestConflict"
-
-
-class PartlyDone(LedgerError):
-    """Some of the databases have the writes of the request, others do not."""
-
-    code = "PartlyDone"
-
-
-class OutcomeUnknown(LedgerError):
-    """The database did not report if the request was executed."""
 
 
 class Duplicate(Exception):
@@ -136,7 +112,7 @@ def sendable(response: Response, limits: Allowance) -> bytes:
     try:
         return encode_response(response, limits.of_response, naive_zone())
     except MessageTooLarge as error:
-        raise ResponseTooLarge(limits.response_bytes) from error
+        raise exceeded(ResponseTooLarge, limits.response_bytes) from error
     except (WireError, RecursionError) as error:
         raise TypeError(f"The answer cannot be sent: {error}") from error
 
@@ -171,14 +147,18 @@ class Entry:
         if len(self._databases) == len(databases):
             return
         if self.request.once:
-            raise NoLedger(
-                "This request shall be done once however often it is sent, and the service keeps no ledger of what "
-                f"it has done: add {APP!r} to its INSTALLED_APPS and run migrate, or send it without once()."
+            raise public_error(
+                NoLedger(
+                    "This request shall be done once however often it is sent, and the service keeps no ledger of what "
+                    f"it has done: add {APP!r} to its INSTALLED_APPS and run migrate, or send it without once()."
+                )
             )
         if self.again:
-            raise OutcomeUnknown(
-                "The worker that had this request before has died, or has lost the broker. Whether it wrote anything "
-                f"is not known, so it is not done again. With {APP!r} in its INSTALLED_APPS the service would know."
+            raise public_error(
+                OutcomeUnknown(
+                    "The worker that had this request before has died, or has lost the broker. The service does not "
+                    f"know if it wrote anything, so it is not done again. With {APP!r} in INSTALLED_APPS it would know."
+                )
             )
 
     @contextlib.contextmanager
@@ -336,7 +316,8 @@ class Entry:
         )
 
     def _said(self, error: LedgerError) -> bytes:
-        return encode_response(Response(id=self.request.id, error=error.report()))
+        report = ErrorReport(code=error.code, message=str(error))
+        return encode_response(Response(id=self.request.id, error=report))
 
 
 def look_up(client: str, request_id: str, databases: Iterable[str] | None = None) -> Found | None:
@@ -360,8 +341,8 @@ def look_up(client: str, request_id: str, databases: Iterable[str] | None = None
 def became_of(client: str, request_id: str, *, settle: bool, limits: Allowance) -> dict[str, Any]:
     """Return the value of an `RequestOutcome` node; raises NoLedger, and TooManyRequests for too many new entries."""
     if not installed():
-        raise NoLedger(
-            f"The service keeps no ledger of what it has done: add {APP!r} to its INSTALLED_APPS and migrate."
+        raise public_error(
+            NoLedger(f"The service keeps no ledger of what it has done: add {APP!r} to its INSTALLED_APPS and migrate.")
         )
     outcome = look_up(client, request_id)
     if settle and outcome is None:  # the entry of a running request is not visible yet: `withdraw` waits for it
@@ -375,7 +356,7 @@ def became_of(client: str, request_id: str, *, settle: bool, limits: Allowance) 
 
 def withdraw(client: str, request_id: str) -> None:
     """Make sure that a request will not be executed, if it was not yet; waits for a request that is running."""
-    report = ErrorReport(code="Withdrawn", message="The request was withdrawn before it was done.")
+    report = ErrorReport(code=Withdrawn.code, message="The request was withdrawn before it was done.")
     answer = encode_response(Response(id=request_id, error=report))
     databases = kept_in()
     try:

@@ -16,18 +16,19 @@ from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist, FieldError, PermissionDenied
 from django.db.models import Model, QuerySet
 
+from django_rpc.errors import UnknownModel
 from django_rpc.server.conf import settings
 from django_rpc.server.core.budget import Budget
 from django_rpc.server.core.request import RpcRequest
 from django_rpc.server.django_compat import filtered_relations
+from django_rpc.server.errors.public import public_error
 from django_rpc.server.errors.sent_values import Sent
-from django_rpc.server.errors.texts import public_error
 from django_rpc.server.registry.exposure import Exposure
-from django_rpc.server.registry.functions import ServerFunction, UnknownFunction
+from django_rpc.server.registry.functions import ServerFunction, unknown_function
 from django_rpc.server.registry.model_rpc import OPERATIONS, OpenModelRpc
 from django_rpc.server.registry.site import RpcSite
 
-__all__ = ["CURRENT", "ClientFieldError", "Policy", "UnknownModel", "Use", "relation_named", "unknown_keyword"]
+__all__ = ["CURRENT", "ClientFieldError", "Policy", "Use", "relation_named", "unknown_keyword", "unknown_model"]
 
 
 class Use(enum.Enum):
@@ -73,12 +74,9 @@ class ClientFieldError(FieldError):
     """FieldError with a text that names no model or field that is hidden from the client."""
 
 
-@public_error
-class UnknownModel(LookupError):
-    """The model does not exist, or is hidden from this client."""
-
-    def __init__(self, label: str) -> None:
-        super().__init__(f"This service has no model {label!r}.")
+def unknown_model(label: str) -> UnknownModel:
+    """Return the error for a model that does not exist or is hidden from the client."""
+    return public_error(UnknownModel(f"This service has no model {label!r}."))
 
 
 #: The policy of the request that this thread or task evaluates.
@@ -138,12 +136,12 @@ class Policy:
             if len(parts) == 3:
                 model = model._meta.get_field(parts[2]).remote_field.through
                 if not model._meta.auto_created:
-                    raise UnknownModel(label)
+                    raise unknown_model(label)
         except (LookupError, FieldDoesNotExist, AttributeError):
-            raise UnknownModel(label) from None
+            raise unknown_model(label) from None
         exposure = self.exposure(model)
         if exposure is None or not any(self.can(model, operation) for operation in (*OPERATIONS, *exposure.methods)):
-            raise UnknownModel(label)
+            raise unknown_model(label)
         return model
 
     def exposure(self, model: type[Model]) -> Exposure | None:
@@ -164,7 +162,7 @@ class Policy:
         """Return the exposure of ``model``; raises UnknownModel for a model that is hidden from the client."""
         exposure = self.exposure(model)
         if exposure is None:
-            raise UnknownModel(model._meta.label)
+            raise unknown_model(model._meta.label)
         return exposure
 
     def _through(self, model: type[Model]) -> Exposure | None:
@@ -210,7 +208,7 @@ class Policy:
         """Return the exposure of ``model``; raises PermissionDenied if this client may not do ``operation``."""
         exposure = self.exposure(model)
         if exposure is None:
-            raise UnknownModel(model._meta.label)
+            raise unknown_model(model._meta.label)
         if not self.can(model, operation):
             refusing = [parent for parent in self._written_with(model) if not self.can(parent, operation)]
             if not refusing or not exposure.rpc.has_permission(self.request, operation):
@@ -228,7 +226,7 @@ class Policy:
             open_names = [
                 candidate.name for candidate in self.site.functions.values() if candidate.is_open_to(self.request)
             ]
-            raise UnknownFunction(name, open_names)
+            raise unknown_function(name, open_names)
         return function
 
     # Names

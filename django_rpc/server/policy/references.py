@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.db.models import Model, QuerySet
 
+from django_rpc.errors import UnknownModel
 from django_rpc.graph.values import ATOMS, Reference
 from django_rpc.server.django_compat import key_fields
-from django_rpc.server.policy.client_policy import UnknownModel
 
 if TYPE_CHECKING:
     from django_rpc.server.evaluate.evaluator import Evaluator

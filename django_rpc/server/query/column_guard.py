@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import PermissionDenied
 from django.db.models.lookups import Exact, In, IsNull, Transform
 
+from django_rpc.errors import TooManyNodes
 from django_rpc.server.django_compat import (
     CURSOR,
     MULTI,
@@ -30,7 +31,6 @@ from django_rpc.server.policy.ordering import may_order_by
 from django_rpc.server.query import postgres
 from django_rpc.server.query.growth import GROWING, growth
 from django_rpc.server.query.select_cache import Selection, is_nested, key_of, selections_of
-from django_rpc.wire.errors import TooManyNodes
 
 __all__ = ["AllRelated", "TrustedCol", "audited"]
 

@@ -9,19 +9,19 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS
 
+from django_rpc.errors import UnknownFunction
 from django_rpc.graph.vocabulary.names import check_identifier
 from django_rpc.server.core.request import RpcRequest
-from django_rpc.server.errors.texts import public_error
+from django_rpc.server.errors.public import public_error
 
-__all__ = ["ServerFunction", "UnknownFunction", "checked_name", "server_function"]
+__all__ = ["ServerFunction", "checked_name", "server_function", "unknown_function"]
 
 
-@public_error
-class UnknownFunction(LookupError):
-    """The function does not exist, or is hidden from this client; the text lists the functions that it may call."""
-
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"This service has no function {name!r}. There are: {', '.join(sorted(known)) or 'none'}.")
+def unknown_function(name: str, allowed: Iterable[str]) -> UnknownFunction:
+    """Return the error for a function that does not exist or is hidden; it lists the functions of the client."""
+    return public_error(
+        UnknownFunction(f"This service has no function {name!r}. There are: {', '.join(sorted(allowed)) or 'none'}.")
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

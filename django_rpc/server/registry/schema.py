@@ -18,10 +18,11 @@ from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import F, OrderBy
 from django.utils.text import camel_case_to_spaces
 
+from django_rpc.errors import UnknownModel
 from django_rpc.graph.schema import CheckSchema, ConstraintSchema, FieldSchema, ModelSchema, as_data
 from django_rpc.graph.values import ATOMS
 from django_rpc.server.django_compat import check_condition
-from django_rpc.server.policy.client_policy import Policy, UnknownModel, Use
+from django_rpc.server.policy.client_policy import Policy, Use
 from django_rpc.server.registry.field_schema import computed_schema, field_schema, is_described
 from django_rpc.server.registry.model_rpc import OPERATIONS
 
