@@ -32,10 +32,10 @@ _PARKED = "tests/live/test_parked_values.py::"
 _KILLED = "tests/live/test_killed_processes.py::"
 _ZONES = "test_zones.py::"
 _REGEX = "test_regex.py::"
-_TEXTS = "tests/server/test_error_texts.py::"
+_TEXTS = "tests/server/errors/test_texts.py::"
 _SHIPPING = "test_shipping.py::"
 _POSTGRES = "test_postgres.py::"
-_SIGNED = "tests/server/test_signed_requests.py::"
+_SIGNED = "tests/server/core/test_authenticate.py::"
 
 CATALOGUE = [
     Attack(
@@ -323,7 +323,7 @@ CATALOGUE = [
         "an answer may set fields of the mirror and names that its class does not use; related rows are of the model "
         "of the relation; all else is `BadResponse`",
         tuple(
-            f"tests/models/test_hostile_answers.py::test_{name}"
+            f"tests/models/test_reply_checks.py::test_{name}"
             for name in (
                 *("names_of_the_class_are_not_replaced", "names_in_a_related_row_are_checked"),
                 *("an_instance_of_another_model_is_no_related_row", "a_field_holds_values_of_its_type"),
@@ -334,14 +334,14 @@ CATALOGUE = [
             )
         ),
         (
-            ("answer types", "tests/models/test_hostile_answers.py::test_a_method_returns_a_value_of_its_type[x]"),
+            ("answer types", "tests/models/test_reply_checks.py::test_a_method_returns_a_value_of_its_type[x]"),
             (
                 "answered rows",
-                "tests/models/test_hostile_answers.py::test_get_or_create_returns_an_instance_of_its_model[answer7]",
+                "tests/models/test_reply_checks.py::test_get_or_create_returns_an_instance_of_its_model[answer7]",
             ),
-            ("answered numbers", "tests/models/test_hostile_answers.py::test_delete_returns_numbers_of_rows[answer1]"),
-            ("answers", "tests/models/test_hostile_answers.py::test_names_of_the_class_are_not_replaced[save]"),
-            ("answers", "tests/models/test_hostile_answers.py::test_an_instance_of_another_model_is_no_related_row"),
+            ("answered numbers", "tests/models/test_reply_checks.py::test_delete_returns_numbers_of_rows[answer1]"),
+            ("answers", "tests/models/test_reply_checks.py::test_names_of_the_class_are_not_replaced[save]"),
+            ("answers", "tests/models/test_reply_checks.py::test_an_instance_of_another_model_is_no_related_row"),
         ),
     ),
     Attack(
@@ -754,12 +754,12 @@ CATALOGUE = [
         "floods: two bursts where a minute ends; rows of the ledger for requests that are never sent",
         "a window that slides; withdrawals are counted for each client (limits `requests` and `withdrawals`)",
         (
-            "tests/server/test_limits.py::test_requests_a_minute",
-            "tests/server/test_limits.py::test_there_is_no_double_burst_where_a_minute_ends",
+            "tests/server/core/test_limits.py::test_requests_a_minute",
+            "tests/server/core/test_limits.py::test_there_is_no_double_burst_where_a_minute_ends",
             f"{_LIMITS}test_the_error_names_the_limit",
         ),
         (
-            ("window", "tests/server/test_limits.py::test_there_is_no_double_burst_where_a_minute_ends[59.5]"),
+            ("window", "tests/server/core/test_limits.py::test_there_is_no_double_burst_where_a_minute_ends[59.5]"),
             ("withdrawals", f"{_LIMITS}test_the_error_names_the_limit[withdrawals]"),
         ),
     ),

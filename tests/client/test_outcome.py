@@ -17,8 +17,7 @@ from django_rpc.errors import ImproperSettings
 from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.transport.config import Config
 from django_rpc.wire.names import request_of
-
-from .test_session import FakeTransport
+from tests.client.test_session import FakeTransport
 
 SHOP = ModelSource(model="shop.Order", service="rpc")
 

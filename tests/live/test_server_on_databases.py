@@ -14,8 +14,11 @@ from django_rpc.demo import environment
 ROOT = Path(__file__).parents[2]
 
 
-QUERIES = [f"tests/server/test_{name}.py" for name in ("row_scope", "evaluate", "operations", "limits")]
-CONSTRAINTS = ["tests/server/test_constraints.py"]
+QUERIES = [
+    f"tests/server/{name}.py"
+    for name in ("policy/test_client_policy", "evaluate/test_evaluator", "policy/test_operations", "core/test_limits")
+]
+CONSTRAINTS = ["tests/server/errors/test_constraints.py"]
 ATTACKS = ["tests/attacks", "--ignore=tests/attacks/test_fuzz.py", "--ignore=tests/attacks/test_probes.py"]
 PROBES = ["tests/attacks/test_fuzz.py", "tests/attacks/test_probes.py"]
 

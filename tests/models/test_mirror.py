@@ -16,7 +16,7 @@ from django_rpc.demo.client.shop import models as shop
 from django_rpc.demo.client.zoo import models as zoo
 from django_rpc.graph.schema import FieldSchema, ModelSchema, models_of
 from django_rpc.models.codegen.models_py import models_source
-from tests.models.test_mirror_source import ruff
+from tests.models.codegen.test_models_py import ruff
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 

@@ -1,16 +1,11 @@
 """The rewrites change no result: both graphs of each pair are executed with the models of the demo."""
 
-import sys
-from pathlib import Path
-
 import pytest
 from django.db import transaction
 
 from django_rpc import compute
 from django_rpc.graph.plan import rewrites
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "graph" / "plan"))
-from rewrites import CASES
+from tests.graph.plan.rewrites import CASES
 
 ALL = [(rule, name) for rule, cases in CASES.items() for name in cases]
 

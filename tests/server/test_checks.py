@@ -14,8 +14,7 @@ from django.db import connection
 from django_rpc.celery import app as worker
 from django_rpc.server.checks import check_clients, check_packages
 from django_rpc.server.query import timeouts
-
-from .conftest import method, source
+from tests.server.conftest import method, source
 
 SECRET = "s" * 32
 PUBLIC = (

@@ -42,9 +42,9 @@ LEFT_OUT = {
     "tests/models/test_cascades.py::test_rows_of_a_service_go_with_a_local_row": _ONE_FILE,
     "tests/models/test_fidelity_queries.py::test_a_save_of_the_services_own_takes_what_it_takes": _IN_PROCESS,
     "tests/models/test_fidelity_queries.py::test_a_trusting_service_says_what_protects_a_row": _IN_PROCESS,
-    "tests/models/test_notebook.py::test_cells_run_again": _NO_RELEASE,
-    "tests/models/test_own_expressions.py::test_an_expression_that_both_ends_registered": _IN_PROCESS,
-    "tests/models/test_own_expressions.py::test_hidden_fields_and_sql_text_do_not_pass": _IN_PROCESS,
+    "tests/models/test_redefine.py::test_cells_run_again": _NO_RELEASE,
+    "tests/models/test_custom_expressions.py::test_an_expression_that_both_ends_registered": _IN_PROCESS,
+    "tests/models/test_custom_expressions.py::test_hidden_fields_and_sql_text_do_not_pass": _IN_PROCESS,
     "tests/models/test_using.py::test_what_a_test_case_wrote_does_not_break_the_next_test": _NO_RELEASE,
     "tests/models/test_profile.py::test_without_show_sql_there_are_figures_and_no_text": _IN_PROCESS,
 }
@@ -52,10 +52,10 @@ LEFT_OUT = {
 #: Tests that fail on a release.
 KNOWN: dict[str, Known] = {
     "tests/contrib/test_admin.py::test_counts_beside_the_filters": Known("since Django 5.0", client=("4.2",)),
-    "tests/models/test_api.py::test_async_method[aiterator]": Known(
+    "tests/models/test_queryset.py::test_async_method[aiterator]": Known(
         "since Django 5.0, aiterator() prefetches", client=("4.2",)
     ),
-    "tests/models/test_api.py::test_method[update_or_create]": Known(
+    "tests/models/test_queryset.py::test_method[update_or_create]": Known(
         "since Django 5.0, a local model has create_defaults", client=("4.2",)
     ),
     "tests/models/test_fidelity_queries.py::test_create_refuses_a_reverse_relation": Known(
@@ -84,19 +84,19 @@ KNOWN: dict[str, Known] = {
     ),
     "tests/models/test_fidelity_queries.py::test_frames_exclude": Known("since Django 5.1", server=("4.2",)),
     "tests/models/test_parity.py::test_read[window]": Known(_NO_WINDOW, ("4.2",), ("4.2",)),
-    "tests/server/test_about.py::test_versions_and_clock": Known(
+    "tests/server/registry/test_service_info.py::test_versions_and_clock": Known(
         "tells the version of an installed django_rpc, which these environments have on the path", tuple(SERIES)
     ),
-    "tests/server/test_maps_explained.py::test_the_number_of_statements_is_the_same_or_the_plan_says_why_not[chain]": (
+    "tests/server/evaluate/test_batched_lookup.py::test_constant_statements_or_reason_in_plan[chain]": (
         Known(_NO_WINDOW, ("4.2",))
     ),
-    "tests/server/test_maps.py::test_the_number_of_statements_is_that_of_one_element[first]": Known(
+    "tests/server/evaluate/test_elements.py::test_the_number_of_statements_is_that_of_one_element[first]": Known(
         _NO_WINDOW, ("4.2",)
     ),
-    "tests/server/test_maps.py::test_the_number_of_statements_is_that_of_one_element[item]": Known(
+    "tests/server/evaluate/test_elements.py::test_the_number_of_statements_is_that_of_one_element[item]": Known(
         _NO_WINDOW, ("4.2",)
     ),
-    "tests/server/test_maps.py::test_each_element_and_each_output_has_its_own_error": Known(_OVERFLOW, ("4.2",)),
+    "tests/server/evaluate/test_elements.py::test_error_of_each_element_and_output": Known(_OVERFLOW, ("4.2",)),
 }
 
 

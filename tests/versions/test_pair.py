@@ -9,7 +9,7 @@ from tests.versions.known import LEFT_OUT
 from tests.versions.runs import ROOT, mirrors
 
 OLDEST = "4.2"
-TESTS = ("tests/models/test_parity.py", "tests/models/test_api.py")
+TESTS = ("tests/models/test_parity.py", "tests/models/test_queryset.py")
 
 
 @pytest.mark.live

@@ -1,8 +1,5 @@
 """Each rewrite turns the graphs of its cases into the expected graphs; the repetition of the rules ends."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from django_rpc.graph.delayed.delayed import Delayed
@@ -12,9 +9,7 @@ from django_rpc.graph.plan.collect import collect
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.rewrites import REWRITES, cull, rewrite
 from django_rpc.graph.plan.rewrites.replace import replace
-
-sys.path.insert(0, str(Path(__file__).parent))
-from rewrites import CASES
+from tests.graph.plan.rewrites import CASES
 
 RULES = {rule.__name__: rule for rule in REWRITES}
 ALL = [(rule, name) for rule, cases in CASES.items() for name in cases]

@@ -11,8 +11,7 @@ from django_rpc.demo.server.shop.models import Customer, Order, Tag
 from django_rpc.graph.nodes import Attr, Insert, Literal, Rows, Save
 from django_rpc.graph.values import Record, Reference
 from django_rpc.server import ModelRpc
-
-from .conftest import call, method, source
+from tests.server.conftest import call, method, source
 
 CUSTOMERS, ORDERS, TAGS = source("shop.Customer"), source("shop.Order"), source("shop.Tag")
 NEW = {"name": "n", "email": "n@example.org", "city": "x", "joined": dt.date(2025, 1, 1)}

@@ -13,8 +13,7 @@ from django_rpc.demo.server.shop.models import AuditEntry, Customer, Line, Order
 from django_rpc.demo.server.zoo.models import Bookmark, Everything, Person, Place, Restaurant
 from django_rpc.graph.nodes import Attr, Column, Insert, Item, Literal, Operator, Rows, Save
 from django_rpc.graph.values import Condition, Expr, Record, Reference, Table
-
-from .conftest import method, source
+from tests.server.conftest import method, source
 
 CUSTOMERS, ORDERS, PRODUCTS, TAGS = (source(f"shop.{name}") for name in ("Customer", "Order", "Product", "Tag"))
 NEW = {"name": "n", "email": "n@example.org", "city": "x", "joined": dt.date(2025, 1, 1)}

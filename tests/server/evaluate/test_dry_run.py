@@ -6,8 +6,7 @@ from django.db import connection
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.nodes import Attr, Element, Map, ModelSource
 from django_rpc.wire.messages import NodeCost
-
-from .conftest import call, method, source
+from tests.server.conftest import call, method, source
 
 CUSTOMERS, ORDERS = source("shop.Customer"), source("shop.Order")
 

@@ -14,8 +14,7 @@ from django_rpc.errors import BadValue
 from django_rpc.graph.nodes import Attr, Function, Literal
 from django_rpc.graph.values import Record, Reference
 from django_rpc.server import RpcRequest, RpcSite, site
-
-from .conftest import call, method, source
+from tests.server.conftest import call, method, source
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
@@ -235,8 +234,7 @@ def test_it_is_planned_with_the_rest_of_its_service(remote, messages):
 
 def test_a_lookup_in_keywords_is_checked_when_the_message_is_read(ask):
     from django_rpc.wire.codec import decode_request, encode_request
-
-    from .conftest import request_for
+    from tests.server.conftest import request_for
 
     text = encode_request(request_for(asked("basket_total", [], discount=5))).replace(b"discount", b"dis count")
     with pytest.raises(BadValue):

@@ -19,8 +19,7 @@ from django_rpc.server.errors.sent_values import words_of
 from django_rpc.server.evaluate import key_columns as keys
 from django_rpc.server.evaluate import relation_batch as related
 from django_rpc.server.query import sqlite
-
-from .conftest import method, source
+from tests.server.conftest import method, source
 
 
 def test_an_error_of_another_database_is_reported_as_itself():

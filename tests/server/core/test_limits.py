@@ -26,8 +26,7 @@ from django_rpc.server.core.clients import read_clients
 from django_rpc.server.core.limits import DEFAULT, EXCEEDED
 from django_rpc.server.query import timeouts
 from django_rpc.wire.codec import decode_response, encode_request
-
-from .conftest import call, method, request_for, source
+from tests.server.conftest import call, method, request_for, source
 
 CUSTOMERS, ORDERS = source("shop.Customer"), source("shop.Order")
 COUNT = method(CUSTOMERS, "count")

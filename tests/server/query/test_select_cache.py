@@ -8,8 +8,7 @@ from django_rpc.demo.server.shop.models import Customer
 from django_rpc.graph.nodes import Rows
 from django_rpc.graph.values import Record
 from django_rpc.server.query.select_cache import selections_of
-
-from .conftest import method, source
+from tests.server.conftest import method, source
 
 WIDE = ("id", "name", "secret_note")
 

@@ -18,8 +18,7 @@ from django_rpc.graph.delayed.delayed import Output, delayed
 from django_rpc.graph.nodes import Attr, Element, IfElse, Item, Literal, Map, Method, Operator, Reduce
 from django_rpc.graph.nodes.collections import MAX_DEPTH
 from django_rpc.server import ModelRpc
-
-from .conftest import method, source
+from tests.server.conftest import method, source
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
@@ -108,7 +107,7 @@ def test_a_thousand_values_are_told_apart(thousand):
     assert found == tuple(3 - place % 4 for place in range(1000))
 
 
-def test_each_element_and_each_output_has_its_own_error(thousand):
+def test_error_of_each_element_and_output(thousand):
     keys = [thousand[0], -1, None, "x", 2**80, thousand[0]]
     customers = mirrors.Customer.objects
     collected = delayed(keys).map(lambda pk: customers.get(pk=pk).name, return_exceptions=True).compute()

@@ -30,8 +30,7 @@ from django_rpc.server.core import nonces as replays
 from django_rpc.server.ledger import ledger
 from django_rpc.wire import signing
 from django_rpc.wire.codec import decode_response, encode_request
-
-from .conftest import call, method, request_for, source
+from tests.server.conftest import call, method, request_for, source
 
 SECRET, OLD, OTHER = "s" * 32, "o" * 32, "w" * 32
 CUSTOMERS = source("shop.Customer")

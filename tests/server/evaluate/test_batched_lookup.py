@@ -94,7 +94,7 @@ def statements(value):
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_the_number_of_statements_is_the_same_or_the_plan_says_why_not(shop_data, remote, name):
+def test_constant_statements_or_reason_in_plan(shop_data, remote, name):
     few, many = (
         remote.Customer.objects.order_by("pk")[:number].map(lambda c: BODIES[name](remote, c)) for number in (10, 40)
     )

@@ -16,8 +16,7 @@ from django_rpc.server.errors.texts import WITHHELD
 from django_rpc.server.policy.client_policy import CURRENT
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.messages import ClientInfo
-
-from .conftest import call, method, request_for, source
+from tests.server.conftest import call, method, request_for, source
 
 CUSTOMERS = source("shop.Customer")
 

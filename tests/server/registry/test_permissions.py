@@ -17,8 +17,7 @@ from django_rpc.server import DjangoModelPermissions, ModelRpc, site
 from django_rpc.server.conf import settings as server_settings
 from django_rpc.server.core import handler
 from django_rpc.server.core.clients import Client
-
-from .conftest import call, method, request_for, source
+from tests.server.conftest import call, method, request_for, source
 
 SECRET = "s" * 32
 CUSTOMERS, ORDERS = source("shop.Customer"), source("shop.Order")

@@ -21,9 +21,8 @@ from django_rpc.server.ledger import ledger
 from django_rpc.telemetry import audit, operations
 from django_rpc.wire.codec import encode_request
 from django_rpc.wire.messages import ClientInfo
-
-from .conftest import call, method, request_for, source
-from .test_signed_requests import ATTACKS, DATA, SECRET, message, token
+from tests.server.conftest import call, method, request_for, source
+from tests.server.core.test_authenticate import ATTACKS, DATA, SECRET, message, token
 
 CUSTOMERS, TAGS = source("shop.Customer"), source("shop.Tag")
 MARK = "a value of a client"

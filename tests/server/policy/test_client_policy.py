@@ -13,8 +13,7 @@ from django_rpc.demo.server.zoo.models import Place, Restaurant
 from django_rpc.graph.nodes import Attr, Insert, Item, Literal, Rows, Save
 from django_rpc.graph.values import Condition, Expr, Reference
 from django_rpc.server import ModelRpc
-
-from .conftest import method, source
+from tests.server.conftest import method, source
 
 ALL = {"read", "create", "update", "delete"}
 CUSTOMERS, ORDERS, LINES = source("shop.Customer"), source("shop.Order"), source("shop.Line")

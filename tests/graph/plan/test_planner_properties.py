@@ -2,8 +2,6 @@
 
 import asyncio
 import operator
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +12,7 @@ from django_rpc.graph.delayed.lambdas import cond
 from django_rpc.graph.delayed.runner import engine
 from django_rpc.graph.nodes import ModelSource
 from django_rpc.graph.plan.pipeline import plan
-
-sys.path.insert(0, str(Path(__file__).parent))
-from memory import MemoryService, Query
+from tests.graph.memory import MemoryService, Query
 
 ADDED = ("add", "sub", "mul", "eq", "lt")
 

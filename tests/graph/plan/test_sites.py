@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from django_rpc import cond, delayed, function
 from django_rpc.graph.delayed.delayed import Delayed, compute
 from django_rpc.graph.nodes import ModelSource
-
-sys.path.insert(0, str(Path(__file__).parent))
-from memory import MemoryService
+from tests.graph.memory import MemoryService
 
 
 def twice(number):

@@ -19,7 +19,7 @@ from django_rpc.graph.schema import FieldSchema, ModelSchema
 from django_rpc.models import RpcModel
 from django_rpc.models.codegen.drift import differences
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "checks.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "checks.md"
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 

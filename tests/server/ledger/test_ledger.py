@@ -22,8 +22,7 @@ from django_rpc.server.ledger import ledger
 from django_rpc.server.models import LedgerEntry
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.messages import ClientInfo
-
-from .conftest import call, method, request_for, source
+from tests.server.conftest import call, method, request_for, source
 
 TAGS = source("shop.Tag")
 CUSTOMERS = source("shop.Customer")
