@@ -20,7 +20,7 @@ from django_rpc.client.session import Session  # noqa: E402
 from django_rpc.graph.nodes import Method, ModelSource  # noqa: E402
 from django_rpc.server import site  # noqa: E402
 from django_rpc.server.core.clients import Client  # noqa: E402
-from django_rpc.server.core.instrumentation import Observed as AtServer  # noqa: E402
+from django_rpc.server.core.instrumentation import ObservedRequest as AtServer  # noqa: E402
 from django_rpc.server.policy.policy_report import policy_of  # noqa: E402
 from django_rpc.wire.codec import decode_request, encode_request, encode_response  # noqa: E402
 from django_rpc.wire.messages import Request, Response  # noqa: E402

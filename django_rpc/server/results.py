@@ -25,7 +25,7 @@ from django_rpc.server.policy.client_policy import ClientFieldError, Policy, rel
 from django_rpc.server.query.client_query import is_client
 from django_rpc.server.query.loaded_relations import NOTHING, Loaded, is_loaded, loaded_by, loaded_with
 
-__all__ = ["Instances", "Results"]
+__all__ = ["Instances", "ResultEncoder"]
 
 #: Lists, tuples and dicts in a reply.  A list with the same list twice, repeated over 30 levels, would fill the memory.
 MAX_CONTAINERS = 1_000_000
@@ -48,7 +48,7 @@ class Instances(list[Any]):
         self.loaded = loaded
 
 
-class _Shape:
+class _RecordFields:
     """Fields in the records of one model: ``plain`` attributes, then ``computed`` fields."""
 
     __slots__ = ("computed", "fields", "label", "names", "plain", "special")
@@ -63,7 +63,7 @@ class _Shape:
         self.special = any(isinstance(fields[name], FileField) for name in plain)
 
 
-class Results:
+class ResultEncoder:
     """Converts the values of one reply.
 
     ``shapes`` has the names of the fields of an instance by model.  Other models have all their exposed fields.
@@ -72,7 +72,7 @@ class Results:
     def __init__(self, policy: Policy, shapes: dict[str, tuple[str, ...]]) -> None:
         self.policy = policy
         self.asked = {label.lower(): names for label, names in shapes.items()}
-        self._shapes: dict[type[Model], _Shape] = {}
+        self._shapes: dict[type[Model], _RecordFields] = {}
         self._parent_records: dict[int, tuple[Model, Record]] = {}
         self._parent_keys: dict[tuple[type[Model], str], list[tuple[str, str]] | None] = {}
         self._containers = 0
@@ -133,22 +133,22 @@ class Results:
 
     # Instances
 
-    def shape(self, model: type[Model]) -> _Shape:
+    def shape(self, model: type[Model]) -> _RecordFields:
         shape = self._shapes.get(model)
         if shape is None:
             shape = self._shapes[model] = self._make_shape(model)
         return shape
 
-    def _make_shape(self, model: type[Model]) -> _Shape:
+    def _make_shape(self, model: type[Model]) -> _RecordFields:
         view = self.policy.view(model)
         key = model._meta.pk.attname
         label = model._meta.label
         if view is None:
             # The client wrote an instance of a model that it may not read: the record has only the key.
-            return _Shape(label, (key,), {}, {key: model._meta.pk})
+            return _RecordFields(label, (key,), {}, {key: model._meta.pk})
         requested = self.asked.get(model._meta.label_lower)
         if requested is None:
-            return _Shape(label, view.attnames, view.computed, view.by_attname)
+            return _RecordFields(label, view.attnames, view.computed, view.by_attname)
         plain, computed = [key] if key in view.by_attname else [], {}
         for name in requested:
             if name in view.computed:
@@ -159,9 +159,9 @@ class Results:
                     plain.append(attname)
             elif name != "pk":
                 raise unknown_keyword(name, view.choices)
-        return _Shape(label, tuple(plain), computed, view.by_attname)
+        return _RecordFields(label, tuple(plain), computed, view.by_attname)
 
-    def leaf_shape(self, queryset: QuerySet) -> _Shape | None:
+    def leaf_shape(self, queryset: QuerySet) -> _RecordFields | None:
         """Return the shape of a queryset's instances; None if the reply needs more than their plain attributes."""
         query = queryset.query
         if selects_columns(queryset) or query.annotations or loaded_by(queryset):
@@ -169,7 +169,7 @@ class Results:
         shape = self.shape(queryset.model)
         return None if query.select_related or self._needs_instances(queryset, shape, NOTHING) else shape
 
-    def record_of_row(self, shape: _Shape, row: tuple[Any, ...]) -> Record:
+    def record_of_row(self, shape: _RecordFields, row: tuple[Any, ...]) -> Record:
         return Record(shape.label, shape.plain, tuple([v if type(v) in ATOMS else self(v) for v in row]))
 
     def record(self, instance: Model, loaded: Loaded) -> Record:
@@ -197,7 +197,7 @@ class Results:
                 pairs.append((name, record))
         return tuple(pairs)
 
-    def _parts(self, instance: Model, shape: _Shape, loaded: Loaded) -> tuple[tuple[str, ...], list[Any]]:
+    def _parts(self, instance: Model, shape: _RecordFields, loaded: Loaded) -> tuple[tuple[str, ...], list[Any]]:
         attributes = instance.__dict__
         # Select the loaded attributes before computed fields run, because these may load other attributes.
         names = tuple([name for name in shape.plain if name in attributes])
@@ -220,7 +220,7 @@ class Results:
             values += [self(function(instance)) for function in shape.computed]
         return names, values
 
-    def _value(self, shape: _Shape, name: str, value: Any) -> Any:
+    def _value(self, shape: _RecordFields, name: str, value: Any) -> Any:
         if type(value) in ATOMS:
             return value
         if isinstance(value, dict | list):
@@ -294,7 +294,7 @@ class Results:
             self.policy.budget.count_rows(rows)
         return rows
 
-    def _needs_instances(self, queryset: QuerySet, shape: _Shape, loaded: Loaded) -> bool:
+    def _needs_instances(self, queryset: QuerySet, shape: _RecordFields, loaded: Loaded) -> bool:
         view = self.policy.view(queryset.model)
         return bool(
             shape.computed

@@ -395,7 +395,7 @@ def test_nothing_is_worked_out_where_nobody_listens(ask, rows, caplog, monkeypat
     settings_of_server(CLIENTS={"anonymous": {}}, OBSERVERS=["django_rpc.telemetry.audit.audit"])
     caplog.set_level(logging.WARNING, "django_rpc.audit")
     monkeypatch.setattr(operations, "writes", lambda *args: pytest.fail("worked out"))
-    monkeypatch.setattr(observed, "Written", lambda *args: pytest.fail("worked out"))
+    monkeypatch.setattr(observed, "RowCounts", lambda *args: pytest.fail("worked out"))
     assert ask(method(TAGS, "create", name="x")).error is None
 
 

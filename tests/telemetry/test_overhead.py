@@ -13,7 +13,7 @@ from django_rpc.client.session import Session
 from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.server import site
 from django_rpc.server.core.clients import Client
-from django_rpc.server.core.instrumentation import Observed as AtServer
+from django_rpc.server.core.instrumentation import ObservedRequest as AtServer
 from django_rpc.server.policy.policy_report import policy_of
 from django_rpc.wire.messages import Request, Response
 

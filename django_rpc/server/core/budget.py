@@ -14,7 +14,7 @@ from django.db import DatabaseError, connections
 
 from django_rpc.errors import LimitExceeded, ResponseTooLarge, TooManyNodes
 from django_rpc.server.core.limits import DEFAULT, EXCEEDED, Allowance, exceeded
-from django_rpc.server.core.row_counts import Written
+from django_rpc.server.core.row_counts import RowCounts
 from django_rpc.server.query.timeouts import Timeouts, is_timeout
 
 __all__ = ["Budget"]
@@ -72,7 +72,7 @@ class Budget:
         self.grown = 0
         self.broken: LimitExceeded | None = None
         #: Counts the written rows; None if no observer needs the numbers.
-        self.written: Written | None = None
+        self.written: RowCounts | None = None
         #: Start of the evaluation by ``time.perf_counter``; a caller that started earlier sets its time here.
         self.started = time.perf_counter()
         self._deadline = time.monotonic() + limits.seconds

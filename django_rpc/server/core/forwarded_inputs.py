@@ -15,13 +15,13 @@ from django_rpc.wire.forwarding import decode_handed, handed_content
 from django_rpc.wire.limits import Limits, check_size
 from django_rpc.wire.messages import Origin
 
-__all__ = ["Box", "Handed"]
+__all__ = ["FetchForwarded", "VerifiedInputs"]
 
 #: Returns the values that were forwarded to one message, by the ids of the requests in its argument.
-Box = Callable[[Sequence[str]], Mapping[str, bytes]]
+FetchForwarded = Callable[[Sequence[str]], Mapping[str, bytes]]
 
 
-class Handed:
+class VerifiedInputs:
     """Forwarded values that replace the results of other requests, for `wire.codec.decode_request`.
 
     The codec calls this object only for a message that names other requests, after its sender was authenticated.
@@ -29,7 +29,7 @@ class Handed:
     content, as the message is.
     """
 
-    def __init__(self, message: bytes, message_id: str, limits: Limits, box: Box | None) -> None:
+    def __init__(self, message: bytes, message_id: str, limits: Limits, box: FetchForwarded | None) -> None:
         self._message = message
         self._message_id = message_id
         self._limits = limits

@@ -20,19 +20,19 @@ from django_rpc.server.core import rate_limit as rates
 from django_rpc.server.core.authenticate import REFUSAL, Caller, Refused, authenticate, identify
 from django_rpc.server.core.budget import Budget
 from django_rpc.server.core.clients import ANONYMOUS, Client
-from django_rpc.server.core.forwarded_inputs import Box, Handed
-from django_rpc.server.core.instrumentation import Observed, tell
+from django_rpc.server.core.forwarded_inputs import FetchForwarded, VerifiedInputs
+from django_rpc.server.core.instrumentation import ObservedRequest, tell
 from django_rpc.server.core.locale import client_locale, naive_zone
 from django_rpc.server.core.reply import Sending
 from django_rpc.server.core.request import RpcRequest
 from django_rpc.server.errors.reports import log_level, report
-from django_rpc.server.errors.sent_values import Sent
+from django_rpc.server.errors.sent_values import SentValues
 from django_rpc.server.evaluate import EvaluationError, Meter, evaluate, explain
 from django_rpc.server.ledger import ledger
 from django_rpc.server.policy.client_policy import CURRENT, Policy
 from django_rpc.server.policy.users import user_of
 from django_rpc.server.registry.site import site
-from django_rpc.server.results import Results
+from django_rpc.server.results import ResultEncoder
 from django_rpc.telemetry.fields import claims, harmless
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.forwarding import Parts, part
@@ -68,7 +68,7 @@ def serve(
     request_id: str = "",
     again: bool = False,
     headers: Mapping[str, Any] = _NONE,
-    box: Box | None = None,
+    box: FetchForwarded | None = None,
 ) -> Sending:
     """Evaluate a request as `handle` does, and return the reply before it is sent.
 
@@ -81,8 +81,8 @@ def serve(
         logger.warning("A request was refused: %s", reason, extra={"rpc_request": harmless(request_id)})
         tell(request_id, "refused", REFUSAL.code, str(reason))
         return Sending(encode_response(Response(id=_addressed(request_id), error=REFUSAL)), lambda: None)
-    observed = Observed(request_id, len(message), caller.client.name, headers)
-    handed = Handed(message, request_id, caller.client.limits, box)
+    observed = ObservedRequest(request_id, len(message), caller.client.name, headers)
+    handed = VerifiedInputs(message, request_id, caller.client.limits, box)
     size = 0
     try:
         made = _handle(message, caller, request_id, again or caller.again, observed, handed)
@@ -117,7 +117,9 @@ def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "")
         return answer
 
 
-def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observed: Observed, handed: Handed) -> bytes:
+def _handle(
+    message: bytes, caller: Caller, request_id: str, again: bool, observed: ObservedRequest, handed: VerifiedInputs
+) -> bytes:
     limits = caller.client.limits
     try:
         rates.count(caller.client.name, limits)
@@ -138,7 +140,7 @@ def _handle(message: bytes, caller: Caller, request_id: str, again: bool, observ
 
 
 def _answered(
-    request: Request, client: Client, entry: ledger.Entry | None, observed: Observed, budget: Budget
+    request: Request, client: Client, entry: ledger.Entry | None, observed: ObservedRequest, budget: Budget
 ) -> bytes:
     """Return the encoded reply to a decoded request."""
     response: Response | bytes
@@ -178,7 +180,7 @@ def answer(
     request: Request,
     client: Client = _NOBODY,
     entry: ledger.Entry | None = None,
-    observed: Observed | None = None,
+    observed: ObservedRequest | None = None,
     budget: Budget | None = None,
 ) -> Response | bytes:
     """Return the reply to a decoded request of ``client``; never raises for a request that a client can send.
@@ -191,7 +193,7 @@ def answer(
         return _late(request, entry, client.name)
     budget = budget or Budget(client.limits)
     policy = Policy(site, _who(request, client), budget)
-    policy.sent = Sent(request.nodes)
+    policy.sent = SentValues(request.nodes)
     if observed is not None:
         observed.evaluates(policy)
     if request.asking == "explain":
@@ -272,7 +274,7 @@ def _records(policy: Policy, request: Request) -> Any:
     def records(instances: Any) -> list[Any]:
         token = CURRENT.set(policy)
         try:
-            results = Results(policy, request.shapes)
+            results = ResultEncoder(policy, request.shapes)
             return [
                 results(instance) for instance in itertools.islice(instances, MAX_RECORDS) if policy.shows(instance)
             ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from django_rpc.errors import ERRORS
 from django_rpc.server.conf import settings
-from django_rpc.server.core.row_counts import Written
+from django_rpc.server.core.row_counts import RowCounts
 from django_rpc.server.ledger.ledger import Entry
 from django_rpc.server.policy.client_policy import Policy
 from django_rpc.telemetry import hooks
@@ -16,7 +16,7 @@ from django_rpc.telemetry.hooks import Served
 from django_rpc.wire.codec import decode_response
 from django_rpc.wire.messages import ErrorReport, Response
 
-__all__ = ["Observed", "tell"]
+__all__ = ["ObservedRequest", "tell"]
 
 #: What the ledger itself says, rather than the first answer.
 _SAYS = {"OutcomeUnknown": "unknown", "PartlyDone": "unknown", "RequestConflict": "refused"}
@@ -33,7 +33,7 @@ def tell(message_id: str, outcome: str, code: str, reason: str = "") -> None:
     hooks.end(hooks.begin(settings.observers, served), served)
 
 
-class Observed:
+class ObservedRequest:
     """One message that is let in, from there to its answer.
 
     Where nobody observes, nothing is worked out but that.
@@ -46,7 +46,7 @@ class Observed:
         self._ends = hooks.begin(settings.observers, self.served)
         self._would: frozenset[str] = _NONE  # be refused, says an explanation
         self.policy: Policy | None = None
-        self.written = Written() if self._ends else None
+        self.written = RowCounts() if self._ends else None
 
     def evaluates(self, policy: Policy) -> None:
         """The policy of the request that is about to be evaluated: it knows what that costs."""

@@ -10,7 +10,7 @@ from django.apps import apps
 
 from django_rpc.server.ledger.ledger import APP
 
-__all__ = ["Written"]
+__all__ = ["RowCounts"]
 
 _WRITE = re.compile(
     r"\s*(?:INSERT(?:\s+OR\s+\w+|\s+IGNORE)?\s+INTO|REPLACE\s+INTO|UPDATE|DELETE\s+FROM)\s+[`\"]?(?P<table>[^\s`\"(]+)",
@@ -19,7 +19,7 @@ _WRITE = re.compile(
 _SAVE, _BACK = "SAVEPOINT ", "ROLLBACK TO SAVEPOINT "
 
 
-class Written:
+class RowCounts:
     """Told each statement after it has run; rows behind a savepoint that was rolled back are not there."""
 
     __slots__ = ("_counts", "_last", "_marks")

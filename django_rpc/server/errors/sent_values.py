@@ -12,7 +12,7 @@ import msgspec
 from django_rpc.graph.nodes import Node, own_fields
 from django_rpc.graph.values import ATOMS
 
-__all__ = ["Sent", "words_of"]
+__all__ = ["SentValues", "words_of"]
 
 #: Longer texts are data: an error never repeats them.
 _MAX_LENGTH = 200
@@ -27,7 +27,7 @@ def words_of(text: str) -> set[str]:
     return {part for word in re.findall(r"\w+", text) for part in (word, *word.split("__")) if part}
 
 
-class Sent:
+class SentValues:
     """Names and values in ``nodes``, collected when an error needs them for the first time."""
 
     def __init__(self, nodes: Iterable[Node] = ()) -> None:

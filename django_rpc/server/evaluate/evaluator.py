@@ -18,7 +18,7 @@ from django_rpc.server.policy.client_policy import Policy
 from django_rpc.server.policy.references import References
 from django_rpc.server.query.client_query import client_queryset, is_client
 from django_rpc.server.query.expressions import Resolver
-from django_rpc.server.results import Results
+from django_rpc.server.results import ResultEncoder
 from django_rpc.wire.messages import Request
 
 __all__ = ["Evaluator", "check_free"]
@@ -52,7 +52,7 @@ class Evaluator:
         self.in_transaction = writes
         self.position: int | None = None
         self.values: dict[Node, Any] = {}
-        self.results = Results(policy, request.shapes)
+        self.results = ResultEncoder(policy, request.shapes)
         #: True if only the reply needs the value of the node at work.
         self.is_leaf = False
         #: Called before code of the service, which may have effects that a rollback does not undo.

@@ -12,7 +12,7 @@ from django_rpc.graph.values import Expr
 from django_rpc.server.django_compat import clone, prefetch_lookups
 from django_rpc.server.evaluate.evaluator import Evaluator, check_free
 from django_rpc.server.policy.client_policy import relation_named
-from django_rpc.server.query.loaded_relations import Level
+from django_rpc.server.query.loaded_relations import PrefetchLevel
 
 __all__ = ["make", "prefetch_related"]
 
@@ -78,7 +78,7 @@ def _levels(ev: Evaluator, model: type[Model], lookup: Prefetch, known: dict[str
             is_forward = field.many_to_one or field.one_to_one
             prefetched = ev.objects(model) if is_forward else ev.default_objects(model)
         to_attr = lookup.to_attr if is_last else None
-        level = Level(path, _complete(ev, prefetched), to_attr, own)
+        level = PrefetchLevel(path, _complete(ev, prefetched), to_attr, own)
         known[level.prefetch_to] = model
         levels.append(level)
     return levels

@@ -22,7 +22,7 @@ from django_rpc.server.core.budget import Budget
 from django_rpc.server.core.request import RpcRequest
 from django_rpc.server.django_compat import filtered_relations
 from django_rpc.server.errors.public import public_error
-from django_rpc.server.errors.sent_values import Sent
+from django_rpc.server.errors.sent_values import SentValues
 from django_rpc.server.registry.exposure import Exposure
 from django_rpc.server.registry.functions import ServerFunction, unknown_function
 from django_rpc.server.registry.model_rpc import OPERATIONS, OpenModelRpc
@@ -116,7 +116,7 @@ class Policy:
         #: Error codes of single values that could not be computed, in a request that succeeds.
         self.failures: list[str] = []
         #: Names and values that the client sent; the text of an error may repeat these.
-        self.sent = Sent()
+        self.sent = SentValues()
         self._exposures: dict[type[Model], Exposure | None] = {}
         self._views: dict[type[Model], Exposure | None] = {}
         self._columns: dict[str, Columns | None] = {}

@@ -30,7 +30,7 @@ from django_rpc.server.policy.client_policy import ClientFieldError
 from django_rpc.server.policy.ordering import may_order_by
 from django_rpc.server.query import postgres
 from django_rpc.server.query.growth import GROWING, growth
-from django_rpc.server.query.select_cache import Selection, is_nested, key_of, selections_of
+from django_rpc.server.query.select_cache import CachedSelect, is_nested, key_of, selections_of
 
 __all__ = ["AllRelated", "TrustedCol", "audited"]
 
@@ -46,7 +46,7 @@ _FROM_DB_VALUE = frozenset({"from_db_value", "_from_db_value"})
 
 
 class TrustedCol(Col):
-    """Column that the server selects for its code; `Results` decides later if the client receives the value."""
+    """Column that the server selects for its code; `ResultEncoder` decides later if the client receives the value."""
 
 
 @functools.cache
@@ -78,7 +78,7 @@ class AuditedCompiler(_CompilerBase):
 
     scoped = False
     _all_columns = False
-    _selection: Selection | None = None
+    _selection: CachedSelect | None = None
     _join_columns: frozenset[tuple[str, str]] = frozenset()
     #: Aliases of tables.  A readable column of these may be selected directly, but not used inside an expression.
     _alone: Any = _NONE
@@ -209,13 +209,13 @@ class AuditedCompiler(_CompilerBase):
             columns = _own_columns(self.query.model, select)
             if columns is None:
                 return select, klass_info, annotations
-            selection = cache[key] = Selection(select, klass_info, annotations, columns, {})
+            selection = cache[key] = CachedSelect(select, klass_info, annotations, columns, {})
         elif not self._all_columns and not self._may_select(selection):
             return super().get_select()  # this call refuses or skips the hidden columns
         self._selection = selection
         return list(selection.select), selection.klass_info, selection.annotations
 
-    def _may_select(self, selection: Selection) -> bool:
+    def _may_select(self, selection: CachedSelect) -> bool:
         allowed = self.query.policy.columns(self.query.model._meta.db_table)
         return allowed is not None and allowed.readable >= selection.columns
 

@@ -16,8 +16,8 @@ from django_rpc.server.django_compat import (
 
 __all__ = [
     "NOTHING",
-    "Level",
     "Loaded",
+    "PrefetchLevel",
     "forget_related",
     "is_loaded",
     "loaded_by",
@@ -58,7 +58,7 @@ class Loaded:
 NOTHING = Loaded()
 
 
-class Level(Prefetch):
+class PrefetchLevel(Prefetch):
     """One level of a prefetch; ``own`` is the client's query, without the columns that the client may not read."""
 
     def __init__(self, lookup: str, queryset: QuerySet, to_attr: str | None, own: QuerySet | None) -> None:
@@ -87,7 +87,7 @@ def loaded_by(queryset: QuerySet) -> Loaded:
         else:
             known.relations.update(found.relations)
             known.queries.update(found.queries)
-        if isinstance(lookup, Level) and lookup.own is not None and not lookup.to_attr:
+        if isinstance(lookup, PrefetchLevel) and lookup.own is not None and not lookup.to_attr:
             at.queries[last] = lookup.own
     return loaded
 

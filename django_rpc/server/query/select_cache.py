@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 from django_rpc.server.django_compat import Col, selected_names
 
-__all__ = ["Selection", "is_nested", "key_of", "selections_of"]
+__all__ = ["CachedSelect", "is_nested", "key_of", "selections_of"]
 
 #: Selections that a connection keeps: clients ask for the fields of their mirrors, which are few.
 _MOST = 500
 
 
-class Selection(NamedTuple):
+class CachedSelect(NamedTuple):
     """The result of ``get_select()``, the names of the table's columns in it, and the rows' converters."""
 
     select: list[Any]
@@ -56,9 +56,9 @@ def key_of(query: Any, trusted: bool) -> Any:
     return model, columns, tuple(selected.items()) if selected else None, trusted
 
 
-def selections_of(connection: Any) -> dict[Any, Selection]:
+def selections_of(connection: Any) -> dict[Any, CachedSelect]:
     """The selections that were kept for ``connection``, whose converters are bound to it."""
-    kept: dict[Any, Selection] = connection.__dict__.setdefault("_rpc_selections", {})
+    kept: dict[Any, CachedSelect] = connection.__dict__.setdefault("_rpc_selections", {})
     if len(kept) > _MOST:
         kept.clear()
     return kept
