@@ -10,6 +10,7 @@ from django_rpc.client.call_record import Results
 from django_rpc.errors import BadResponse
 from django_rpc.graph.nodes import Method, Node
 from django_rpc.graph.values import ATOMS, NamedRow, Record, RowSet, Table
+from django_rpc.graph.walk import DATA, map_leaves
 from django_rpc.wire.messages import ErrorReport
 
 __all__ = ["Missing", "check_answer", "had", "thaw"]
@@ -48,19 +49,14 @@ def thaw(value: Any, results: Results, failure: Callable[[ErrorReport], Exceptio
         return results.record(value)
     if kind is Table:
         return results.table(value)
-    if kind is list:
-        return value if _all_plain(value) else [thaw(item, results, failure) for item in value]
-    if kind is tuple:
-        return value if ATOMS.issuperset(map(type, value)) else tuple([thaw(item, results, failure) for item in value])
-    if kind is dict:
-        if ATOMS.issuperset(map(type, value.values())):
-            return value
-        return {key: thaw(item, results, failure) for key, item in value.items()}
+    if kind in DATA:
+        is_plain = kind is list and _all_plain(value)
+        return value if is_plain else map_leaves(value, lambda leaf: thaw(leaf, results, failure), DATA)
     if kind is NamedRow:
         return results.row(value.fields, [thaw(item, results, failure) for item in value.values])
     if kind is ErrorReport:
         return failure(value) if failure is not None else results.error(value, None)
-    return value  # sets and slices hold no records
+    return value
 
 
 def _all_plain(values: list[Any]) -> bool:

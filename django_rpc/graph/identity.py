@@ -13,7 +13,8 @@ from msgspec.structs import force_setattr
 from django_rpc.graph.delayed.local_functions import ByValue, identity
 from django_rpc.graph.nodes import ALL_KINDS, LOCAL_KINDS, LocalNode, Node, own_fields
 from django_rpc.graph.traversal import topological
-from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
+from django_rpc.graph.values import ATOMS
+from django_rpc.graph.walk import map_leaves
 
 __all__ = ["key", "key_text", "reduce_node", "substitute"]
 
@@ -181,27 +182,9 @@ def substitute(node: Node, replaced: Mapping[Node, Node]) -> Node:
     return type(node)(**fields, digest=digest)
 
 
-def _swap(value: Any, leaf: type, replaced: Mapping[Any, Any]) -> Any:
-    """Replace the leaves inside ``value``. A list, tuple or set without replaced leaves is returned unchanged."""
-    kind = type(value)
-    if kind in ATOMS:
-        return value
-    if isinstance(value, leaf):
-        return replaced.get(value, value)
-    if kind in (list, tuple, set, frozenset):
-        items = [item if type(item) in ATOMS else _swap(item, leaf, replaced) for item in value]
-        return value if all(map(_same, items, value)) else kind(items)
-    if kind is dict:
-        return {_swap(name, leaf, replaced): _swap(item, leaf, replaced) for name, item in value.items()}
-    if kind is slice:
-        return slice(*(_swap(part, leaf, replaced) for part in (value.start, value.stop, value.step)))
-    if kind in (Expr, Condition, Reference):
-        return kind(*[_swap(getattr(value, name), leaf, replaced) for name in value.__struct_fields__])
-    return value
-
-
-def _same(one: Any, other: Any) -> bool:
-    return one is other
+def _swap(value: Any, leaf_type: type, replaced: Mapping[Any, Any]) -> Any:
+    """Replace the leaves of ``leaf_type`` inside ``value``."""
+    return map_leaves(value, lambda leaf: replaced.get(leaf, leaf) if isinstance(leaf, leaf_type) else leaf)
 
 
 # -- pickles ------------------------------------------------------------------------------------------------

@@ -9,11 +9,11 @@ from typing import Any
 
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes import IfElse, Node, nodes_in
+from django_rpc.graph.nodes import IfElse, Node
 from django_rpc.graph.nodes.collections import Scope, free_params
 from django_rpc.graph.plan.stages import Stage
 from django_rpc.graph.traversal import topological
-from django_rpc.graph.values import ATOMS
+from django_rpc.graph.walk import map_leaves
 
 __all__ = ["Values", "evaluate", "run_stage"]
 
@@ -41,18 +41,9 @@ class Values(dict[Node, Any]):
 
     def resolve(self, value: Any) -> Any:
         """Replace the nodes in ``value`` by their values. An atom is returned unchanged."""
-        kind = type(value)
-        if kind in ATOMS:
-            return value
         if isinstance(value, Node):
             return self[value]
-        if kind in (list, tuple, set, frozenset):
-            return kind([item if type(item) in ATOMS else self.resolve(item) for item in value])
-        if kind is dict:
-            return {self.resolve(name): self.resolve(item) for name, item in value.items()}
-        if kind is slice and any(True for _ in nodes_in(value)):
-            return slice(*[self.resolve(part) for part in (value.start, value.stop, value.step)])
-        return value
+        return map_leaves(value, lambda leaf: self[leaf] if isinstance(leaf, Node) else leaf)
 
     def each(self, scope: Scope, collects_errors: bool = False) -> list[tuple[Any, Any]]:
         """Return each element of a scope with the value of the body for it.

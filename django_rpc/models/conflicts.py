@@ -14,6 +14,7 @@ import msgspec
 
 from django_rpc.graph.nodes import Attr, Call, Insert, ModelSource, Node, Save, ServiceCall, own_fields
 from django_rpc.graph.traversal import topological
+from django_rpc.graph.walk import iter_leaves
 from django_rpc.models.options import mirror_for, options_of
 
 __all__ = ["Reach", "dependents"]
@@ -74,26 +75,16 @@ def _target(node: Node) -> tuple[set[str], set[str]]:
 
 def _words(value: Any) -> Iterator[str]:
     """All names that occur in the arguments of a node, at any depth: parts of lookup paths, attributes."""
-    if isinstance(value, str):
-        for text in _WORD.findall(value):
-            yield text  # the whole, as a relation's name may hold "__" where it is hidden
-            yield from text.split("__")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _words(key)
-            yield from _words(item)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            yield from _words(item)
-    elif isinstance(value, Node):
-        if not isinstance(value, ModelSource):
-            for name in own_fields(type(value)):
-                held = getattr(value, name)
-                if not isinstance(held, Node):
-                    yield from _words(held)
-    elif isinstance(value, msgspec.Struct):
-        for name in value.__struct_fields__:
-            yield from _words(getattr(value, name))
+    for leaf in iter_leaves(value):
+        if isinstance(leaf, str):
+            for text in _WORD.findall(leaf):
+                yield text  # the whole, as a relation's name may hold "__" where it is hidden
+                yield from text.split("__")
+        elif isinstance(leaf, msgspec.Struct) and not isinstance(leaf, ModelSource):
+            names = own_fields(type(leaf)) if isinstance(leaf, Node) else leaf.__struct_fields__
+            for part in [getattr(leaf, name) for name in names]:
+                if not isinstance(part, Node):
+                    yield from _words(part)
 
 
 def _reached(using: str, labels: Iterable[str], names: set[str]) -> set[Any]:

@@ -26,6 +26,7 @@ from django_rpc.client.deferred import Pending
 from django_rpc.graph.nodes import Method, ModelSource, Node, callsite
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference, freeze
 from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS, OUTPUT_FIELDS, POSTGRES
+from django_rpc.graph.walk import DATA, map_children, map_leaves
 from django_rpc.models.constructor_arguments import current_arguments
 from django_rpc.models.content_types import is_content_type, sent_key
 from django_rpc.models.custom_expressions import name_of
@@ -266,12 +267,8 @@ def settle(value: Any) -> Any:
         return value
     if hasattr(value, "__next__"):
         return [settle(item) for item in value]
-    if type(value) is tuple:
-        return tuple([settle(item) for item in value])
-    if type(value) is list:
-        return [settle(item) for item in value]
-    if type(value) is dict:
-        return {key: settle(item) for key, item in value.items()}
+    if type(value) in (tuple, list, dict):
+        return map_children(value, settle)
     if isinstance(value, Q) and any(_is_unsettled(child) for child in value.children):
         return _rebuild(value, settle)
     return value
@@ -298,12 +295,8 @@ def localise(value: Any) -> Any:
     if isinstance(value, Q):
         changed = [localise(child) for child in value.children]
         return value if all(map(_same, changed, value.children)) else _rebuild(value, localise)
-    if kind in (tuple, list, set, frozenset):
-        items = [localise(item) for item in value]
-        return value if all(map(_same, items, value)) else kind(items)
-    if kind is dict:
-        converted = {key: localise(item) for key, item in value.items()}
-        return value if all(converted[key] is value[key] for key in value) else converted
+    if kind in DATA:
+        return map_leaves(value, localise, DATA)
     if isinstance(value, BaseExpression):
         return _localise_expression(value)
     if isinstance(value, models.FilteredRelation):  # annotate() changes it in place

@@ -28,6 +28,7 @@ from django_rpc.graph.delayed.delayed import Output
 from django_rpc.graph.nodes import Column, Literal, Method, Node, Rows, callsite
 from django_rpc.graph.values import Condition, RowSet
 from django_rpc.graph.vocabulary.signatures import THROUGH_PREFIX
+from django_rpc.graph.walk import objects_in
 from django_rpc.models.options import leads_away, options_of
 from django_rpc.models.query import hidden_path
 from django_rpc.models.registry import registry
@@ -230,11 +231,7 @@ def prefetched_here(model: Any, lookups: list[Any], value: Any) -> Any:
 
 
 def _instances_in(value: Any) -> Iterator[models.Model]:
-    if isinstance(value, models.Model):
-        yield value
-    elif isinstance(value, list | tuple | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _instances_in(item)
+    return (leaf for leaf in objects_in(value) if isinstance(leaf, models.Model))
 
 
 def through_columns(select: Any) -> dict[str, Any] | None:

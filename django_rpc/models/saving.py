@@ -230,7 +230,7 @@ def _collected_of(instance: Any) -> list[_Saving]:
 
 def _is_same(value: Any, other: Any) -> bool:
     """Return True for equal plain values; False for an expression, which the service evaluates each time."""
-    if isinstance(value, Node | Expr) or next(nodes_in(value), None) is not None:
+    if isinstance(value, Node | Expr) or nodes_in(value):
         return False
     return type(value) is type(other) and bool(value == other)
 

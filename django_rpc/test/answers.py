@@ -24,6 +24,7 @@ from django_rpc.graph.identity import key
 from django_rpc.graph.nodes import Attr, Column, Insert, Item, Literal, Method, Node, Rows, Save
 from django_rpc.graph.plan.pipeline import plan
 from django_rpc.graph.values import freeze
+from django_rpc.graph.walk import map_leaves
 from django_rpc.test.rows import as_record, as_table, column_value, row_set
 from django_rpc.test.service import transport_in_place
 from django_rpc.transport.base import Answered, Options, Reply
@@ -253,13 +254,7 @@ def _is_function(value: Any) -> bool:
 
 
 def _with_nodes(value: Any, output: Callable[[Node], Any]) -> Any:
-    if isinstance(value, Node):
-        return output(value)
-    if isinstance(value, list | tuple):
-        return type(value)(_with_nodes(item, output) for item in value)
-    if isinstance(value, Mapping):
-        return {name: _with_nodes(item, output) for name, item in value.items()}
-    return value
+    return map_leaves(value, lambda leaf: output(leaf) if isinstance(leaf, Node) else leaf)
 
 
 def _encoded(node: Node, value: Any, using: str) -> Any:

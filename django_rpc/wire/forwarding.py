@@ -21,6 +21,7 @@ import msgspec
 
 from django_rpc.errors import BadValue, HandOverFailed
 from django_rpc.graph.values import ATOMS, NamedRow, Record, Reference, RowSet, Table
+from django_rpc.graph.walk import DATA, map_leaves
 from django_rpc.wire.codec import decode_response
 from django_rpc.wire.limits import Limits, check_depth
 from django_rpc.wire.messages import PROTOCOL_VERSION, HandOver
@@ -130,12 +131,8 @@ def _as_data(value: Any) -> Any:
         return tuple(map(_as_data, value.values))
     if kind is Reference:
         return value
-    if kind in (list, tuple, set, frozenset):
-        return value if ATOMS.issuperset(map(type, value)) else kind(map(_as_data, value))
-    if kind is dict:
-        return {_as_data(key): _as_data(item) for key, item in value.items()}
-    if kind is slice:
-        return slice(*map(_as_data, (value.start, value.stop, value.step)))
+    if kind in DATA:
+        return map_leaves(value, _as_data, DATA)
     raise BadValue(f"A service may send only data to another service, and no {kind.__name__}.")
 
 

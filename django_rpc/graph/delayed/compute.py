@@ -11,6 +11,7 @@ from django_rpc.graph.delayed.local_arguments import ForeignCollection, computed
 from django_rpc.graph.delayed.runner import Output, Runner, engine
 from django_rpc.graph.nodes import Node
 from django_rpc.graph.values import ATOMS
+from django_rpc.graph.walk import DATA, map_children
 
 __all__ = ["compute", "gathered", "handle", "outputs_of"]
 
@@ -112,14 +113,8 @@ def _walk(value: Any, visit: Callable[[Any], Any]) -> Any:
     seen = visit(value)
     if seen is not None:
         return seen.value if type(seen) is _Value else value
-    if kind in (list, set, frozenset):
-        return kind([_walk(item, visit) for item in value])
-    if kind is tuple:
-        return tuple([_walk(item, visit) for item in value])
-    if isinstance(value, tuple) and hasattr(kind, "_fields"):
-        return kind(*[_walk(item, visit) for item in value])
-    if kind is dict:
-        return {_walk(key, visit): _walk(item, visit) for key, item in value.items()}
+    if (kind in DATA and kind is not slice) or (isinstance(value, tuple) and hasattr(kind, "_fields")):
+        return map_children(value, lambda item: _walk(item, visit))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [field.name for field in dataclasses.fields(value) if field.init]
         new = {name: _walk(getattr(value, name), visit) for name in fields}

@@ -18,6 +18,7 @@ from django_rpc.graph.format import describe
 from django_rpc.graph.nodes import Element, Filter, IfElse, Literal, Map, Node, Reduce, callsite
 from django_rpc.graph.nodes.collections import depends
 from django_rpc.graph.values import freeze
+from django_rpc.graph.walk import objects_in
 
 if TYPE_CHECKING:
     from django_rpc.graph.delayed.delayed import Delayed
@@ -128,13 +129,9 @@ def _built_since(param: Element, body: Node) -> Iterator[Node]:
 
 def _runners_in(value: Any) -> Iterator[Any]:
     """Return the runners of the Delayed in ``value``, at any depth of containers."""
-    if isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            yield from _runners_in(item)
-    elif isinstance(value, dict):
-        yield from _runners_in(list(value.values()))
-    elif getattr(value, "_runner", None) is not None and hasattr(value, "__rpc_runners__"):
-        yield value._runner
+    for leaf in objects_in(value):
+        if getattr(leaf, "_runner", None) is not None and hasattr(leaf, "__rpc_runners__"):
+            yield leaf._runner
 
 
 def _made(runner: Any, node: Node) -> Delayed:

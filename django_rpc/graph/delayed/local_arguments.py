@@ -17,6 +17,7 @@ from typing import Any
 from django_rpc.graph.delayed.local_functions import Finish, MethodOf
 from django_rpc.graph.nodes import Literal, LocalCall, Node, Opaque, callsite, nodes_in
 from django_rpc.graph.values import ATOMS, freeze
+from django_rpc.graph.walk import DATA, children, map_children
 
 __all__ = [
     "ForeignCollection",
@@ -57,12 +58,8 @@ def capture(value: Any, runners: list[Any] | None = None) -> Any:
         return computed_by_dask(value)
     if kind in _ITERATORS:
         kind, value = _ITERATORS[kind], _ITERATORS[kind](value)
-    if kind in _CONTAINERS:
-        return kind([item if type(item) in ATOMS else capture(item, runners) for item in value])
-    if kind is dict:
-        return {capture(name, runners): capture(item, runners) for name, item in value.items()}
-    if kind is slice:
-        return slice(*[capture(part, runners) for part in (value.start, value.stop, value.step)])
+    if kind in DATA:
+        return map_children(value, lambda item: item if type(item) in ATOMS else capture(item, runners))
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
         items = tuple([capture(item, runners) for item in value])
         return LocalCall(kind, items, pure=True, where=callsite()) if _holds_nodes(items) else value
@@ -145,7 +142,7 @@ def waited_for(future: Any) -> Node:
 
 
 def _holds_nodes(values: Iterable[Any]) -> bool:
-    return any(True for value in values for _ in nodes_in(value))
+    return any(nodes_in(value) for value in values)
 
 
 def _dataclass(value: Any, runners: list[Any] | None) -> Any:
@@ -188,8 +185,4 @@ def _is_plain(value: Any) -> bool:
     kind = type(value)
     if kind in ATOMS or isinstance(value, Node):
         return True
-    if kind in _CONTAINERS:
-        return all(type(item) in ATOMS or _is_plain(item) for item in value)
-    if kind is dict:
-        return all(_is_plain(name) and _is_plain(item) for name, item in value.items())
-    return False
+    return (kind in _CONTAINERS or kind is dict) and all(map(_is_plain, children(value)))

@@ -20,13 +20,14 @@ import enum
 import functools
 import itertools
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 from msgspec.structs import force_setattr
 
-from django_rpc.graph.values import ATOMS, Condition, Expr, freeze
+from django_rpc.graph.values import ATOMS, freeze
+from django_rpc.graph.walk import objects_in
 
 if TYPE_CHECKING:
     from django_rpc.graph.format import Writer
@@ -162,7 +163,10 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             kind = type(value)
             if kind in ATOMS or ((kind is tuple or kind is dict) and not value):  # most arguments
                 continue
-            _find(value, nodes)
+            if isinstance(value, Node):
+                nodes.append(value)
+            else:
+                nodes += nodes_in(value)
         below = tuple(nodes)
         force_setattr(self, "below", below)
         return below
@@ -237,41 +241,9 @@ def own_fields(kind: type[Node]) -> tuple[str, ...]:
     return tuple(name for name in kind.__struct_fields__ if name not in LOCAL_FIELDS)
 
 
-def nodes_in(value: Any) -> Iterator[Node]:
+def nodes_in(value: Any) -> list[Node]:
     """Return the nodes inside an argument value, at any depth of containers, conditions and expressions."""
-    nodes: list[Node] = []
-    _find(value, nodes)
-    return iter(nodes)
-
-
-def _find(value: Any, found: list[Node]) -> None:
-    kind = type(value)
-    if isinstance(value, Node):
-        found.append(value)
-    elif kind in _SEQUENCES:
-        for item in value:
-            if type(item) not in ATOMS:
-                _find(item, found)
-    elif kind is dict:
-        for key, item in value.items():
-            if type(key) is not str:
-                _find(key, found)
-            if type(item) not in ATOMS:
-                _find(item, found)
-    elif kind is Expr:
-        _find(value.args, found)
-        _find(value.kwargs, found)
-    elif kind is Condition:
-        _find(value.children, found)
-    elif kind is slice:
-        _find((value.start, value.stop, value.step), found)
-    elif isinstance(value, dict):
-        _find(dict(value), found)
-    elif isinstance(value, list | tuple | set | frozenset):
-        _find(list(value), found)
-
-
-_SEQUENCES = frozenset({list, tuple, set, frozenset})
+    return [leaf for leaf in objects_in(value) if isinstance(leaf, Node)]
 
 
 @freeze.register(Node)

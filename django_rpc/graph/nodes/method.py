@@ -8,9 +8,10 @@ from msgspec.structs import force_setattr
 
 from django_rpc.graph.nodes.base import Effect, Node, Place
 from django_rpc.graph.nodes.values import INFIX
-from django_rpc.graph.values import ATOMS, Condition, Expr
+from django_rpc.graph.values import Expr
 from django_rpc.graph.vocabulary import names as vocabulary
 from django_rpc.graph.vocabulary.signatures import check_method_arguments
+from django_rpc.graph.walk import ARGUMENTS, children
 
 if TYPE_CHECKING:
     from django_rpc.graph.format import Writer
@@ -86,18 +87,9 @@ class Method(Node, frozen=True, eq=False):
 
 
 def _is_random(value: Any) -> bool:
-    kind = type(value)
-    if kind in ATOMS or isinstance(value, Node):
-        return False
-    if kind is Expr:
-        return value.name == "Random" or _is_random(value.args) or _is_random(value.kwargs)
-    if kind is Condition:
-        return _is_random(value.children)
-    if kind is dict:
-        return any(_is_random(item) for item in value.values())
-    if kind in (list, tuple, set, frozenset):
-        return any(_is_random(item) for item in value if type(item) not in ATOMS)
-    return False
+    if type(value) is Expr and value.name == "Random":
+        return True
+    return type(value) in ARGUMENTS and any(_is_random(item) for item in children(value) if type(item) in ARGUMENTS)
 
 
 class Call(Node, frozen=True, eq=False):

@@ -8,7 +8,8 @@ from typing import Any
 from django.apps import apps
 
 from django_rpc.errors import HandOverFailed
-from django_rpc.graph.values import ATOMS, Record, Reference
+from django_rpc.graph.values import Record, Reference
+from django_rpc.graph.walk import DATA, map_leaves
 from django_rpc.server.core.locale import naive_zone
 from django_rpc.server.django_compat import key_fields
 from django_rpc.wire.forwarding import decode_handed, handed_content
@@ -89,14 +90,7 @@ def _authentic(origin: Origin, given: bytes | None) -> bytes:
 
 def as_argument(value: Any) -> Any:
     """Return a value as a client would send it: an instance becomes a reference to it."""
-    kind = type(value)
-    if kind is Record:
-        return Reference(value.model, _key(value))
-    if kind in (list, tuple, set, frozenset):
-        return value if ATOMS.issuperset(map(type, value)) else kind(map(as_argument, value))
-    if kind is dict:
-        return {as_argument(key): as_argument(item) for key, item in value.items()}
-    return value
+    return map_leaves(value, lambda leaf: Reference(leaf.model, _key(leaf)) if type(leaf) is Record else leaf, DATA)
 
 
 def _key(record: Record) -> Any:

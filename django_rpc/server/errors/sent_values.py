@@ -11,6 +11,7 @@ import msgspec
 
 from django_rpc.graph.nodes import Node, own_fields
 from django_rpc.graph.values import ATOMS
+from django_rpc.graph.walk import iter_leaves
 
 __all__ = ["SentValues", "words_of"]
 
@@ -51,16 +52,9 @@ class SentValues:
 
 def _atoms(value: Any) -> Iterator[Any]:
     """Yield the plain values in an argument; skips nodes, because the request lists each node separately."""
-    values = [value]
-    while values:
-        item = values.pop()
-        if type(item) in ATOMS:
-            yield item
-        elif isinstance(item, dict):
-            values.extend((*item.keys(), *item.values()))
-        elif isinstance(item, list | tuple | set | frozenset):
-            values.extend(item)
-        elif isinstance(item, slice):
-            values.extend((item.start, item.stop, item.step))
-        elif isinstance(item, msgspec.Struct) and not isinstance(item, Node):
-            values.extend(getattr(item, name) for name in item.__struct_fields__)
+    for leaf in iter_leaves(value):
+        if type(leaf) in ATOMS:
+            yield leaf
+        elif isinstance(leaf, msgspec.Struct) and not isinstance(leaf, Node):
+            for name in leaf.__struct_fields__:
+                yield from _atoms(getattr(leaf, name))

@@ -31,6 +31,7 @@ from django.db import models
 from django.db.models import functions
 
 from django_rpc.graph.vocabulary import names as vocabulary
+from django_rpc.graph.walk import iter_leaves
 from django_rpc.server.errors.public import is_public
 from django_rpc.server.errors.sent_values import words_of
 
@@ -278,17 +279,9 @@ def _is_value(part: str, policy: Policy | None) -> bool:
     if part in policy.sent.literals:
         return True
     try:
-        return all(repr(leaf) in policy.sent.literals for leaf in _leaves(ast.literal_eval(part)))
+        return all(repr(leaf) in policy.sent.literals for leaf in iter_leaves(ast.literal_eval(part)))
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return False
-
-
-def _leaves(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return [leaf for pair in value.items() for item in pair for leaf in _leaves(item)]
-    if isinstance(value, list | tuple | set):
-        return [leaf for item in value for leaf in _leaves(item)]
-    return [value]
 
 
 def _type(part: str, policy: Policy | None) -> str | None:

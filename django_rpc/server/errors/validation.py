@@ -13,6 +13,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.utils.functional import Promise
 
 from django_rpc.graph.values import ATOMS
+from django_rpc.graph.walk import DATA, map_children
 
 __all__ = ["encode_validation_error", "texts_of", "without_hidden_fields"]
 
@@ -107,10 +108,8 @@ def _plain(value: Any) -> Any:
     """Return ``value`` as a value that the codec can write; raises TypeError for all other objects."""
     if type(value) in ATOMS:
         return value
-    if type(value) in (list, tuple, set, frozenset):
-        return type(value)(map(_plain, value))
-    if type(value) is dict:
-        return {_plain(key): _plain(item) for key, item in value.items()}
+    if type(value) in DATA:
+        return map_children(value, _plain)
     text = _as_text(value)  # a translated text, a SafeString, a member of TextChoices
     if text is None:
         raise TypeError(f"A {type(value).__name__} is not a plain value.")

@@ -15,6 +15,7 @@ from django.db.models import Model, QuerySet
 
 from django_rpc.errors import UnknownModel
 from django_rpc.graph.values import ATOMS, Reference
+from django_rpc.graph.walk import map_children, objects_in
 from django_rpc.server.django_compat import key_fields
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ __all__ = ["CONTENT_TYPE", "MissingRow", "References", "holds_instance", "instan
 
 CONTENT_TYPE = "contenttypes.ContentType"
 _BATCH = 500
-_SEQUENCES = (list, tuple, set, frozenset)
-_CONTAINERS = (*_SEQUENCES, dict, slice)
+_CONTAINERS = (list, tuple, set, frozenset, dict, slice)
 
 
 class MissingRow(LookupError):
@@ -38,27 +38,8 @@ def is_instance(value: Any) -> bool:
 
 
 def instances_in(value: Any) -> Iterator[Any]:
-    """Yield the instances and references in ``value``, at any depth of containers.
-
-    A container that several others hold is searched once: a graph can nest it exponentially often.
-    """
-    stack = [value]
-    searched: set[int] = set()
-    while stack:
-        item = stack.pop()
-        if type(item) in ATOMS or id(item) in searched:
-            continue
-        searched.add(id(item))
-        if is_instance(item):
-            yield item
-        elif isinstance(item, _SEQUENCES):
-            if not ATOMS.issuperset(map(type, item)):
-                stack.extend(item)
-        elif isinstance(item, dict):
-            stack.extend(item.keys())
-            stack.extend(item.values())
-        elif isinstance(item, slice):
-            stack.extend((item.start, item.stop, item.step))
+    """Yield the instances and references in ``value``, at any depth of containers."""
+    return (item for item in objects_in(value) if is_instance(item))
 
 
 def holds_instance(value: Any) -> bool:
@@ -266,22 +247,7 @@ def replaced(value: Any, change: Callable[[Any], Any]) -> Any:
         if type(item) in ATOMS:
             return item
         if id(item) not in replacements:
-            replacements[id(item)] = _rebuilt(item, replace) if isinstance(item, _CONTAINERS) else change(item)
+            replacements[id(item)] = map_children(item, replace) if isinstance(item, _CONTAINERS) else change(item)
         return replacements[id(item)]
 
     return replace(value)
-
-
-def _rebuilt(value: Any, replace: Callable[[Any], Any]) -> Any:
-    """Return a container of the kind of ``value``, with each item replaced."""
-    if isinstance(value, _SEQUENCES):
-        items = [replace(item) for item in value]
-        kind: Any = type(value)
-        return tuple.__new__(kind, items) if hasattr(value, "_fields") else _plain(value)(items)
-    if isinstance(value, dict):
-        return {replace(key): replace(item) for key, item in value.items()}
-    return slice(*[replace(item) for item in (value.start, value.stop, value.step)])
-
-
-def _plain(value: Any) -> Any:
-    return next(kind for kind in _SEQUENCES if isinstance(value, kind))

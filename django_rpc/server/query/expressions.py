@@ -21,6 +21,7 @@ from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 from django_rpc.graph.vocabulary.names import EXPRESSIONS, LOOKUPS, OUTPUT_FIELDS, OWN, POSTGRES
 from django_rpc.graph.vocabulary.names import FIELDS as FIELD_NAMES
 from django_rpc.graph.vocabulary.signatures import check_expression
+from django_rpc.graph.walk import DATA, map_children
 from django_rpc.server.django_compat import frame_exclusion
 from django_rpc.server.policy.references import holds_instance, is_instance
 from django_rpc.server.query import postgres
@@ -290,20 +291,8 @@ _MAKERS: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {
 }
 
 
-def _list(resolve: Resolver, value: Any) -> Any:
-    return resolve.args(value)
-
-
-def _tuple(resolve: Resolver, value: Any) -> Any:
-    return tuple(resolve.args(value))
-
-
-def _dict(resolve: Resolver, value: dict[Any, Any]) -> Any:
-    return {resolve(key): resolve(item) for key, item in value.items()}
-
-
-def _slice(resolve: Resolver, value: slice) -> slice:
-    return slice(resolve(value.start), resolve(value.stop), resolve(value.step))
+def _container(resolve: Resolver, value: Any) -> Any:
+    return map_children(value, lambda item: item if type(item) in ATOMS else resolve(item))
 
 
 #: Converters of arguments by type; atoms are not converted.
@@ -312,10 +301,5 @@ RESOLVERS: dict[type, Callable[[Resolver, Any], Any]] = {
     Expr: _expression,
     Condition: _condition,
     Reference: lambda resolve, value: value,
-    list: _list,
-    tuple: _tuple,
-    set: lambda resolve, value: {resolve(item) for item in value},
-    frozenset: lambda resolve, value: frozenset(resolve(item) for item in value),
-    dict: _dict,
-    slice: _slice,
+    **dict.fromkeys(DATA, _container),
 }
