@@ -19,11 +19,10 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import ERROR
 from django.db import connections
-from kombu import Exchange, Queue, compression
+from kombu import Exchange, Queue
 
-from django_rpc.celery.broker import AMQP
+from django_rpc.celery.compat import AMQP, close_inherited
 from django_rpc.celery.consumer import Consumer
-from django_rpc.celery.fork_cleanup import close_inherited
 from django_rpc.celery.metrics import count_in_files
 from django_rpc.celery.task import register
 from django_rpc.celery.visibility_heartbeat import REDIS_OPTIONS, VisibilityHeartbeat
@@ -134,7 +133,6 @@ def _begin(sender: Any = None, **kwargs: Any) -> None:
         raise SystemExit("\n".join(map(str, mistakes)))
     timeouts.keep()
     count_in_files()
-    unpack_nothing()
     # Processes of the pool must not share a connection that the start-up opened.
     connections.close_all()
     signals.worker_process_init.connect(partial(_begin_process, os.getpid()), weak=False)
@@ -147,17 +145,6 @@ def _log_warnings(instance: Any = None, **kwargs: Any) -> None:
         return
     for message in checks.messages():
         logger.warning("%s", message)
-
-
-def unpack_nothing() -> None:
-    """Refuse compressed messages, because kombu decompresses every such message in the main process."""
-    for name in compression.encoders():
-        encoder, content_type = compression.get_encoder(name)
-        compression.register(encoder, _refuse_to_unpack, content_type)  # the project's tasks may still send them
-
-
-def _refuse_to_unpack(data: bytes) -> bytes:
-    raise ValueError("a compressed message")
 
 
 def _begin_process(parent: int, **kwargs: Any) -> None:

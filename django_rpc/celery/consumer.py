@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer import Control
 
+from django_rpc.celery.compat import is_automatically_acknowledged, leave_to_broker, replace_dead_processes
 from django_rpc.celery.control import restrict
 from django_rpc.celery.envelope import Malformed, read_task
 from django_rpc.celery.rejected_messages import reject
@@ -20,21 +20,16 @@ logger = logging.getLogger("django_rpc.server")
 
 
 class Consumer(CeleryConsumer):
-    """Celery's consumer, which forwards only messages of the schema (`envelope`), with three repairs.
+    """Celery's consumer, which forwards only messages of the schema (`envelope`), with repairs of three losses.
 
-    The first repair is for a broken connection to Redis with unacknowledged messages. kombu 5.7 returns them, and later
-    acknowledges them, over a channel that it has already closed, so the worker ends with an AttributeError. A broken
-    connection can do neither. So a message that no process has started is left to the broker, which delivers it again.
-    A message in work is acknowledged over the next connection (`VisibilityHeartbeat.adopt`).
-
-    The second repair is for a process of the pool that dies while the broker is away. Celery does not notice it, and
-    Celery 5.7 ends the worker with a ValueError when it watches that process again.
-
-    The third repair is for a process of the pool that dies before the first message is taken. Celery ends the worker
-    with a WorkerLostError. The pool replaces that process, as it does later.
+    - The connection to Redis breaks while messages are unacknowledged (`compat.leave_to_broker`).
+    - A process of the pool dies while the broker is unavailable (`compat.replace_dead_processes`).
+    - A process of the pool dies before the first message is taken (``restart_count``).
     """
 
-    #: While this is 0, Celery checks if all processes have started (it adds 1 before the check).
+    #: Celery starts with -1, adds 1 for each connection, and at 0 checks if all processes of the pool have started. For a
+    #: process that died, Celery 5.4 to 5.7 ends the worker with a WorkerLostError. Without the check the pool replaces
+    #: the process, as it does later.
     restart_count = 0
 
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
@@ -46,14 +41,8 @@ class Consumer(CeleryConsumer):
                 restrict(step.box.node)
 
     def loop_args(self) -> Any:
-        """Repair the pool; Celery calls this for each connection, just before it watches the processes of the pool.
-
-        A pool that has never been watched does not free the queues of a dead process, so it cannot replace the process.
-        It does so when it is watched and detects that the process has ended.
-        """
-        pool: Any = getattr(self.pool, "_pool", None)
-        if self.hub and getattr(pool, "_registered_with_event_loop", False):
-            pool.maintain_pool()
+        """Repair the pool; Celery calls this for each connection, just before it watches the processes of the pool."""
+        replace_dead_processes(self)
         return super().loop_args()
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
@@ -80,17 +69,14 @@ class Consumer(CeleryConsumer):
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Reject a message that kombu cannot read; it is the raw message if kombu could not build a message."""
-        self._reject(message, f"it cannot be read ({type(exc).__name__})")
+        self._reject(message, str(exc) if isinstance(exc, Malformed) else f"it cannot be read ({type(exc).__name__})")
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         self._reject(message, str(exc))
 
     def _reject(self, message: Any, reason: str) -> None:
         reject(reason)
-        automatic = getattr(message.channel, "no_ack_consumers", None) or ()
-        if message.delivery_info.get("consumer_tag") in automatic:
-            return  # the broker has forgotten the message, and a rejection would close the channel
-        if not message.acknowledged:
+        if not message.acknowledged and not is_automatically_acknowledged(message):
             message.reject_log_error(logger, self.connection_errors)
 
     def register_with_event_loop(self, hub: Any) -> None:
@@ -99,12 +85,6 @@ class Consumer(CeleryConsumer):
         super().register_with_event_loop(hub)
 
     def on_connection_error_after_connected(self, exc: BaseException) -> Any:
-        channel: Any = getattr(self.task_consumer, "channel", None)
-        if hasattr(channel, "do_restore"):  # only channels that emulate acknowledgements
-            channel.do_restore = False
-            for request in tuple(state.reserved_requests):  # includes the requests in work
-                if request in state.active_requests:
-                    self.visibility_heartbeat.adopt(self, request)
-                else:
-                    request.acknowledged = True
+        for request in leave_to_broker(getattr(self.task_consumer, "channel", None)):
+            self.visibility_heartbeat.adopt(self, request)
         return super().on_connection_error_after_connected(exc)

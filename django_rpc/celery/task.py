@@ -16,6 +16,7 @@ from celery.worker import state
 from celery.worker.request import Request as WorkerRequest
 from django.db import close_old_connections
 
+from django_rpc.celery.compat import is_stopped
 from django_rpc.celery.envelope import Malformed, TaskHeaders, read_task
 from django_rpc.celery.forwarding import hand_over
 from django_rpc.celery.worker_heartbeat import announce
@@ -65,8 +66,7 @@ class TaskRequest(WorkerRequest):
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """Return the message of a dead process to the broker. Do it only once, because the message may be the cause."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
-        stopped = self._already_revoked or self._already_cancelled
-        if not isinstance(error, _DEATHS) or stopped or self.delivery_info.get("redelivered"):
+        if not isinstance(error, _DEATHS) or is_stopped(self) or self.delivery_info.get("redelivered"):
             super().on_failure(exc_info, send_failed_event, return_ok)
             return
         logger.warning("A process died while it worked on a request (%s): it is begun again.", error)

@@ -11,10 +11,20 @@ from __future__ import annotations
 import logging
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from celery.bootsteps import StartStopStep
 from celery.worker.consumer import Tasks
+
+from django_rpc.celery.compat import (
+    forget_unacknowledged,
+    redirect_acknowledgement,
+    restore_dead,
+    restore_unacknowledged,
+    tracks_visibility,
+    unacknowledged_tags,
+)
 
 __all__ = ["REDIS_OPTIONS", "VisibilityHeartbeat"]
 
@@ -51,7 +61,7 @@ class VisibilityHeartbeat(StartStopStep):
 
     def start(self, consumer: Any) -> None:
         channel = consumer.task_consumer.channel
-        if hasattr(getattr(channel, "qos", None), "restore_visible"):  # Redis, with acknowledgements
+        if tracks_visibility(channel):
             seconds = channel.visibility_timeout / _TIMES
             self._timer = consumer.timer.call_repeatedly(seconds, self.beat, (consumer,))
 
@@ -62,39 +72,38 @@ class VisibilityHeartbeat(StartStopStep):
 
     def adopt(self, consumer: Any, request: Any) -> None:
         """Acknowledge the message of a request in work over the current connection, and renew its time until then."""
-        tag = request.message.delivery_tag
 
         def acknowledge(*_: Any, **__: Any) -> None:
-            self._settle(consumer, request, lambda qos: qos._remove_from_indices(tag).execute())
+            self._settle(consumer, request, forget_unacknowledged)
 
         def reject(logger: Any, errors: Any, requeue: bool = False) -> None:
             if requeue:
-                self._settle(consumer, request, lambda qos: qos.restore_by_tag(tag, leftmost=True))
+                self._settle(consumer, request, restore_unacknowledged)
             else:
                 acknowledge()
 
-        request._on_ack, request._on_reject = acknowledge, reject
+        redirect_acknowledgement(request, acknowledge, reject)
         self._orphans.add(request)
 
-    def _settle(self, consumer: Any, request: Any, settle: Any) -> None:
+    def _settle(self, consumer: Any, request: Any, settle: Callable[[Any, Any], None]) -> None:
         self._orphans.discard(request)
         channel = getattr(consumer.task_consumer, "channel", None)
         if channel is None:
             return  # without a connection, the message is delivered again, and a write has its answer in the ledger
         try:
-            settle(channel.qos)
+            settle(channel, request.message.delivery_tag)
         except channel.connection_errors:
             logger.warning("Redis was lost at the end of request %s, so its message is delivered again.", request.id)
 
     def beat(self, consumer: Any) -> None:
         """Renew the time of this worker's messages, and restore messages of dead workers."""
         channel = consumer.task_consumer.channel
-        tags = {*channel.qos._delivered, *(request.message.delivery_tag for request in self._orphans)}
+        tags = {*unacknowledged_tags(channel), *(request.message.delivery_tag for request in self._orphans)}
         try:
             if tags:
                 with channel.conn_or_acquire() as client:
                     # XX: messages that were acknowledged in the meantime must not be added again.
                     client.zadd(channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True)
-            channel.qos.restore_visible(num=_BATCH, interval=1)
+            restore_dead(channel, _BATCH)
         except channel.connection_errors:
             logger.debug("Redis is unavailable; the worker's loop connects again.", exc_info=True)

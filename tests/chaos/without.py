@@ -34,7 +34,7 @@ DEFENCES = {
     ),
     "begun again on Redis": (
         "celery/visibility_heartbeat.py",
-        "channel.qos.restore_visible(num=_BATCH, interval=1)",
+        "restore_dead(channel, _BATCH)",
         "pass",
         f"{_TWICE}the_whole_worker_is_killed_after_the_commit[redis-sqlite]",
     ),
@@ -50,7 +50,12 @@ DEFENCES = {
         "sending.finish()",
         "tests/celery/test_task.py",
     ),
-    "dead processes replaced": ("celery/consumer.py", "replace_dead()", "pass", "tests/celery/test_consumer.py"),
+    "dead processes replaced": (
+        "celery/consumer.py",
+        "replace_dead_processes(self)",
+        "pass",
+        "tests/celery/test_consumer.py",
+    ),
     "inherited sockets": ("celery/app.py", "    close_inherited(parent)", "    pass", _KILLED),
     "answers pushed again": (
         "celery/reply_list.py",
