@@ -341,7 +341,7 @@ def redirect_acknowledgement(request: Any, acknowledge: Callable[..., None], ref
 
 
 def tracks_visibility(channel: Any) -> bool:
-    """Return True for a channel of Redis with emulated acknowledgements; other classes have an empty `restore_visible`."""
+    """Return True for a channel of Redis with emulated acknowledgements; `restore_visible` of others does nothing."""
     return hasattr(getattr(channel, "qos", None), "_remove_from_indices")
 
 

@@ -12,7 +12,7 @@ from django_rpc.celery.compat import is_automatically_acknowledged, leave_to_bro
 from django_rpc.celery.control import restrict
 from django_rpc.celery.envelope import Malformed, read_task
 from django_rpc.celery.rejected_messages import reject
-from django_rpc.transport.connections import keep_client
+from django_rpc.transport.compat import keep_client
 
 __all__ = ["Consumer"]
 
@@ -27,9 +27,9 @@ class Consumer(CeleryConsumer):
     - A process of the pool dies before the first message is taken (``restart_count``).
     """
 
-    #: Celery starts with -1, adds 1 for each connection, and at 0 checks if all processes of the pool have started. For a
-    #: process that died, Celery 5.4 to 5.7 ends the worker with a WorkerLostError. Without the check the pool replaces
-    #: the process, as it does later.
+    #: Celery starts with -1 and adds 1 for each connection. At 0 it checks if all processes of the pool have started.
+    #: Celery 5.4 to 5.7 ends the worker with a WorkerLostError for a process that died. Without the check the pool
+    #: replaces the process, as it does later.
     restart_count = 0
 
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:

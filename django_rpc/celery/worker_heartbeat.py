@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery, signals
 from kombu import Connection
 
-from django_rpc.transport.connections import REDIS_BROKERS, open_connection, reach, redis_of
+from django_rpc.transport.compat import redis_of
+from django_rpc.transport.connections import REDIS_BROKERS, open_connection, reach
 from django_rpc.wire.names import answers_key, is_redis, without_passwords, worker_key
 
 if TYPE_CHECKING:

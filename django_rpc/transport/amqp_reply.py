@@ -76,7 +76,7 @@ class _MailedReply:
         self._request_id = request_id
         self._options = options
         self._sent = sent
-        self._watch = transport.presences.watch(request_id, options)
+        self._worker_check = transport.presences.begin_check(request_id, options)
 
     def wait(self, timeout: float | None) -> bytes:
         mailbox = self._transport.mailbox
@@ -101,11 +101,11 @@ class _MailedReply:
         """Return the result message, or None after the timeout. Raise NoWorker where no worker will send a message."""
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            until = min(deadline, time.monotonic() + self._watch.seconds())
+            until = min(deadline, time.monotonic() + self._worker_check.seconds())
             message = self._transport.mailbox.take(self._request_id, None if math.isinf(until) else until)
             if message is not None or time.monotonic() >= deadline:
                 return message
-            self._watch.look()
+            self._worker_check.look()
 
     def ready(self) -> bool:
         return self._transport.mailbox.arrived(self._request_id)

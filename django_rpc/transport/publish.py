@@ -19,7 +19,7 @@ from django_rpc.errors import BrokerUnavailable
 from django_rpc.transport.base import Options
 from django_rpc.transport.celery_app import make_app
 from django_rpc.transport.config import Config
-from django_rpc.transport.connections import Line, open_connection
+from django_rpc.transport.connections import BrokerConnection, open_connection
 from django_rpc.transport.fork_safety import Pool
 from django_rpc.wire.names import TASK_NAME, task_keywords
 
@@ -42,7 +42,7 @@ class Publisher:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.app: Celery = make_app(config)
-        self._pools: dict[float, Pool[Line]] = {}
+        self._pools: dict[float, Pool[BrokerConnection]] = {}
         message = self.app.amqp.as_task_v2(
             "", TASK_NAME, ("",), {}, argsrepr=_ARGS_REPR, kwargsrepr="{}", ignore_result=config.replies_by_redis
         )
@@ -83,16 +83,16 @@ class Publisher:
     def declare(self, request_id: str, options: Options) -> None:
         """Declare the queue of a message that a service will publish; raise BrokerUnavailable."""
         pool = self._pool(options.timeout)
-        line = _alive(pool)
+        broker = _alive(pool)
         try:
-            line.open(self.app.amqp.queues[self.config.queue(priority=options.priority)])
-        except line.failures as error:
-            line.hang_up()
+            broker.open(self.app.amqp.queues[self.config.queue(priority=options.priority)])
+        except broker.failures as error:
+            broker.hang_up()
             raise self.unavailable(error, request_id, maybe_sent=False) from error
         except BaseException:
-            line.hang_up()
+            broker.hang_up()
             raise
-        pool.give(line)
+        pool.give(broker)
 
     def _headers_of(self, request_id: str, timeout: float | None) -> dict[str, Any]:
         headers = dict(self._headers, id=request_id, root_id=request_id)
@@ -115,14 +115,14 @@ class Publisher:
         deadline: float | None,
     ) -> None:
         pool = self._pool(timeout if deadline is None else deadline - time.monotonic())
-        line = _alive(pool)
+        broker = _alive(pool)
         entity = self.app.amqp.queues[queue]
         opened = False
         try:
-            line.open(entity)
+            broker.open(entity)
             opened = True
             self._signal(signals.before_task_publish, headers, body, queue, properties, declare=[entity])
-            line.producer.publish(
+            broker.producer.publish(
                 _encode(body),
                 content_type="application/json",
                 content_encoding="utf-8",
@@ -132,13 +132,13 @@ class Publisher:
                 expiration=timeout,
                 **properties,
             )
-        except line.failures as error:
-            line.hang_up()
+        except broker.failures as error:
+            broker.hang_up()
             raise _AttemptFailed(maybe_sent=opened) from error
         except BaseException:
-            line.hang_up()
+            broker.hang_up()
             raise
-        pool.give(line)
+        pool.give(broker)
         self._signal(signals.after_task_publish, headers, body, queue, None)
 
     def _signal(
@@ -157,13 +157,15 @@ class Publisher:
             more.update(properties=properties, retry_policy={})
         signal.send(sender=TASK_NAME, body=body, exchange="", routing_key=queue, headers=headers, **more)
 
-    def _pool(self, remaining: float | None) -> Pool[Line]:
+    def _pool(self, remaining: float | None) -> Pool[BrokerConnection]:
         seconds = _SOCKET_SECONDS[0]
         if remaining is not None:
             seconds = next((step for step in _SOCKET_SECONDS if step <= remaining), _SOCKET_SECONDS[-1])
         pool = self._pools.get(seconds)
         if pool is None:
-            pool = self._pools.setdefault(seconds, Pool(lambda: Line(open_connection(self.app, seconds), seconds)))
+            pool = self._pools.setdefault(
+                seconds, Pool(lambda: BrokerConnection(open_connection(self.app, seconds), seconds))
+            )
         return pool
 
     def unavailable(self, cause: BaseException | None, request_id: str, *, maybe_sent: bool) -> BrokerUnavailable:
@@ -177,13 +179,13 @@ class Publisher:
         return error
 
 
-def _alive(pool: Pool[Line]) -> Line:
+def _alive(pool: Pool[BrokerConnection]) -> BrokerConnection:
     """Return a connection of the pool that the broker has not closed, or a new connection."""
-    line = pool.take()
-    while not line.is_alive():
-        line.hang_up()
-        line = pool.take()
-    return line
+    broker = pool.take()
+    while not broker.is_alive():
+        broker.hang_up()
+        broker = pool.take()
+    return broker
 
 
 class _AttemptFailed(Exception):

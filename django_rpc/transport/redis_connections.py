@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 
+from django_rpc.transport.compat import import_late_modules, pool_connection
 from django_rpc.transport.fork_safety import NO_FORK, forget_after_fork
 from django_rpc.wire.names import redis_url
 
@@ -20,8 +21,6 @@ BROKEN = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, red
 _SOCKET_SECONDS = (5.0, 1.0)
 #: The limit of redis-py is 100 connections by default, and each waiting thread needs a connection.
 _MAX_CONNECTIONS = 2**31
-#: Before 5.3, redis-py requires the name of a command here, and does not use it; later releases warn of a name.
-_UNUSED_NAME = ("",) if redis.VERSION < (5, 3) else ()
 
 
 class RedisConnections:
@@ -46,7 +45,7 @@ class RedisConnections:
         connection in this case.
         """
         pool = self._pool(patience)
-        connection: Any = pool.get_connection(*_UNUSED_NAME)  # connected, and still open
+        connection = pool_connection(pool)
         try:
             connection.send_packed_command(connection.pack_commands(commands))
             if not connection.can_read(timeout=patience):
@@ -65,7 +64,7 @@ class RedisConnections:
     def reach(self, patience: float) -> None:
         """Open a connection and select its database; raise an error of `BROKEN`, or a ResponseError."""
         pool = self._pool(patience)
-        pool.release(pool.get_connection(*_UNUSED_NAME))
+        pool.release(pool_connection(pool))
         self.replied_at = time.monotonic()
 
     def drop_idle(self) -> None:
@@ -85,6 +84,6 @@ class RedisConnections:
                     socket_connect_timeout=seconds,
                     health_check_interval=0,
                 )
-                new_pool.connection_class(**new_pool.connection_kwargs)  # imports the late modules of redis-py
+                import_late_modules(new_pool)
             pool = self._pools.setdefault(seconds, new_pool)
         return pool

@@ -173,7 +173,7 @@ class _RedisReply:
         self._options = options
         self._failures = failures or {}
         self._keys = (self._key, *self._failures)
-        self._watch = transport.presences.watch(request_id, options)
+        self._worker_check = transport.presences.begin_check(request_id, options)
 
     def wait(self, timeout: float | None) -> bytes:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -193,7 +193,7 @@ class _RedisReply:
                 if lost is not None:
                     raise unavailable(self._transport.config, self._request_id, lost) from lost
                 raise no_answer(self._transport.config, self._request_id, self._options, timeout)
-            self._watch.look()
+            self._worker_check.look()
 
     async def arrive(self, timeout: float | None) -> bytes:
         """Wait without a thread, on one connection for all awaited calls of an event loop. See `wait`."""
@@ -203,13 +203,13 @@ class _RedisReply:
         box = inbox(config.result_backend or "")
         while True:
             remaining = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            key_and_answer = await self._first(box, _least(remaining, self._watch.seconds()))
+            key_and_answer = await self._first(box, _least(remaining, self._worker_check.seconds()))
             if key_and_answer is not None:
                 return self._answer_or_failure(*key_and_answer)
             if deadline is not None and time.monotonic() >= deadline - _TICK:
                 break
-            if not self._watch.seconds():
-                await self._watch.look_async()
+            if not self._worker_check.seconds():
+                await self._worker_check.look_async()
         lost = box.lost_since(begun)
         if lost is not None:
             raise unavailable(config, self._request_id, lost) from lost
@@ -244,7 +244,7 @@ class _RedisReply:
             return next(
                 ((key, answer) for key, answer in zip(self._keys, replies, strict=True) if answer is not None), None
             )
-        seconds = min(_CHUNK if remaining is None else remaining, _CHUNK, self._watch.seconds())
+        seconds = min(_CHUNK if remaining is None else remaining, _CHUNK, self._worker_check.seconds())
         (reply,) = self._transport.connections.run(
             seconds + _GRACE, ("BLPOP", *self._keys, f"{max(seconds, 0.01):.3f}")
         )

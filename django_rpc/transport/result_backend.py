@@ -58,7 +58,7 @@ class _StoredReply:
         self._transport = transport
         self._request_id = request_id
         self._options = options
-        self._watch = transport.presences.watch(request_id, options)
+        self._worker_check = transport.presences.begin_check(request_id, options)
 
     def _result(self) -> AsyncResult:
         # The waiting thread makes it, since Celery has one backend for each thread.
@@ -68,7 +68,7 @@ class _StoredReply:
         result = self._result()
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            seconds = min(deadline - time.monotonic(), self._watch.seconds())
+            seconds = min(deadline - time.monotonic(), self._worker_check.seconds())
             try:
                 # Zero would mean "no limit" to some backends.
                 value = result.get(
@@ -84,7 +84,7 @@ class _StoredReply:
                     raise no_answer(self._transport.config, self._request_id, self._options, timeout) from None
             except Exception as error:
                 raise self._unavailable(error) from error
-            self._watch.look()
+            self._worker_check.look()
         self._forget(result)
         if state == states.SUCCESS and isinstance(value, str):
             return value.encode()

@@ -15,13 +15,14 @@ from collections.abc import Callable
 
 from django_rpc.errors import NoWorker, ResultBackendUnavailable, RpcError
 from django_rpc.transport.base import Options
+from django_rpc.transport.compat import redis_of
 from django_rpc.transport.config import Config
-from django_rpc.transport.connections import AMQP_BROKERS, REDIS_BROKERS, Line, open_connection, redis_of
+from django_rpc.transport.connections import AMQP_BROKERS, REDIS_BROKERS, BrokerConnection, open_connection
 from django_rpc.transport.publish import Publisher
 from django_rpc.transport.threads import WAITING
 from django_rpc.wire.names import without_passwords, worker_key
 
-__all__ = ["Presences", "Watch"]
+__all__ = ["Presences", "WorkerCheck"]
 
 logger = logging.getLogger("django_rpc.client")
 
@@ -83,7 +84,7 @@ class _Presence:
         self.config: Config = publisher.config
         self.queue = queue
         self._publisher = publisher
-        self._line: Line | None = None
+        self._broker: BrokerConnection | None = None
         self.is_looking = False  # for an awaited call; the others are postponed, so that one thread is enough
         self.worker = _Absence(self._has_worker)
         self.answers = _Absence(lambda: check_answers(queue))
@@ -92,27 +93,27 @@ class _Presence:
 
     def _has_worker(self) -> bool | None:
         """Return True if the queue has a worker; None where the broker does not answer, or has no such data."""
-        line, self._line = self._line, None
-        for attempt in (line, None) if line is not None else (None,):  # a connection may have broken while idle
-            used = attempt or Line(open_connection(self._publisher.app, _SOCKET_SECONDS), _SOCKET_SECONDS)
+        broker, self._broker = self._broker, None
+        for attempt in (broker, None) if broker is not None else (None,):  # a connection may have broken while idle
+            used = attempt or BrokerConnection(open_connection(self._publisher.app, _SOCKET_SECONDS), _SOCKET_SECONDS)
             try:
                 has_worker = self._query(used)
             except Exception:  # each broker has its errors; the call itself reports a lost broker
                 logger.debug("The broker did not report the workers of %s.", self.queue, exc_info=True)
                 used.hang_up()
             else:
-                self._line = used
+                self._broker = used
                 return has_worker
         return None
 
-    def _query(self, line: Line) -> bool | None:
-        line.open(self._publisher.app.amqp.queues[self.queue])
-        transport = line.connection.transport_cls
+    def _query(self, broker: BrokerConnection) -> bool | None:
+        broker.open(self._publisher.app.amqp.queues[self.queue])
+        transport = broker.connection.transport_cls
         if transport in AMQP_BROKERS:
-            declared = line.connection.default_channel.queue_declare(self.queue, passive=True)
+            declared = broker.connection.default_channel.queue_declare(self.queue, passive=True)
             # A worker that shuts down consumes nothing, and still executes the messages that it has taken.
             return declared.consumer_count > 0 or not declared.message_count
-        client_and_prefix = redis_of(line.connection) if transport in REDIS_BROKERS else None
+        client_and_prefix = redis_of(broker.connection) if transport in REDIS_BROKERS else None
         if client_and_prefix is None:
             return None
         client, prefix = client_and_prefix
@@ -130,16 +131,16 @@ class Presences:
         self._check_answers = check_answers
         self._by_queue: dict[str, _Presence] = {}
 
-    def watch(self, request_id: str, options: Options) -> Watch:
+    def begin_check(self, request_id: str, options: Options) -> WorkerCheck:
         """Return a watch for a request that begins to wait for its answer."""
         queue = self._publisher.config.queue(priority=options.priority)
         presence = self._by_queue.get(queue)
         if presence is None:
             presence = self._by_queue.setdefault(queue, _Presence(self._publisher, queue, self._check_answers))
-        return Watch(presence, request_id)
+        return WorkerCheck(presence, request_id)
 
 
-class Watch:
+class WorkerCheck:
     """Schedule of a waiting call: the times when it checks for a worker of its queue."""
 
     def __init__(self, presence: _Presence, request_id: str) -> None:
