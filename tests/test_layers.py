@@ -22,7 +22,7 @@ FORBIDDEN = {
 ALLOWED: dict[str, str] = {
     "graph/delayed/runner.py": "compute() of a Delayed loads the engine of the client, which may be absent at a server",
     "graph/plan/stages.py": "explain() of a plan loads the client's report",
-    "transport/base.py": "the in-process transport calls the task of the worker",
+    "transport/in_process.py": "the in-process transport calls the task of the worker",
 }
 
 

@@ -14,7 +14,7 @@ from django.db import connections
 
 from django_rpc.graph.delayed.runner import Output
 from django_rpc.graph.format import describe
-from django_rpc.transport.base import placed
+from django_rpc.transport.registry import placed
 from django_rpc.wire.names import without_passwords
 
 __all__ = ["RealServiceInTests", "check_sending", "is_test_run"]

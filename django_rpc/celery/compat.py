@@ -107,7 +107,7 @@ def checked_transport(transport: Any) -> Any:
             channel = _without_compression(_RedisChannel, *bases, QoS=_restoring(transport.Channel.QoS))
             return type("Transport", (_RedisTransport, transport), {"Channel": channel})
         return type("Transport", (transport,), {"Channel": _without_compression(*bases)})
-    connection = getattr(transport, "Connection", None)
+    connection: Any = getattr(transport, "Connection", None)
     if not hasattr(getattr(connection, "Channel", None), "Message"):
         return transport
     bases = (_Frames, connection) if transport.driver_name == "py-amqp" else (connection,)

@@ -256,7 +256,7 @@ def why_not(sender: Any, receiver: Any) -> str:
     start, end = getattr(sender, "config", None), getattr(receiver, "config", None)
     if start is None or end is None or any(getattr(session, "runs_here", False) for session in (sender, receiver)):
         return "a service is evaluated in this process"
-    if any(not hasattr(session.transport, "deposit") for session in (sender, receiver)):
+    if not all(session.transport.can_deposit for session in (sender, receiver)):
         return "answers do not come back by Redis: set RESULT_BACKEND to the same Redis for both services"
     if start.broker_url != end.broker_url:
         return "the services have different brokers"

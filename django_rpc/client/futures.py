@@ -15,13 +15,13 @@ from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 from django_rpc.client.decode_result import Missing
-from django_rpc.errors import CallCancelled, NoWorker, ResultBackendUnavailable, RpcTimeout
+from django_rpc.errors import CallCancelled, ResultBackendUnavailable, RpcTimeout
 from django_rpc.graph.delayed.local_arguments import waited_for
 from django_rpc.graph.nodes import LOCAL_KINDS, Literal, Node
 from django_rpc.graph.traversal import topological
 from django_rpc.graph.values import freeze
 from django_rpc.transport.base import Options, Reply
-from django_rpc.transport.threads import LOCAL, WAITING, Background
+from django_rpc.transport.threads import LOCAL, Background
 
 __all__ = ["Future", "PendingCall"]
 
@@ -31,8 +31,7 @@ logger = logging.getLogger("django_rpc.client")
 #: Errors of the wait, not of the call. The answer may still arrive, so these errors are not stored.
 _MAY_STILL_ARRIVE = (RpcTimeout, ResultBackendUnavailable)
 _LOCAL_KINDS = frozenset(LOCAL_KINDS.values())
-#: Seconds that a call without asyncio support waits in a shared thread, before the thread serves another call.
-_TURN = 0.2
+
 #: Event loop that waits for all calls with callbacks.
 _background = Background()
 
@@ -166,29 +165,12 @@ class PendingCall:
             self._answered(answer)
 
     async def _finish_async(self, timeout: float | None) -> None:
-        arrive = getattr(self._reply, "arrive", None)
         try:
-            answer = await (self._in_turns(timeout) if arrive is None else arrive(timeout))
+            answer = await self._reply.arrive(timeout)
         except Exception as error:  # noqa: BLE001 - as above
             self._failed(error)
         else:
             self._answered(answer)
-
-    async def _in_turns(self, timeout: float | None) -> bytes:
-        """Wait in the threads that all such calls share.
-
-        Each call waits for a short time, then another call takes its turn.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            remaining = _TURN if deadline is None else max(deadline - time.monotonic(), 0.0)
-            try:
-                return await WAITING.run(self._reply.wait, min(remaining, _TURN))
-            except NoWorker:
-                raise
-            except RpcTimeout as error:
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise RpcTimeout(f"No answer to request {self.request_id} within {timeout:.3g} s.") from error
 
     def _answered(self, answer: bytes) -> None:
         try:

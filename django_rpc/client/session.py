@@ -35,8 +35,9 @@ from django_rpc.graph.nodes import Rows
 from django_rpc.graph.plan.stages import Stage
 from django_rpc.telemetry.fields import claims
 from django_rpc.telemetry.hooks import OF_CLIENT, load
-from django_rpc.transport.base import Options, Transport, Waiting, placed, transport_for
+from django_rpc.transport.base import Options, Reply, Transport, Waiting
 from django_rpc.transport.config import Config, check_timeout
+from django_rpc.transport.registry import placed, transport_for
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.messages import ClientInfo, ErrorReport, Origin, Request, Response
 from django_rpc.wire.names import reply_key
@@ -88,7 +89,8 @@ class Session:
     @property
     def signer(self) -> Any:
         """Signer of requests and answers; None where the settings name no client, or where messages stay in a test."""
-        return self._signer if getattr(placed(self.config.alias), "signed", True) else None
+        transport = placed(self.config.alias)
+        return self._signer if transport is None or transport.signed else None
 
     @property
     def service(self) -> str:
@@ -115,7 +117,7 @@ class Session:
     def runs_here(self) -> bool:
         """True where ``send`` evaluates the request in the calling thread."""
         transport = placed(self.config.alias)
-        return self.config.eager if transport is None else bool(getattr(transport, "runs_here", False))
+        return self.config.eager if transport is None else transport.runs_here
 
     def compute(
         self,
@@ -222,16 +224,16 @@ class Session:
             options = Options(max(options.timeout - (time.perf_counter() - started), 0.0), options.priority)
         return PendingCall(request.id, reply, options, call.settle, call.end, call)
 
-    def _put(self, call: _Call, options: Options, *, repeatable: bool) -> Any:
+    def _put(self, call: _Call, options: Options, *, repeatable: bool) -> Reply:
         links = call.links
         token = None if self.signer is None else self.signer.sign(call.data, call.request.id, options.timeout)
-        transport: Any = self.transport
         headers = call.observed.sent.headers
-        more = {"headers": headers} if headers else {}  # a transport needs the argument only where there are headers
         if links.given:
             waiting = Waiting(tuple([origin.id for origin in links.given]), links.failures)
-            return transport.deposit(call.data, links.ids.message, options, waiting, token, **more)
-        return transport.send(call.data, links.ids.message, options, repeatable=repeatable, token=token, **more)
+            return self.transport.deposit(call.data, links.ids.message, options, waiting, token, headers)
+        return self.transport.send(
+            call.data, links.ids.message, options, repeatable=repeatable, token=token, headers=headers
+        )
 
     def _request(
         self, stage: Stage, options: Options, asking: Any, links: Links, locale: Locale, *, trace: bool

@@ -27,7 +27,7 @@ from django_rpc.graph.values import freeze
 from django_rpc.graph.walk import map_leaves
 from django_rpc.test.rows import as_record, as_table, column_value, row_set
 from django_rpc.test.service import transport_in_place
-from django_rpc.transport.base import Answered, Options, Reply
+from django_rpc.transport.base import Answered, Options, Reply, Transport
 from django_rpc.wire.codec import decode_request, encode_request, encode_response
 from django_rpc.wire.limits import REQUEST_LIMITS
 from django_rpc.wire.messages import Request, Response
@@ -277,7 +277,7 @@ def _plain(value: Any, using: str) -> Any:
     return freeze(value)
 
 
-class _Canned:
+class _CannedTransport(Transport):
     runs_here = True
     signed = False
 
@@ -310,7 +310,7 @@ def canned_answers(using: str = "rpc") -> Iterator[Answers]:
     1
     """
     answers = Answers(connections[using].alias)
-    with transport_in_place(using, _Canned(answers)):
+    with transport_in_place(using, _CannedTransport(answers)):
         yield answers
     if answers.unanswered:
         texts = "".join(f"\n    {text}" for text in answers.unanswered)

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.db import connections
 
-from django_rpc.transport.base import Answered, Options, Reply, Transport, put_in_place
+from django_rpc.transport.base import Answered, Options, Reply, Transport
+from django_rpc.transport.registry import put_in_place
 
 __all__ = ["in_process", "transport_in_place"]
 
@@ -20,7 +21,7 @@ def in_process(using: str = "rpc") -> Iterator[None]:
     The apps of the service, with models and ``rpc.py``, must be in INSTALLED_APPS.  The service uses the database,
     the thread and the transaction of the test.
     """
-    with transport_in_place(using, _Here()):
+    with transport_in_place(using, _ServiceOfTest()):
         yield
 
 
@@ -34,7 +35,7 @@ def transport_in_place(using: str, transport: Transport) -> Iterator[None]:
         yield
 
 
-class _Here:
+class _ServiceOfTest(Transport):
     runs_here = True
 
     def send(

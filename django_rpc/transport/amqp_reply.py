@@ -15,7 +15,7 @@ from celery.states import REVOKED, SUCCESS
 
 from django_rpc.errors import ResultBackendUnavailable
 from django_rpc.transport.amqp_queue import Mailbox
-from django_rpc.transport.base import Options, Reply
+from django_rpc.transport.base import Options, Reply, Transport
 from django_rpc.transport.config import Config
 from django_rpc.transport.publish import Publisher
 from django_rpc.transport.reply import failure_of, no_answer
@@ -28,7 +28,7 @@ __all__ = ["RpcReplyTransport"]
 _CONNECT_SECONDS = 5.0
 
 
-class RpcReplyTransport:
+class RpcReplyTransport(Transport):
     """Transport of requests and answers by the broker."""
 
     def __init__(self, config: Config) -> None:
@@ -68,7 +68,7 @@ class RpcReplyTransport:
         return _MailedReply(self, request_id, options, started)
 
 
-class _MailedReply:
+class _MailedReply(Reply):
     """Reply to one request. ``sent`` is the time when its sending began (``time.monotonic()``)."""
 
     def __init__(self, transport: RpcReplyTransport, request_id: str, options: Options, sent: float) -> None:

@@ -1,33 +1,23 @@
-"""Transport of the bytes of requests and answers: the protocol of transports, and the in-process transport."""
+"""Base classes of transports and replies.
+
+A transport carries the bytes of requests to one service, and the bytes of answers back. A new transport subclasses
+`Transport` and `Reply`, and is named in `registry`. All members have defaults, except those that each transport needs.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from kombu.utils.imports import symbol_by_name
+from django_rpc.errors import NoWorker, RpcTimeout
+from django_rpc.transport.threads import WAITING
 
-from django_rpc.errors import ImproperSettings
-from django_rpc.transport.config import Config
-from django_rpc.transport.fork_safety import NO_FORK, forget_after_fork
-from django_rpc.wire.names import TASK_NAME, task_keywords
+__all__ = ["Answered", "Options", "Reply", "Transport", "Waiting"]
 
-__all__ = [
-    "Answered",
-    "EagerTransport",
-    "Options",
-    "Reply",
-    "Transport",
-    "Waiting",
-    "placed",
-    "put_in_place",
-    "transport_for",
-]
-
-#: Dotted name of the server's Celery application; client/ does not import it.
-_WORKER_APP = "django_rpc.celery.app:app"
+#: Seconds that a call without asyncio support waits in a shared thread, before the thread serves another call.
+_TURN = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +40,54 @@ class Waiting:
     failures: Mapping[str, Callable[[bytes], Exception]]
 
 
-class Reply(Protocol):
-    """Protocol of the reply to one request."""
+class Reply(ABC):
+    """Reply to one request."""
 
+    @abstractmethod
     def wait(self, timeout: float | None) -> bytes:
         """Return the answer. A timeout of 0 checks once without waiting.
 
         Raise RpcTimeout, ResultBackendUnavailable or WorkerLost; after RpcTimeout a caller may wait again.
         """
 
+    @abstractmethod
     def ready(self) -> bool:
         """Return True if `wait` would return at once."""
 
+    @abstractmethod
     def cancel(self) -> bool:
         """Keep workers from beginning the request. Return False if a worker has begun it, or if no worker answered."""
 
+    async def arrive(self, timeout: float | None) -> bytes:
+        """Wait without blocking the event loop. See `wait`.
 
-class Transport(Protocol):
-    """Protocol of the transport to one service."""
+        By default the call waits in threads that all such calls share: each for a short time, then the next.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            remaining = _TURN if deadline is None else max(deadline - time.monotonic(), 0.0)
+            try:
+                return await WAITING.run(self.wait, min(remaining, _TURN))
+            except NoWorker:
+                raise
+            except RpcTimeout as error:
+                if deadline is not None and time.monotonic() >= deadline:
+                    late = RpcTimeout(f"No answer to request {error.request_id} within {timeout:.3g} s.")
+                    late.request_id = error.request_id
+                    raise late from error
 
+
+class Transport(ABC):
+    """Transport of requests to one service, and of the answers."""
+
+    #: True for a transport that evaluates requests in the calling process and thread.
+    runs_here = False
+    #: False for a transport of tests that neither signs requests nor checks the signatures of answers.
+    signed = True
+    #: True for a transport that can keep a message until other services have forwarded values to it (`deposit`).
+    can_deposit = False
+
+    @abstractmethod
     def send(
         self,
         request: bytes,
@@ -86,8 +105,23 @@ class Transport(Protocol):
         author of the request. It is sent next to the request, as are ``headers``.
         """
 
+    def deposit(
+        self,
+        request: bytes,
+        request_id: str,
+        options: Options,
+        waiting: Waiting,
+        token: str | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Keep the request until all values for it have arrived; the service with the last value publishes it.
 
-class Answered:
+        Raise BrokerUnavailable or ResultBackendUnavailable; then nothing was sent.
+        """
+        raise TypeError(f"{type(self).__name__} cannot keep a message that waits for values (`can_deposit` is False).")
+
+
+class Answered(Reply):
     """Reply that has arrived already."""
 
     def __init__(self, answer: bytes) -> None:
@@ -101,117 +135,3 @@ class Answered:
 
     def cancel(self) -> bool:
         return False
-
-
-class EagerTransport:
-    """Transport that evaluates in this process and thread, through the same bytes (``task_always_eager``)."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self._task: Any = None
-
-    def send(
-        self,
-        request: bytes,
-        request_id: str,
-        options: Options,
-        *,
-        repeatable: bool = False,
-        token: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Reply:
-        if self._task is None:
-            self._task = symbol_by_name(_WORKER_APP).tasks[TASK_NAME]
-        keywords = task_keywords(None, token)
-        result = self._task.apply(
-            args=(request.decode(),), kwargs=keywords, task_id=request_id, throw=True, headers=headers
-        )
-        return Answered(result.result.encode())
-
-
-#: Alias -> transport that replaces the transport of its settings.
-_placed: dict[str, Transport] = {}
-
-
-@contextlib.contextmanager
-def put_in_place(alias: str, transport: Transport) -> Iterator[None]:
-    """Send messages of ``alias`` to ``transport`` within the block, and ignore its settings. For tests.
-
-    This applies to all threads. A transport that evaluates in the sending thread has an attribute ``runs_here = True``.
-    A transport without signatures has ``signed = False``.
-    """
-    before = _placed.get(alias)
-    _placed[alias] = transport
-    try:
-        yield
-    finally:
-        if before is None:
-            del _placed[alias]
-        else:
-            _placed[alias] = before
-
-
-def placed(alias: str) -> Transport | None:
-    """Return the transport that `put_in_place` set, or None."""
-    return _placed.get(alias)
-
-
-class _Transports:
-    """Transports of this process, by the settings of their services."""
-
-    def __init__(self) -> None:
-        self._made: dict[Config, Transport] = {}
-        forget_after_fork(self)
-
-    def get(self, config: Config) -> Transport:
-        transport = self._made.get(config)
-        if transport is None:
-            with NO_FORK:
-                transport = self._made.get(config)
-                if transport is None:
-                    transport = self._made[config] = _make(config)
-        return transport
-
-    def after_fork(self) -> dict[Config, Transport]:
-        old, self._made = self._made, {}
-        return old
-
-
-_transports = _Transports()
-
-
-def transport_for(config: Config) -> Transport:
-    """Return the transport of these settings. Equal settings share one transport until a fork.
-
-    Raise ImproperSettings where the settings name no broker.
-    """
-    if config.alias in _placed:
-        return _placed[config.alias]
-    return _transports.get(config)
-
-
-def _make(config: Config) -> Transport:
-    if config.eager:
-        return EagerTransport(config)
-    if not config.broker_url:
-        raise ImproperSettings(
-            f"DATABASES['{config.alias}'] has no BROKER_URL: name the broker that the service's worker listens to, "
-            "such as 'redis://localhost/', or set CELERY = {'task_always_eager': True} to evaluate in this process."
-        )
-    if not config.result_backend:
-        raise ImproperSettings(
-            f"DATABASES['{config.alias}'] has no RESULT_BACKEND: set the backend for answers, such as "
-            "'redis://localhost/', or 'rpc://' on RabbitMQ."
-        )
-    # Only a process that calls a service needs these modules and their imports.
-    if config.replies_by_redis:
-        from django_rpc.transport.redis_list import RedisReplyTransport
-
-        return RedisReplyTransport(config)
-    if config.result_backend.startswith("rpc"):
-        from django_rpc.transport.amqp_reply import RpcReplyTransport
-
-        return RpcReplyTransport(config)
-    from django_rpc.transport.result_backend import ResultBackendTransport
-
-    return ResultBackendTransport(config)

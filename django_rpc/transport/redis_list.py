@@ -16,7 +16,7 @@ import msgspec
 import redis
 
 from django_rpc.errors import ResultBackendUnavailable
-from django_rpc.transport.base import Options, Reply, Waiting
+from django_rpc.transport.base import Options, Reply, Transport, Waiting
 from django_rpc.transport.config import Config
 from django_rpc.transport.publish import Publisher
 from django_rpc.transport.redis_connections import BROKEN, RedisConnections
@@ -45,8 +45,10 @@ _REACH_PAUSES = (0.0, 0.1, 0.3, 0.6)
 _TICK = 0.001
 
 
-class RedisReplyTransport:
+class RedisReplyTransport(Transport):
     """Transport of requests by Celery's broker, and of answers by Redis lists."""
+
+    can_deposit = True
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -131,12 +133,7 @@ class RedisReplyTransport:
         token: str | None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Store the request at the key that collects its values.
-
-        The service that adds the last value publishes the request.
-
-        Raise BrokerUnavailable or ResultBackendUnavailable; then nothing was sent.
-        """
+        """Store the request at the key that collects its values. See `Transport.deposit`."""
         self.publisher.declare(request_id, options)
         expires = None if options.timeout is None else time.time() + options.timeout
         deposit = encode_deposit(Deposit(request.decode(), token, expires, dict(headers or {})))
@@ -154,7 +151,7 @@ class RedisReplyTransport:
         return reply
 
 
-class _RedisReply:
+class _RedisReply(Reply):
     """Reply to one request.
 
     ``failures`` maps reply lists of other requests to the error that a failure there makes here.

@@ -12,7 +12,7 @@ from celery import states
 from celery.result import AsyncResult
 
 from django_rpc.errors import ImproperSettings, ResultBackendUnavailable
-from django_rpc.transport.base import Options, Reply
+from django_rpc.transport.base import Options, Reply, Transport
 from django_rpc.transport.config import Config
 from django_rpc.transport.publish import Publisher
 from django_rpc.transport.reply import failure_of, no_answer
@@ -27,7 +27,7 @@ logger = logging.getLogger("django_rpc.client")
 _INTERVAL = 0.02
 
 
-class ResultBackendTransport:
+class ResultBackendTransport(Transport):
     """Transport of requests by Celery's broker, and of answers by the result backend of the settings."""
 
     def __init__(self, config: Config) -> None:
@@ -53,7 +53,7 @@ class ResultBackendTransport:
         return _StoredReply(self, request_id, options)
 
 
-class _StoredReply:
+class _StoredReply(Reply):
     def __init__(self, transport: ResultBackendTransport, request_id: str, options: Options) -> None:
         self._transport = transport
         self._request_id = request_id

@@ -14,10 +14,11 @@ from django_rpc.graph.delayed.runner import resolvers
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes import Column, Literal, ModelSource, Opaque
+from django_rpc.transport import base
 from django_rpc.transport.base import Options
 
 
-class Reply:
+class Reply(base.Reply):
     """An answer that comes after ``seconds``."""
 
     def __init__(self, seconds):

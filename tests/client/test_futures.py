@@ -8,13 +8,14 @@ from django_rpc import errors
 from django_rpc.client.futures import Future, PendingCall
 from django_rpc.graph.nodes import Literal, Method, ModelSource
 from django_rpc.graph.values import freeze
+from django_rpc.transport import base
 from django_rpc.transport.base import Options
 
 SHOP = ModelSource(model="shop.Order", service="rpc")
 COUNT = Method(parent=SHOP, name="count")
 
 
-class Reply:
+class Reply(base.Reply):
     def __init__(self):
         self.here = threading.Event()
         self.waits = 0

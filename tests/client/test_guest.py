@@ -22,7 +22,7 @@ import sys
 sys.modules["django"] = None  # not installed
 from celery import _state
 from django_rpc.client.session import Session
-from django_rpc.transport.base import transport_for
+from django_rpc.transport.registry import transport_for
 
 for backend in ("redis://127.0.0.1/", "rpc://", "cache+memory://"):
     transport_for(Session({"BROKER_URL": "memory://", "RESULT_BACKEND": backend}).config)

@@ -13,6 +13,7 @@ from django_rpc.client import session as session_module
 from django_rpc.client.session import Options, Output, Session
 from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.graph.values import Record, Table
+from django_rpc.transport.base import Reply, Transport
 from django_rpc.wire.codec import decode_request, encode_response
 from django_rpc.wire.messages import ErrorReport, Response, TraceEntry
 
@@ -23,7 +24,7 @@ def count():
     return Method(parent=SHOP, name="count")
 
 
-class FakeReply:
+class FakeReply(Reply):
     def __init__(self, answer, here=True):
         self.answer = answer
         self.here = threading.Event()
@@ -48,7 +49,7 @@ class FakeReply:
         return self.revocable
 
 
-class FakeTransport:
+class FakeTransport(Transport):
     """``answer(request)`` gives the Response; each request and its options are kept."""
 
     def __init__(self):
@@ -59,7 +60,7 @@ class FakeTransport:
         self.here = True
         self.answer = lambda request: Response(id=request.id, outputs=tuple(range(len(request.outputs))))
 
-    def send(self, data, request_id, options, *, repeatable=False, token=None):
+    def send(self, data, request_id, options, *, repeatable=False, token=None, headers=None):
         request = decode_request(data)
         assert request.id == request_id
         self.requests.append(request)

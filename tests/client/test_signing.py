@@ -14,8 +14,8 @@ from django_rpc.client import signing
 from django_rpc.client.session import Output, Session
 from django_rpc.errors import ForgedResponse, ImproperSettings
 from django_rpc.graph.nodes import Method, ModelSource
-from django_rpc.transport.base import transport_for
 from django_rpc.transport.config import Config
+from django_rpc.transport.registry import transport_for
 from django_rpc.wire.codec import encode_response
 from django_rpc.wire.messages import ErrorReport, Response
 

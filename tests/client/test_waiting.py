@@ -12,12 +12,13 @@ from django_rpc import errors
 from django_rpc.client.futures import Future, PendingCall
 from django_rpc.graph.delayed.delayed import Delayed, delayed
 from django_rpc.graph.nodes import Method, ModelSource
+from django_rpc.transport import base
 from django_rpc.transport.base import Options
 
 COUNT = Method(parent=ModelSource(model="shop.Order", service="rpc"), name="count")
 
 
-class Reply:
+class Reply(base.Reply):
     """A way back that blocks; ``AsyncReply`` has one for asyncio as well."""
 
     def __init__(self):

@@ -70,7 +70,7 @@ class Observer:
     def _watch_messages(self) -> None:
         from django_rpc.backend.base import DatabaseWrapper
         from django_rpc.server.core import handler
-        from django_rpc.transport.base import put_in_place
+        from django_rpc.transport.registry import put_in_place
 
         # Django's test cases forbid all aliases that they do not name, and none of them names a service.
         DatabaseWrapper.ensure_connection = DatabaseWrapper.ensure_connection

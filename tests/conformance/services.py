@@ -85,11 +85,9 @@ def _is_databases(node: ast.AST) -> bool:
 
 def second_service() -> Any:
     """The way to ``rpc_other``: evaluated in this process as the other service is, on the database "other"."""
-    from django_rpc.transport.base import EagerTransport
+    from django_rpc.transport.in_process import InProcessTransport
 
-    class OnOther(EagerTransport):
-        runs_here = True
-
+    class OnOther(InProcessTransport):
         def send(self, *args: Any, **kwargs: Any) -> Any:
             with _at_other():
                 return super().send(*args, **kwargs)

@@ -60,7 +60,7 @@ class Recorder:
     def __init__(self, transport):
         self.transport = transport
 
-    def send(self, request, request_id, options, *, repeatable=False, token=None):
+    def send(self, request, request_id, options, *, repeatable=False, token=None, headers=None):
         self.sent = request, request_id
         self.token = token
         return self.transport.send(request, request_id, options, repeatable=repeatable, token=token)

@@ -33,7 +33,7 @@ class Hostile:
     def __init__(self):
         self.outputs = ()
 
-    def send(self, data, request_id, options, *, repeatable=False, token=None):
+    def send(self, data, request_id, options, *, repeatable=False, token=None, headers=None):
         self.answer = encode_response(Response(id=decode_request(data).id, outputs=self.outputs))
         self.here = threading.Event()
         self.here.set()

@@ -1,9 +1,9 @@
 import pytest
 
 from django_rpc.errors import ImproperSettings
-from django_rpc.transport.base import transport_for
 from django_rpc.transport.celery_app import make_app
 from django_rpc.transport.config import Config, check_timeout
+from django_rpc.transport.registry import transport_for
 
 SEED = {
     "BROKER_URL": "amqp://guest@localhost/",
