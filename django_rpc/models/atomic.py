@@ -13,7 +13,7 @@ from django.db import connections, transaction
 
 from django_rpc import errors
 from django_rpc.client.unit_of_work import Unit, opened, unit_of
-from django_rpc.models.conflicts import Reach
+from django_rpc.models.conflicts import ConflictCheck
 
 __all__ = ["NotSentYet", "atomic", "together"]
 
@@ -99,7 +99,7 @@ def _checked(using: str) -> str:
 
 
 def _unit(using: str) -> Unit:
-    return Unit(using, NotSentYet, Reach(using), connections[using].session.locale)
+    return Unit(using, NotSentYet, ConflictCheck(using), connections[using].session.locale)
 
 
 @contextlib.contextmanager
