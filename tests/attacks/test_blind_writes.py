@@ -54,7 +54,7 @@ def test_the_answer_to_a_save_holds_the_key(send):
         assert created in (True, False)
 
 
-def test_a_value_taken_from_a_save_is_the_sent_one(send):
+def test_value_read_from_save_is_the_sent_value(send):
     """Later nodes of the graph may use the values that the client sent, and the key."""
     for name, value in (("name", "sent"), ("id", 1)):
         answered = send([save({"id": 1, "name": "sent"}), ["item", 0, 1], ["item", 1, name]], **SHAPES)
@@ -129,7 +129,7 @@ def test_a_generic_foreign_key_that_is_guessed(send, registered):
     assert {a.code for a in answers} == {"ValidationError"}
 
 
-def test_rows_that_are_inserted_bring_their_keys(send):
+def test_inserted_rows_return_their_keys(send):
     names = ["name", "email", "joined"]
     kinds = ["str", "str", "str"]
     for returning in (["id", "city"], ["city"], ["tier"], ["credit", "id"], ["secret_note"], ["name"]):

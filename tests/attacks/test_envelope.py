@@ -53,7 +53,7 @@ def received(message):
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_what_celery_would_obey_does_not_reach_it(name):
+def test_celery_options_of_message_are_ignored(name):
     request, _ = received(envelope(**{name: HEADERS[name]}))
     pool = mock.Mock()
     request.execute_using_pool(pool)
@@ -84,7 +84,7 @@ def test_an_expired_message_starts_nothing():
     app.backend.on_chord_part_return.assert_not_called()
 
 
-def test_texts_that_mean_nothing_to_celery_go_along():
+def test_unknown_headers_are_accepted():
     more = {"traceparent": "00-1", "baggage": "x" * 9000, "x y": "1", "n": 5, "tracestate": "\ud800"}
     request, _ = received(envelope(**more))
     assert {name: request.request_dict.get(name) for name in more} == {**dict.fromkeys(more), "traceparent": "00-1"}

@@ -75,7 +75,7 @@ def refused(answered, name, first=READ_FIRST):
 
 
 @pytest.mark.parametrize("out", ["nothing", "names"])
-def test_what_is_read_is_not_used(send, registered, monkeypatch, out):
+def test_readable_field_is_not_filterable(send, registered, monkeypatch, out):
     """In no condition, order, group, expression, nested query: also by the audit of the compiled query alone."""
     registered(Customer, **READ_ONLY)
     if out == "names":
@@ -88,7 +88,7 @@ def test_what_is_read_is_not_used(send, registered, monkeypatch, out):
             refused(answered, name, READ_FIRST | {"Prefetch queryset"})
 
 
-def test_what_is_read_is_not_used_by_name(send, registered):
+def test_readable_field_is_not_filterable_by_name(send, registered):
     registered(Customer, **READ_ONLY)
     for name, nodes in NAME_PATHS.items():
         answered = send(path(nodes, HIDDEN))
@@ -101,7 +101,7 @@ def test_what_is_read_is_not_used_by_name(send, registered):
 
 
 @pytest.mark.parametrize("out", ["nothing", "names"])
-def test_what_is_compared_is_nothing_else(send, registered, monkeypatch, out):
+def test_filterable_field_has_no_other_use(send, registered, monkeypatch, out):
     """Equality with a value tells whether one knows it; an order, a beginning or a range would tell the value."""
     registered(Customer, **COMPARE_ONLY)
     if out == "names":
@@ -153,7 +153,7 @@ def test_a_comparison_with_itself(send, registered, what):
         assert answered.data_statements == []
 
 
-def test_what_is_set_is_not_read(send, registered):
+def test_writable_field_is_not_readable(send, registered):
     registered(Customer, **WRITE_ONLY)
     assert send([CUSTOMERS, method(0, "filter", pk=1), method(1, "update", secret_note="x")]).output == 1
     assert send([["save", "shop.Customer", {"id": 2, "secret_note": "x"}, False, {}]]).error is None
@@ -223,7 +223,7 @@ def test_a_relation_that_leads_nowhere(send, registered, kind):
 # What is answered where a field may not be used
 
 
-def test_rows_are_whole_where_nothing_is_made_of_them(send, registered):
+def test_plain_rows_have_readable_fields(send, registered):
     """Groups by the key, slices of each element and windows do not use what they bring along."""
     registered(Customer, **READ_ONLY)
     for nodes in (
@@ -242,7 +242,7 @@ def test_rows_are_whole_where_nothing_is_made_of_them(send, registered):
             assert "secret of 1" in answered.text, nodes
 
 
-def test_what_is_made_of_rows_does_without(send, registered):
+def test_derived_rows_lack_unusable_fields(send, registered):
     """Distinct rows and unions are made of what may be used; what was left out is read by the key."""
     registered(Customer, **READ_ONLY)
     for nodes in (
@@ -285,7 +285,7 @@ def send_as(db):
     return send_as
 
 
-def test_each_client_has_its_own(send_as, registered):
+def test_fields_differ_by_client(send_as, registered):
     """What one may see does not exist for the other; also right after the other has asked."""
     registered(Customer, ByClientRpc)
     for _ in range(2):

@@ -148,7 +148,7 @@ def test_texts_that_are_cut_into_pieces(send):
     refused(send([*text, *rests, ["literal", 1]]), "response_bytes", "ResponseTooLarge", seconds=30)
 
 
-def test_one_output_many_times(send):
+def test_repeated_output_is_counted(send):
     tracemalloc.start()
     answered = send([["literal", "a" * 1_000_000]], outputs=[0] * 1_000)
     peak = tracemalloc.get_traced_memory()[1]
@@ -157,7 +157,7 @@ def test_one_output_many_times(send):
     assert peak < 3 * DEFAULT.response_bytes
 
 
-def test_one_description_many_times(send, monkeypatch):
+def test_repeated_description_is_counted(send, monkeypatch):
     from django_rpc.server import evaluate
 
     made = []
@@ -240,7 +240,7 @@ def test_texts_that_the_database_makes(send, name, args, settings_of_server):
 
 
 @pytest.mark.parametrize("name", ["Repeat", "LPad", "RPad"])
-def test_texts_that_the_database_makes_by_numbers_of_its_own(send, name, settings_of_server):
+def test_text_growth_by_database_numbers(send, name, settings_of_server):
     settings_of_server(LIMITS={"seconds": 3}, CLIENTS={"anonymous": {}})
     number = expr("Power", expr("Value", 10), 9)
     nodes = [
@@ -345,7 +345,7 @@ def test_rows_are_read_in_chunks_that_fit(send, settings_of_server):
         assert peak < 15_000_000
 
 
-def test_long_rows_behind_short_rows_are_counted_one_by_one(send, settings_of_server):
+def test_long_rows_after_short_rows_are_counted(send, settings_of_server):
     """The size of the first rows says nothing about the next rows."""
     settings_of_server(LIMITS={"response_bytes": 3_000_000}, CLIENTS={"anonymous": {}})
     joined = datetime.date(2026, 1, 1)
@@ -376,7 +376,7 @@ TOGETHER = {
 
 
 @pytest.mark.parametrize("kind", TOGETHER)
-def test_the_texts_of_one_row_count_together(send, kind, settings_of_server):
+def test_texts_of_row_count_together(send, kind, settings_of_server):
     settings_of_server(LIMITS={"response_bytes": 30_000_000}, CLIENTS={"anonymous": {}})
     aggregates = {name: expr("Max", value) for name, value in TOGETHER[kind].items()}
     for nodes in (
@@ -408,7 +408,7 @@ def test_a_text_that_is_named_often_counts_each_time(send, settings_of_server):
         assert answered.data_statements == []
 
 
-def test_one_row_is_counted(send, settings_of_server):
+def test_single_row_is_counted(send, settings_of_server):
     settings_of_server(LIMITS={"response_bytes": 1_000_000}, CLIENTS={"anonymous": {}})
     longest = expr("Max", expr("Repeat", "name", 100_000))
     answered = send([CUSTOMERS, method(0, "aggregate", x=longest), ["fold", "len", 1]])

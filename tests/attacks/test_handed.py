@@ -65,7 +65,7 @@ def altered(data):
     return data.replace(b"known", b"other")
 
 
-def test_what_its_service_signed_is_taken(take):
+def test_values_signed_by_their_service_are_accepted(take):
     answered = take({"a1": signed(values("known"))})
     assert answered.output == 1
     assert answered.signature is None  # this client does not sign
@@ -95,7 +95,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("attack", FORGED)
-def test_values_of_others_are_not_taken(attack, take):
+def test_values_of_other_signers_are_refused(attack, take):
     answered = take({"a1": FORGED[attack]()})
     assert answered.code == ("BadMessage" if attack == "no JSON" else "HandOverFailed")
     assert answered.statements == []
@@ -120,21 +120,21 @@ def test_values_that_are_missing(box, take):
     assert answered.statements == []
 
 
-def test_values_for_an_earlier_message_are_not_for_this_one(take):
+def test_values_for_earlier_message_are_refused(take):
     """A message has an id of its own, also where the same request is sent again."""
     earlier = signed(values("known", message_id="b1::1"))
     assert take({"a1": earlier}, message_id="b1::1").output == 1
     assert take({"a1": earlier}, message_id="b1::2").code == "HandOverFailed"
 
 
-def test_values_that_are_unsigned_are_for_one_message_too(take):
+def test_unsigned_values_belong_to_one_message(take):
     """Of a service that signs for nobody, which who can write there can imitate: docs/decisions/0006."""
     unsigned = ({"id": "a1"},)
     assert take({"a1": values("known")}, origins=unsigned).output == 1
     assert take({"a1": values("known", message_id="b0")}, origins=unsigned).code == "HandOverFailed"
 
 
-def test_a_secret_cannot_be_named_as_what_values_are_checked_by(take):
+def test_secret_is_no_key_for_values(take):
     """Who can say by which secret values are checked could sign them: only public keys are."""
     answered = take({"a1": signed(values("known"), key=SECRET)}, origins=({**SIGNED, "keys": {"k": SECRET}},))
     assert answered.code == "HandOverFailed"
@@ -201,7 +201,7 @@ def test_data_stays_data(name, take):
 
 
 @pytest.mark.parametrize("name", ["secret_note", "referred_by__secret_note", 'id"; DROP TABLE x --', "__class__"])
-def test_a_handed_name_is_a_name_of_this_client(name, take):
+def test_forwarded_name_belongs_to_the_client(name, take):
     """A value that becomes a name has to pass what a name of the message has to pass."""
     for make in (
         lambda given: [["source", "shop.Customer"], method(0, "order_by", given)],
@@ -238,7 +238,7 @@ def test_an_instance_is_a_claim_of_this_client(take, registered):
     assert unknown.message.replace("User", "Usor") == nowhere.message
 
 
-def test_handed_values_count_towards_the_limits(take, settings_of_server):
+def test_forwarded_values_count_towards_limits(take, settings_of_server):
     settings_of_server(LIMITS={"message_bytes": 2_000, "depth": 20})
     assert take({"a1": signed(values("x" * 1_900))}).code == "MessageTooLarge"
     deep = b'{"v":1,"id":"b1","outputs":[' + b"[" * 50 + b"]" * 50 + b"]}"
@@ -246,12 +246,12 @@ def test_handed_values_count_towards_the_limits(take, settings_of_server):
 
 
 @pytest.mark.parametrize("place", [[0, 1], [1, 0], [-1, 0], [0, -1], ["0", 0]], ids=repr)
-def test_a_place_that_nobody_gives(place, take):
+def test_unknown_place_of_forwarded_value(place, take):
     answered = take({"a1": signed(values("known"))}, [["literal", {"$given": place}]])
     assert answered.code == "BadValue"
 
 
-def test_an_error_is_not_handed_over(take):
+def test_error_is_not_forwarded(take):
     """A service that failed hands nothing over; what says so in the box is none of its making."""
     failed = b'{"v":1,"id":"b1","outputs":["known"],"error":{"code":"DoesNotExist","message":"no"}}'
     assert take({"a1": signed(failed)}).code == "HandOverFailed"

@@ -60,13 +60,13 @@ HOLDERS = {
 }
 
 
-def test_the_pairs_have_one_hash():
+def test_colliding_pairs_have_equal_hash():
     assert len({hash(pair) for pair in crafted_tuples()}) == 1
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("values", VALUES)
-def test_values_of_one_hash(send, values, holder):
+def test_values_of_equal_hash(send, values, holder):
     answered = send([CUSTOMERS, method(0, "filter", pk__in=HOLDERS[holder](VALUES[values])), method(1, "count")])
     assert answered.code == "BadValue"
     assert "hash" in answered.message
@@ -74,14 +74,14 @@ def test_values_of_one_hash(send, values, holder):
 
 
 @pytest.mark.parametrize("kind", ["uuid", "decimal"])
-def test_columns_of_one_hash(kind):
+def test_columns_of_equal_hash(kind):
     cells = [[value[f"${kind}"]] for value in {"uuid": UUIDS, "decimal": DECIMALS}[kind]]
     with pytest.raises(BadValue, match="hash"):
         decode_request(written([["literal", {"$rows": [["x"], [kind], cells]}]]))
 
 
 @pytest.mark.parametrize("kind", ["uuid", "decimal"])
-def test_columns_of_one_hash_in_rows_to_insert(kind):
+def test_insert_columns_of_equal_hash(kind):
     """A foreign key to a unique column is compared with the other rows in a set."""
     cells = [[value[f"${kind}"]] for value in {"uuid": UUIDS, "decimal": DECIMALS}[kind]]
     with pytest.raises(BadValue, match="hash"):

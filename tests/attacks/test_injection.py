@@ -162,7 +162,7 @@ def test_it_is_refused_and_no_sql_runs(attack, send):
         assert answered.statements == []
 
 
-def test_a_name_that_comes_by_a_reference(send, shop_data):
+def test_name_from_a_reference(send, shop_data):
     """The decoder sees a node and no name; it is checked when the node's value is there."""
     for evil in EVIL[:8]:
         text = ["literal", evil]

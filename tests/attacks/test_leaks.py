@@ -83,7 +83,7 @@ def saving(monkeypatch, save):
     )
 
 
-def test_what_a_model_says_of_its_hidden_fields(send, registered, monkeypatch):
+def test_model_errors_do_not_name_hidden_fields(send, registered, monkeypatch):
     """full_clean() names each field that is wrong, and each of those that are unique together."""
     registered(Customer, TellingRpc)
     taken = {
@@ -109,7 +109,7 @@ def test_what_a_model_says_of_its_hidden_fields(send, registered, monkeypatch):
             assert told not in answered.text, answered.text
 
 
-def test_what_a_model_is_ordered_by(send, registered):
+def test_default_ordering_does_not_leak(send, registered):
     """Hidden fields of Meta are as if they were not there: no order by them, and no word of them."""
     registered(Order, fields=["id", "number", "customer"])
     orders = ["source", "shop.Order"]
@@ -159,7 +159,7 @@ def test_a_description_names_nothing_hidden(send, registered):
     assert {field["name"] for field in described["fields"]} == {"id", "name"}
 
 
-def test_sql_is_not_told(send, settings_of_server):
+def test_sql_is_not_shown(send, settings_of_server):
     settings_of_server(SHOW_SQL=False, CLIENTS={"anonymous": {}})
     count = [CUSTOMERS, method(0, "count")]
     assert "trace" not in send(count, trace=True).answer
@@ -178,7 +178,7 @@ def test_hidden_and_unknown_take_the_same_time(send):
     assert 0.4 < times["secret_note"] / times["secret_nope"] < 2.5
 
 
-def test_a_log_has_one_line_a_record(send, caplog):
+def test_log_record_is_one_line(send, caplog):
     for name in ("", "django_rpc", "django_rpc.server", "django_rpc.audit"):
         caplog.set_level(logging.DEBUG, name)
     evil = "x\n2026-01-01 ERROR forged\x1b[31m\u202e"
@@ -220,7 +220,7 @@ def test_foreign_tasks_in_the_envelope(name):
     assert Customer.objects.exists()
 
 
-def test_a_worker_has_its_own_tasks_alone():
+def test_worker_registers_only_its_tasks():
     """None of a project's, which come to every app of a process, and none by which Celery runs others."""
 
     @celery.shared_task(name="tests.attacks.pay_out")
@@ -238,7 +238,7 @@ def test_a_worker_has_its_own_tasks_alone():
 
 
 @pytest.mark.parametrize("text", [None, 5, ["x"], {"a": 1}, "\ud800", "", "\0"])
-def test_what_is_no_text(text):
+def test_message_that_is_no_text(text):
     sending = task._answer(Envelope(), text, None, None)
     sending.finish()
     assert b'"code":"BadMessage"' in sending.answer
@@ -247,7 +247,7 @@ def test_what_is_no_text(text):
 @pytest.mark.parametrize(
     "key", ["celery", "django_rpc:reply:of-another", "unacked", "django_rpc:reply:t-1\n", "", None, 5]
 )
-def test_a_reply_goes_to_the_list_of_its_request_alone(key):
+def test_reply_list_belongs_to_its_request(key):
     lists = task._ReplyListsOfApp(None, "redis://nowhere/")
     assert lists.of("t-1", key) is None
     assert lists.of("t 1\r\nFLUSHALL", "django_rpc:reply:t 1\r\nFLUSHALL") is None

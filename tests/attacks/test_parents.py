@@ -176,7 +176,7 @@ def test_the_parent_row_with_an_empty_text_key(send, family, has_child):
             assert state(family) == before, nodes
 
 
-def test_a_link_beside_the_key(send, family):
+def test_parent_link_next_to_key(send, family):
     """A child of two parents has a key for each; the second is checked as the first is."""
     theirs = family.Other.objects.create(other_owner=THEIRS, label="before")
     mine = family.Both.objects.create(name="own")
@@ -250,7 +250,7 @@ def test_keys_that_are_different(send, family):
             assert state(family) == before, nodes
 
 
-def test_a_key_given_by_an_expression_takes_no_row(send, family):
+def test_key_from_expression_takes_no_row(send, family):
     """The database would evaluate the key of a child for the check, and again for the write."""
     theirs = family.Root.objects.create(owner=THEIRS)
     child = family.Child.objects.create(name="c")
@@ -345,7 +345,7 @@ def test_a_parent_that_is_not_exposed(send, unregistered):
     assert not Restaurant.objects.filter(pk=place.pk).exists()
 
 
-def test_rows_are_those_whose_every_parent_is_seen(send, family):
+def test_rows_need_visible_parents(send, family):
     """The second parent narrows by its own key, and not by that of the child."""
     family.Other.objects.create(label="shifts the keys")
     seen = family.Both.objects.create(name="seen")

@@ -160,7 +160,7 @@ def forms(name):
     ]
 
 
-def test_a_hidden_field_is_like_an_unknown_one(send, shop_data, registered):
+def test_hidden_field_is_like_unknown_field(send, shop_data, registered):
     registered(Customer, fields=["id", "name", "referred_by"])
     Customer.objects.update(secret_note="note-of-mine")
     for hidden, unknown in zip(forms("secret_note"), forms("secret_nope"), strict=True):
@@ -172,7 +172,7 @@ def test_a_hidden_field_is_like_an_unknown_one(send, shop_data, registered):
         assert "note-of-mine" not in first.text
 
 
-def test_rows_of_others_are_not_collected(send, shop_data, registered):
+def test_aggregates_exclude_hidden_rows(send, shop_data, registered):
     mine = Customer.objects.order_by("pk").first()
 
     class OwnCustomerRpc(ModelRpc):
@@ -218,7 +218,7 @@ def test_a_collected_text_is_bounded(send, shop_data):
         assert not answered.data_statements
 
 
-def test_a_text_that_comes_by_a_reference(send, shop_data):
+def test_text_from_a_reference(send, shop_data):
     for value in (
         pg("ArrayAgg", ref(1)),
         pg("SearchVector", "name", config=ref(1)),

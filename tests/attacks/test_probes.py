@@ -106,7 +106,7 @@ def test_a_denied_name_in_each_kind_of_node(kind, send):
         assert there.data_statements == []
 
 
-def test_a_denied_function_is_an_unknown_one(send, refused_function):
+def test_denied_function_is_like_unknown_function(send, refused_function):
     there, nowhere = send([["function", "drop_all", [], {}, False]]), send([["function", "drop_nil", [], {}, False]])
     assert there.message.replace("drop_all", "drop_nil") == nowhere.message
     assert there.data_statements == []

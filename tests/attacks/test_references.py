@@ -375,7 +375,7 @@ def test_a_foreign_key_to_another_field(send, zoo):
     assert send([prices, method(0, "create", currency=none, amount=1)]).code == "ValidationError"
 
 
-def test_rows_of_others_by_another_field(send, zoo, registered):
+def test_hidden_rows_by_another_field(send, zoo, registered):
     registered(
         Currency,
         type(
@@ -427,7 +427,7 @@ def test_one_to_one_many_to_many_and_many(send):
     assert answered.code == "TypeError"
 
 
-def test_many_references_are_loaded_by_one_statement(send):
+def test_references_are_loaded_by_one_statement(send):
     values = [named("shop.Line", key) for key in Line.objects.values_list("pk", flat=True)[:20]]
     answered = send([["literal", values]])
     assert len(answered.output) == 20

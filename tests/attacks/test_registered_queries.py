@@ -92,7 +92,7 @@ STEPS = {
 
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("name", METHODS)
-def test_joined_rows_of_others(send, steps, name):
+def test_joined_hidden_rows(send, steps, name):
     nodes = [ORDERS, *STEPS[steps]]
     answered = send([*nodes, call(len(nodes) - 1, name)])
     assert "Secret" not in answered.text, answered.text
@@ -102,7 +102,7 @@ def test_joined_rows_of_others(send, steps, name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_rows_of_others_that_the_method_joins(send, name):
+def test_hidden_rows_joined_by_method(send, name):
     """The method decides which orders are returned, and the client's scope decides which customers are loaded."""
     answered = send([ORDERS, call(0, name)])
     assert answered.error is None

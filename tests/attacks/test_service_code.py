@@ -287,7 +287,7 @@ def test_an_expression_is_no_value(send, arguments, name):
     assert arguments == []
 
 
-def test_queries_in_any_container_are_trusted_ones(send, arguments):
+def test_queries_in_containers_are_trusted(send, arguments):
     query = [ORDERS, method(0, "select_related", "customer")]
     for argument in (
         [ref(1)], {"$set": [ref(1)]}, {"$frozenset": [ref(1)]}, {"$dict": [[ref(1), 1]]},
@@ -303,7 +303,7 @@ def test_queries_in_any_container_are_trusted_ones(send, arguments):
         assert isinstance(Q(pk__in=value), Q)
 
 
-def test_loaded_rows_beside_references(send, arguments, order):
+def test_loaded_rows_next_to_references(send, arguments, order):
     nodes = [ORDERS, method(0, "get", pk=order.pk)]
     answered = send([*nodes, ["function", "takes", [ref(1), named("shop.Order", order.pk)], {}, True]])
     assert answered.error is None, answered.text

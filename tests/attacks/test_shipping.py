@@ -86,7 +86,7 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("who", ["anonymous", "reader", "shop without permission", "shop with STRICT off"])
-def test_nothing_is_unpickled_of_who_may_not_ship(who, place, service, send, mark, shop_data):
+def test_code_of_client_without_permission_is_not_unpickled(who, place, service, send, mark, shop_data):
     if who.startswith("shop"):
         service(strict=who != "shop with STRICT off")
     data = written(PLACES[place](shipped(mark)))
@@ -99,7 +99,7 @@ def test_nothing_is_unpickled_of_who_may_not_ship(who, place, service, send, mar
         assert answered.data_statements == []
 
 
-def test_of_who_may_it_is_unpickled(service, send, mark):
+def test_code_of_permitted_client_is_unpickled(service, send, mark):
     """Otherwise the other tests would prove nothing."""
     data = written([shipped(mark)])
     assert send(data, token(data)).code == "ShippingFailed"  # an open file is no function
@@ -117,7 +117,7 @@ def test_of_who_may_it_is_unpickled(service, send, mark):
     ],
     ids=["another key", "another client", "another service", "expired", "another message"],
 )
-def test_nothing_is_unpickled_of_who_cannot_prove_who_he_is(changes, service, send, mark):
+def test_unauthenticated_code_is_not_unpickled(changes, service, send, mark):
     data = written([shipped(mark)])
     assert send(data, token(data, **changes)).code == "RequestRefused"
     assert not mark.exists()
@@ -131,7 +131,7 @@ def test_an_explanation_unpickles_nothing(service, send, mark):
     assert not mark.exists()
 
 
-def test_a_message_that_comes_twice_runs_once(service, send, mark):
+def test_repeated_message_runs_once(service, send, mark):
     data = written([shipped(mark)])
     first = token(data)
     send(data, first)
@@ -141,7 +141,7 @@ def test_a_message_that_comes_twice_runs_once(service, send, mark):
 
 
 @pytest.mark.parametrize("python", ["3.7", "2.7", "3", "3.11.1", "", 3], ids=repr)
-def test_nothing_is_unpickled_of_another_python(python, service, send, mark):
+def test_code_of_other_python_is_not_unpickled(python, service, send, mark):
     data = written([shipped(mark, python=python)])
     assert send(data, token(data)).code == ("ShippingFailed" if python == "3.7" else "BadValue")
     assert not mark.exists()
@@ -193,7 +193,7 @@ def names_of(path):
     return found & _NAMES
 
 
-def test_one_file_of_the_wire_and_the_server_unpickles():
+def test_single_file_unpickles():
     files = [path for room in ("wire", "server", "celery", "telemetry") for path in (PACKAGE / room).rglob("*.py")]
     assert len(files) > 60
     found = {path.relative_to(PACKAGE).as_posix(): names_of(path) for path in files}

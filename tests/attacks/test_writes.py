@@ -44,7 +44,7 @@ def rows(shop_data, registered):
 
 
 @pytest.mark.parametrize("name", ["city", "secret_note", "secret_nope", "pk", "id", "_state", "objects", "__class__"])
-def test_what_may_not_be_set(send, name):
+def test_unwritable_fields_are_refused(send, name):
     before = list(Customer.objects.order_by("pk").values())
     for nodes in (
         [CUSTOMERS, method(0, "update", **{name: "x"})],
@@ -88,7 +88,7 @@ def test_a_hidden_value_is_not_copied_by_a_save(send):
 # Rows of others
 
 
-def test_rows_of_others_stay_related(send):
+def test_hidden_related_rows_stay_related(send):
     product = Product.objects.first()
     own, foreign = Tag.objects.create(name="own-1"), Tag.objects.create(name="foreign-1")
     product.tags.set([own, foreign])
@@ -103,14 +103,14 @@ def test_rows_of_others_stay_related(send):
     assert send([*tags, method(2, "add", foreign.pk)]).code == "DoesNotExist"
 
 
-def test_rows_of_others_stay_related_by_a_foreign_key(send):
+def test_hidden_rows_stay_related_by_foreign_key(send):
     Customer.objects.filter(pk__in=[2, 3, 20]).update(referred_by=1)
     referrals = [CUSTOMERS, method(0, "get", pk=1), ["attr", 1, "referrals"]]
     assert send([*referrals, method(2, "clear")]).error is None
     assert list(Customer.objects.filter(referred_by=1).values_list("pk", flat=True)) == [20]
 
 
-def test_a_row_is_not_inserted_for_others(send):
+def test_insert_outside_of_scope_is_refused(send):
     for conflict in ("ignore", "update"):
         options = {
             "on_conflict": conflict,
@@ -123,7 +123,7 @@ def test_a_row_is_not_inserted_for_others(send):
     assert not Tag.objects.filter(name="theirs").exists()
 
 
-def test_a_foreign_key_to_a_row_of_others(send):
+def test_foreign_key_to_hidden_row(send):
     for target in (20, 99_999):
         answered = send([CUSTOMERS, method(0, "filter", pk=1), method(1, "update", referred_by=target)])
         assert answered.code == "ValidationError"
@@ -131,7 +131,7 @@ def test_a_foreign_key_to_a_row_of_others(send):
     assert Customer.objects.get(pk=1).referred_by is None
 
 
-def test_a_generic_foreign_key_to_a_row_of_others(send, registered):
+def test_generic_foreign_key_to_hidden_row(send, registered):
     """Its two columns are written by each way to write, one at a time: the row that they lead to has to be seen."""
     mine, theirs = Bookmark.objects.create(url="https://m.example"), Bookmark.objects.create(url="https://t.example")
 
@@ -173,7 +173,7 @@ def test_a_generic_foreign_key_to_a_row_of_others(send, registered):
     assert send([["save", "zoo.TaggedItem", {"id": of_user.pk, "tag": "w", "object_id": 1}, False, {}]]).error is None
 
 
-def test_the_text_of_a_row_of_others(send):
+def test_text_of_hidden_row(send):
     """Django's errors hold the text of an instance, which its model makes of any of its columns."""
     category = Category.objects.first()
     secret = Customer.objects.get(pk=20).name
@@ -203,7 +203,7 @@ def test_the_text_of_a_row_of_others(send):
         "lines__order__customer__email",
     ],
 )
-def test_rows_of_others_through_three_relations(send, path):
+def test_hidden_rows_through_three_relations(send, path):
     """Whatever is reached through a customer of others is as if that customer were not there."""
     theirs = Order.objects.exclude(customer__secret_note="mine")
     mine = Customer.objects.filter(secret_note="mine")
@@ -219,7 +219,7 @@ def test_rows_of_others_through_three_relations(send, path):
         assert counted.output == 0
 
 
-def test_rows_of_others_in_a_count_and_in_a_subquery(send):
+def test_hidden_rows_in_count_and_subquery(send):
     mine = Customer.objects.filter(secret_note="mine")
     assert send([CUSTOMERS, method(0, "aggregate", n=expr("Count", "orders"))]).output == {
         "n": Order.objects.filter(customer__in=mine).count()

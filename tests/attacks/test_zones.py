@@ -65,7 +65,7 @@ LANGUAGES = {
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
-def test_a_language_is_one_of_the_service(send, monkeypatch, name):
+def test_language_is_known_to_the_service(send, monkeypatch, name):
     activated = []
     real = translation.activate
     monkeypatch.setattr(translation, "activate", lambda code: activated.append(code) or real(code))

@@ -31,7 +31,7 @@ def test_migrate_leaves_mirrors_alone():
     ]
 
 
-def test_migrate_of_the_alias_says_where_to_go():
+def test_migrate_of_alias_names_the_right_place():
     with pytest.raises(CommandError, match="remote service"):
         call_command("migrate", database="rpc")
 

@@ -10,7 +10,7 @@ from django_rpc.backend import sessions
 SETTINGS = {"BROKER_URL": "redis://localhost/", "RESULT_BACKEND": "redis://localhost/"}
 
 
-def test_threads_get_one_session(monkeypatch):
+def test_threads_share_the_session(monkeypatch):
     monkeypatch.setattr(sessions, "_sessions", {})
     made, barrier = [], threading.Barrier(8)
 

@@ -23,20 +23,20 @@ DEFENCES = {
         "celery/task.py",
         "acks_late=True",
         "acks_late=False",
-        f"{_TWICE}the_whole_worker_is_killed_after_the_commit",
+        f"{_TWICE}worker_is_killed_after_the_commit",
     ),
     "given back": ("celery/task.py", "if not isinstance(error, _DEATHS)", "if True", _KILLED),
     "said to be held": (
         "celery/visibility_heartbeat.py",
         "dict.fromkeys(tags, time.time())",
         "dict.fromkeys(tags, time.time() - 60)",
-        f"{_TWICE}a_worker_at_work_keeps_what_it_has_on_redis_though_the_connection_breaks",
+        f"{_TWICE}busy_worker_keeps_its_messages_on_redis",
     ),
     "begun again on Redis": (
         "celery/visibility_heartbeat.py",
         "restore_dead(channel, _BATCH)",
         "pass",
-        f"{_TWICE}the_whole_worker_is_killed_after_the_commit[redis-sqlite]",
+        f"{_TWICE}worker_is_killed_after_the_commit[redis-sqlite]",
     ),
     "not again without a ledger": (
         "server/core/handler.py",

@@ -106,7 +106,7 @@ def test_independent_branches_share_messages(shop, stock):
     assert (len(shop.stages), len(stock.stages)) == (2, 1)
 
 
-def test_the_words_say_why_each_boundary_is_there(shop, stock):
+def test_explain_has_reason_of_each_boundary(shop, stock):
     orders, products = shop.query(), stock.query("stock.Product")
     asked = orders.filter(sku__in=products.values("sku"), total=double(orders.count())).first()
     text = asked.explain()
@@ -140,7 +140,7 @@ def test_the_client_carries_a_query_to_another_service_as_its_column(shop, stock
     assert orders.filter(product__in=products).plan().stages[0].nodes[-1].name == "pk"
 
 
-def test_a_local_function_is_given_the_rows_of_a_query(shop):
+def test_local_function_receives_query_rows(shop):
     finished = Delayed(shop.query().filter(a=1).__rpc_node__(), shop, lambda value: ["row", value])
     assert delayed(lambda rows, more: (rows, more))(finished, {"k": [finished]}).compute() == (
         ["row", 25],
@@ -178,14 +178,14 @@ def test_later_stages_do_not_run_after_an_error(shop):
     assert len(service.stages) == 1
 
 
-def test_what_cannot_be_sent_is_told_with_its_node(shop):
+def test_unsendable_value_names_its_node(shop):
     strange = delayed(lambda value: object())(1)
     with pytest.raises(TypeError, match="cannot be sent") as caught:
         shop.query().filter(total=strange).count().compute()
     assert "It is the value of <lambda>(1), which the service 'shop' needs." in caught.value.__notes__
 
 
-def test_one_deadline_spans_all_stages():
+def test_deadline_spans_all_stages():
     slow = Service("shop", len, timeout=30, seconds=0.1)
     orders = slow.query()
     plan = orders.filter(total=double(orders.count())).count()
@@ -276,14 +276,14 @@ def test_plans_are_awaited(shop, stock):
     assert first == second
 
 
-def test_services_are_known_before_anything_is_sent(shop):
+def test_services_are_resolved_before_sending(shop):
     nobody = Delayed(ModelSource("a.B", "nobody"))
     with pytest.raises(NoRunner, match="'nobody'"):
         shop.query().filter(n=double(nobody.count())).count().compute()
     assert not shop.stages
 
 
-def test_services_are_found_by_name(shop, monkeypatch):
+def test_services_are_resolved_by_name(shop, monkeypatch):
     monkeypatch.setattr(
         "django_rpc.graph.delayed.runner.resolvers", [*resolvers, lambda name: shop if name == "shop" else None]
     )

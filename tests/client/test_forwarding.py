@@ -65,7 +65,7 @@ def test_a_chord(services, objects):
     }
 
 
-def test_what_the_client_wants_too_comes_back(services, objects):
+def test_forwarded_output_also_reaches_client(services, objects):
     a, b = map(objects, "ab")
     count, rows = a.count(), a.values_list("n", flat=True)
     found = forwarding_of(services, b.filter(n__in=rows).count(), count)
@@ -120,7 +120,7 @@ def test_where_the_client_carries(services, objects):
     assert "(stage 1): carried by the client, since the services have different brokers" in fed.explain(ask=False)
 
 
-def test_who_asks_for_more_than_values_gets_an_answer(services, objects):
+def test_trace_request_gets_an_answer(services, objects):
     a, b = map(objects, "ab")
     found = forwarding_of(services, b.filter(n=a.count()).count(), wants_answer=lambda number: True)
     assert found.is_awaited(0)

@@ -62,7 +62,7 @@ def test_a_result_is_remembered_and_shared(case):
     assert case.first.request_id == "7f"
 
 
-def test_after_a_timeout_one_may_ask_again(case):
+def test_result_after_timeout(case):
     with pytest.raises(errors.RpcTimeout):
         case.first.result(timeout=0.01)
     with pytest.raises(TimeoutError):
@@ -72,7 +72,7 @@ def test_after_a_timeout_one_may_ask_again(case):
     assert [type(end) for end in case.ends] == [errors.RpcTimeout, errors.RpcTimeout, type(None)]
 
 
-def test_without_a_timeout_the_calls_own_counts():
+def test_default_timeout_is_that_of_the_call():
     case = Case(timeout=0.02)
     with pytest.raises(errors.RpcTimeout):
         case.first.result()
@@ -93,7 +93,7 @@ def test_an_error_is_remembered():
     assert case.reply.waits == 1
 
 
-def test_many_threads_wait_for_one_answer(case):
+def test_threads_wait_for_same_answer(case):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(case.first.result, 5) for _ in range(8)]
         case.reply.here.set()
@@ -102,7 +102,7 @@ def test_many_threads_wait_for_one_answer(case):
     assert case.reply.waits == 1
 
 
-def test_a_thread_with_a_short_timeout_is_not_held_by_one_with_a_long(case):
+def test_short_timeout_next_to_long_timeout(case):
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         long = pool.submit(case.first.result, 5)
         while not case.reply.waits:
@@ -125,7 +125,7 @@ def test_cancel(case):
         case.second.exception()
 
 
-def test_cancel_wakes_whoever_waits(case):
+def test_cancel_wakes_waiting_threads(case):
     case.reply.revocable = True
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(case.first.result, 0.2)
@@ -136,7 +136,7 @@ def test_cancel_wakes_whoever_waits(case):
             waiting.result()
 
 
-def test_a_callback_can_be_added_while_a_cancellation_asks_the_workers(case):
+def test_add_callback_during_cancellation(case):
     asked, answered = threading.Event(), threading.Event()
 
     def ask_workers():
@@ -181,7 +181,7 @@ def test_callbacks_after_a_timeout():
     assert isinstance(called.result(timeout=5), errors.RpcTimeout)
 
 
-def test_a_callback_that_raises_hurts_nobody(case, caplog):
+def test_error_in_callback_is_contained(case, caplog):
     done = threading.Event()
     case.first.add_done_callback(lambda future: 1 / 0)
     case.first.add_done_callback(lambda future: done.set())
@@ -214,7 +214,7 @@ def test_a_write_as_an_argument_is_its_value(case):
 # Standard tools
 
 
-def test_future_is_one_of_concurrent_futures(case):
+def test_future_implements_concurrent_futures(case):
     assert isinstance(case.first, concurrent.futures.Future)
     assert Future[int] is not Future  # as a type
 
@@ -232,7 +232,7 @@ def test_concurrent_futures_wait(case):
     assert {future.result(0) for future in [other.second]} == {"b"}
 
 
-def test_concurrent_futures_wait_for_what_is_done_already(case):
+def test_concurrent_futures_wait_for_done_futures(case):
     case.reply.here.set()
     case.first.result()
     assert concurrent.futures.wait([case.first, case.second], timeout=5) == ({case.first, case.second}, set())
@@ -328,7 +328,7 @@ def test_asyncio_wait_for(case):
     assert asyncio.run(main()) == "b"
 
 
-def test_no_thread_waits_unless_somebody_does(case):
+def test_no_thread_without_waiting_caller(case):
     case.call.when_done = lambda callback: pytest.fail("watched")
     case.reply.here.set()
     assert (case.first.result(), case.second.result(), case.first.done()) == (["a"], "b", True)

@@ -70,7 +70,7 @@ def handle(monkeypatch):
     return use
 
 
-def test_eager_goes_through_the_bytes_of_the_wire(handle):
+def test_eager_mode_uses_wire_bytes(handle):
     seen = []
 
     def answer(request):
@@ -96,7 +96,7 @@ def test_an_error_of_the_server_in_eager_mode(handle):
     assert caught.value.rpc_node == "Order.objects.count()"
 
 
-def test_a_defect_of_the_server_is_an_answer_and_tells_nothing(monkeypatch, caplog):
+def test_server_defect_is_answered_without_details(monkeypatch, caplog):
     def defect(message, *beside):
         raise RuntimeError("the password is 1234")
 
@@ -118,7 +118,7 @@ def test_the_workers_application_speaks_json_only():
     assert pickle.conf.task_serializer == "json"
 
 
-def test_the_workers_application_serves_both_queues_and_the_urgent_one_first():
+def test_worker_prefers_priority_queue():
     from django_rpc.celery.app import make_app
 
     app = make_app({"BROKER_URL": "redis://", "DEFAULT_QUEUE_NAME": "a", "PRIORITY_QUEUE_NAME": "b"})
@@ -149,7 +149,7 @@ def test_register_leaves_the_projects_app_as_it_is():
     assert "django_rpc.call" not in other.tasks
 
 
-def test_a_pool_gives_a_forked_child_nothing_and_keeps_what_was_the_parents():
+def test_pool_after_fork():
     pool = Pool(object)
     first = pool.take()
     pool.give(first)

@@ -48,7 +48,7 @@ def transport(monkeypatch):
     return fake
 
 
-def test_a_key_numbers_what_writes_and_each_sending_has_a_way_back_of_its_own(transport):
+def test_idempotency_key_numbers_writes(transport):
     session = Session({})
     for _ in range(2):
         with django_rpc.once("order-1"):
@@ -79,7 +79,7 @@ def test_the_setting_is_a_truth_value():
 
 
 @pytest.mark.parametrize("key", ["", "a b", "a" * 97, "a::b", None])
-def test_what_is_no_key(key):
+def test_invalid_key_is_refused(key):
     with pytest.raises(ValueError, match="cannot be a key"), django_rpc.once(key):
         pass
 
@@ -131,7 +131,7 @@ class TestAtTheService:
             remote.Tag.objects.create(name="other")
         assert local.Tag.objects.count() == 1
 
-    def test_what_became_of_it(self, remote, local):
+    def test_request_outcomes(self, remote, local):
         from django.db import IntegrityError
 
         with django_rpc.once("tags-3"):
@@ -153,7 +153,7 @@ class TestAtTheService:
         with pytest.raises(errors.OutcomeUnknown):
             unknown.result()
 
-    def test_what_is_settled_is_not_done(self, remote, local):
+    def test_settled_request_is_not_done(self, remote, local):
         assert django_rpc.outcome("tags-4", settle=True).state == "withdrawn"
         with django_rpc.once("tags-4"), pytest.raises(errors.Withdrawn):
             remote.Tag.objects.create(name="one")
@@ -164,7 +164,7 @@ class TestAtTheService:
 
         assert connections["rpc"].session.outcome("nobody").state == "unknown"
 
-    def test_a_service_without_a_ledger_says_so(self, remote, local, settings):
+    def test_outcome_without_ledger(self, remote, local, settings):
         settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django_rpc.server"]
         with django_rpc.once("tags-5"), pytest.raises(errors.NoLedger, match="INSTALLED_APPS"):
             remote.Tag.objects.create(name="one")
@@ -179,7 +179,7 @@ def test_await(remote):
     assert asyncio.run(django_rpc.aoutcome("nobody")).state == "unknown"
 
 
-def test_it_can_be_asked_by_a_process_that_has_done_nothing_else():
+def test_outcome_from_new_process():
     code = """
 import django; django.setup()
 import django_rpc

@@ -61,7 +61,7 @@ async def awaited(d):
     return await d
 
 
-def test_short_ones_are_not_shown_and_nothing_after_the_block():
+def test_short_plans_show_no_progress():
     screen = io.StringIO()
     with django_rpc.ProgressBar(minimum=60, file=screen):
         half(8).compute()
@@ -70,14 +70,14 @@ def test_short_ones_are_not_shown_and_nothing_after_the_block():
     assert watching.get() == ()
 
 
-def test_a_failure_is_said_and_raised():
+def test_failure_is_shown_and_raised():
     screen = io.StringIO()
     with django_rpc.ProgressBar(file=screen), pytest.raises(ValueError, match="too few"):
         fail(8).compute()
     assert "failed at stage 1" in screen.getvalue()
 
 
-def test_a_notebook_writes_its_output_anew(monkeypatch):
+def test_notebook_output_is_replaced(monkeypatch):
     shown = []
 
     class Handle:

@@ -82,7 +82,7 @@ def session():
     return Session({"TIMEOUT": 7})
 
 
-def test_all_outputs_go_in_one_message(session, transport):
+def test_outputs_share_one_message(session, transport):
     finished = session.compute([Output(count()), Output(Method(parent=SHOP, name="first"), lambda value: f"<{value}>")])
     assert finished == [0, "<1>"]
     [request] = transport.requests
@@ -92,7 +92,7 @@ def test_all_outputs_go_in_one_message(session, transport):
     assert transport.options == [Options(timeout=7.0)]
 
 
-def test_nothing_asked_is_nothing_sent(session, transport):
+def test_no_output_sends_nothing(session, transport):
     assert session.compute([]) == session.submit([]) == session.gather([]) == []
     assert transport.requests == []
 
@@ -110,14 +110,14 @@ def test_only_reads_may_be_sent_again(session, transport):
     assert transport.repeatable == [True, False]
 
 
-def test_gather_sends_what_is_unsent_in_one_message(session, transport):
+def test_gather_sends_unsent_in_one_message(session, transport):
     sent = session.submit([Output(count())])[0]
     values = session.gather([Output(count()), sent, Output(count())])
     assert values == [0, 0, 1]
     assert len(transport.requests) == 2
 
 
-def test_records_become_what_the_results_make_of_them(transport):
+def test_records_are_converted_by_results(transport):
     class Results(session_module.PlainResults):
         def record(self, record):
             return dict(zip(record.fields, record.values, strict=True))
@@ -178,7 +178,7 @@ def test_each_error_of_the_wire_has_its_class(session, transport, code):
         session.compute([Output(count())])
 
 
-def test_what_cannot_be_encoded_is_refused_here(session, transport):
+def test_unencodable_value_is_refused_by_client(session, transport):
     deep = []
     for _ in range(300):
         deep = [deep]
@@ -212,7 +212,7 @@ def test_a_name_of_the_server_is_no_class_path(session):
     assert issubclass(kind, errors.RemoteError)
 
 
-def test_calls_are_logged_with_who_and_how_long(session, transport, caplog):
+def test_calls_are_logged_with_client_and_duration(session, transport, caplog):
     with caplog.at_level(logging.INFO, "django_rpc.client"):
         session.compute([Output(count())])
     [record] = caplog.records
@@ -234,7 +234,7 @@ def test_bad_weather_is_a_warning_and_an_error_of_the_service_is_not(session, tr
     assert record.rpc_error == code
 
 
-def test_listeners_hear_of_each_call(session, transport):
+def test_listeners_receive_each_call(session, transport):
     heard = []
     session.compute([Output(count())])
     assert not transport.requests[0].trace

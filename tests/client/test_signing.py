@@ -75,7 +75,7 @@ def test_a_signed_call(changes):
     [{"CLIENT": None, "KEY": None}, {"KEY": "w" * 32}, {"KEY_ID": "2027"}, {"CLIENT": "billing"}, {"SERVICE": "till"}],
     ids=str,
 )
-def test_a_refusal_says_what_to_compare(changes):
+def test_refusal_names_settings_to_compare(changes):
     with pytest.raises(errors.RequestRefused, match="Compare CLIENT, KEY, KEY_ID and SERVICE"):
         compute(**changes)
     assert issubclass(errors.RequestRefused, errors.PermissionDenied)

@@ -10,7 +10,7 @@ from django_rpc.graph.nodes import Method, ModelSource
 COUNT = Method(parent=ModelSource(model="shop.Order", service="rpc"), name="count")
 
 
-def test_an_error_of_one_notification_does_not_prevent_the_others():
+def test_failed_notification_does_not_prevent_others():
     told = []
 
     def refuse(answer):
@@ -26,7 +26,7 @@ def test_an_error_of_one_notification_does_not_prevent_the_others():
     assert [result.result() for result in results] == ["a", "b", "c"]
 
 
-def test_an_operation_without_a_result_is_not_notified_and_the_others_are():
+def test_operation_without_result_is_not_notified():
     told = []
 
     def fail(answer):

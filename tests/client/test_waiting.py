@@ -157,7 +157,7 @@ def test_agather_in_time(make):
         asyncio.run(django_rpc.agather(make(), timeout=0.05))
 
 
-def test_many_tasks_and_threads_await_one_call(make):
+def test_tasks_and_threads_await_same_call(make):
     future = make("value")
 
     async def main():
@@ -174,7 +174,7 @@ def test_many_tasks_and_threads_await_one_call(make):
     assert values == ["value"] * 6
 
 
-def test_one_who_gives_up_hands_the_wait_over(make):
+def test_waiter_that_gives_up_is_replaced(make):
     future = make("value")
 
     async def main():

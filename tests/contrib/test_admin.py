@@ -84,13 +84,13 @@ def test_list_filter_of_a_relation_offers_its_rows(site, local):
     assert len(texts(response, "sku")) == local.Product.objects.filter(category=chosen).count()
 
 
-def test_counts_beside_the_filters(site, local):
+def test_facet_counts(site, local):
     page = site.get(f"{ADMIN}/order/?_facets=True").content.decode()
     assert f"Paid ({local.Order.objects.filter(status='paid').count()})" in page
     assert f"VIP ({local.Order.objects.filter(customer__tier='vip').count()})" in page
 
 
-def test_search_goes_through_a_relation(site, local):
+def test_search_through_relation(site, local):
     response = site.get(f"{ADMIN}/order/?q=adler&all=")
     expected = local.Order.objects.filter(customer__name__icontains="adler")
     assert sorted(texts(response, "number")) == sorted(order.number for order in expected)
@@ -226,7 +226,7 @@ def test_delete_with_its_confirmation(site, local):
     assert not local.Order.objects.filter(pk=order.pk).exists()
 
 
-def test_what_is_protected_is_not_deleted(site, local):
+def test_protected_row_is_not_deleted(site, local):
     product = local.Product.objects.filter(lines__isnull=False).first()
     page = site.get(f"{ADMIN}/product/{product.pk}/delete/").content.decode()
     assert "would require deleting the following protected related objects" in page
@@ -285,7 +285,7 @@ def change_list(rf, superuser, shop_data):
 COLUMNS = {"list_display": ["number", "customer", "total"], "list_per_page": 20}
 
 
-def test_a_plain_change_list_sends_what_django_asks_of_a_local_database(change_list, local, messages):
+def test_plain_change_list_sends_queries_of_django(change_list, local, messages):
     """Three: the number of matching rows, of all rows, and the page with the customers joined."""
     with messages() as sent:
         page = change_list(shop.Order, admin.ModelAdmin, **COLUMNS)
@@ -297,7 +297,7 @@ def test_a_plain_change_list_sends_what_django_asks_of_a_local_database(change_l
     assert len(sent) == len(asked) == 3
 
 
-def test_the_change_list_is_one_message_with_our_admin(change_list, local, messages):
+def test_change_list_of_rpc_admin_is_one_message(change_list, local, messages):
     """One: as few as there can be for a page that shows rows."""
     with messages() as sent:
         page = change_list(shop.Order, RpcModelAdmin, "?p=2", **COLUMNS)
@@ -365,7 +365,7 @@ def test_list_select_related_is_heeded(change_list, messages):
         ("?q=nobody", 5),
     ],
 )
-def test_the_date_hierarchy_comes_with_the_page(change_list, messages, query, statements):
+def test_date_hierarchy_is_in_message_of_page(change_list, messages, query, statements):
     more = {"search_fields": ["customer__name"], "date_hierarchy": "created"}
     with messages() as sent:
         page = change_list(shop.Order, RpcModelAdmin, query, **COLUMNS, **more).content.decode()
@@ -384,7 +384,7 @@ def test_the_date_hierarchy_by_a_date(change_list, messages):
     assert re.sub(r'value="\w{64}"', "", page) == re.sub(r'value="\w{64}"', "", djangos)
 
 
-def test_a_list_of_one_month_asks_for_its_days(change_list, messages):
+def test_list_of_month_requests_days(change_list, messages):
     """Only the answer tells that there is one month: a second message, as Django's third."""
     with messages() as sent:
         page = change_list(
@@ -398,7 +398,7 @@ def test_a_list_of_one_month_asks_for_its_days(change_list, messages):
     assert len(sent) == 2
 
 
-def test_each_filter_of_a_relation_asks_for_its_rows(change_list, messages):
+def test_relation_filter_requests_its_rows(change_list, messages):
     """Django makes the filters before it looks at the rows: one message each."""
     with messages() as sent:
         change_list(shop.Product, RpcModelAdmin, list_display=["sku", "category"], list_filter=["category", "tags"])
@@ -408,7 +408,7 @@ def test_each_filter_of_a_relation_asks_for_its_rows(change_list, messages):
     assert len(sent) == 1
 
 
-def test_counts_beside_the_filters_are_one_message_a_filter(change_list, messages):
+def test_facet_counts_are_one_message_per_filter(change_list, messages):
     with messages() as sent:
         change_list(
             shop.Order, RpcModelAdmin, "?_facets=True", **COLUMNS, list_filter=["status", "customer__tier", "created"]

@@ -166,7 +166,7 @@ def test_a_local_model_points_to_a_mirror(tagged, remote, django_user_model):
     assert kind.model_class() is remote.Bookmark
 
 
-def test_the_keys_of_content_types_are_asked_for_once(tagged, remote, messages):
+def test_content_type_keys_are_requested_once(tagged, remote, messages):
     content_types._known.clear()
     with messages() as sent:
         assert len({item.content_type_id for item in remote.TaggedItem.objects.all()}) == 2
@@ -176,7 +176,7 @@ def test_the_keys_of_content_types_are_asked_for_once(tagged, remote, messages):
     assert len(sent) == 1
 
 
-def test_a_client_does_not_point_to_what_it_does_not_see(tagged, remote, local, django_user_model):
+def test_generic_relation_to_hidden_row_is_refused(tagged, remote, local, django_user_model):
     users = ContentType.objects.get_for_model(django_user_model)
     with pytest.raises(ValidationError, match="does not exist"):
         remote.TaggedItem.objects.create(tag="x", content_type_id=users.pk, object_id=1)

@@ -241,7 +241,7 @@ def test_errors_are_those_of_the_model(api, data):
     assert response.status_code == 400
 
 
-def test_unique_validators_ask_the_service(api):
+def test_unique_validators_query_the_service(api):
     taken = local_models.Category.objects.first().title
     response = same(*(api.post(f"/{end}/categories/", {"title": taken}) for end in ("local", "remote")))
     assert response.json() == {"title": ["category with this title already exists."]}

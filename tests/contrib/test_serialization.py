@@ -30,7 +30,7 @@ def test_dumpdata_is_that_of_the_service(shop_data, name):
 
 
 @pytest.mark.parametrize("format", ["json", "jsonl", "xml"])
-def test_loaddata_brings_it_back(shop_data, local, tmp_path, format):
+def test_loaddata_restores_dumped_rows(shop_data, local, tmp_path, format):
     file = tmp_path / f"shop.{format}"
     file.write_text(dumped("shop_client.Tag", "shop_client.Product", database="rpc", format=format))
     tags = {product.pk: sorted(product.tags.values_list("pk", flat=True)) for product in local.Product.objects.all()}
@@ -72,7 +72,7 @@ def test_serializers(shop_data, remote, local):
     assert first.object.number in set(local.Order.objects.values_list("number", flat=True))
 
 
-def test_a_stream_of_many_rows_is_read_in_one_message(shop_data, messages):
+def test_iterator_reads_one_message(shop_data, messages):
     with messages() as sent:
         dumped("shop_client.Order", database="rpc")
     assert len(sent) == 1

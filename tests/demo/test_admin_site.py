@@ -57,7 +57,7 @@ class Browser:
             return page.url, page.read().decode()
 
 
-def test_it_starts_somebody_works_and_it_stops(running):
+def test_demo_admin_starts_serves_and_stops(running):
     process, lines = running
     text = "\n".join(lines)
     (address,) = re.findall(r"^The admin is at (\S+)$", text, re.MULTILINE)

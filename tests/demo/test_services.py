@@ -97,7 +97,7 @@ def test_redis_is_stopped_after_an_error():
 
 
 @pytest.mark.parametrize("persist", [False, True])
-def test_redis_restarts_on_its_port_and_forgets_unless_told(persist):
+def test_redis_restarts_on_its_port(persist):
     import redis as client
 
     with redis_server(persist=persist) as server:
@@ -109,7 +109,7 @@ def test_redis_restarts_on_its_port_and_forgets_unless_told(persist):
         assert connection.get("key") == (b"value" if persist else None)
 
 
-def test_redis_says_why_it_does_not_start():
+def test_redis_start_failure_has_reason():
     with redis_server() as first, temporary_folder() as folder:
         second = RedisServer(folder)
         second.port = first.port
@@ -215,7 +215,7 @@ def test_worker_and_its_pool_do_not_outlive_their_parent(echo, number):
     wait_for(lambda: all(gone(pid) for pid in family))
 
 
-def test_worker_that_does_not_start_says_why(tmp_path):
+def test_worker_start_failure_has_reason(tmp_path):
     with pytest.raises(ServiceError, match="no_such_module"), worker(app="no_such_module"):
         pass
 
@@ -255,7 +255,7 @@ def test_tables_without_rows(tmp_path):
         assert connection.execute("SELECT count(*) FROM shop_customer").fetchone() == (0,)
 
 
-def test_a_database_that_cannot_be_made_says_why():
+def test_database_creation_failure_has_reason():
     with pytest.raises(ServiceError, match="unable to open database file"):
         prepare_database("sqlite:////no/such/folder/file.sqlite3")
 
@@ -277,6 +277,6 @@ def test_database_urls(url, expected):
 
 
 @pytest.mark.parametrize("url", ["oracle://h/n", "postgresql://h", "server.db"])
-def test_database_urls_that_say_nothing(url):
+def test_incomplete_database_urls(url):
     with pytest.raises(ValueError, match="database"):
         environment.parse_database(url)

@@ -94,7 +94,7 @@ def demo_output(tmp_path_factory):
     return done.stdout
 
 
-def test_the_demo_prints_what_the_readme_shows(demo_output):
+def test_demo_output_matches_readme(demo_output):
     (shown,) = blocks("text")
     printed = demo_output.splitlines()
     for line in shown.splitlines():

@@ -35,7 +35,7 @@ def shown(notebook):
     return found
 
 
-def test_the_tour_runs_and_shows_what_is_stored():
+def test_tour_output_matches_stored_output():
     stored = nbformat.read(TOUR, 4)
     nbformat.validate(stored)
     assert shown(executed()) == shown(stored)

@@ -103,7 +103,7 @@ def test_a_shortened_text_ends_with_the_quote_that_it_begins_with(start):
     assert ast.literal_eval(shown.replace("…", "")) in (start + filler * 1000)
 
 
-def test_a_step_stands_alone():
+def test_single_step_text():
     assert step(ORDERS.filter(a=ORDERS.first()).__rpc_node__()) == ".filter(a=…)"
     assert step(ORDERS.__rpc_node__()) == "Order.objects"
 

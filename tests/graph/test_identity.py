@@ -55,7 +55,7 @@ def merged(*outputs):
 # -- order ----------------------------------------------------------------------------------------------
 
 
-def test_inputs_come_first_and_nothing_twice_or_needless():
+def test_collected_nodes_are_topological_and_unique():
     base = orders()
     needless = base.filter(b=1)
     low, high = base.filter(a=1), base.filter(a__in=base.values("a"))
@@ -81,7 +81,7 @@ def test_reads_keep_their_side_of_a_write():
     assert stage.outputs == (3, 2, 1)
 
 
-def test_an_output_is_anything_that_stands_on_a_node():
+def test_outputs_accept_objects_with_node():
     class Queryset:
         def __rpc_node__(self):
             return base.__rpc_node__()
@@ -93,7 +93,7 @@ def test_an_output_is_anything_that_stands_on_a_node():
             topological([wrong])
 
 
-def test_the_networkx_graph_says_what_each_node_is():
+def test_digraph_has_attributes_of_nodes():
     base = orders()
     write = base.create(total=base.count())
     graph = digraph(write)
@@ -110,7 +110,7 @@ def test_the_networkx_graph_says_what_each_node_is():
     assert set(graph.predecessors(write.__rpc_node__())) == {base.__rpc_node__(), write.__rpc_node__().kwargs["total"]}
 
 
-def test_services_come_from_sources_saves_and_inserts():
+def test_services_of_sources_saves_and_inserts():
     save = Save("shop.Order", "one", {"total": 1}, adding=True)
     insert = Insert("shop.Order", "two", ("total",), ((1,),))
     both = Literal([save, insert])
@@ -175,7 +175,7 @@ def test_different_values_have_different_keys():
     assert keys == [key(Literal(value)) for value in ATOMS]
 
 
-def test_the_key_says_the_kind_and_every_field():
+def test_key_covers_kind_and_fields():
     base = ModelSource("shop.Order", "rpc")
     nodes = [
         base,
@@ -224,7 +224,7 @@ def test_keys_do_not_differ_between_processes():
         lambda q: q.filter(Condition((("a", Expr("Random")),))),
     ],
 )
-def test_writes_and_what_is_random_never_merge(build):
+def test_writes_and_random_nodes_never_merge(build):
     base = orders()
     one, other = build(base), build(base)
     assert key(one.__rpc_node__()) != key(other.__rpc_node__())
@@ -243,7 +243,7 @@ def test_the_key_of_a_long_chain_is_computed_once_a_node():
 # -- merging --------------------------------------------------------------------------------------------
 
 
-def test_equal_reads_become_the_one_that_was_built_first():
+def test_equal_reads_merge_into_the_first():
     draft = merged(orders().filter(a=1).count(), orders().filter(a=1).count(), orders().filter(a=2).count())
     assert shown(draft.nodes) == ["ModelSource", "filter", "count", "filter", "count"]
     assert draft.outputs[0] is draft.outputs[1] is not draft.outputs[2]
@@ -420,7 +420,7 @@ def test_every_kind_is_pickled():
         assert key(revived) == key(node)
 
 
-def test_a_write_that_was_pickled_twice_is_one_write():
+def test_write_pickled_twice_is_single_write():
     write = orders().create(total=1)
     one, other = pickle.loads(pickle.dumps(write.id)), pickle.loads(pickle.dumps(write.name))
     stage = plan([one, other, write]).stages[0]

@@ -112,7 +112,7 @@ def test_filters(browser, go, sql):
     assert 0 < len(both) < paid
 
 
-def test_counts_beside_the_filters(browser, go, sql):
+def test_facet_counts(browser, go, sql):
     go("order/")
     browser.follow(browser.link("Show counts", "#changelist-filter"))
     (paid,) = sql("SELECT count(*) FROM shop_order WHERE status = 'paid'")
@@ -127,7 +127,7 @@ def test_a_filter_by_the_rows_of_a_relation(browser, go, sql):
     assert set(browser.column("category")) == {"Kitchen"}
 
 
-def test_search_goes_through_a_relation(browser, go, sql):
+def test_search_through_relation(browser, go, sql):
     go("order/")
     browser.fill("q", "adler")
     browser.follow(browser.one("#changelist-search [type=submit]"))
@@ -303,7 +303,7 @@ def test_delete_with_its_confirmation(browser, go, sql):
     assert sql("SELECT count(*) FROM shop_line WHERE order_id = ?", key) == [0]
 
 
-def test_what_is_protected_is_not_deleted(browser, go, sql):
+def test_protected_row_is_not_deleted(browser, go, sql):
     (key,) = sql("SELECT product_id FROM shop_line LIMIT 1")
     go(f"product/{key}/delete/")
     assert "would require deleting the following protected related objects" in browser.text("#content")
@@ -311,7 +311,7 @@ def test_what_is_protected_is_not_deleted(browser, go, sql):
     assert sql("SELECT count(*) FROM shop_product WHERE id = ?", key) == [1]
 
 
-def test_a_one_to_one_row_as_an_inline(browser, go, sql):
+def test_one_to_one_inline(browser, go, sql):
     (key,) = sql("SELECT id FROM shop_customer WHERE id NOT IN (SELECT customer_id FROM shop_profile) LIMIT 1")
     go(f"customer/{key}/change/")
     browser.fill("profile-0-bio", "Writes to us by post.")
@@ -334,7 +334,7 @@ def test_many_to_many_in_two_boxes(browser, go, sql):
     assert sorted(sql(tags)) == expected
 
 
-def test_a_related_row_is_added_in_a_window_of_its_own(browser, go, sql):
+def test_related_row_is_added_in_popup(browser, go, sql):
     go("product/6/change/")
     first = browser.driver.current_window_handle
     browser.one("#add_id_category").click()
@@ -368,7 +368,7 @@ def test_history(browser, go, sql):
 
 
 @pytest.mark.parametrize("path", ["order/", "order/?p=2", "order/?created__year=2024", "order/?q=adler&o=4"])
-def test_a_change_list_with_a_foreign_key_column_is_one_message(browser, go, sent, path):
+def test_change_list_with_foreign_key_is_one_message(browser, go, sent, path):
     """The page with the names of the customers, both counts, and the dates of the hierarchy."""
     go("tag/")
     with sent() as count:
@@ -378,7 +378,7 @@ def test_a_change_list_with_a_foreign_key_column_is_one_message(browser, go, sen
 
 
 @pytest.mark.parametrize(("path", "column", "filters"), [("product/", "category", 2), ("customer/", "city", 1)])
-def test_a_filter_by_rows_or_values_is_one_message_more(browser, go, sent, path, column, filters):
+def test_list_filter_is_one_additional_message(browser, go, sent, path, column, filters):
     """Filters by the rows of a relation (``category``, ``tags``), and by the values of a field (``city``)."""
     with sent() as count:
         go(path)

@@ -100,7 +100,7 @@ def test_futures_and_local_functions_are_awaited(live_rpc):
     assert gathered == [count, [below], count]
 
 
-def test_what_was_awaited_in_vain_can_be_asked_for_again(live_rpc):
+def test_await_after_timeout(live_rpc):
     customer = customers(live_rpc, DEFAULT_QUEUE_NAME="django_rpc_nobody_listens", TIMEOUT=30)
     other = customers(live_rpc).count()
 
@@ -113,7 +113,7 @@ def test_what_was_awaited_in_vain_can_be_asked_for_again(live_rpc):
     assert asyncio.run(main()) > 0
 
 
-def test_one_call_after_the_other_in_many_loops(live_rpc):
+def test_calls_in_successive_event_loops(live_rpc):
     customer = customers(live_rpc)
 
     async def main():
@@ -132,7 +132,7 @@ def test_as_completed_and_callbacks(live_rpc):
     assert threads.most <= 16 + 8 + 1
 
 
-def test_the_way_back_breaks_and_comes_again(own_redis, start_service):
+def test_reply_connection_breaks_and_returns(own_redis, start_service):
     with start_service(redis=own_redis) as service:
         customer = customers(service, TIMEOUT=15)
 
@@ -148,7 +148,7 @@ def test_the_way_back_breaks_and_comes_again(own_redis, start_service):
         assert first == again
 
 
-def test_two_services_on_brokers_of_their_own(own_redis, start_service):
+def test_two_services_on_separate_brokers(own_redis, start_service):
     @delayed
     def half(number):
         return number // 2

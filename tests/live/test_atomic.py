@@ -108,7 +108,7 @@ def test_tasks_of_a_loop(live_rpc, remote, name, messages):
     assert remote.Tag.objects.filter(name__startswith=name).count() == 10
 
 
-def test_djangos_own_block_says_what_stays(live_rpc, remote, name):
+def test_django_atomic_reports_remaining_writes(live_rpc, remote, name):
     with pytest.raises(CannotRollBack, match=name) as caught, transaction.atomic(using="rpc"):
         remote.Tag.objects.create(name=name)
         raise LookupError

@@ -32,7 +32,7 @@ print(json.dumps({"rows": rows, "last": last, "new": new, "number": order.number
 
 
 @pytest.mark.parametrize("database", ["sqlite_url", "postgresql_url", "mariadb_url"])
-def test_rows_are_equal_and_counters_go_on(database, request, prepared, run_python, sqlite_url):
+def test_rows_are_equal_and_sequences_continue(database, request, prepared, run_python, sqlite_url):
     seen = []
     for url in (prepared(sqlite_url), prepared(request.getfixturevalue(database))):
         env = {"DJANGO_SETTINGS_MODULE": SERVER_SETTINGS, environment.DATABASE: url}

@@ -94,7 +94,7 @@ def test_other_formats_than_json(broker, content_type, task):
     is_refused(broker)
 
 
-def test_a_pickle_that_says_it_is_json(broker):
+def test_pickle_with_content_type_json(broker):
     broker.publish(pickle.dumps(((Touch(broker.mark),), {}, {})), encoding="binary", headers=headers_of())
     is_refused(broker)
 

@@ -111,7 +111,7 @@ def domains(emails):
     return sorted({email.partition("@")[2] for email in emails})
 
 
-def test_a_shipped_function_works_on_what_is_handed_over(services):
+def test_shipped_function_receives_forwarded_values(services):
     """The client's own code, at the one service, on the values of the other, which do not come here."""
     a, b = services["a"], services["b"]
     emails = a.objects("Customer").filter(pk__lte=20).values_list("email", flat=True)
@@ -136,7 +136,7 @@ def noted(services, store):
         service.session.observers = ()
 
 
-def test_the_trace_and_what_observers_add_reach_all_stages(services, noted, monkeypatch):
+def test_trace_and_headers_reach_all_stages(services, noted, monkeypatch):
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
@@ -156,7 +156,7 @@ def test_the_trace_and_what_observers_add_reach_all_stages(services, noted, monk
     assert second["parent_id"] == messages["a"].attributes["messaging.message.id"]  # as Celery's own tools see it
 
 
-def test_headers_that_others_add_do_not_say_what_is_done(services, noted, store):
+def test_foreign_headers_do_not_change_operation(services, noted, store):
     services["a"].live.worker.pause()
     try:
         future = feeding(services).submit(timeout=20)
@@ -172,7 +172,7 @@ def test_headers_that_others_add_do_not_say_what_is_done(services, noted, store)
 
 
 @pytest.mark.parametrize("what", ["altered", "unsigned", "removed"])
-def test_values_that_were_put_there_by_others(services, store, what):
+def test_forged_forwarded_values_are_refused(services, store, what):
     """Between the one service, which has put its values there, and the other, which has not read them yet."""
     services["b"].live.worker.pause()
     try:
@@ -193,7 +193,7 @@ def test_values_that_were_put_there_by_others(services, store, what):
 
 
 @pytest.mark.parametrize("what", ["another request", "no message"])
-def test_a_message_that_was_put_there_by_others(services, store, what):
+def test_forged_forwarded_message_is_refused(services, store, what):
     """The one that waits is the client's, signed; a service publishes what is there, and the other refuses it."""
     services["a"].live.worker.pause()
     try:
@@ -210,7 +210,7 @@ def test_a_message_that_was_put_there_by_others(services, store, what):
     assert caught.value.rpc_stage == (2 if what == "another request" else 1)
 
 
-def test_a_service_that_cannot_hand_over_says_so_at_once(services, store):
+def test_forwarding_failure_is_reported_at_once(services, store):
     """What is in the way is no hash: the first service has its values, and cannot put them there."""
     services["a"].live.worker.pause()
     try:
@@ -227,7 +227,7 @@ def test_a_service_that_cannot_hand_over_says_so_at_once(services, store):
     assert caught.value.rpc_stage == 1
 
 
-def test_a_secret_is_no_proof_for_others_so_the_client_carries(services):
+def test_shared_secret_prevents_forwarding(services):
     a = Session(
         {**services["a"].live.settings, "CLIENT": "shop", "SERVICE": "stock", "KEY": SECRET, "KEY_ID": "hs"}, alias="a"
     )

@@ -72,7 +72,7 @@ def test_awaits_after_the_servers_closed_all_connections(idle):
     asyncio.run(main())
 
 
-def test_redis_closes_what_is_idle_by_its_own_setting(own_redis):
+def test_redis_closes_idle_connections(own_redis):
     """``timeout``, which many installations set; the worker's side is idle as long."""
     with echo_service(own_redis.url, own_redis.url) as service:
         session = service.session()

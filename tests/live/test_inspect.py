@@ -54,7 +54,7 @@ def test_the_command(service):
     assert set(told["stats"]["total"]) <= {"django_rpc.call"}
 
 
-def test_what_the_command_asks(service):
+def test_command_requests_exposed_models(service):
     """On each broker, while a request is in work."""
     name = name_of(service.worker)
     app = Celery("operator", broker=service.settings["BROKER_URL"], set_as_current=False)

@@ -129,7 +129,7 @@ def test_deliveries_at_the_same_time_are_done_once(database, request, prepared, 
     assert found["done"] == found["orders"] == 4 + (settled == "done")
 
 
-def test_done_in_one_database_and_not_in_another(tmp_path, run_python):
+def test_commit_in_one_of_two_databases(tmp_path, run_python):
     env = {
         "DJANGO_SETTINGS_MODULE": SERVER_SETTINGS,
         environment.DATABASE: environment.sqlite_url(tmp_path / "one.sqlite3"),

@@ -221,7 +221,7 @@ def test_all_is_rolled_back_when_a_later_node_fails(live_rpc, remote, name, faul
     assert remote.AuditEntry.objects.count() == entries
 
 
-def test_errors_are_djangos_own(live_rpc, remote, name):
+def test_errors_are_classes_of_django(live_rpc, remote, name):
     customers = remote.Customer.objects
     with pytest.raises(remote.Customer.DoesNotExist):
         customers.get(pk=-1)
@@ -239,7 +239,7 @@ def test_errors_are_djangos_own(live_rpc, remote, name):
     assert {"email", "tier", "name"} <= set(invalid.value.message_dict)
 
 
-def test_what_the_service_does_not_know(live_rpc, remote):
+def test_unknown_names_at_service(live_rpc, remote):
     for model, asked in (
         (Forbidden, "auth.User"),
         (NoSuchModel, "shop.NoSuchModel"),

@@ -208,7 +208,7 @@ def broadcast(target, exchange, bodies, headers=None, routing_key=""):
     assert publish(target, publications, exchange, routing_key or "x")[0]
 
 
-def test_remote_control_asks_and_takes_back_and_does_nothing_else(target):
+def test_remote_control_can_only_query_and_revoke(target):
     broadcast(target, "celery.pidbox", COMMANDS_OF_OTHERS, headers={"clock": 2**62, "expires": []})
     broadcast(target, "celery.pidbox", [command()], headers={"clock": "x", "stamped_headers": 5})
     target.is_unharmed()
@@ -228,7 +228,7 @@ def test_workers_do_not_listen_to_each_other(target):
 
 
 @ON_REDIS
-def test_unacknowledged_messages_that_others_wrote(target):
+def test_forged_unacknowledged_messages(target):
     """A worker gives back the messages of a dead worker, and drops those that it cannot read."""
     values = ["{", "[]", "5", json.dumps([{}, "", target.queue]), json.dumps([[], 5, []]), b"\xff\xfe"]
     values += [json.dumps([malformed.redis_item(target.queue, headers=5), "", target.queue])]

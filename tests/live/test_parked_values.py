@@ -76,7 +76,7 @@ def test_values_of_other_requests_are_not_read(lists, store, message):
 
 
 @pytest.mark.parametrize("origins", [b"{", b"5", b'["a", 5]', b"\xff", b"null"])
-def test_a_list_of_requests_that_others_wrote(lists, store, message, origins):
+def test_forged_list_of_requests(lists, store, message, origins):
     store.hset(given_key(message), ORIGINS, origins)
     with pytest.raises(HandOverFailed):
         lists.put(message, "a", b"1", 600)

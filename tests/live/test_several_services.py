@@ -139,7 +139,7 @@ def test_a_and_c_in_parallel_feed_b(services, proxy, carried):
     assert many > 40_000 > 40 * few, (many, few)
 
 
-def test_a_value_goes_on_and_to_the_client_as_well(services, proxy):
+def test_forwarded_value_reaches_client_too(services, proxy):
     a, b, c = (services[name].objects("Customer") for name in "abc")
     first = a.get(pk=5).email
     many = emails(a)
@@ -151,7 +151,7 @@ def test_a_value_goes_on_and_to_the_client_as_well(services, proxy):
     assert few < 1_000  # what two services hand on, and what each of three answers
 
 
-def test_a_local_function_in_between_is_brought_its_own_and_nothing_else(services, proxy):
+def test_local_function_receives_only_its_arguments(services, proxy):
     a, b = services["a"].objects("Customer"), services["b"].objects("Customer")
     limit = delayed(lambda count: count - 1990)(a.count())
     feeding = b.filter(email__in=emails(a), pk__lte=limit).count()
@@ -160,7 +160,7 @@ def test_a_local_function_in_between_is_brought_its_own_and_nothing_else(service
     assert few < 1_000
 
 
-def test_instances_and_rows_are_handed_over(services):
+def test_instances_and_rows_are_forwarded(services):
     a, b = services["a"].objects("Customer"), services["b"].objects("Customer")
     referred = b.filter(referred_by__isnull=False).order_by("pk").first().compute()
     by = dict(zip(referred.fields, referred.values, strict=True))["referred_by_id"]
@@ -173,7 +173,7 @@ def test_instances_and_rows_are_handed_over(services):
     assert delayed([b.filter(pk=pairs[1][0], email=pairs[1][1]).count()]).compute() == [1]
 
 
-def test_what_is_written_keeps_its_order(services):
+def test_writes_keep_their_order(services):
     """The second message of a writes, and needs a value of b; the first only reads."""
     a, b = services["a"].objects("Tag"), services["b"].objects("Tag")
     before = a.count()
@@ -184,7 +184,7 @@ def test_what_is_written_keeps_its_order(services):
     assert recounted == counted + 1
 
 
-def test_what_is_written_once_is_written_once_from_handed_values(services):
+def test_write_of_forwarded_values_is_done_once(services):
     """A second sending of the whole has other messages, and the same requests."""
     a, b = services["a"].objects("Tag"), services["b"].objects("Tag")
     name = a.get(pk=2).name + " of a, once"
@@ -197,7 +197,7 @@ def test_what_is_written_once_is_written_once_from_handed_values(services):
     assert b.filter(name=name).count().compute() == 1
 
 
-def test_the_plan_says_what_is_handed_over(services):
+def test_plan_names_forwarded_values(services):
     a, b, c = (services[name].objects("Customer") for name in "abc")
     fed = b.filter(email__in=emails(a), pk__in=c.filter(pk__lt=9).values("pk")).count()
     text = fed.explain(ask=False)
@@ -207,7 +207,7 @@ def test_the_plan_says_what_is_handed_over(services):
     assert (drawn.count("forwarded, "), drawn.count('label=" message ')) == (2, 2), drawn
 
 
-def test_a_profile_tells_what_was_handed_over(services):
+def test_profile_names_forwarded_values(services):
     a, b = services["a"].objects("Customer"), services["b"].objects("Customer")
     profile = b.filter(email__in=emails(a)).count().profile()
     assert profile.result == 2000
@@ -251,7 +251,7 @@ def aliases(services, database_alias, django_db_blocker):
         yield
 
 
-def test_the_page_says_what_is_so(aliases, tmp_path, monkeypatch):
+def test_page_examples_are_true(aliases, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = Path(__file__).parents[2] / "docs" / "howto" / "several-services.md"
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -372,7 +372,7 @@ def failing(services):
 
 
 @pytest.mark.parametrize("way", ["compute", "await", "submit"])
-def test_a_failing_stage_is_told_at_once_and_later_ones_do_not_run(services, way):
+def test_failing_stage_is_reported_at_once(services, way):
     tags = services["b"].objects("Tag")
     before = tags.count().compute()
     _, last = failing(services)
@@ -392,7 +392,7 @@ def test_a_failing_stage_is_told_at_once_and_later_ones_do_not_run(services, way
     assert tags.count().compute() == before
 
 
-def test_one_deadline_spans_all_stages(services):
+def test_deadline_spans_all_stages(services):
     a, b = services["a"].objects("Customer"), services["b"].objects("Customer")
     services["b"].live.worker.pause()
     try:

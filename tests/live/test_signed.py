@@ -117,6 +117,6 @@ def test_a_shipped_function_runs_in_the_worker(shop):
 
 
 @pytest.mark.parametrize("changes", [{"CLIENT": None, "KEY": None}, {"SERVICE": "billing"}, {"KEY_ID": "hs"}], ids=str)
-def test_who_is_not_let_in(shop, changes):
+def test_unauthenticated_clients_are_refused(shop, changes):
     with pytest.raises(errors.RequestRefused):
         shop(**changes).compute([COUNT])

@@ -73,7 +73,7 @@ def session(service):
     return service.session()
 
 
-def test_values_come_back(session):
+def test_values_are_returned_exactly(session):
     assert session.compute([echo(1), echo("ä\n\0"), echo(None)]) == [1, "ä\n\0", None]
     assert session.compute([echo(2)], priority=True) == [2]
     [big] = session.compute([echo("x" * 2_000_000)])
@@ -100,7 +100,7 @@ def test_futures(session, tmp_path):
     assert session.gather([slow, echo("late")])[1] == "late"
 
 
-def test_a_future_says_when_it_is_done_without_being_waited_for(session):
+def test_future_is_done_without_wait(session):
     [future] = session.submit([echo(1)])
     deadline = time.monotonic() + 5
     while not future.done():
@@ -160,7 +160,7 @@ def in_child(function):
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def test_a_forked_child_has_connections_of_its_own(session):
+def test_forked_child_has_separate_connections(session):
     assert session.compute([echo(1)]) == [1]
     [under_way] = session.submit([echo({"do": "sleep", "seconds": 0.3})])
     in_child(lambda: [session.compute([echo(n)]) for n in range(20)] == [[n] for n in range(20)])

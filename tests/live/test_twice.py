@@ -126,7 +126,7 @@ def test_a_message_that_is_published_twice(service, monkeypatch):
 
 
 @pytest.mark.parametrize("combination", ["redis-sqlite", "rabbitmq-postgresql"])
-def test_the_whole_worker_is_killed_after_the_commit(deadly, combination):
+def test_worker_is_killed_after_the_commit(deadly, combination):
     with deadly(combination, concurrency=1) as service, service.another():
         call, name = service.row("worker-after-commit")
         assert service.session.compute([call], timeout=25)
@@ -154,7 +154,7 @@ def test_rabbitmq_takes_a_message_from_a_worker_at_work_and_gives_it_to_another(
         relay.close()
 
 
-def test_a_worker_at_work_keeps_what_it_has_on_redis_though_the_connection_breaks(deadly, redis):
+def test_busy_worker_keeps_its_messages_on_redis(deadly, redis):
     """The visibility time-out is 1.5 s there, and the worker is at work for 2.5 s: a read is not begun again."""
     relay, keys, name = Proxy(redis.url, 6379), Redis.from_url(redis.url), uuid.uuid4().hex
     try:

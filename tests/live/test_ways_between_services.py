@@ -60,7 +60,7 @@ HOW = pytest.mark.parametrize("how", [lambda one: one.compute(), awaited], ids=[
 
 
 @HOW
-def test_on_rabbitmq_with_answers_by_redis_values_are_handed_over(customers, how):
+def test_forwarding_on_rabbitmq_with_redis_answers(customers, how):
     a, b = customers("a", "rabbitmq and redis"), customers("b", "rabbitmq and redis")
     made = b.filter(email__in=emails(a)).count()
     text = made.explain(ask=False)
@@ -88,7 +88,7 @@ def test_on_rabbitmq_alone_the_client_carries(customers, how):
         ("rabbitmq", "redis", "answers do not come back by Redis"),
     ],
 )
-def test_over_two_ways_the_client_carries(customers, giver, taker, reason):
+def test_different_transports_use_the_client(customers, giver, taker, reason):
     made = customers("b", taker).filter(email__in=emails(customers("a", giver))).count()
     assert f"carried by the client, since {reason}" in made.explain(ask=False)
     assert made.compute() == 5
@@ -110,7 +110,7 @@ def test_the_client_carries_in_the_fewest_trips(customers):
 
 
 @pytest.mark.parametrize("way", ["rabbitmq and redis", "rabbitmq"])
-def test_a_failing_stage_is_its_own_error_either_way(customers, way):
+def test_failing_stage_has_same_error_on_both_transports(customers, way):
     a, b = customers("a", way), customers("b", way)
     made = b.filter(email=a.get(pk=-1).email).count()
     with pytest.raises(errors.RpcError) as caught:

@@ -180,7 +180,7 @@ def test_no_broker(broker, redis):
 
 
 @pytest.mark.parametrize("broker", ["redis", "amqp"])
-def test_a_broker_that_accepts_and_says_nothing(broker, redis):
+def test_silent_broker(broker, redis):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"{broker}://127.0.0.1:{silent.getsockname()[1]}/"
         for backend in (redis.url, "rpc://"):
@@ -228,7 +228,7 @@ def test_no_result_backend(redis_service):
 # -- during the call ---------------------------------------------------------------------------------
 
 
-def test_a_message_that_comes_late_is_dropped(service, tmp_path):
+def test_late_message_is_dropped(service, tmp_path):
     session = service.session()
     note = tmp_path / "ran"
     service.worker.pause()
@@ -257,7 +257,7 @@ def test_a_worker_that_is_paused_in_mid_call_answers_later(service):
     assert service.serves()
 
 
-def test_what_kills_the_process_that_works_on_it_is_tried_twice(service, tmp_path):
+def test_deadly_message_is_tried_twice(service, tmp_path):
     session = service.session()
     note = tmp_path / "ran"
     with within(10, errors.WorkerLost):
@@ -267,7 +267,7 @@ def test_what_kills_the_process_that_works_on_it_is_tried_twice(service, tmp_pat
 
 
 @pytest.mark.parametrize("backend", ["redis", "rpc"])
-def test_a_worker_that_is_told_to_end_finishes_what_it_has_begun(redis, rabbitmq_url, backend):
+def test_warm_shutdown_finishes_running_requests(redis, rabbitmq_url, backend):
     broker = redis.url if backend == "redis" else rabbitmq_url
     with echo_service(broker, redis.url if backend == "redis" else "rpc://") as service:
         [future] = service.session().submit([sleep(1)], timeout=10)
@@ -276,7 +276,7 @@ def test_a_worker_that_is_told_to_end_finishes_what_it_has_begun(redis, rabbitmq
         assert future.result() > 0
 
 
-def test_the_whole_worker_is_killed(redis):
+def test_worker_is_killed(redis):
     with echo_service(redis.url, redis.url) as service:
         [future] = service.session().submit([sleep(3)], timeout=1.5)
         time.sleep(0.3)
@@ -419,7 +419,7 @@ def test_a_connection_to_rabbitmq_that_is_cut_in_mid_call_is_made_again(rabbitmq
     assert session.compute([echo("after")]) == ["after"]
 
 
-def test_rabbitmq_goes_away_in_mid_call(rabbitmq_url, rabbit_service, proxy):
+def test_rabbitmq_stops_during_call(rabbitmq_url, rabbit_service, proxy):
     relay = proxy(rabbitmq_url, 5672)
     session = rabbit_service.session(BROKER_URL=relay.url)
     [future] = session.submit([sleep(0.5)], timeout=1.5)

@@ -54,13 +54,13 @@ def test_for_a_terminal():
     assert "┃" in printed(out=Terminal())
 
 
-def test_the_first_message_is_not_measured_and_nothing_is_asked_twice(messages):
+def test_first_message_is_not_measured(messages):
     with messages() as sent:
         printed("--count", "3")
     assert len(sent) == 4
 
 
-def test_what_this_client_may_do(settings, monkeypatch):
+def test_permissions_of_this_client(settings, monkeypatch):
     """As the service's policy says, for the client that it takes this one for."""
     settings.DJANGO_RPC = {"CLIENTS": {"anonymous": {}}}
     rpc = site._registry[next(model for model in site if model._meta.label == "shop.Customer")]
@@ -117,7 +117,7 @@ def test_a_wrong_key(settings, monkeypatch):
     ("arguments", "says"),
     [(["nowhere"], "'nowhere' is no service"), (["default"], "is no service in DATABASES; the services are: rpc")],
 )
-def test_what_is_no_service(arguments, says):
+def test_alias_that_is_no_service(arguments, says):
     with pytest.raises(CommandError, match=says):
         printed(*arguments)
 

@@ -79,7 +79,7 @@ def test_async_for(remote, messages):
     assert run(listed(annotated)) == list(annotated.all())
 
 
-def test_prefetched_rows_come_in_the_same_message(remote, messages):
+def test_prefetched_rows_are_in_the_same_message(remote, messages):
     customers = remote.Customer.objects.filter(pk__lte=5).prefetch_related("orders")
     with messages() as sent:
         rows = run(listed(customers))
@@ -142,7 +142,7 @@ def test_querysets_are_gathered(remote, messages):
     assert (list(rows), count, len(orders), len(sent)) == (list(customers), 3, 1, 1)
 
 
-def test_many_in_one_loop(remote):
+def test_many_calls_in_event_loop(remote):
     async def main():
         counts = [remote.Customer.objects.filter(pk__lte=number).acount() for number in range(20)]
         return await asyncio.gather(*counts)

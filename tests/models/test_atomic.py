@@ -24,7 +24,7 @@ from tests.models.block_parts import Left, customer
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
 
-def test_one_message_and_every_key(local, remote, shop_data, messages):
+def test_block_is_one_message_and_sets_keys(local, remote, shop_data, messages):
     with messages() as sent:
         with django_rpc.atomic("rpc") as block:
             ada = customer(remote)
@@ -46,7 +46,7 @@ def test_one_message_and_every_key(local, remote, shop_data, messages):
     assert ada._state.db == "rpc"
 
 
-def test_in_one_transaction_in_order(local, remote, shop_data, messages):
+def test_writes_are_in_order_in_transaction(local, remote, shop_data, messages):
     product = remote.Product.objects.get(pk=1)
     price = product.price
     with messages() as sent, django_rpc.atomic("rpc"):
@@ -111,7 +111,7 @@ def test_an_error_rolls_all_back_and_names_the_operation(local, remote, shop_dat
     assert local.Customer.objects.filter(pk__in=[ada.pk, second.pk]).count() == 2
 
 
-def test_a_key_is_a_value_until_it_is_known(local, remote, shop_data, messages):
+def test_pending_key_is_a_value(local, remote, shop_data, messages):
     with messages() as sent, django_rpc.atomic("rpc"):
         ada = customer(remote)
         ada.save()
@@ -136,7 +136,7 @@ def test_a_key_is_a_value_until_it_is_known(local, remote, shop_data, messages):
     assert local.Order.objects.get(pk=later.pk).customer_id == ada.pk
 
 
-def test_a_query_of_the_block_can_be_asked_after_it(local, remote, shop_data, messages):
+def test_query_of_block_after_its_end(local, remote, shop_data, messages):
     with django_rpc.atomic("rpc"):
         ada = customer(remote)
         ada.save()
@@ -169,7 +169,7 @@ def test_save_again_and_delete_again(local, remote, shop_data, messages):
     assert short.pk is None
 
 
-def test_a_second_save_keeps_what_the_service_filled_in(local, remote, shop_data, messages):
+def test_second_save_keeps_generated_values(local, remote, shop_data, messages):
     with messages() as sent, django_rpc.atomic("rpc"):
         order = remote.Order.objects.create(customer_id=1, total=1)  # the service gives it a number
         remote.Order.objects.filter(pk=order.pk).update(status="paid")  # overwritten, as in Django
@@ -233,7 +233,7 @@ def test_bulk_create(local, remote, shop_data, messages):
     assert local.Product.objects.get(pk=1).tags.filter(name="d").exists()
 
 
-def test_bulk_create_is_one_message_and_all_or_nothing_by_itself(local, remote, shop_data, messages):
+def test_bulk_create_is_atomic(local, remote, shop_data, messages):
     tags = [remote.Tag(pk=900, name="a"), remote.Tag(name="b")]
     with messages() as sent:
         remote.Tag.objects.bulk_create([*tags, remote.Tag(name="c")], batch_size=1)
@@ -245,7 +245,7 @@ def test_bulk_create_is_one_message_and_all_or_nothing_by_itself(local, remote, 
     assert [(tag.pk, tag._state.adding) for tag in again] == [(901, True), (None, True)]
 
 
-def test_many_to_many_of_what_is_not_saved_yet(local, remote, shop_data, messages):
+def test_many_to_many_of_unsaved_instance(local, remote, shop_data, messages):
     with messages() as sent, django_rpc.atomic("rpc"):
         category = remote.Category.objects.create(title="New")
         product = remote.Product.objects.create(sku="NEW-1", title="New", price=1, category=category)
@@ -298,7 +298,7 @@ def reads(remote, ada):
 
 
 @pytest.mark.parametrize("number", range(16))
-def test_a_read_that_could_see_what_is_collected_is_refused(number, local, remote, shop_data, messages):
+def test_read_of_collected_rows_is_refused(number, local, remote, shop_data, messages):
     with messages() as sent, pytest.raises(NotSentYet) as caught, django_rpc.atomic("rpc"):
         ada = customer(remote)
         ada.save()
@@ -310,7 +310,7 @@ def test_a_read_that_could_see_what_is_collected_is_refused(number, local, remot
     assert not local.Customer.objects.filter(name="Ada").exists()
 
 
-def test_after_a_delete_what_it_may_take_with_it_is_not_read(remote, shop_data):
+def test_read_of_cascaded_models_is_refused(remote, shop_data):
     with pytest.raises(NotSentYet), django_rpc.atomic("rpc"):
         remote.Customer.objects.filter(pk=1).delete()
         remote.Line.objects.count()
@@ -325,7 +325,7 @@ def test_after_a_delete_what_it_may_take_with_it_is_not_read(remote, shop_data):
 @pytest.mark.parametrize(
     "use", [bool, int, list, lambda found: found == 1, lambda found: found[0], lambda found: found.result()]
 )
-def test_a_result_is_not_asked_for_in_the_block(use, local, remote, shop_data):
+def test_result_in_block_is_refused(use, local, remote, shop_data):
     with pytest.raises(NotSentYet, match="not known yet"), django_rpc.atomic("rpc"):
         use(remote.Tag.objects.filter(pk=1).update(name="changed"))
     assert not local.Tag.objects.filter(name="changed").exists()
@@ -343,7 +343,7 @@ def test_get_or_create_answers_after_the_block(local, remote, shop_data):
     assert not local.Tag.objects.filter(name="other").exists()
 
 
-def test_a_write_that_asks_at_once_is_refused(local, remote, shop_data):
+def test_write_with_immediate_result_is_refused(local, remote, shop_data):
     create = remote.Tag.objects.delayed().create(name="fresh")
     for ask in (create.compute, create.submit, lambda: django_rpc.compute(create), create.profile):
         with pytest.raises(NotSentYet, match=r"add\(\)"), django_rpc.atomic("rpc"):
@@ -369,7 +369,7 @@ def test_delayed_values_and_add(local, remote, shop_data, messages):
     assert local.Order.objects.get(pk=order.pk).total == 8
 
 
-def test_what_the_client_would_have_to_compute_in_between_is_refused(local, remote, shop_data):
+def test_local_function_in_block_is_refused(local, remote, shop_data):
     with pytest.raises(NotSentYet, match="cannot be one message"), django_rpc.atomic("rpc"):
         updated = remote.Tag.objects.filter(pk=1).update(name="changed")
         remote.Customer.objects.filter(pk=1).update(credit=django_rpc.delayed(lambda n: n * 100)(updated))

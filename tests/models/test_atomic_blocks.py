@@ -40,7 +40,7 @@ def test_a_block_within_a_block(local, remote, shop_data, messages):
     assert not local.Tag.objects.filter(name__in=["left", "left too", "by hand"]).exists()
 
 
-def test_what_an_inner_block_dropped_cannot_be_referred_to(remote, shop_data):
+def test_instance_of_dropped_inner_block_is_refused(remote, shop_data):
     with pytest.raises(NotSentYet, match="does not exist"), django_rpc.atomic("rpc"):
         ada = customer(remote)
         with contextlib.suppress(Left), django_rpc.atomic("rpc"):
@@ -109,7 +109,7 @@ def test_a_block_of_another_kind_of_database(remote):
         pass
 
 
-def test_a_key_of_once_goes_around_the_block(local, remote, shop_data, messages):
+def test_once_around_block(local, remote, shop_data, messages):
     def work():
         with django_rpc.once("fresh-tags"), django_rpc.atomic("rpc"):
             first = remote.Tag.objects.create(name="fresh")
@@ -122,7 +122,7 @@ def test_a_key_of_once_goes_around_the_block(local, remote, shop_data, messages)
         remote.Tag.objects.create(name="inner")
 
 
-def test_what_the_client_may_not_do_undoes_the_block(local, remote, shop_data, monkeypatch):
+def test_forbidden_write_undoes_block(local, remote, shop_data, monkeypatch):
     from django.core.exceptions import PermissionDenied
 
     from django_rpc.demo.server.shop import rpc
@@ -186,7 +186,7 @@ def test_signals(local, remote, shop_data):
     assert new.pk
 
 
-def test_m2m_changed_comes_with_the_keys(remote, shop_data):
+def test_m2m_changed_has_the_keys(remote, shop_data):
     heard = []
 
     def hear(action, pk_set, **kwargs):
@@ -203,7 +203,7 @@ def test_m2m_changed_comes_with_the_keys(remote, shop_data):
     assert heard[-1] == ("post_remove", {tag.pk})
 
 
-def test_when_a_receiver_fails_everything_is_done_and_said(local, remote, shop_data):
+def test_failing_receiver_does_not_undo_block(local, remote, shop_data):
     def fail(**kwargs):
         raise Left
 

@@ -53,7 +53,7 @@ def remark(defined, remote):
     return make
 
 
-def test_local_rows_go_with_the_row_of_a_service(local, remote, shop_data, remark):
+def test_local_rows_are_deleted_with_service_row(local, remote, shop_data, remark):
     model = remark(models.CASCADE)
     one, other, third = remote.Order.objects.order_by("pk")[:3]
     for order in (one, one, other, third):
@@ -128,7 +128,7 @@ def tagged(defined, local):
 
 
 @pytest.mark.parametrize("heard", [False, True])
-def test_rows_of_a_service_go_with_a_local_row(local, remote, tagged, heard):
+def test_service_rows_are_deleted_with_local_row(local, remote, tagged, heard):
     """Django ran DELETE on the mirror's table, which is not in its database."""
     bookmark = local.Bookmark.objects.create(url="https://example.org")
     local.TaggedItem.objects.create(tag="a", content_object=bookmark)

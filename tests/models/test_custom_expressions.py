@@ -59,7 +59,7 @@ def test_an_expression_that_both_ends_registered(local, remote, shop_data, regis
         assert list(query(remote)) == list(query(local)) != []
 
 
-def test_what_only_one_end_registered_is_refused(remote, shop_data, registered, messages):
+def test_expression_registered_at_one_end_is_refused(remote, shop_data, registered, messages):
     with messages() as sent, pytest.raises(TypeError, match="Register it at both ends"):
         remote.Order.objects.annotate(x=Scaled("pk"))
     assert len(sent) == 0

@@ -18,7 +18,7 @@ DECLARATION = set(
 )
 
 
-def test_each_method_of_a_queryset_or_manager_is_there_or_says_why_not(remote):
+def test_methods_exist_or_have_reason(remote):
     orders = remote.Order.objects.delayed()
     public = {name for kind in (QuerySet, Manager) for name, _ in inspect.getmembers(kind) if name[0] != "_"}
     asynchronous = {name for name in public if name[0] == "a" and name[1:] in public}

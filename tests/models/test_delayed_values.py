@@ -111,7 +111,7 @@ async def _awaited(delayed):
     ],
     ids="first last item slice count exists reverse".split(),
 )
-def test_one_value_is_that_of_a_local_queryset(products, query, end):
+def test_value_equals_local_queryset(products, query, end):
     local, remote = (query(model.objects.order_by("pk")) for model in products)
     expected, error = _outcome(lambda: end(local))
     assert _outcome(lambda: end(remote.delayed()).compute()) == (expected, error)

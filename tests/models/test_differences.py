@@ -165,7 +165,7 @@ PROFILES = {
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_a_one_to_one_relation_without_a_row_has_the_error_of_django(local, remote, shop_data, name):
+def test_missing_one_to_one_row_raises_error_of_django(local, remote, shop_data, name):
     local.Profile.objects.all().delete()
     local.Order.objects.filter(pk=1).update(customer=1)
     with pytest.raises(local.Customer.profile.RelatedObjectDoesNotExist, match="Customer has no profile"):
@@ -327,7 +327,7 @@ CAME_WITH = {
 
 
 @pytest.mark.parametrize("name", CAME_WITH)
-def test_a_related_row_keeps_what_came_with_it(local, remote, shop_data, name):
+def test_related_row_keeps_loaded_relations(local, remote, shop_data, name):
     """It is a value of its own, with its parent and with the rows that were joined or prefetched."""
 
     def cached(row):

@@ -428,7 +428,7 @@ def test_options_of_explain_are_sent(remote):
     assert seen == [{"format": "text", "analyze": True}]
 
 
-def test_methods_that_are_refused_say_so(remote):
+def test_refused_methods_have_reason(remote):
     for call in (
         lambda: remote.Order.objects.raw("SELECT 1"),
         lambda: remote.Order.objects.extra(where=["1=1"]),

@@ -19,7 +19,7 @@ from django_rpc.models import RpcManager, RpcModel
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
 
-def test_post_save_says_whether_the_row_is_new(remote, shop_data):
+def test_post_save_has_created_flag(remote, shop_data):
     heard = []
 
     def receive(sender, created, **kwargs):
@@ -70,7 +70,7 @@ def test_another_local_database_has_no_mirrors(remote, database_alias):
         remote.Customer.objects.using("archive")
 
 
-def test_what_is_done_to_prefetched_rows_concerns_them_alone(local, remote, shop_data):
+def test_prefetched_rows_are_independent(local, remote, shop_data):
     """A clone of the prefetched rows' query kept no condition: set() emptied the relation of every other row."""
     customer = remote.Customer.objects.prefetch_related("orders").get(pk=1)
     count = local.Order.objects.filter(customer=1).count()
@@ -82,7 +82,7 @@ def test_what_is_done_to_prefetched_rows_concerns_them_alone(local, remote, shop
 
 
 @pytest.mark.parametrize("method", ["get_or_create", "update_or_create"])
-def test_what_only_the_client_can_say_is_left_to_django(local, remote, shop_data, method):
+def test_expressions_of_client_are_left_to_django(local, remote, shop_data, method):
     write = getattr(remote.Currency.objects, method)
     with pytest.raises(FieldError, match="Cannot resolve keyword 'nonexistent' into field"):
         write(nonexistent=1)
@@ -95,7 +95,7 @@ def test_what_only_the_client_can_say_is_left_to_django(local, remote, shop_data
         assert write(code="ZZZ", defaults=never)[1] is False
 
 
-def test_get_or_create_tells_this_clients_receivers(remote, shop_data):
+def test_get_or_create_sends_client_signals(remote, shop_data):
     heard = []
 
     def receive(sender, instance, created, **kwargs):
@@ -111,7 +111,7 @@ def test_get_or_create_tells_this_clients_receivers(remote, shop_data):
     assert heard == [("ZZZ", True), ("ZZZ", False)]
 
 
-def test_m2m_changed_tells_what_is_new_and_what_goes(remote, shop_data):
+def test_m2m_changed_has_added_and_removed_keys(remote, shop_data):
     one, two, three = (remote.Person.objects.create(name=name) for name in "abc")
     one.follows.add(two)
     heard = []
@@ -140,7 +140,7 @@ def test_a_child_learns_its_parents_key(local, remote):
     assert (made.pk, made.id, made.place_ptr_id) == (row.pk, row.pk, row.pk)
 
 
-def test_a_mirror_with_a_manager_of_its_own_has_no_objects(monkeypatch):
+def test_mirror_with_custom_manager_has_no_objects(monkeypatch):
     monkeypatch.setattr("django.apps.registry.Apps.register_model", lambda *args: None)
 
     class Shelf(RpcModel):
@@ -161,14 +161,14 @@ def test_the_hidden_side_of_a_relation_is_a_path(local, remote):
     assert list(two.friends.all()) == []
 
 
-def test_nothing_is_sent_for_what_no_row_can_match(remote, messages):
+def test_empty_query_sends_nothing(remote, messages):
     with messages() as sent:
         assert list(remote.Customer.objects.filter(pk__in=[None])) == []
     assert len(sent) == 0
 
 
 @pytest.mark.parametrize("path", ["_order", "_order__gt", "friends_rel_+", "_shop_order_tags_+__id"])
-def test_djangos_own_names_with_an_underscore_are_paths(path):
+def test_names_with_underscore_are_paths(path):
     check_path(path)
 
 
@@ -179,7 +179,7 @@ def test_other_names_with_an_underscore_are_none(path):
 
 
 @override_settings(DJANGO_RPC={"STRICT": False})
-def test_content_types_are_each_projects_own(local, remote):
+def test_content_types_are_separate_per_project(local, remote):
     bookmark = remote.Bookmark.objects.create(url="https://example.org")
     made = remote.TaggedItem.objects.create(tag="a", content_object=bookmark)
     here, there = (ContentType.objects.get_for_model(model) for model in (remote.Bookmark, local.Bookmark))

@@ -52,7 +52,7 @@ def test_nothing_is_sent_for_a_combination_that_has_no_rows(remote, shop_data, m
     assert len(sent) == {"union": 2, "intersection": 0, "difference": 1}[method]
 
 
-def test_the_default_manager_is_the_one_that_django_takes(monkeypatch):
+def test_default_manager_is_that_of_django(monkeypatch):
     """A recording copy of an inherited manager preceded the manager of the model."""
     monkeypatch.setattr("django.apps.registry.Apps.register_model", lambda *args: None)
 
@@ -93,7 +93,7 @@ def test_a_partly_loaded_child_is_saved_again_and_again(local, remote):
         assert local.Restaurant.objects.get(pk=made.pk).rating == rating
 
 
-def test_routers_may_be_asked_for_no_model():
+def test_router_without_model():
     """A raw query without one does so."""
     assert router.db_for_read(None) == "default"
 
@@ -103,7 +103,7 @@ def test_an_error_names_keys_of_relations_too(remote, shop_data):
         remote.Order.objects.order_by("pk").delayed().filter(nonexistent=1).count().compute()
 
 
-def test_what_an_encoder_makes_has_to_be_json():
+def test_json_encoder_output_must_be_json():
     class Encoder(json.JSONEncoder):
         def encode(self, o):
             return "{nothing"
@@ -112,7 +112,7 @@ def test_what_an_encoder_makes_has_to_be_json():
         connections["rpc"].ops.adapt_json_value({}, Encoder)
 
 
-def test_an_image_is_not_read_for_the_dimensions_that_come_with_it():
+def test_image_dimensions_are_not_read_again():
     """Each save of a client made the service open the file, which may be in the client's storage alone."""
 
     class Picture(models.Model):
@@ -130,7 +130,7 @@ def test_an_image_is_not_read_for_the_dimensions_that_come_with_it():
         _set(picture, field, "nowhere.png", {"image": "nowhere.png", "width": 2})
 
 
-def test_changes_of_a_reverse_foreign_key_are_one_message_each(local, remote, shop_data, messages):
+def test_reverse_foreign_key_changes_are_one_message_each(local, remote, shop_data, messages):
     one, other = remote.Customer.objects.order_by("pk")[:2]
     profiles = [remote.Customer(name=f"c{i}", email=f"c{i}@example.org", city="c", joined="2025-01-01") for i in (1, 2)]
     with messages() as sent:
@@ -169,7 +169,7 @@ def test_keys_of_a_relation_need_no_instances(local, remote, shop_data, messages
     assert set(local.Product.objects.get(pk=product.pk).tags.values_list("pk", flat=True)) == {1, 2}
 
 
-def test_what_explain_does_not_know_is_said_in_djangos_words(remote, shop_data):
+def test_unknown_explain_option_has_error_of_django(remote, shop_data):
     with pytest.raises(ValueError, match="Unknown options: TEST, TEST2"):
         remote.Customer.objects.all().explain(TEST=1, TEST2=1)
     with pytest.raises(ValueError, match="DOES NOT EXIST is not a recognized format"):

@@ -28,7 +28,7 @@ def users(shop_data):
     return [User.objects.create(pk=pk, username=f"user{pk}") for pk in (1, 2, 900)]
 
 
-def test_a_remote_query_in_a_local_one_is_fetched_in_one_message(remote, users, messages):
+def test_remote_query_in_local_query_is_one_message(remote, users, messages):
     with messages() as sent:
         found = User.objects.filter(pk__in=remote.Customer.objects.order_by("name"))
         assert len(sent) == 0
@@ -38,7 +38,7 @@ def test_a_remote_query_in_a_local_one_is_fetched_in_one_message(remote, users, 
     assert User.objects.filter(pk=remote.Customer.objects.order_by("pk").values("pk")[:1]).get().pk == 1
 
 
-def test_a_remote_query_without_rows_is_none_of_a_local_ones_values(remote, users):
+def test_empty_remote_query_in_local_query(remote, users):
     nobody = remote.Customer.objects.filter(name="nobody").values("pk")
     assert not User.objects.filter(pk__in=nobody).exists()
     assert User.objects.exclude(pk__in=nobody).count() == 3  # NOT IN (NULL) would find none
@@ -51,7 +51,7 @@ def test_remote_subqueries_in_a_local_query(remote, users):
     assert not User.objects.filter(Exists(remote.Customer.objects.filter(pk=-1))).exists()
 
 
-def test_what_no_values_can_stand_for_is_refused(remote, users):
+def test_query_without_equivalent_values_is_refused(remote, users):
     with pytest.raises(NotSupportedError, match="2 columns"):
         list(User.objects.annotate(n=Subquery(remote.Customer.objects.values("pk", "name"))))
     with pytest.raises(ValueError, match="outer"):
@@ -136,7 +136,7 @@ def test_a_tuple_of_expressions_is_refused(remote):
         remote.Customer.objects.filter(TupleExact((F("pk") + 1, F("name")), (1, "n")))
 
 
-def test_what_was_found_or_made_keeps_its_instances(remote, shop_data, messages):
+def test_get_or_create_keeps_related_instances(remote, shop_data, messages):
     order = remote.Order.objects.first()
     customer = order.customer
     found, made = customer.orders.get_or_create(pk=order.pk)
@@ -216,7 +216,7 @@ def heard():
         yield listen
 
 
-def test_receivers_hear_of_rows_that_go_with_a_deleted_one(remote, shop_data, heard, messages):
+def test_delete_sends_signals_of_cascaded_rows(remote, shop_data, heard, messages):
     order = remote.Order.objects.filter(lines__isnull=False).first()
     lines = sorted(order.lines.values_list("pk", flat=True))
     told = heard(remote.Line)
@@ -229,13 +229,13 @@ def test_receivers_hear_of_rows_that_go_with_a_deleted_one(remote, shop_data, he
     assert not remote.Line.objects.filter(pk__in=lines).exists()
 
 
-def test_nobody_hears_nothing_is_asked(remote, shop_data, messages):
+def test_no_receivers_no_additional_query(remote, shop_data, messages):
     with messages() as sent:
         remote.Order.objects.first().delete()
     assert len(sent) == 2  # the read and the deletion
 
 
-def test_receivers_hear_of_rows_that_go_with_a_query(remote, shop_data, heard):
+def test_queryset_delete_sends_signals_of_cascaded_rows(remote, shop_data, heard):
     told = heard(remote.Line)
     orders = remote.Order.objects.filter(pk__lte=3)
     lines = sorted(remote.Line.objects.filter(order__in=orders).values_list("pk", flat=True))
@@ -245,6 +245,6 @@ def test_receivers_hear_of_rows_that_go_with_a_query(remote, shop_data, heard):
 
 
 @pytest.mark.parametrize("put", [F("b") + 1, Cast("b", models.FloatField()), F("b"), Value(2)], ids=repr)
-def test_what_is_put_in_the_place_of_a_name_is_sent(put):
+def test_replaced_attribute_is_sent(put):
     """By this, Django's constraints ask with the values of an instance, and with what generated fields are made of."""
     assert freeze(Sqrt("a").replace_expressions({F("a"): put})) == Expr("Sqrt", (freeze(put),))

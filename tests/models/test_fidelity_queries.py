@@ -27,7 +27,7 @@ def unregistered(monkeypatch):
     monkeypatch.setattr("django.apps.registry.Apps.register_model", lambda *args: None)
 
 
-def test_an_integer_that_no_database_holds_is_not_asked_for(remote, shop_data, messages):
+def test_integer_out_of_range_is_not_queried(remote, shop_data, messages):
     with messages() as sent:
         assert not remote.Order.objects.filter(pk=2**63).exists()
         assert list(remote.Order.objects.filter(pk__gt=2**70)) == []
@@ -36,7 +36,7 @@ def test_an_integer_that_no_database_holds_is_not_asked_for(remote, shop_data, m
     assert remote.Order.objects.filter(pk__lt=2**70).count() == remote.Order.objects.count() > 0
 
 
-def test_what_is_known_to_be_empty_is_neither_deleted_nor_counted_at_the_service(remote, messages):
+def test_empty_queryset_delete_and_count_send_nothing(remote, messages):
     nothing = remote.Order.objects.filter(pk__in=[])
     with messages() as sent:
         assert nothing.delete() == (0, {})
@@ -57,7 +57,7 @@ def test_delete_keeps_the_parents_and_names_through_models_as_the_client_does(lo
 
 
 @override_settings(DJANGO_RPC={"SHOW_TRACEBACK": True})
-def test_a_trusting_service_says_what_protects_a_row(local, remote):
+def test_trusting_service_names_protecting_rows(local, remote):
     seat = local.Seat.objects.create(row="a", number=1)
     local.Booking.objects.create(seat=seat, day=dt.date(2025, 1, 1), name="b")
     with pytest.raises(ProtectedError, match="Cannot delete some instances of model 'Seat'"):
@@ -109,7 +109,7 @@ def test_expressions_are_sent_as_they_are_now():
     assert [item.args[0] for item in freeze(default).args if not isinstance(item, str)] == ["c", 1]
 
 
-def test_columns_that_only_order_do_not_come(remote, shop_data):
+def test_ordering_columns_are_not_returned(remote, shop_data):
     rows = remote.Customer.objects.annotate(other=F("id"))
     both = rows.filter(pk=1).union(rows.filter(pk=2)).order_by("-other").values_list("pk", flat=True)
     assert list(both) == [2, 1]
@@ -130,7 +130,7 @@ def test_names_of_options_of_explain_are_checked_here(remote):
 
 
 @pytest.mark.skipif(not hasattr(models, "CompositePrimaryKey"), reason="since Django 5.2")
-def test_an_instance_with_a_composite_key_is_known_by_all_of_it(unregistered):
+def test_composite_key_identity(unregistered):
     class Cell(RpcModel):
         class Meta:
             app_label = "shop_client"
@@ -166,7 +166,7 @@ def test_create_refuses_a_reverse_relation(remote):
         remote.Customer.objects.create(name="n", profile=remote.Profile())
 
 
-def test_what_is_inserted_must_be_a_model(remote):
+def test_inserted_object_must_be_a_model(remote):
     with pytest.raises(TypeError, match="force_insert"):
         remote.Customer(name="n").save(force_insert=("Customer",))
 
@@ -187,7 +187,7 @@ def test_the_childs_part_of_a_row_is_inserted_alone(local, remote):
     assert local.Restaurant.objects.get(pk=place.pk).name == "p"
 
 
-def test_a_save_of_the_services_own_takes_what_it_takes(local, remote, monkeypatch):
+def test_custom_save_of_service_keeps_its_arguments(local, remote, monkeypatch):
     save = local.Currency.save
     made = remote.Currency.objects.create(code="ZZZ", name="z")
     monkeypatch.setattr(local.Currency, "save", lambda self: save(self))

@@ -97,7 +97,7 @@ def write_in_all_ways(remote, name, value):
 
 
 @pytest.mark.parametrize(("name", "value"), [case for case in CASES if LOOKED_UP(*case)])
-def test_filters_find_what_was_stored(name, value, local, remote):
+def test_filters_match_stored_values(name, value, local, remote):
     remote.Everything.objects.create()
     made = remote.Everything.objects.create(**{name: value})
     conditions = [{name: value}, {f"{name}__in": [value]}]
@@ -267,7 +267,7 @@ class Spoken(RpcModel):
     nullable_char = CasedField(max_length=100, null=True)
 
 
-def test_a_field_of_the_clients_own(local):
+def test_custom_field_of_client(local):
     given = {"text": Words(["a", "b"]), "nullable_char": Cased("abc")}
     manager = Spoken.objects
     saved = Spoken(**given)
@@ -306,7 +306,7 @@ def test_a_field_of_the_clients_own(local):
         assert (type(found.nullable_char), found.nullable_char) == (Cased, "abc")
 
 
-def test_lookups_of_a_field_of_the_clients_own(local):
+def test_lookups_of_custom_field(local):
     row = Spoken.objects.create(text=Words(["a", "b"]), nullable_char=Cased("abc"))
     assert local.Everything.objects.get(text="b a").pk == row.pk
     for condition in (
@@ -332,7 +332,7 @@ class Price(decimal.Decimal):
         return None if value is None else Price(value)
 
 
-def test_aggregates_of_own_fields(local, monkeypatch):
+def test_aggregates_of_custom_fields(local, monkeypatch):
     Spoken.objects.create(text=Words(["a", "b"]), nullable_char=Cased("abc"))
     found = Spoken.objects.aggregate(models.Max("text"), least=models.Min("nullable_char"), n=models.Count("pk"))
     assert found == {"text__max": Words(["a", "b"]), "least": "abc", "n": 1}

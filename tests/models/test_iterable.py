@@ -35,7 +35,7 @@ def _state(instance):
     return {"fields_cache": {}, **vars(instance._state), "fetch_mode": getattr(instance._state, "fetch_mode", None)}
 
 
-def test_a_receiver_of_post_init_hears_every_instance(remote, shop_data):
+def test_post_init_is_sent_for_every_instance(remote, shop_data):
     heard = []
 
     def listen(instance, **kwargs):
@@ -49,7 +49,7 @@ def test_a_receiver_of_post_init_hears_every_instance(remote, shop_data):
     assert heard == [tag.pk for tag in tags]
 
 
-def test_an_init_of_the_models_own_is_called(remote, shop_data):
+def test_custom_init_is_called(remote, shop_data):
     class Loud(remote.Tag):
         class Meta:
             proxy = True
@@ -63,7 +63,7 @@ def test_an_init_of_the_models_own_is_called(remote, shop_data):
     assert first.loud == first.name.upper()
 
 
-def test_the_short_way_is_taken(remote, shop_data, monkeypatch):
+def test_plain_instances_use_fast_path(remote, shop_data, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("the long way was taken")
 

@@ -41,7 +41,7 @@ def plain(value):
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_it_gives_what_a_loop_does(shop_data, local, remote, messages, name):
+def test_map_equals_loop(shop_data, local, remote, messages, name):
     with messages() as sent:
         written = remote.Customer.objects.order_by("pk").map(lambda c: ASKED[name](remote, c))
         assert not sent.captured_queries
@@ -58,7 +58,7 @@ def test_methods_of_managers_and_querysets(shop_data, remote):
     assert few.len().compute() == len(few.compute())
 
 
-def test_what_holds_no_placeholder_is_sent_as_ever(shop_data, remote, messages):
+def test_query_without_placeholder_is_sent(shop_data, remote, messages):
     with messages() as sent:
         lambdas = remote.Customer.objects.map(lambda c: c.pk + remote.Order.objects.count())
     assert len(sent) == 1
@@ -80,7 +80,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_has_to_be_known_here_is_refused(remote, messages, name):
+def test_value_needed_in_lambda_is_refused(remote, messages, name):
     with messages() as sent, pytest.raises(TypeError, match=r"lambda|not known yet"):
         remote.Customer.objects.map(lambda c: WRONG[name](remote, c))
     assert not sent.captured_queries
@@ -135,7 +135,7 @@ def test_a_local_function_in_a_lambda_gets_instances(shop_data, local, remote, m
     assert found == [f"Dear {c.name}" for c in local.Customer.objects.filter(tier="vip").order_by("pk")]
 
 
-def test_two_maps_of_what_one_cannot_do(shop_data, local, remote, messages):
+def test_two_maps_instead_of_refused_map(shop_data, local, remote, messages):
     customers = remote.Customer.objects.order_by("pk")[:5]
     at_once = customers.map(lambda c: delayed(str)(remote.Order.objects.filter(customer=c).count()))
     with pytest.raises(TypeError, match="Write two maps"):

@@ -54,7 +54,7 @@ def test_aggregates_of_no_rows(shop_data, local, remote, expression):
     assert typed(nested.compute()) == expected
 
 
-def test_default_of_no_rows_is_one_statement_more(shop_data, local, remote, django_assert_num_queries):
+def test_default_of_empty_aggregate_is_second_statement(shop_data, local, remote, django_assert_num_queries):
     local.Order.objects.filter(customer=local.Customer.objects.order_by("pk")[0]).delete()
     made = remote.Customer.objects.order_by("pk").map(lambda c: c.orders.aggregate(v=Sum("total", default=0)))
     with django_assert_num_queries(3):  # customers, orders by customer, and the default

@@ -76,7 +76,7 @@ SAME = [
 
 
 @pytest.mark.parametrize("model", SAME, ids=lambda model: model.__name__)
-def test_a_written_mirror_is_the_one_that_was_written_by_hand(package, model):
+def test_generated_mirror_equals_manual_mirror(package, model):
     made = getattr(package, model.__name__)
     assert declared(made) == declared(model)
     assert made._rpc == model._rpc
@@ -85,7 +85,7 @@ def test_a_written_mirror_is_the_one_that_was_written_by_hand(package, model):
 
 
 @pytest.mark.parametrize("model", SAME, ids=lambda model: model.__name__)
-def test_a_mirror_in_memory_is_the_one_that_was_written_by_hand(model):
+def test_mirror_in_memory_equals_manual_mirror(model):
     made = django_rpc.mirror(model._rpc.label)
     assert declared(made) == declared(model)
     assert made._rpc == model._rpc
@@ -137,7 +137,7 @@ def test_a_proxy_is_another_face(package, local):
 # mirror()
 
 
-def test_related_mirrors_are_made_once_and_in_one_message(messages, monkeypatch):
+def test_related_mirrors_are_one_message(messages, monkeypatch):
     from django_rpc.models import mirror
 
     monkeypatch.setattr(mirror, "_made", {})
@@ -157,7 +157,7 @@ def test_classes_and_instances_are_pickled(shop_data):
     assert pickle.loads(pickle.dumps(type(order))) is type(order)
 
 
-def test_an_unknown_model_is_said_with_near_names():
+def test_unknown_model_has_suggestions():
     with pytest.raises(LookupError, match=r"exposes no model 'shop.Ordr'. Did you mean 'shop.Order'"):
         django_rpc.mirror("shop.Ordr")
     with pytest.raises(LookupError, match=r"Did you mean 'shop.Order'"):
@@ -187,7 +187,7 @@ def test_named_models_alone():
     assert "class Tag(RpcModel):" in text
 
 
-def test_what_is_no_field_is_told_in_a_comment():
+def test_unsupported_field_is_a_comment():
     text = written("rpc", "shop.Customer", "shop.AuditEntry")
     assert "# Computed at the service: display_name, order_count." in text
     assert "# Methods, by objects.call(name, ...): top_spenders." in text
@@ -202,12 +202,12 @@ def test_what_is_no_field_is_told_in_a_comment():
         (("rpc", "shop.Ordr"), "exposes no model 'shop.Ordr'. Did you mean 'shop.Order'"),
     ],
 )
-def test_mistakes_are_said(arguments, message):
+def test_mistakes_raise_clear_errors(arguments, message):
     with pytest.raises(CommandError, match=message):
         written(*arguments)
 
 
-def test_names_that_clash_and_names_that_hide_others():
+def test_clashing_names():
     key = FieldSchema(name="id", type="AutoField", primary_key=True)
     fields = [
         FieldSchema(name="models", type="TextField"),

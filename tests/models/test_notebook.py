@@ -5,7 +5,7 @@ import pytest
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
 
-def test_the_first_rows_by_one_message(remote, shop_data, messages):
+def test_table_is_one_message(remote, shop_data, messages):
     with messages() as sent:
         shown = remote.Customer.objects.order_by("id")._repr_mimebundle_()
     assert len(sent) == 1
@@ -21,7 +21,7 @@ def test_the_first_rows_by_one_message(remote, shop_data, messages):
     assert len(lines) == 23
 
 
-def test_rows_that_are_here_are_not_asked_again(remote, shop_data, messages):
+def test_loaded_rows_are_not_requested_again(remote, shop_data, messages):
     rows = remote.Customer.objects.filter(pk__lt=4)
     list(rows)
     with messages() as sent:
@@ -68,7 +68,7 @@ def test_text_of_rows_is_only_text(remote, shop_data):
     assert "x" * 100 not in shown["text/html"]
 
 
-def test_what_cannot_be_asked_is_said_in_words(remote, shop_data):
+def test_table_of_failing_query_is_text(remote, shop_data):
     remote.Customer.objects.filter(pk=1).update(name="x")
     query = remote.OrderCard.objects.using("rpc")
     query.query.node = type(query.query.node)("shop.Nothing", "rpc")

@@ -114,7 +114,7 @@ def test_an_abstract_base_gives_its_label_and_database():
     assert mirror_for("stock", "warehouse.Shelf") is Shelf
 
 
-def test_a_users_own_manager_and_queryset_record():
+def test_custom_manager_and_queryset_record_nodes():
     class Shelves(models.QuerySet):
         def full(self):
             return self.filter(full=True)
@@ -139,7 +139,7 @@ def test_a_users_own_manager_and_queryset_record():
 
 
 @pytest.mark.django_db(databases=["default", "rpc"])
-def test_fields_limits_what_comes_and_may_name_what_the_service_computes(shop_data, local, messages):
+def test_rpc_fields_limits_loaded_fields(shop_data, local, messages):
     class Short(RpcModel):
         class Rpc:
             app_label = "shop"

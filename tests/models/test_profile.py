@@ -11,7 +11,7 @@ def by_text(profile):
     return {cost.text: cost for cost in profile.nodes}
 
 
-def test_one_node_has_the_statement(remote, shop_data):
+def test_statement_belongs_to_its_node(remote, shop_data):
     profile = remote.Order.objects.delayed().filter(pk__gt=1).count().profile()
     assert profile.result == 79
     (cost,) = [cost for cost in profile.nodes if cost.statements]
@@ -23,7 +23,7 @@ def test_one_node_has_the_statement(remote, shop_data):
     assert 0 <= seconds <= cost.seconds <= profile.messages[0] <= profile.seconds
 
 
-def test_rows_are_counted_where_they_come(remote, shop_data):
+def test_rows_are_counted_at_their_node(remote, shop_data):
     orders = remote.Order.objects.delayed().filter(pk__lte=30)
     profile = orders.profile()
     assert [type(one).__name__ for one in profile.result] == ["Order"] * 30
@@ -42,7 +42,7 @@ def test_a_map_counts_its_elements(remote, shop_data):
     assert (mapped.rows, mapped.statements) == (40, 1)
 
 
-def test_a_loop_of_gets_is_one_statement_at_the_first(remote, shop_data):
+def test_batched_gets_are_statement_of_first_node(remote, shop_data):
     names = [remote.Customer.objects.delayed().get(pk=number).name for number in range(1, 11)]
     profile = delayed(list)(names).profile()
     assert profile.statements == 1
@@ -90,12 +90,12 @@ def test_the_table_the_picture_and_the_notebook(remote, shop_data, tmp_path):
     assert "&quot;" in shown["text/html"]
 
 
-def test_what_fails_raises_its_own_error(remote, shop_data):
+def test_profile_of_failing_graph_raises_its_error(remote, shop_data):
     with pytest.raises(remote.Customer.DoesNotExist):
         remote.Customer.objects.delayed().get(pk=-1).profile()
 
 
-def test_a_relation_of_that_name_is_still_one(remote, shop_data):
+def test_relation_named_profile(remote, shop_data):
     import pickle
 
     customer = remote.Customer.objects.delayed().filter(profile__isnull=False).first()

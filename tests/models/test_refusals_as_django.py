@@ -92,7 +92,7 @@ def _joined(arms):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", UNSELECTED)
-def test_a_union_is_not_ordered_by_what_it_does_not_select(remote, shop_data, name, way):
+def test_union_ordered_by_unselected_column_is_refused(remote, shop_data, name, way):
     with pytest.raises(DatabaseError, match="ORDER BY term does not match any column in the result set"):
         WAYS[way](UNSELECTED[name](remote))
 

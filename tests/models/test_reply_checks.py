@@ -109,7 +109,7 @@ def test_a_field_holds_values_of_its_type(name, values):
             loaded(Record("shop.Order", (name,), (value,)))
 
 
-def test_what_a_service_answers_is_loaded():
+def test_valid_answers_are_loaded():
     customer = Record("shop.Customer", ("id", "name"), (7, "Ada"))
     instance = loaded(order(customer_id=7, customer=customer, rank=3, tags_there=[1, 2]))
     assert (type(instance), instance.number, instance.rank, instance.tags_there) == (Order, "x", 3, [1, 2])

@@ -33,7 +33,7 @@ def test_create(local, remote, shop_data, messages):
     assert (row.name, row.credit, row.tier) == ("Ada", Decimal("12.50"), "basic")
 
 
-def test_save_runs_the_servers_save_and_brings_back_what_it_filled(local, remote, shop_data, messages):
+def test_save_runs_server_save_and_returns_changed_fields(local, remote, shop_data, messages):
     order = remote.Order(customer=remote.Customer.objects.get(pk=1), total=5)
     with messages() as sent:
         order.save()

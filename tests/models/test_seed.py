@@ -125,7 +125,7 @@ TERMINALS = {
 
 
 @pytest.mark.parametrize("name", TERMINALS)
-def test_future_of_one_row(name, model, rows, counted):
+def test_future_of_row(name, model, rows, counted):
     ask, place = TERMINALS[name]
     with counted() as sent:
         future = ask(model.objects)

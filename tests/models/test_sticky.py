@@ -90,7 +90,7 @@ def test_filter_in_a_map_over_products(local, remote, tagged, name):
 
 
 @pytest.mark.parametrize("alias", ["rpc", None])
-def test_using_ends_what_is_one_filter(local, remote, tagged, alias):
+def test_using_ends_sticky_filter(local, remote, tagged, alias):
     here = local.Product.objects.get(sku=tagged[0]).tags.using("default" if alias else None)
     there = remote.Product.objects.get(sku=tagged[0]).tags.using(alias)
     for sku in tagged:
@@ -98,7 +98,7 @@ def test_using_ends_what_is_one_filter(local, remote, tagged, alias):
 
 
 @pytest.mark.parametrize("name", ["", "all", "prefetch_related"])
-def test_delayed_goes_on_with_the_filter_of_the_manager(local, remote, tagged, name):
+def test_delayed_continues_filter_of_manager(local, remote, tagged, name):
     product, copy = local.Product.objects.get(sku=tagged[0]), remote.Product.objects.get(sku=tagged[0])
     steps = {
         "": lambda tags: tags.get_queryset(),

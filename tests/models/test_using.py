@@ -50,14 +50,14 @@ def test_a_query_moves_with_all_that_is_nested_in_it(remote, shop_data, sent):
     assert sent == ["rpc"] + ["copy"] * 7
 
 
-def test_a_query_that_was_given_a_service_stays_there(remote, shop_data, sent):
+def test_query_with_using_stays_at_service(remote, shop_data, sent):
     """Its values are carried: what it holds at "rpc" may not be there at "copy"."""
     vips = remote.Customer.objects.using("rpc").filter(tier="vip")
     assert remote.Order.objects.filter(customer__in=vips).using("copy").count()
     assert sent == ["rpc", "copy"]
 
 
-def test_relations_and_prefetches_are_read_where_the_instance_came_from(remote, shop_data, sent):
+def test_relations_are_read_at_service_of_instance(remote, shop_data, sent):
     order = remote.Order.objects.using("copy").filter(lines__isnull=False).prefetch_related("lines__product").first()
     assert {line._state.db for line in order.lines.all()} == {"copy"}
     assert {line.product._state.db for line in order.lines.all()} == {"copy"}
@@ -78,7 +78,7 @@ def test_relations_and_prefetches_are_read_where_the_instance_came_from(remote, 
     assert sent[-2:] == ["copy", "rpc"]
 
 
-def test_writes_go_to_the_service_that_is_named_or_that_the_instance_came_from(local, remote, shop_data, sent):
+def test_service_of_writes(local, remote, shop_data, sent):
     product = remote.Product.objects.using("copy").first()
     product.save()
     product.tags.add(remote.Tag.objects.using("copy").create(name="unheard of"))
@@ -94,7 +94,7 @@ def test_writes_go_to_the_service_that_is_named_or_that_the_instance_came_from(l
         remote.Tag.objects.using("copy").get(name="other")
 
 
-def test_what_is_not_loaded_is_read_before_it_is_saved_elsewhere(remote, shop_data, sent):
+def test_deferred_fields_are_read_before_save_elsewhere(remote, shop_data, sent):
     partial = remote.Customer.objects.using("copy").only("name").first()
     city = remote.Customer.objects.get(pk=partial.pk).city
     remote.Customer.objects.filter(pk=partial.pk).update(city="Nowhere")
@@ -131,7 +131,7 @@ def test_a_router_may_choose_the_service(remote, shop_data, sent, settings):
     assert sent == ["copy", "rpc"]
 
 
-def test_what_a_test_case_wrote_does_not_break_the_next_test(shop_data, remote):
+def test_test_case_writes_are_isolated(shop_data, remote):
     """The rollback of a test's own block was taken for one of a user's, which a service cannot do."""
 
     class Tests(TestCase):

@@ -147,7 +147,7 @@ def own_code(rows, registered):
     registered(Customer, WritingRpc)
 
 
-def test_a_method_of_the_services_own(ask, own_code, only):
+def test_registered_method_is_recorded(ask, own_code, only):
     assert ask(call(two(), "shout")).error is None
     assert only().rpc_written == {"shop.Customer": 2}
 
@@ -158,7 +158,7 @@ def test_a_map_that_writes(ask, rows, only):
     assert (record.rpc_writes, record.rpc_written) == (["shop.Customer.update"], {"shop.Customer": 2})
 
 
-def test_what_was_taken_back_within_is_not_counted(ask, own_code, only):
+def test_rolled_back_writes_are_not_counted(ask, own_code, only):
     assert ask(call(CUSTOMERS, "try_two")).error is None
     assert only().rpc_written == {"shop.Tag": 1}
 
@@ -212,7 +212,7 @@ def test_a_worker_that_is_killed_leaves_a_record_where_it_can(rows, only, monkey
     assert only().rpc_outcome == "unknown"
 
 
-def test_a_message_that_comes_again(rows, log):
+def test_repeated_message_is_recorded(rows, log):
     data = encode_request(request_for(method(TAGS, "create", name="once"), request_id="again-1"))
     assert handler.handle(data) == handler.handle(data)
     done, again = log()
@@ -289,7 +289,7 @@ def test_each_denied_name(ask, rows, only, kind):
     assert said in record.rpc_reason
 
 
-def test_a_denied_name_among_others(ask, rows, only):
+def test_denied_name_among_several(ask, rows, only):
     """Hidden in a batch that is answered, or in a list in it."""
     param = Element()
     element = Map(two(), param, method(method(CUSTOMERS, "filter", secret_note=MARK), "count"), errors=True)
@@ -350,7 +350,7 @@ def test_a_write_beyond_a_limit_is_not_done(ask, rows, only, settings_of_server)
 
 
 @pytest.mark.parametrize("data", [b"nonsense", b'{"v":99,"id":"t-1","nodes":[],"outputs":[]}'])
-def test_what_is_no_request(db, only, data):
+def test_invalid_request_is_recorded(db, only, data):
     handler.handle(data, None, "t-1\nfake")
     record = only()
     assert record.rpc_outcome == "refused"
@@ -363,7 +363,7 @@ def test_too_late(ask, rows, only):
     assert (only().rpc_outcome, Tag.objects.filter(name="x").exists()) == ("refused", False)
 
 
-def test_what_carries_signatures_of_celery(db, only):
+def test_message_with_celery_signatures_is_recorded(db, only):
     task = worker_app.tasks["django_rpc.call"]
     task.apply(args=(message().decode(),), task_id="t-1", link=[task.s("x")])
     record = only()
@@ -383,14 +383,14 @@ def test_a_process_that_is_lost(db, only):
 # Values, and what it is not to do
 
 
-def test_values_where_they_are_asked_for(ask, rows, only, settings_of_server):
+def test_values_on_request(ask, rows, only, settings_of_server):
     settings_of_server(CLIENTS={"anonymous": {}}, OBSERVERS=["django_rpc.telemetry.audit.audit_with_values"])
     ask(method(TAGS, "create", name=f"{MARK}\nfake"))
     (value,) = only().rpc_values
     assert value == f"Tag.objects.create(name='{MARK}\\nfake')"
 
 
-def test_nothing_is_worked_out_where_nobody_listens(ask, rows, caplog, monkeypatch, settings_of_server):
+def test_no_records_without_listener(ask, rows, caplog, monkeypatch, settings_of_server):
     # Other tests of this process may have imported the library that metrics need.
     settings_of_server(CLIENTS={"anonymous": {}}, OBSERVERS=["django_rpc.telemetry.audit.audit"])
     caplog.set_level(logging.WARNING, "django_rpc.audit")
@@ -399,7 +399,7 @@ def test_nothing_is_worked_out_where_nobody_listens(ask, rows, caplog, monkeypat
     assert ask(method(TAGS, "create", name="x")).error is None
 
 
-def test_an_observer_that_fails_stops_nobody(ask, rows, settings_of_server, caplog, monkeypatch):
+def test_failing_observer_does_not_stop_request(ask, rows, settings_of_server, caplog, monkeypatch):
     def fails(*args):
         raise ZeroDivisionError
 

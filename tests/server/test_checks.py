@@ -38,7 +38,7 @@ def checked(settings_of_server, settings):
     return check
 
 
-def test_who_may_call(checked):
+def test_who_may_call_is_checked(checked):
     known = {"SERVICE": "stock", "CACHE": "shared"}
     assert checked() == ["W020"]
     assert checked(CLIENTS={"anonymous": {}}) == []

@@ -164,7 +164,7 @@ def test_queryset_attributes():
 
 
 @pytest.mark.django_db
-def test_known_parents_are_assigned_to_rows(shop_data, django_assert_num_queries):
+def test_parents_are_assigned_to_rows(shop_data, django_assert_num_queries):
     customer = Customer.objects.filter(orders__isnull=False).first()
     parents = compat.known_parents(customer.orders.all())
     assert parents == {Order._meta.get_field("customer"): {customer.pk: customer}}

@@ -79,7 +79,7 @@ def run(session, made):
     return over(session, made).compute()
 
 
-def test_a_local_function_between_queries_costs_a_round_trip_and_a_shipped_one_does_not(session, remote):
+def test_shipped_function_saves_a_round_trip(session, remote):
     client, products = session(), remote.Product.objects.delayed()
 
     def above(price):
@@ -106,7 +106,7 @@ def _min(name):
     return Min(name)
 
 
-def test_it_gets_querysets_and_instances_and_gives_what_is_exposed(session, remote, local):
+def test_shipped_function_arguments_and_result(session, remote, local):
     client = session()
 
     @ship(reads_only=True)
@@ -126,7 +126,7 @@ def test_it_gets_querysets_and_instances_and_gives_what_is_exposed(session, remo
     [(tripled, 5, 15), (Stock(2), 3, True), (len, "abc", 3), (lambda x: x + FACTOR, 1, 4)],
     ids=["its module's helpers", "an object", "a builtin", "a lambda"],
 )
-def test_what_it_uses_of_its_own_module_goes_along(session, call, given, value, monkeypatch):
+def test_shipped_function_includes_module_globals(session, call, given, value, monkeypatch):
     node = ship(call, reads_only=True)(given).__rpc_node__()
     # As at a service, which does not have this module.
     monkeypatch.delitem(sys.modules, __name__)
@@ -147,7 +147,7 @@ def test_it_runs_for_each_element_of_a_map_and_is_made_once(session, remote, mon
     assert len(loads) == 1
 
 
-def test_what_it_writes_is_in_the_request_s_transaction(session, remote, local):
+def test_writes_of_shipped_function_are_in_transaction(session, remote, local):
     def rename(tag):
         tag.name = "by a shipped function"
         tag.save()
@@ -177,7 +177,7 @@ def test_reads_that_are_equal_run_once_and_writes_each_time(session):
     assert sum(isinstance(node, Shipped) for node in both.plan().stages[0].nodes) == 2
 
 
-def test_another_python_is_told(session):
+def test_other_python_is_refused(session):
     node = ship(len)("abc").__rpc_node__()
     other = msgspec.structs.replace(node, python="3.7")
     with pytest.raises(errors.ShippingFailed) as caught:
@@ -185,7 +185,7 @@ def test_another_python_is_told(session):
     assert str(caught.value).startswith(f"len() was shipped by Python 3.7, and this service runs Python {PYTHON}, ")
 
 
-def test_a_module_that_the_service_does_not_have_is_told(session):
+def test_missing_module_is_reported(session):
     code = b"cno_such_module\nf\n."
     with pytest.raises(errors.ShippingFailed) as caught:
         run(session(), Delayed(Shipped("rpc", "f", reads_only=True, python=PYTHON, code=code)))
@@ -194,7 +194,7 @@ def test_a_module_that_the_service_does_not_have_is_told(session):
     )
 
 
-def test_what_is_no_function_is_told():
+def test_shipping_of_non_function_is_refused():
     with pytest.raises(TypeError, match="'rpc' is no function"):
         ship("rpc")
     with pytest.raises(TypeError, match="cannot be shipped, since it cannot be pickled"):
@@ -210,7 +210,7 @@ def test_the_bytes_of_all_are_limited(session):
         run(client, delayed([make(), ship(lambda: len(large) + 1, reads_only=True)()]))
 
 
-def test_nobody_may_by_default_and_the_answer_is_the_same_with_shipping_off(session, remote):
+def test_shipping_is_off_by_default(session, remote):
     for options in ({"cloudpickle": False}, {"cloudpickle": None}):
         with pytest.raises(errors.PermissionDenied, match="This client may not ship functions to this service"):
             run(session(**options), ship(len)("abc"))
@@ -226,7 +226,7 @@ def test_nobody_may_by_default_and_the_answer_is_the_same_with_shipping_off(sess
         ({"shop": {"keys": {"k": SECRET}, "cloud_pickle": True}}, "did you mean 'cloudpickle'"),
     ],
 )
-def test_mistakes_in_the_settings_are_said(settings_of_server, clients, said):
+def test_mistakes_in_settings_raise(settings_of_server, clients, said):
     settings_of_server(SERVICE="stock", CLIENTS=clients)
     with pytest.raises(ImproperlyConfigured, match=said):
         server_settings.clients  # noqa: B018 - a property that reads
@@ -253,7 +253,7 @@ def test_the_policy_shows_it(session):
     assert "cloudpickle" not in out.getvalue()
 
 
-def test_a_ping_tells_the_client(session):
+def test_ping_reports_shipping(session):
     from django_rpc.client.ping import ping
 
     assert ping(session(), 1).ships

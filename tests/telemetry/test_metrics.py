@@ -71,7 +71,7 @@ def test_a_write(counted, remote):
     assert counted("django_rpc_server_rows_written_total", client="anonymous") == 1
 
 
-def test_what_is_refused_by_its_code(counted, remote):
+def test_refusals_are_counted_by_code(counted, remote):
     with pytest.raises(FieldError):
         remote.Customer.objects.delayed().filter(secret_note="x").count().compute()
     assert of_client(counted, "failed") == of_server(counted, "read", "refused") == 1
@@ -85,7 +85,7 @@ def test_a_failure_is_no_refusal(counted, remote):
     assert not [key for key in samples() if ("code", "DoesNotExist") in key]
 
 
-def test_what_the_ledger_answers_again(counted, remote):
+def test_ledger_answers_are_counted(counted, remote):
     create = Method(ModelSource("shop.Tag", "rpc"), "create", (), {"name": "again"})
     message = encode_request(Request(id="m-1", nodes=(create.parent, create), outputs=(1,)))
     assert handle(message, None, "m-1") == handle(message, None, "m-1")
@@ -93,7 +93,7 @@ def test_what_the_ledger_answers_again(counted, remote):
     assert counted("django_rpc_server_rows_written_total", client="anonymous") == 1
 
 
-def test_who_is_not_known_has_no_name(counted, settings):
+def test_unknown_client_has_no_label(counted, settings):
     settings.DJANGO_RPC = {"SERVICE": "stock", "CLIENTS": {"shop": {"keys": {"k": "s" * 32}}}}
     handle(b"nonsense", None, "t-1")
     assert of_server(counted, "", "refused", client="") == 1
@@ -182,7 +182,7 @@ assert read("django_rpc_client_requests_total", outcome="unknown") == 1
     )
 
 
-def test_a_worker_that_cannot_count_says_so(monkeypatch, caplog):
+def test_worker_without_metrics_logs_reason(monkeypatch, caplog):
     import sys
 
     from django_rpc.celery.metrics import count_in_files

@@ -58,12 +58,12 @@ def nobody(monkeypatch):
     audit.setLevel(level)
 
 
-def test_nobody_observes(nobody):
+def test_time_without_observers(nobody):
     assert calls(server, policy_of(site, Client("shop"))) <= 17
     assert calls(client, Session({}).observers) <= 12
 
 
-def test_somebody_observes():
+def test_time_with_observers():
     """The limits above are below what it costs then, so they can be broken."""
     assert REGISTRY
     assert calls(server, policy_of(site, Client("shop"))) > 50

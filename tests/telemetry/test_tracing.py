@@ -50,7 +50,7 @@ def of_kind(found, kind):
 
 
 @pytest.mark.parametrize("way", [contextlib.nullcontext, in_process])
-def test_both_ends_are_of_one_trace(spans, remote, shop_data, way):
+def test_client_and_service_share_trace(spans, remote, shop_data, way):
     with way(), trace.get_tracer("test").start_as_current_span("a view"):
         assert remote.Customer.objects.filter(name=MARK).count() == 0
     view, client, server = (next(s for s in spans_of if t(s)) for spans_of, t in _three(spans()))
@@ -77,7 +77,7 @@ def _three(found):
     yield found, lambda span: span.kind is SpanKind.SERVER
 
 
-def test_an_error_is_told_by_its_code_alone(spans, remote, shop_data):
+def test_error_span_has_only_its_code(spans, remote, shop_data):
     with pytest.raises(remote.Customer.DoesNotExist):
         remote.Customer.objects.delayed().get(name=MARK).compute()
     found = spans()
@@ -89,7 +89,7 @@ def test_an_error_is_told_by_its_code_alone(spans, remote, shop_data):
     assert len(found) == 2
 
 
-def test_what_a_write_wrote(spans, remote):
+def test_span_of_write_has_row_counts(spans, remote):
     remote.Tag.objects.create(name=MARK)
     server = of_kind(spans(), SpanKind.SERVER)
     assert server.attributes["django_rpc.rows_written"] == 1
@@ -129,7 +129,7 @@ def test_below_a_span_that_is_there_already(spans):
     assert of_kind(spans(), SpanKind.SERVER).parent.span_id == run.get_span_context().span_id
 
 
-def test_the_services_own_spans_are_below_the_message(spans, monkeypatch):
+def test_service_spans_are_below_the_message(spans, monkeypatch):
     from django_rpc.server.core import handler
 
     def answering(*args):
@@ -144,7 +144,7 @@ def test_the_services_own_spans_are_below_the_message(spans, monkeypatch):
     assert own.parent.span_id == of_kind(found, SpanKind.SERVER).context.span_id
 
 
-def test_baggage_crosses_as_the_propagator_says(spans, remote, monkeypatch):
+def test_baggage_follows_propagator(spans, remote, monkeypatch):
     from django_rpc.server.core import handler
 
     seen = []
@@ -212,7 +212,7 @@ def test_a_plan_that_fails(spans, remote, shop_data):
 # What ends a span
 
 
-def test_an_answer_that_nobody_asks_for(spans, remote):
+def test_unrequested_answer_span(spans, remote):
     future = remote.Customer.objects.future().count()
     del future
     gc.collect()

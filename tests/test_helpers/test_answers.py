@@ -45,7 +45,7 @@ def test_rows_as_instances(answers):
     assert not found[0]._state.adding
 
 
-def test_what_is_worked_out_from_rows(answers):
+def test_values_computed_from_rows(answers):
     answers.rows(paid(), ORDERS)
     assert paid().count() == len(paid()) == 3
     assert paid().exists()
@@ -97,7 +97,7 @@ def test_computed_fields_are_attributes(answers):
     assert CustomerCard.objects.first().order_count == CustomerCard.objects.last().order_count == 4
 
 
-def test_json_and_fields_of_ones_own(answers):
+def test_json_and_custom_fields(answers):
     answers.rows(Product, [Product(id=1, attributes={"a": [1]})])
     assert Product.objects.first().attributes == {"a": [1]}
     assert Product.objects.delayed().first().compute().attributes == {"a": [1]}
@@ -160,7 +160,7 @@ def test_futures_and_async(answers):
     assert asyncio.run(run()) == ([1, 2, 3], 3)
 
 
-def test_a_row_without_a_column_is_told(answers):
+def test_row_without_column_is_reported(answers):
     answers.rows("Customer*", [{"city": "London"}])
     with pytest.raises(LookupError, match="has no 'tier'; the query brings the columns city, tier"):
         list(Customer.objects.values("city", "tier"))
@@ -172,7 +172,7 @@ def test_a_row_without_a_column_is_told(answers):
         list(Customer.objects.annotate(n=Count("orders")))
 
 
-def test_what_has_no_answer():
+def test_query_without_canned_answer():
     block = canned_answers()
     answers = block.__enter__()
     answers.rows(paid(), [])
@@ -185,7 +185,7 @@ def test_what_has_no_answer():
     assert answers.unused == [PAID]
 
 
-def test_another_transport_comes_back():
+def test_previous_transport_is_restored():
     from django.db import connections
 
     before = connections["rpc"].session.transport

@@ -61,7 +61,7 @@ def test_by_pytest(run):
     assert "7 passed" in run(*PYTEST)
 
 
-def test_the_plugin_is_found_by_pytest():
+def test_pytest_loads_plugin():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
     assert declared == {"django_rpc.test.plugin": "django_rpc.test.plugin"}
 
@@ -96,7 +96,7 @@ def test_unanswered_and_caught_by_pytest(rpc_answers):
 """
 
 
-def test_what_has_to_fail_does(run, project):
+def test_examples_fail_as_documented(run, project):
     (project / "client" / "wrong.py").write_text(WRONG)
     output = run("django", "test", "wrong", "--settings", "test_settings", check=False)
     assert "2 messages were sent to 'rpc', 1 expected.\n1. Book.objects.count()\n2. Book.objects" in output

@@ -22,7 +22,7 @@ def test_the_four_keys_of_the_seed_are_enough():
     assert not config.eager
 
 
-def test_djangos_own_keys_stand_in_the_same_dict():
+def test_keys_of_django_are_accepted():
     assert Config.from_dict({**SEED, "ENGINE": "django_rpc.backend", "NAME": "", "TEST": {}, "CONN_MAX_AGE": 0})
 
 
@@ -35,12 +35,12 @@ def test_queues_have_defaults():
 @pytest.mark.parametrize(
     ("wrong", "near"), [("BROKER_ULR", "BROKER_URL"), ("timeout", "TIMEOUT"), ("DEFAULT_QUEUE", "DEFAULT_QUEUE_NAME")]
 )
-def test_a_misspelt_key_names_the_near_one(wrong, near):
+def test_misspelt_key_has_suggestion(wrong, near):
     with pytest.raises(ImproperSettings, match=rf"DATABASES\['shop'\] has no '{wrong}'; did you mean '{near}'"):
         Config.from_dict({wrong: "x"}, "shop")
 
 
-def test_a_key_of_somebody_else_is_left_alone():
+def test_unknown_key_is_ignored():
     assert Config.from_dict({**SEED, "MY_OWN_KEY": 1}) == Config.from_dict(SEED)
 
 
@@ -67,7 +67,7 @@ def test_equal_settings_are_equal_and_share_a_transport():
 
 
 @pytest.mark.parametrize("missing", ["BROKER_URL", "RESULT_BACKEND"])
-def test_what_is_missing_is_said_when_it_is_needed(missing):
+def test_missing_setting_is_reported_on_use(missing):
     config = Config.from_dict({key: value for key, value in SEED.items() if key != missing})
     with pytest.raises(ImproperSettings, match=missing):
         transport_for(config)

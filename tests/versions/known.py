@@ -37,21 +37,21 @@ _OVERFLOW = "Django 4.2 itself gives a number to the database that this refuses"
 
 #: Tests that no run against a worker can have; the beginning of a test's id, and why.
 LEFT_OUT = {
-    "tests/models/test_atomic_blocks.py::test_what_the_client_may_not_do_undoes_the_block": _IN_PROCESS,
+    "tests/models/test_atomic_blocks.py::test_forbidden_write_undoes_block": _IN_PROCESS,
     "tests/models/test_atomic_properties.py::test_a_block_is_a_transaction": _IN_PROCESS,
-    "tests/models/test_cascades.py::test_rows_of_a_service_go_with_a_local_row": _ONE_FILE,
-    "tests/models/test_fidelity_queries.py::test_a_save_of_the_services_own_takes_what_it_takes": _IN_PROCESS,
-    "tests/models/test_fidelity_queries.py::test_a_trusting_service_says_what_protects_a_row": _IN_PROCESS,
+    "tests/models/test_cascades.py::test_service_rows_are_deleted_with_local_row": _ONE_FILE,
+    "tests/models/test_fidelity_queries.py::test_custom_save_of_service_keeps_its_arguments": _IN_PROCESS,
+    "tests/models/test_fidelity_queries.py::test_trusting_service_names_protecting_rows": _IN_PROCESS,
     "tests/models/test_redefine.py::test_cells_run_again": _NO_RELEASE,
     "tests/models/test_custom_expressions.py::test_an_expression_that_both_ends_registered": _IN_PROCESS,
     "tests/models/test_custom_expressions.py::test_hidden_fields_and_sql_text_do_not_pass": _IN_PROCESS,
-    "tests/models/test_using.py::test_what_a_test_case_wrote_does_not_break_the_next_test": _NO_RELEASE,
+    "tests/models/test_using.py::test_test_case_writes_are_isolated": _NO_RELEASE,
     "tests/models/test_profile.py::test_without_show_sql_there_are_figures_and_no_text": _IN_PROCESS,
 }
 
 #: Tests that fail on a release.
 KNOWN: dict[str, Known] = {
-    "tests/contrib/test_admin.py::test_counts_beside_the_filters": Known("since Django 5.0", client=("4.2",)),
+    "tests/contrib/test_admin.py::test_facet_counts": Known("since Django 5.0", client=("4.2",)),
     "tests/models/test_queryset.py::test_async_method[aiterator]": Known(
         "since Django 5.0, aiterator() prefetches", client=("4.2",)
     ),
@@ -61,10 +61,10 @@ KNOWN: dict[str, Known] = {
     "tests/models/test_fidelity_queries.py::test_create_refuses_a_reverse_relation": Known(
         "since Django 5.0", client=("4.2",)
     ),
-    "tests/models/test_fidelity_queries.py::test_what_is_inserted_must_be_a_model": Known(
+    "tests/models/test_fidelity_queries.py::test_inserted_object_must_be_a_model": Known(
         "since Django 5.0", client=("4.2",)
     ),
-    "tests/models/test_fidelity_nesting.py::test_what_no_values_can_stand_for_is_refused": Known(
+    "tests/models/test_fidelity_nesting.py::test_query_without_equivalent_values_is_refused": Known(
         "Django 6.1 itself refuses a subquery of several columns, with an error of its own", client=("6.1",)
     ),
     "tests/models/test_fidelity_nesting.py::test_a_window_is_no_value_of_a_row": Known(
@@ -79,7 +79,7 @@ KNOWN: dict[str, Known] = {
     "tests/models/test_fidelity_queries.py::test_a_filtered_relation_of_a_filtered_relation": Known(
         "Django 5.1 itself comes to no end with it, locally too", ("5.1",), ("5.1",)
     ),
-    "tests/models/test_fidelity_queries.py::test_an_integer_that_no_database_holds_is_not_asked_for": Known(
+    "tests/models/test_fidelity_queries.py::test_integer_out_of_range_is_not_queried": Known(
         _OVERFLOW, ("4.2",), ("4.2",)
     ),
     "tests/models/test_fidelity_queries.py::test_frames_exclude": Known("since Django 5.1", server=("4.2",)),
@@ -90,10 +90,10 @@ KNOWN: dict[str, Known] = {
     "tests/server/evaluate/test_batched_lookup.py::test_constant_statements_or_reason_in_plan[chain]": (
         Known(_NO_WINDOW, ("4.2",))
     ),
-    "tests/server/evaluate/test_elements.py::test_the_number_of_statements_is_that_of_one_element[first]": Known(
+    "tests/server/evaluate/test_elements.py::test_statements_equal_those_of_single_element[first]": Known(
         _NO_WINDOW, ("4.2",)
     ),
-    "tests/server/evaluate/test_elements.py::test_the_number_of_statements_is_that_of_one_element[item]": Known(
+    "tests/server/evaluate/test_elements.py::test_statements_equal_those_of_single_element[item]": Known(
         _NO_WINDOW, ("4.2",)
     ),
     "tests/server/evaluate/test_elements.py::test_error_of_each_element_and_output": Known(_OVERFLOW, ("4.2",)),

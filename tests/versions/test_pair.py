@@ -26,7 +26,7 @@ def test_queries_on_the_oldest_service(required):
     assert len(result.left_out) < 10, result.left_out
 
 
-def test_what_is_left_out_is_there():
+def test_left_out_tests_exist():
     for name in LEFT_OUT:
         path, _, function = name.partition("::")
         assert f"def {function}(" in (ROOT / path).read_text()

@@ -119,7 +119,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_has_an_error_of_its_own(name):
+def test_bad_input_raises_its_error(name):
     code, node, data = BAD[name]
     with pytest.raises(WireError) as caught:
         decode_request(data)
@@ -145,7 +145,7 @@ def test_unknown_keys_of_the_envelope_are_passed_over():
     assert decode_request(message(later="x")).id == "r1"
 
 
-def test_of_keys_that_stand_twice_the_last_counts():
+def test_last_duplicate_key_counts():
     assert decode_request(message()[:-1] + b',"id":"r2"}').id == "r2"
 
 

@@ -91,7 +91,7 @@ FUTURE = round(time.time(), -6) + 100 * signing.LIFETIME
     ],
     ids=str,
 )
-def test_what_is_not_believed(changes):
+def test_forged_tokens_are_refused(changes):
     with pytest.raises(NotAuthentic):
         opened(token(**changes))
 
@@ -115,7 +115,7 @@ def forged(header, key=b"", **changes):
 @pytest.mark.parametrize("alg", ["none", "None", "HS256", "HS512", "EdDSA", "RS256", "", None, 5])
 @pytest.mark.parametrize("key", [b"", PUBLIC.encode(), PUBLIC.strip().encode()])
 @pytest.mark.parametrize("kid", ["ed", "new"])
-def test_the_algorithm_is_the_keys_own(alg, key, kid):
+def test_algorithm_is_fixed_by_key(alg, key, kid):
     """The classic: a public key, which everybody has, taken for an HMAC secret because the header says HS256."""
     with pytest.raises(NotAuthentic):
         opened(forged({"alg": alg, "kid": kid}, key))
@@ -145,7 +145,7 @@ def test_names_of_other_types_are_no_names():
     + [f"{base64.urlsafe_b64encode(b'[' * 2000).decode()}.AA.AA"],
     ids=lambda text: repr(text)[:20],
 )
-def test_what_is_no_token(text):
+def test_invalid_tokens(text):
     with pytest.raises(NotAuthentic):
         opened(text)
 
@@ -177,7 +177,7 @@ def test_another_spelling_of_a_signature_is_the_same_token():
         (pem_pair(ec.generate_private_key(ec.SECP256R1()))[1], "only Ed25519"),
     ],
 )
-def test_what_is_no_key(text, said):
+def test_invalid_key_is_refused(text, said):
     with pytest.raises(ValueError, match=said) as caught:
         read_key(text)
     assert not isinstance(text, str) or not text or text not in str(caught.value)

@@ -133,7 +133,7 @@ def tables(draw):
 
 
 @pytest.mark.parametrize("kind", ATOMS, ids=lambda kind: kind.__name__)
-def test_each_atom_comes_back_exactly(kind):
+def test_atoms_round_trip(kind):
     @given(ATOMS[kind])
     def check(value):
         assert exact(there_and_back(value)) == exact(value)
@@ -151,13 +151,13 @@ def test_offsets_of_less_than_a_second(value, microseconds):
 
 
 @given(anything)
-def test_nested_values_come_back_exactly(value):
+def test_nested_values_round_trip(value):
     assert exact(there_and_back(value)) == exact(value)
     assert exact(answered(value)) == exact(value)
 
 
 @given(tables())
-def test_rows_come_back_exactly(value):
+def test_rows_round_trip(value):
     assert exact(answered(value)) == exact(value)  # parsed by the decoder of their types
     assert exact(answered([value])) == exact([value])  # converted from what the parser made
     assert exact(there_and_back(value)) == exact(value)
@@ -254,7 +254,7 @@ def test_a_subclass_travels_as_its_plain_value(send):
         (Condition((("a", 1, 2),)), "pair"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_clearly(value, says):
+def test_unsendable_value_is_refused(value, says):
     if says is None:
         with pytest.raises(WireError):
             there_and_back(value)

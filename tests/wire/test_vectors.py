@@ -348,7 +348,7 @@ def stored(name):
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_a_request_is_these_bytes_both_ways(name):
+def test_request_vector_round_trip(name):
     assert encode_request(REQUESTS[name]()) == stored(name)
     given = [[Handed(0, 0), Handed(0, 1)], [Handed(1, 0)]]  # as if they had been handed over
     decoded = decode_request(stored(name), fetch=lambda origins: given)
@@ -357,12 +357,12 @@ def test_a_request_is_these_bytes_both_ways(name):
 
 
 @pytest.mark.parametrize("name", RESPONSES)
-def test_a_response_is_these_bytes_both_ways(name):
+def test_response_vector_round_trip(name):
     assert encode_response(RESPONSES[name]()) == stored(name)
     assert repr(decode_response(stored(name))) == repr(RESPONSES[name]())
 
 
-def test_described_models_come_back_as_they_were():
+def test_described_models_round_trip():
     (data,) = decode_response(stored("response_schema")).outputs
     assert list(models_of(data).values()) == described_models()
 
@@ -378,7 +378,7 @@ def test_no_vector_without_a_test():
     assert {path.stem for path in VECTORS.glob("*.json")} == {*REQUESTS, *RESPONSES}
 
 
-def test_what_only_one_end_knows_does_not_cross():
+def test_local_fields_do_not_cross():
     request = Request(
         id="r1", nodes=(ModelSource(model="a.B", service="secret-alias", where=("secret.py", 1)),), outputs=(0,)
     )
@@ -398,7 +398,7 @@ def fragments(value):
         yield from fragments(item)
 
 
-def test_each_example_of_the_protocol_stands_in_a_vector():
+def test_protocol_examples_are_vectors():
     known = {
         msgspec.json.encode(part)
         for name in (*REQUESTS, *RESPONSES)

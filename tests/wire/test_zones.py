@@ -112,7 +112,7 @@ def test_equal_zones_are_written_once():
     assert b'"default_zone":"UTC"' in encode_request(request(zone="Asia/Kolkata", default_zone="UTC"))
 
 
-def test_a_request_that_is_done_once_is_known_by_its_zones_and_not_by_its_language():
+def test_ledger_identity_includes_zone_not_language():
     plain, zoned, other, german = (
         request_content(encode_request(request(**options)))
         for options in ({}, {"zone": "Asia/Tokyo"}, {"default_zone": "Asia/Tokyo"}, {"language": "de"})
@@ -121,7 +121,7 @@ def test_a_request_that_is_done_once_is_known_by_its_zones_and_not_by_its_langua
     assert german == plain
 
 
-def test_naive_datetimes_of_an_end_without_aware_ones_are_moments():
+def test_naive_datetimes_of_naive_project_are_moments():
     value = [NAIVE, {"at": (NAIVE,)}, NAIVE.date(), NAIVE.time(), MOMENT.astimezone(dt.UTC)]
     data = encode_request(request(value), naive_zone=BERLIN)
     assert decode_request(data).nodes[0].value == [MOMENT, {"at": (MOMENT,)}, NAIVE.date(), NAIVE.time(), MOMENT]
@@ -147,7 +147,7 @@ def test_inserted_rows_of_an_end_without_aware_datetimes():
 
 
 @pytest.mark.parametrize("fold", [0, 1])
-def test_both_hours_of_a_change_of_clocks_and_one_that_is_skipped_are_kept_in_one_zone(fold):
+def test_clock_change_hours_are_exact(fold):
     twice, never = dt.datetime(2024, 10, 27, 2, 30, fold=fold), dt.datetime(2024, 3, 31, 2, 30)
     data = encode_response(Response(id="r", outputs=([twice, never],)), naive_zone=BERLIN)
     [values] = decode_response(data, naive_zone=BERLIN).outputs

@@ -38,7 +38,7 @@ def test_independent_services_are_a_stage_each(orders, products):
     assert made.explain().startswith("2 round trips (in 1 round), 6 nodes, 4 outputs.")
 
 
-def test_plain_data_is_not_asked_for():
+def test_plain_data_is_not_requested():
     [stage] = plan([delayed([1, 2])]).stages
     assert stage.service is None
     assert plan([delayed([1, 2])]).round_trips == 0
@@ -79,7 +79,7 @@ class Plain:
     n: int
 
 
-def test_any_shape_comes_back_in_one_message(orders, clients, runner):
+def test_compute_keeps_container_shapes(orders, clients, runner):
     first, count = orders.first(), clients.count()
     plain = Plain(1)
     text = {"first": "Order.objects.first()", "count": "Client.objects.count()"}
@@ -168,7 +168,7 @@ def test_plain_values_send_nothing(runner):
     assert not runner.messages
 
 
-def test_one_message_a_service(orders, products, runner, other_runner):
+def test_one_message_per_service(orders, products, runner, other_runner):
     values = compute([orders.count(), products.count(), orders.first(), delayed([1])], timeout=3)
     assert values == (["Order.objects.count()", "Product.objects.count()", "Order.objects.first()", [1]],)
     assert [len(outputs) for outputs, _ in runner.messages] == [2]
@@ -189,7 +189,7 @@ def test_futures_are_waited_for_not_sent_again(orders, runner, sent_future):
     assert foreign.timeouts == [7]
 
 
-def test_querysets_say_what_to_make_of_the_answer(orders, runner):
+def test_querysets_convert_the_answer(orders, runner):
     class Queryset:
         def __rpc_node__(self):
             return orders.__rpc_node__()
@@ -201,7 +201,7 @@ def test_querysets_say_what_to_make_of_the_answer(orders, runner):
     assert compute(orders.__rpc_node__(), orders) == ("Order.objects", "Order.objects")
 
 
-def test_errors_come_before_any_message(orders, products, runner):
+def test_errors_before_any_message(orders, products, runner):
     with pytest.raises(NoRunner, match="'nobody'"):
         compute(orders.count(), ModelSource("a.B", "nobody"))
     assert not runner.messages

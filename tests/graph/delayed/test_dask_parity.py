@@ -155,7 +155,7 @@ def test_attributes_of_functions_are_forwarded():
     assert add.__wrapped__(1, 2) == 3
 
 
-def test_compute_takes_only_its_own_keywords():
+def test_compute_refuses_other_keywords():
     # dask passes any keyword to the scheduler, and ours has none: a misspelt ``timeout`` must not be lost.
     with pytest.raises(TypeError, match="bogus_keyword"):
         (delayed(1) + 2).compute(bogus_keyword=10)
@@ -205,7 +205,7 @@ def test_attributes():
     assert (a.real + a.imag).compute() == 3
 
 
-def test_a_method_call_is_one_step():
+def test_method_call_is_one_node():
     assert len(digraph(delayed([1, 2, 3]).index(1))) == 2
 
 
@@ -250,7 +250,7 @@ def test_pure():
     assert myrand().__dask_tokenize__() != myrand().__dask_tokenize__()
 
 
-def test_pure_calls_are_made_once_and_others_each_time():
+def test_pure_calls_are_merged():
     calls = []
 
     def note(x):
@@ -306,7 +306,7 @@ def test_the_key_of_a_function_is_the_same_in_every_process(run_python):
     assert keys == {delayed(add, pure=True)(1, {"a"}).__dask_tokenize__() + "\n"}
 
 
-def test_lambdas_are_known_by_their_code():
+def test_lambdas_are_identified_by_code():
     def make(n):
         return lambda x: x + n
 

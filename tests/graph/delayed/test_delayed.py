@@ -63,7 +63,7 @@ def test_arguments_at_any_depth_are_nodes(orders, clients):
         lambda a, b: operator.add(delayed(1), [b]),
     ],
 )
-def test_the_runner_of_an_argument_is_kept_at_any_depth(orders, products, other_runner, built):
+def test_runner_of_nested_argument(orders, products, other_runner, built):
     assert other_runner in list(built(orders, products).__rpc_runners__())
 
 
@@ -160,7 +160,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_what_a_value_refuses(orders, case):
+def test_refused_operations_of_value(orders, case):
     do, error, text = REFUSALS[case]
     with pytest.raises(error, match=text):
         do(orders.first())
@@ -195,7 +195,7 @@ QUERY_REFUSALS = {
 
 
 @pytest.mark.parametrize("case", QUERY_REFUSALS)
-def test_what_a_query_refuses(orders, case):
+def test_refused_operations_of_query(orders, case):
     do, error, text = QUERY_REFUSALS[case]
     with pytest.raises(error, match=text):
         do(orders)
@@ -213,13 +213,13 @@ def test_with_and_async_for_are_refused(orders):
         asyncio.run(walk())
 
 
-def test_protocol_probes_hear_no(orders):
+def test_protocol_probes_raise_attribute_error(orders):
     for name in ("_repr_html_", "__array__", "_meta", "__wrapped__", "_ipython_display_", "__fspath__"):
         assert not hasattr(orders, name)
         assert not hasattr(orders.first(), name)
 
 
-def test_identity_is_found_in_a_list_without_asking(orders):
+def test_list_membership_by_identity(orders):
     one = orders.first()
     assert one in [one]
 
@@ -232,7 +232,7 @@ def test_compute_sends_one_output_with_its_options(orders, runner):
     assert options == {"timeout": 5, "priority": True}
 
 
-def test_what_is_built_on_a_value_keeps_the_runner_and_drops_its_finish(orders, runner):
+def test_derived_delayed_keeps_runner_and_drops_finish(orders, runner):
     first = Delayed(orders.first().__rpc_node__(), runner, finish=str.upper)
     for built in (first.name, first["a"], first + 1, 1 + first, first.call("x"), first.name.upper(), -first):
         assert built._runner is runner
@@ -266,7 +266,7 @@ def test_without_a_runner_the_service_finds_it(orders, runner, monkeypatch):
     assert delayed([1]).compute() == [1]
 
 
-def test_the_runners_of_two_services_are_both_kept(orders, products, runner, other_runner):
+def test_runners_of_two_services(orders, products, runner, other_runner):
     mixed = orders.filter(sku__in=products.values("sku")).count()
     assert set(mixed._runner) == {runner, other_runner}
     assert {one.service for one in pickle.loads(pickle.dumps(mixed))._runner} == {"rpc", "stock"}
@@ -279,14 +279,14 @@ def test_plan_and_explain(orders):
     assert "service 'rpc'" in first.explain()
 
 
-def test_completion_lists_what_there_is(orders):
+def test_completion_lists_methods(orders):
     assert {"filter", "first", "compute", "call", "plan"} <= set(dir(orders))
     assert "sticky" not in dir(orders)
     assert "save" not in dir(orders)
     assert {"upper", "save", "compute"} <= set(dir(orders.first()))
 
 
-def test_repr_is_what_the_user_wrote(orders):
+def test_repr_is_source_expression(orders):
     assert repr(orders.filter(tier="vip").first()) == "<Delayed Order.objects.filter(tier='vip').first()>"
     assert repr(orders.filter) == "<method Order.objects.filter>"
 

@@ -22,7 +22,7 @@ def boxes(*outputs, **options):
     return boxes_of(collect(outputs), **options)
 
 
-def test_a_chain_is_one_box(orders):
+def test_chain_is_single_box(orders):
     [box], edges = boxes(orders.filter(a=1).order_by("b").first().name)
     assert "".join(box.lines) == "Order.objects.filter(a=1).order_by('b').first().name"
     assert box.output
@@ -31,7 +31,7 @@ def test_a_chain_is_one_box(orders):
     assert len(many) == 4
 
 
-def test_what_is_used_twice_has_a_box_of_its_own(orders):
+def test_shared_node_has_separate_box(orders):
     first = orders.first()
     found, edges = boxes(first.name + first.number)
     assert [box.lines for box in found] == [["Order.objects.first()"], [".name"], [".number"], ["(… + …)"]]
@@ -39,19 +39,19 @@ def test_what_is_used_twice_has_a_box_of_its_own(orders):
     assert [box.colour for box in found] == ["read", "read", "read", "value"]
 
 
-def test_edges_say_as_what_a_value_is_used(orders, clients):
+def test_edges_are_labelled_with_argument(orders, clients):
     found, edges = boxes(orders.create(client=clients.first(), total=clients.count()))
     assert sorted(edges.values()) == ["client", "total"]
     assert found[-1].colour == "write"
 
 
-def test_what_follows_a_write_stands_below_it(orders):
+def test_node_after_write_is_below_it(orders):
     found, edges = boxes(orders.create(total=1).number)
     assert [box.colour for box in found] == ["write", "read"]
     assert list(edges) == [(0, 1)]
 
 
-def test_a_source_is_said_in_each_box_that_stands_on_it(orders):
+def test_source_is_named_in_each_dependent_box(orders):
     found, edges = boxes(orders.count(), orders.first(), orders.filter(a=orders))
     assert ["Order.objects"] in [box.lines for box in found]
     found, edges = boxes(orders.count(), orders.first())
@@ -102,7 +102,7 @@ def test_every_format_is_drawn(orders, tmp_path, format):
     assert "text/plain" in picture._repr_mimebundle_()
 
 
-def test_the_format_comes_from_the_argument_or_the_name(orders, tmp_path, monkeypatch):
+def test_format_from_argument_or_file_name(orders, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert orders.visualize().path.name == "django_rpc.png"
     assert orders.visualize("a", format="svg").path.name == "a.svg"
@@ -134,7 +134,7 @@ def test_without_graphviz_the_error_names_the_extra(orders, monkeypatch):
     assert orders.visualize(None, format="dot").data.startswith(b"digraph")
 
 
-def test_a_dot_that_fails_gives_way_to_the_next(monkeypatch):
+def test_failing_dot_falls_back(monkeypatch):
     good = find_dot()
     monkeypatch.setattr(rendering, "find_dot", lambda: ["/bin/false", "/does/not/exist", *good])
     assert render("digraph { a -> b }", "png").startswith(MAGIC["png"])
@@ -148,7 +148,7 @@ def test_a_page_holds_a_jpeg_and_nothing_else():
         pdf_page(b"\xff\xd8\xff\xe0\x00\x04ab", 72)
 
 
-def test_inside_ipython_its_own_object_is_returned(orders, monkeypatch):
+def test_ipython_image_is_returned(orders, monkeypatch):
     ipython, display = types.ModuleType("IPython"), types.ModuleType("IPython.display")
     ipython.get_ipython = lambda: object()
     display.SVG = lambda data: ("SVG", data)
@@ -199,7 +199,7 @@ def to_plan_dot(d, **options):
     return d.visualize(None, format="dot", plan=True, **options).data.decode()
 
 
-def test_values_of_two_stages_are_never_one_way(orders, products):
+def test_edges_of_two_stages_stay_separate(orders, products):
     """In a large plan what comes from each stage is drawn once: and from each."""
     sums = [orders.filter(pk=n).count() + products.filter(pk=n).count() for n in range(40)]
     drawn = to_plan_dot(delayed(max)(sums))
@@ -208,7 +208,7 @@ def test_values_of_two_stages_are_never_one_way(orders, products):
         assert re.search(rf"s{stage}b\d+ -> s2b\d+", drawn), stage
 
 
-def test_a_plan_is_drawn_whatever_its_size(orders, products, tmp_path):
+def test_large_plan_is_drawn(orders, products, tmp_path):
     parts = [
         products.filter(sku__in=orders.filter(n=half(orders.filter(n=i).count())).values("sku")) for i in range(50)
     ]
@@ -246,12 +246,12 @@ def test_a_graph_that_failed_shows_the_node_and_the_line(tmp_path):
     assert visualize_error(caught.value).format == "svg"
 
 
-def test_an_error_without_a_graph_says_so():
+def test_error_without_graph():
     with pytest.raises(ValueError, match="KeyError has no graph"):
         visualize_error(KeyError("x"))
 
 
-def test_a_failed_node_stands_alone_among_many(orders):
+def test_failed_node_has_separate_box(orders):
     gets = [orders.get(pk=number).total for number in range(100)]
     failed = gets[40].__rpc_node__().parent
     text = to_dot(gets, failed=failed)

@@ -61,7 +61,7 @@ except ImportError as error:
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "django_rpc.demo.both_settings", "DJANGO_RPC_DEMO_DATABASE": "sqlite://"}
 
 
-def test_a_kind_of_one_file_and_its_evaluator_run_end_to_end(run_python):
+def test_toy_kind_runs_end_to_end(run_python):
     results = json.loads(run_python(END_TO_END, env=SETTINGS).stdout)
     assert results == {
         "text": ["Tag.objects.weigh(3, 'kg')", "Tag.objects.filter(name='a').weigh(5, 'g')"],

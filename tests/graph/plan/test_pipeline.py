@@ -57,7 +57,7 @@ def test_an_effect_edge_delays_a_read_that_needs_no_value_of_the_write(orders, p
     assert rounds() == (5, 1)
 
 
-def test_one_service_has_the_same_plan_with_all_phases(orders):
+def test_single_service_plan_equals_all_phases(orders):
     outputs = [orders.create(total=orders.count()), orders.filter(a=1), orders.count(), orders.count()]
     short, complete = plan(outputs), phases(*outputs)["route"]
     (stage,) = short.stages
@@ -67,7 +67,7 @@ def test_one_service_has_the_same_plan_with_all_phases(orders):
     assert values == [complete.stages[0].nodes[complete.stages[0].outputs[place]] for _, place in complete.outputs]
 
 
-def test_one_service_needs_no_networkx():
+def test_single_service_needs_no_networkx():
     code = (
         "import sys; from django_rpc.graph.plan import plan;"
         "from django_rpc.graph.nodes import Method, ModelSource;"

@@ -84,7 +84,7 @@ def test_a_lambda_that_needs_two_places_is_an_error_that_names_both(a, b):
     assert "the second one works on the list of the first" in said
 
 
-def test_what_only_the_element_s_own_service_can_do_is_one_of_its_needs(a):
+def test_element_relation_requires_its_service(a):
     made = a.map(lambda n: delayed(twice)(n.orders.count()))
     with pytest.raises(TypeError, match=r"row.orders.count\(\) is at service 'a'"):
         made.plan()
@@ -93,7 +93,7 @@ def test_what_only_the_element_s_own_service_can_do_is_one_of_its_needs(a):
     assert [stage.service for stage in a.map(lambda n: delayed(twice)(n.name.upper())).plan().stages] == ["a", None]
 
 
-def test_rows_of_one_service_are_not_rows_of_another(a, b):
+def test_rows_belong_to_their_service(a, b):
     with pytest.raises(TypeError, match=r"rows of another service mean nothing there\. Give it values") as caught:
         a.map(lambda n: b.filter(n=n).count()).plan()
     assert "runs at service 'b', because of N.objects.filter(n=row)" in str(caught.value)
@@ -101,12 +101,12 @@ def test_rows_of_one_service_are_not_rows_of_another(a, b):
         a.filter_by(lambda n: n > 1).map(lambda n: function("f", using="b")(n)).plan()
 
 
-def test_a_query_that_is_looked_up_and_mapped_in_one_stage_is_an_error(a, b):
+def test_query_looked_up_and_mapped_in_stage_is_error(a, b):
     query = numbers(a)
     with pytest.raises(TypeError, match="is looked up at service 'b', and mapped there too"):
         compute(query.map(lambda n: b.filter(n__gt=n).count()), b.filter(n__in=query).count())
 
 
-def test_one_lambda_for_two_services(a, b):
+def test_lambda_for_two_services_is_refused(a, b):
     """Equal lambdas are one node, which is at both."""
     assert compute(a.map(lambda n: n + 1), b.map(lambda n: n + 1)) == ([4, 2, 3], [6, 1, 3])

@@ -40,7 +40,7 @@ GOOD_CALLS = [
 
 
 @pytest.mark.parametrize("call", GOOD_CALLS, ids=lambda call: f"{call[0]}")
-def test_what_a_django_user_writes_passes(call):
+def test_arguments_of_django_are_accepted(call):
     check_method_arguments(*call)
 
 

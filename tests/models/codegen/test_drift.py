@@ -90,7 +90,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("id", CASES)
-def test_each_difference_is_said_as_the_page_shows_it(found, id):
+def test_difference_messages_match_the_page(found, id):
     make, hint = CASES[id]
     (message,) = found(make())
     assert message.id == f"django_rpc.{id}"
@@ -173,14 +173,14 @@ def test_constraints_on_the_table_of_a_mirror(make, monkeypatch):
     assert check(right) == check(unmanaged) == []
 
 
-def test_names_without_a_near_one_are_listed(found):
+def test_names_without_similar_name_are_listed(found):
     model, field = found(mirror_of("elsewhere.Thing"), mirror_of("shop.Tag", zzz=models.IntegerField()))
     assert model.hint.startswith("It exposes")
     assert "shop.Order" in model.hint
     assert field.hint == "It exposes id, name."
 
 
-def test_a_key_of_another_name_is_told():
+def test_primary_key_of_other_name():
     described = {
         "a.Code": ModelSchema(model="a.Code", fields=[FieldSchema(name="code", type="CharField", primary_key=True)])
     }
@@ -188,7 +188,7 @@ def test_a_key_of_another_name_is_told():
     assert (found.id, found.hint) == ("E012", "The primary key there is 'code': declare it with primary_key=True.")
 
 
-def test_a_key_to_another_field_is_told():
+def test_foreign_key_to_other_field():
     key = FieldSchema(name="id", type="AutoField", primary_key=True)
     described = {
         "a.Code": ModelSchema(model="a.Code", fields=[key, FieldSchema(name="code", type="CharField", unique=True)]),
@@ -203,7 +203,7 @@ def test_a_key_to_another_field_is_told():
     assert differences(mirror_of("a.Use", of=fits), described) == []
 
 
-def test_read_only_fields_and_generic_ones():
+def test_read_only_and_generic_fields():
     fields = [
         FieldSchema(name="id", type="AutoField", primary_key=True),
         FieldSchema(name="set_there", type="CharField", readonly=True),
@@ -225,13 +225,13 @@ def test_read_only_fields_and_generic_ones():
     ]
 
 
-def test_one_message_for_a_service(messages):
+def test_one_message_per_checked_service(messages):
     with messages() as sent:
         assert checks.check_services(databases=["rpc"]) == []
     assert len(sent) == 1
 
 
-def test_local_databases_and_no_databases_are_not_asked(messages):
+def test_local_databases_are_not_checked(messages):
     with messages() as sent:
         assert checks.check_services(databases=["default"]) == checks.check_services() == []
     assert len(sent) == 0
@@ -243,7 +243,7 @@ UNREACHABLE = {
 }
 
 
-def test_a_service_that_is_not_reached_is_one_message(run_python):
+def test_unreachable_service_is_one_check_message(run_python):
     done = run_python(
         "import django; django.setup()\n"
         "from django.core import checks\n"

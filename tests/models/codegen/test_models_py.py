@@ -57,7 +57,7 @@ def test_any_default_and_help(load, tmp_path):
     assert checked.returncode == 0, checked.stdout.decode()
 
 
-def test_options_that_one_class_has(load):
+def test_options_of_single_class(load):
     described = model(
         FieldSchema(name="slug", type="SlugField", allow_unicode=True),
         FieldSchema(name="ip", type="GenericIPAddressField", protocol="ipv4"),
@@ -67,7 +67,7 @@ def test_options_that_one_class_has(load):
     assert made._meta.get_field("ip").protocol.lower() == "ipv4"
 
 
-def test_a_field_whose_name_the_class_needs_is_left_out(load):
+def test_field_with_reserved_name_is_left_out(load):
     text = models_source({"shop.Thing": model(FieldSchema(name="Rpc", type="TextField"))})
     assert "# Not declared: a field of the name Rpc." in text
     assert load(text)["Thing"]._rpc.label == "shop.Thing"
@@ -84,7 +84,7 @@ def test_a_key_of_several_fields(load):
 
 @pytest.mark.django_db(databases=["default", "rpc"])
 @pytest.mark.skipif(not hasattr(models, "GeneratedField"), reason="since Django 5.0")
-def test_bulk_create_leaves_out_what_the_service_fills(local):
+def test_bulk_create_omits_generated_fields(local):
     filled = django_rpc.mirror("zoo.Filled")
     made = filled.objects.bulk_create([filled(name="a"), filled(name="b", number=3), filled(name="c")])
     assert [row.number for row in made] == [7, 3, 7]

@@ -89,7 +89,7 @@ def test_each_key_of_a_client(clients, key, kid):
     assert signed
 
 
-def test_each_key_of_a_client_that_keeps_its_own(clients, settings_of_server):
+def test_each_key_kind_of_client(clients, settings_of_server):
     """Ed25519: two public keys at once, beside a secret; and one of them used as if it were a secret."""
     (new, new_public), (old, old_public), (service, service_public) = pair(), pair(), pair()
     shop = {"keys": {"ed-2027": new_public, "ed-2026": old_public, "hs": SECRET}}
@@ -132,7 +132,7 @@ def pair():
     )
 
 
-def test_who_called_is_known(clients, registered):
+def test_caller_is_identified(clients, registered):
     class AskingRpc(ModelRpc):
         fields = ["id"]
         methods = ["who"]
@@ -174,7 +174,7 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_one_answer_to_all(clients, attack, monkeypatch):
+def test_refusals_are_identical(clients, attack, monkeypatch):
     """The same bytes come back, and nothing was decoded or run."""
     monkeypatch.setattr(handler, "decode_request", lambda *args: pytest.fail("the graph was decoded"))
     expected = handler.handle(DATA)
@@ -185,7 +185,7 @@ def test_one_answer_to_all(clients, attack, monkeypatch):
     assert handler.handle(*given) == expected or len(given) == 3
 
 
-def test_the_log_says_why(clients, caplog):
+def test_refusal_reason_is_logged(clients, caplog):
     handler.handle(DATA, token(DATA, service="billing"), "t-1")
     (record,) = caplog.records
     assert "Audience" in record.getMessage()
@@ -199,7 +199,7 @@ def test_a_replay(clients, registered):
     assert code(DATA, token(DATA, iat=time.time() - 1)) == "answered", "the client itself may send it again"
 
 
-def test_a_replayed_write_is_one_write(clients, shop_data, registered):
+def test_replayed_write_is_done_once(clients, shop_data, registered):
     registered(Customer, fields=["id", "name", "credit"], operations={"read", "update"})
     more = message(method(method(CUSTOMERS, "filter", pk=1), "update", name="once"))
     made = token(more)
@@ -225,7 +225,7 @@ def killed(monkeypatch):
             yield
 
 
-def test_a_read_whose_worker_was_killed_is_begun_again_but_not_for_ever(clients, monkeypatch):
+def test_read_of_killed_worker_is_repeated_within_limit(clients, monkeypatch):
     made = token(DATA)
     with killed(monkeypatch):
         handler.handle(DATA, made)
@@ -238,7 +238,7 @@ def test_a_read_whose_worker_was_killed_is_begun_again_but_not_for_ever(clients,
     assert code(DATA, made) == REFUSED
 
 
-def test_a_write_whose_worker_was_killed_is_done_once(clients, monkeypatch, shop_data, registered):
+def test_write_of_killed_worker_is_done_once(clients, monkeypatch, shop_data, registered):
     registered(Customer, fields=["id", "name"], operations={"read", "update"})
     more = message(method(CUSTOMERS, "update", name="twice"))
     made = token(more)
@@ -252,9 +252,7 @@ def test_a_write_whose_worker_was_killed_is_done_once(clients, monkeypatch, shop
     assert not Customer.objects.filter(name="twice").exists()
 
 
-def test_a_write_whose_worker_was_killed_is_not_done_again_without_a_ledger(
-    clients, monkeypatch, shop_data, registered, settings
-):
+def test_write_of_killed_worker_without_ledger_is_not_repeated(clients, monkeypatch, shop_data, registered, settings):
     settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != ledger.APP]
     registered(Customer, fields=["id", "name"], operations={"read", "update"})
     more = message(method(CUSTOMERS, "update", name="twice"))
@@ -276,17 +274,17 @@ def test_the_message_of_a_worker_that_died_before_it_had_sent_its_answer_is_take
     assert code(more, made) == REFUSED
 
 
-def test_a_sending_of_its_own_is_one_of_its_request(clients):
+def test_publication_belongs_to_its_request(clients):
     assert code(DATA, token(DATA), "t-1::2") == "answered"
     assert code(DATA, token(DATA, iat=time.time() - 1), "t-1:2") == REFUSED
 
 
-def test_a_token_of_one_request_for_another(clients):
+def test_token_of_other_request_is_refused(clients):
     """A client that signs one id and sends another would get by the memory of ids."""
     assert code(DATA, token(DATA, jti="t-2"), "t-2") == REFUSED
 
 
-def test_a_cache_that_is_broken_lets_nobody_in(clients, monkeypatch):
+def test_broken_cache_refuses_signed_requests(clients, monkeypatch):
     def broken(*args):
         raise ConnectionError("no cache")
 
@@ -415,7 +413,7 @@ def test_a_message_that_is_signed_is_read_as_ever(clients):
     assert sent(literal, token(literal))[0].outputs == (1,)
 
 
-def test_what_the_task_itself_answers_is_signed_too(clients):
+def test_answers_of_task_are_signed(clients):
     """That the worker process was lost, and that a message carries Celery's callbacks."""
     from django_rpc.celery import task
 
@@ -462,7 +460,7 @@ ODD_CLAIMS = [
 
 @pytest.mark.parametrize("part", ["header", "claims"])
 @pytest.mark.parametrize("name", ["kid", "alg", "typ", "iss", "aud", "jti", "hash", "iat", "exp", "nbf", "crit", "x"])
-def test_odd_types_in_a_token_are_one_refusal(clients, part, name):
+def test_odd_types_in_token_are_refused(clients, part, name):
     """With a good signature, and without."""
     good = token(DATA).split(".")
     for value in ODD_CLAIMS:
@@ -492,7 +490,7 @@ ODD_PARTS = [
 
 @pytest.mark.parametrize("part", ["header", "claims", "both"])
 @pytest.mark.parametrize("text", ODD_PARTS)
-def test_any_json_in_the_place_of_a_part_is_one_refusal(clients, part, text):
+def test_any_json_in_token_part_is_refused(clients, part, text):
     parts = token(DATA).split(".")[:2]
     odd = base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
     halves = zip(("header", "claims"), parts, strict=True)
@@ -501,7 +499,7 @@ def test_any_json_in_the_place_of_a_part_is_one_refusal(clients, part, text):
     assert code(DATA, f"{head}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}") == REFUSED
 
 
-def test_random_tokens_are_one_refusal(clients):
+def test_random_tokens_are_refused(clients):
     draw, good = random.Random(9), token(DATA)
     for _ in range(3_000):
         odd = list(good)
@@ -515,7 +513,7 @@ def test_random_tokens_are_one_refusal(clients):
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "EdDSA"])
-def test_a_name_that_is_unknown_costs_the_verification_of_a_known_one(clients, monkeypatch, algorithm):
+def test_unknown_name_takes_time_of_verification(clients, monkeypatch, algorithm):
     """The time does not reveal which clients and keys exist, and which algorithm a key has."""
     pair = Ed25519PrivateKey.generate()
     form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)

@@ -22,13 +22,13 @@ CUSTOMERS = source("shop.Customer")
 
 
 @pytest.mark.parametrize("message", [b"", b"nonsense", b"[1]", b'{"v":99,"id":"x","nodes":[],"outputs":[]}', b"\xff"])
-def test_what_is_no_request_gets_an_answer(message):
+def test_invalid_request_gets_an_answer(message):
     answered = decode_response(handle(message))
     assert answered.error.code in ("BadMessage", "VersionMismatch")
     assert answered.id == ("x" if b'"id"' in message else "unknown")
 
 
-def test_a_request_that_comes_too_late_is_not_evaluated(ask):
+def test_expired_request_is_not_evaluated(ask):
     answered = ask(method(CUSTOMERS, "count"), expires=time.time() - 1)
     assert answered.error.code == "RequestExpired"
     assert answered.queries == []
@@ -74,7 +74,7 @@ class FailingRpc(ModelRpc):
         return object()
 
 
-def test_errors_of_the_servers_own_code(ask, registered, caplog):
+def test_errors_in_service_code(ask, registered, caplog):
     registered(Customer, FailingRpc)
     error = ask(call(CUSTOMERS, "refuse")).error
     assert (error.code, error.remote_name, error.message) == (
@@ -119,7 +119,7 @@ def test_the_trace(ask, settings_of_server, shop_data):
     assert ask(method(CUSTOMERS, "explain")).error.code == "NotSupportedError"
 
 
-def test_the_log_says_who_called_in_harmless_words(db, caplog):
+def test_log_names_caller_in_sanitized_text(db, caplog):
     client = ClientInfo(host="evil\n2026 INFO fake\x1b[31m" + "x" * 1000, process=7, name="shop", called_at=1.5)
     with caplog.at_level(logging.INFO, logger="django_rpc.server"):
         answer(request_for(method(CUSTOMERS, "count"), client=client, request_id="t-1"))

@@ -109,7 +109,7 @@ def test_rows_that_are_few_enough(ask, limits):
     assert ask(method(ORDERS, "aggregate", n=Expr("Count", ("id",)))).output == {"n": 80}
 
 
-def test_rows_of_the_servers_own_queries(ask, limits, registered):
+def test_rows_of_service_queries_are_counted(ask, limits, registered):
     class OwnRpc(ModelRpc):
         fields = ["id"]
         methods = ["everything", "values"]
@@ -160,7 +160,7 @@ def test_statements(ask, limits):
     assert not Customer.objects.filter(name="0").exists(), "nothing of it was written"
 
 
-def test_who_catches_the_error_does_not_go_on(ask, limits, registered):
+def test_caught_limit_error_still_ends_request(ask, limits, registered):
     """The service's own code may catch everything: what was written with too much is not kept."""
 
     class CatchingRpc(ModelRpc):
@@ -262,7 +262,7 @@ def test_nothing_is_written_after_the_deadline(ask, limits, registered):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_set_on_a_connection_is_taken_back(settings_of_server, registered, monkeypatch):
+def test_connection_settings_are_restored(settings_of_server, registered, monkeypatch):
     registered(Customer, SlowRpc)
 
     def own():
@@ -349,7 +349,7 @@ def test_requests_are_counted_for_each_client(settings_of_server, shop_data, mon
     rates.count("anonymous", clients["anonymous"].limits)
 
 
-def test_a_large_limit_asks_the_cache_now_and_then(settings_of_server, db, monkeypatch):
+def test_large_rate_limit_reads_cache_rarely(settings_of_server, db, monkeypatch):
     client = read_clients({"anonymous": {"limits": {"requests": 5_000}}})["anonymous"]
     monkeypatch.setattr(rates.time, "time", lambda: 1_000_000_000.0)
     told = []
@@ -370,7 +370,7 @@ def test_a_large_limit_asks_the_cache_now_and_then(settings_of_server, db, monke
     assert told == [], "who is over is so until the minute ends"
 
 
-def test_a_cache_that_is_broken_stops_nobody(limits, monkeypatch, caplog):
+def test_broken_cache_does_not_stop_requests(limits, monkeypatch, caplog):
     class Broken:
         def add(self, *args):
             raise ConnectionError("no cache")

@@ -196,7 +196,7 @@ _DRIVERS = {
 
 
 @pytest.mark.parametrize(("cause", "expected"), _DRIVERS.values(), ids=_DRIVERS)
-def test_what_drivers_report(cause, expected):
+def test_driver_error_formats(cause, expected):
     error = IntegrityError("text")
     error.__cause__ = cause
     found = find_constraint(error, [Line])

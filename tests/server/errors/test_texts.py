@@ -225,7 +225,7 @@ _DJANGO = {
 
 
 @pytest.mark.parametrize(("make", "code", "text"), _DJANGO.values(), ids=_DJANGO)
-def test_text_of_a_known_kind_is_rebuilt(ask, shop_data, make, code, text):
+def test_text_of_template_is_rebuilt(ask, shop_data, make, code, text):
     told = ask(make()).error
     assert (told.code, told.message[: len(text)]) == (code, text)
 

@@ -42,32 +42,32 @@ def test_a_statement_is_built_and_not_run(explain, shop_data):
     assert (said.refused, said.later) == ((), ())
 
 
-def test_a_query_as_output_and_a_nested_one(explain, shop_data):
+def test_query_output_and_nested_query(explain, shop_data):
     vip = method(CUSTOMERS, "filter", tier="vip")
     (built,) = explain(method(ORDERS, "filter", customer__in=vip)).trace
     assert "IN (SELECT" in built.sql
 
 
-def test_many_reads_of_one_shape_are_one_statement(explain, shop_data):
+def test_reads_of_equal_shape_are_one_statement(explain, shop_data):
     said = explain(*[method(CUSTOMERS, "get", pk=number) for number in range(1, 101)])
     assert len(said.trace) == 1
     assert " IN (" in said.trace[0].sql
     assert said.later == ()
 
 
-def test_queries_of_one_shape_as_outputs(explain, shop_data):
+def test_outputs_of_equal_shape(explain, shop_data):
     said = explain(*[method(ORDERS, "filter", customer=number) for number in range(1, 11)])
     assert len(said.trace) == 1
 
 
-def test_what_waits_for_a_row_is_known_later(explain, shop_data):
+def test_sql_that_depends_on_row_is_known_later(explain, shop_data):
     first = method(ORDERS, "first")
     said = explain(method(Attr(parent=Attr(parent=first, name="customer"), name="orders"), "count"))
     assert len(said.trace) == 1
     assert said.later == (4,)
 
 
-def test_a_map_shows_its_own_query(explain, shop_data):
+def test_map_shows_its_query(explain, shop_data):
     row = Element()
     body = method(method(ORDERS, "filter", customer=row), "count")
     said = explain(Map(parent=CUSTOMERS, param=row, body=body))
@@ -125,14 +125,14 @@ def test_a_query_that_locks_is_built_in_a_transaction(ask, shop_data):
     assert len(response.trace) == 1
 
 
-def test_without_show_sql_only_numbers_are_told(explain, settings_of_server, shop_data):
+def test_without_show_sql_only_counts_are_shown(explain, settings_of_server, shop_data):
     settings_of_server(SHOW_SQL=False)
     said = explain(method(ORDERS, "count"))
     assert said.trace == ()
     assert said.costs == (NodeCost(1, 1, 0.0, 0, 1),)
 
 
-def test_what_needs_no_database_is_known(explain):
+def test_values_without_database_are_evaluated(explain):
     said = explain(method(method(ORDERS, "none"), "count"))
     assert (said.trace, said.later, said.refused) == ((), (), ())
 
@@ -151,6 +151,6 @@ def test_the_words_of_the_client(remote, shop_data, settings):
     assert "  refused: Order.objects.filter(nmber=1): FieldError: Cannot resolve keyword 'nmber'" in wrong
 
 
-def test_a_service_that_nobody_knows_is_said_so():
+def test_unknown_service_is_reported():
     text = Delayed(ModelSource("shop.Order", "nowhere")).count().explain()
     assert "SQL is unknown: NoRunner" in text

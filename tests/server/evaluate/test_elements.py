@@ -67,7 +67,7 @@ MAPS = {
 
 
 @pytest.mark.parametrize("name", MAPS)
-def test_the_number_of_statements_is_that_of_one_element(thousand, name):
+def test_statements_equal_those_of_single_element(thousand, name):
     body, statements = MAPS[name]
     for number in (1, 10, 1000):
         with CaptureQueriesContext(connection) as captured:
@@ -91,7 +91,7 @@ LOOPS = {
 
 
 @pytest.mark.parametrize("name", LOOPS)
-def test_a_loop_is_one_message_and_one_statement(thousand, messages, name):
+def test_map_is_one_message_and_one_statement(thousand, messages, name):
     make, statements = LOOPS[name]
     keys = [key for place, key in enumerate(thousand) if place % 4 == 0]
     for number in (2, 10, 100):
@@ -102,7 +102,7 @@ def test_a_loop_is_one_message_and_one_statement(thousand, messages, name):
         assert len(captured) == statements, [query["sql"] for query in captured]
 
 
-def test_a_thousand_values_are_told_apart(thousand):
+def test_thousand_values_are_distinguished(thousand):
     found = django_rpc.compute(*[ORDERS.filter(customer=key).count() for key in thousand])
     assert found == tuple(3 - place % 4 for place in range(1000))
 
@@ -129,7 +129,7 @@ def test_error_of_each_element_and_output(thousand):
     assert "Customer.objects.get(pk=-1)" in "\n".join(caught.value.__notes__)
 
 
-def test_more_than_one_row_is_an_error_of_its_own(thousand):
+def test_multiple_rows_fail_their_element(thousand):
     found = CUSTOMERS[:4].map(lambda c: c.orders.get(), return_exceptions=True).compute()
     assert [getattr(value, "number", type(value).__name__) for value in found] == [
         "MultipleObjectsReturned",
@@ -151,7 +151,7 @@ class OwnRows(ModelRpc):
 
 
 @pytest.mark.parametrize("name", MAPS)
-def test_row_scope_is_that_of_one_read(thousand, registered, monkeypatch, name):
+def test_row_scope_equals_single_read(thousand, registered, monkeypatch, name):
     registered(Order, OwnRows)
     body, _ = MAPS[name]
     if name in ("nested", "three deep", "filter_by"):
@@ -245,7 +245,7 @@ def test_a_large_table_is_not_read_to_its_end(ask, thousand, settings):
     assert "LIMIT 11" in answered.queries[0]
 
 
-def test_rows_that_elements_bring_along_count(ask, thousand, settings):
+def test_rows_loaded_with_elements_are_counted(ask, thousand, settings):
     settings.DJANGO_RPC = {**settings.DJANGO_RPC, "LIMITS": {"elements": 3_000}}
     row = Element()
     refused(ask(Map(source("shop.Customer"), row, source("shop.Order"))), "TooManyNodes", "elements")
@@ -260,7 +260,7 @@ def test_a_long_body_for_many_elements(ask, settings):
     refused(ask(Map(Literal(list(range(100))), row, body)), "TooManyNodes", "steps")
 
 
-def test_many_maps_over_one_long_body(ask):
+def test_many_maps_with_long_body(ask):
     """Each map looks at the body anew: the work is that of the product."""
     row = Element()
     body = row
@@ -311,7 +311,7 @@ def test_a_map_that_writes_cannot_collect_errors(ask):
     refused(ask(Map(Literal(["a", "b"]), row, write, True)), "BadValue", "writes")
 
 
-def test_a_map_of_what_has_no_elements(ask):
+def test_map_of_value_without_elements(ask):
     row = Element()
     refused(ask(Map(Literal("text"), row, row)), "TypeError", "no elements")
     refused(ask(Map(Literal(7), row, row)), "TypeError")

@@ -47,7 +47,7 @@ def test_ten_dependent_steps_in_one_request(ask):
     assert ask(shout, customer).outputs[0] == f"{order.customer.name.upper()}!"
 
 
-def test_rows_are_in_the_order_that_was_asked_for(ask):
+def test_rows_have_the_requested_order(ask):
     query = method(method(CUSTOMERS, "annotate", n=Expr("Count", ("orders",))), "order_by", "pk")
     rows = ask(Rows(parent=query, columns=("n", "name", "id"))).output
     assert rows.columns == ("n", "name", "id")
@@ -92,7 +92,7 @@ def test_computed_columns(ask):
     assert ask(method(ORDERS, "order_by", "is_large")).error.code == "FieldError"
 
 
-def test_one_column_for_a_prefetch(ask):
+def test_column_for_prefetch(ask):
     rows = Rows(parent=method(ORDERS, "order_by", "pk"), columns=("id", "customer_id"))
     customers = method(method(CUSTOMERS, "filter", pk__in=Column(parent=rows, name="customer_id")), "count")
     answered = ask(rows, customers)
@@ -112,7 +112,7 @@ def test_through_columns(ask):
     assert sorted(found) == sorted(through)
 
 
-def test_records_are_of_the_shape_that_was_asked_for(ask):
+def test_records_have_the_requested_shape(ask):
     first = Customer.objects.get(pk=1)
     every = ask(method(CUSTOMERS, "get", pk=1)).output
     assert every.model == "shop.Customer"
@@ -133,7 +133,7 @@ def test_a_query_becomes_a_table(ask):
     )
 
 
-def test_relations_come_with_their_instances(ask):
+def test_relations_are_returned_with_instances(ask):
     query = method(
         method(ORDERS, "select_related", "customer"),
         "prefetch_related",
@@ -243,7 +243,7 @@ def test_get_or_create_and_update_or_create(ask):
     assert Customer.objects.get(pk=1).secret_note  # what the client does not see stays
 
 
-def test_save_brings_back_what_changed(ask):
+def test_save_returns_changed_fields(ask):
     values = {"id": None, "customer_id": 1, "number": "", "total": Decimal("5.00")}
     created, changed = ask(
         Save(model="shop.Order", service="", values=values, adding=True), shapes={"shop.Order": ("status", "total")}
@@ -262,7 +262,7 @@ def test_save_brings_back_what_changed(ask):
     assert Order.objects.get(pk=order.pk).total == 6
 
 
-def test_save_keeps_what_the_client_did_not_send(ask):
+def test_save_keeps_unsent_fields(ask):
     secret = Customer.objects.get(pk=1).secret_note
     Customer.objects.filter(pk=1).update(secret_note="kept")
     ask(Save(model="shop.Customer", service="", values={"id": 1, "name": "new"}, adding=False))
@@ -357,7 +357,7 @@ def test_plain_values(ask, node, expected):
         (method(Literal(value="x" * 5000), "replace", "x", "y" * 5000), "ValueError"),
     ],
 )
-def test_what_cannot_be_done_with_plain_values(ask, node, code):
+def test_invalid_operations_on_plain_values(ask, node, code):
     assert ask(node).error.code == code
 
 
@@ -380,7 +380,7 @@ def test_places_of_a_proxy_keep_the_managers_rows(ask):
     assert ask(method(method(source("zoo.Place"), "filter", name="shut"), "count")).output == 1
 
 
-def test_a_related_row_is_told_by_its_own_key(ask):
+def test_related_row_is_identified_by_its_key(ask):
     """The copy of it in the foreign key would tell of a row that is not there, and so it does without a join."""
     columns = ("customer_id", "customer__id", "customer__referred_by_id")
     joined = ask(Rows(parent=method(ORDERS, "select_related", "customer"), columns=columns))

@@ -259,7 +259,7 @@ def value_of(delayed_value):
 
 @QUICK
 @given(program=programs())
-def test_a_program_gives_what_python_does(shop_data, program):
+def test_program_equals_python(shop_data, program):
     assert outcome(lambda: value_of(program(THERE))) == outcome(lambda: program(HERE))
 
 

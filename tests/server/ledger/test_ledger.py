@@ -51,7 +51,7 @@ def without_ledger(settings):
     settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != ledger.APP]
 
 
-def test_a_message_that_comes_twice_is_done_once_and_gets_the_same_bytes(db):
+def test_repeated_message_gets_the_same_bytes(db):
     message = encode_request(request_for(create()))
     first, second = handle(message), handle(message)
     assert code(first) is None
@@ -60,7 +60,7 @@ def test_a_message_that_comes_twice_is_done_once_and_gets_the_same_bytes(db):
     assert LedgerEntry.objects.count() == 1
 
 
-def test_what_is_sent_again_later_by_another_process_is_the_same_request(db):
+def test_resent_request_of_other_process_is_the_same(db):
     first = send(create(), request_id="order-1", expires=time.time() + 5, client=ClientInfo(host="a", called_at=1.0))
     second = send(create(), request_id="order-1", expires=time.time() + 9, client=ClientInfo(host="b", called_at=2.0))
     assert second == first
@@ -84,7 +84,7 @@ def test_another_request_under_the_same_id_is_a_conflict(db):
     assert list(Tag.objects.values_list("name", flat=True)) == ["red"]
 
 
-def test_ids_are_told_apart_as_they_are_written(db):
+def test_ids_are_case_sensitive(db):
     assert code(send(create("a"), request_id="key")) is None
     assert code(send(create("b"), request_id="KEY")) is None
 
@@ -97,7 +97,7 @@ def test_reads_have_no_entry_and_are_done_again(db):
     assert not LedgerEntry.objects.exists()
 
 
-def test_a_refusal_is_kept_so_that_a_later_delivery_is_not_done(shop_data):
+def test_refusal_is_stored(shop_data):
     get = method(CUSTOMERS, "get", pk=9999)
     message = encode_request(request_for(method(TAGS, "get_or_create", name="x"), method(get, "delete")))
     first = handle(message)
@@ -109,7 +109,7 @@ def test_a_refusal_is_kept_so_that_a_later_delivery_is_not_done(shop_data):
     assert LedgerEntry.objects.get().state == "refused"
 
 
-def test_what_is_refused_by_its_words_alone_runs_no_sql(db):
+def test_refused_expression_runs_no_sql(db):
     with CaptureQueriesContext(connection) as queries:
         answer = send(method(TAGS, "create", nope=1))
     assert code(answer) in ("FieldError", "TypeError")
@@ -129,7 +129,7 @@ def test_an_answer_that_cannot_be_sent_is_a_refusal_and_nothing_is_written(db, r
     assert not Tag.objects.exists()
 
 
-def test_a_duplicate_is_noticed_even_where_the_services_own_code_hides_it(db, registered):
+def test_duplicate_hidden_by_service_code_is_detected(db, registered):
     class Rpc(ModelRpc):
         fields = ["id", "name"]
         methods = ["careless"]
@@ -145,7 +145,7 @@ def test_a_duplicate_is_noticed_even_where_the_services_own_code_hides_it(db, re
     assert handle(message) == handle(message)
 
 
-def test_a_message_that_comes_late_gets_its_answer_if_it_was_done_in_time(db, monkeypatch):
+def test_late_message_gets_stored_answer(db, monkeypatch):
     expires = time.time() + 60
     message = encode_request(request_for(create(), expires=expires))
     first = handle(message)
@@ -155,7 +155,7 @@ def test_a_message_that_comes_late_gets_its_answer_if_it_was_done_in_time(db, mo
     assert Tag.objects.count() == 1
 
 
-def test_what_became_of_it(db):
+def test_request_outcomes(db):
     answer = send(create(), request_id="done")
     send(method(TAGS, "create", name="red"), request_id="refused")
     assert outcome("done")["state"] == "done"
@@ -165,7 +165,7 @@ def test_what_became_of_it(db):
     assert outcome("never") == {"state": "unknown"}
 
 
-def test_what_is_settled_is_not_done_any_more(db):
+def test_withdrawn_request_is_not_done(db):
     assert outcome("late", settle=True)["state"] == "withdrawn"
     assert code(send(create(), request_id="late")) == "Withdrawn"
     assert not Tag.objects.exists()
@@ -187,7 +187,7 @@ def test_without_the_app_writes_run_as_they_did(db, without_ledger):
     assert not Tag.objects.filter(name="b").exists()
 
 
-def test_a_database_that_fails_says_that_the_outcome_is_not_known(db, monkeypatch):
+def test_failing_database_reports_unknown_outcome(db, monkeypatch):
     def broken(*args):
         raise DatabaseError("gone")
 
@@ -195,7 +195,7 @@ def test_a_database_that_fails_says_that_the_outcome_is_not_known(db, monkeypatc
     assert code(send(create(), request_id="x")) == "OutcomeUnknown"
 
 
-def test_done_in_one_database_and_not_in_the_other_is_said(db):
+def test_partial_commit_is_reported(db):
     send(create(), request_id="two")
     LedgerEntry.objects.update(databases="default,other")
     assert outcome("two")["state"] == "partly"
@@ -203,7 +203,7 @@ def test_done_in_one_database_and_not_in_the_other_is_said(db):
     assert Tag.objects.count() == 1
 
 
-def test_within_a_callers_transaction_the_entry_goes_with_the_writes(db):
+def test_entry_is_rolled_back_with_caller_transaction(db):
     with transaction.atomic():
         send(create(), request_id="x")
         transaction.set_rollback(True)
@@ -211,14 +211,14 @@ def test_within_a_callers_transaction_the_entry_goes_with_the_writes(db):
     assert code(send(create(), request_id="x")) is None
 
 
-def test_a_traced_answer_is_kept_without_its_trace(db):
+def test_stored_answer_has_no_trace(db):
     traced = msgspec.json.decode(send(create(), request_id="x", trace=True))
     again = msgspec.json.decode(send(create(), request_id="x", trace=True))
     assert traced.pop("trace")
     assert again == traced
 
 
-def test_the_entry_stands_outside_of_a_savepoint_that_is_rolled_back(db, registered):
+def test_entry_survives_rolled_back_savepoint(db, registered):
     class Rpc(ModelRpc):
         fields = ["id", "name"]
         methods = ["tries"]
@@ -291,7 +291,7 @@ def test_beat_prunes_by_the_workers_task(db, monkeypatch):
     assert app.tasks[entry["task"]].apply().result == {"default": 1}
 
 
-def test_the_check_warns_where_clients_may_write_and_no_ledger_is_kept(without_ledger):
+def test_check_warns_of_missing_ledger(without_ledger):
     assert [found.id for found in check_ledger()] == ["django_rpc.W021"]
 
 
@@ -303,7 +303,7 @@ def test_the_check_is_content_with_a_ledger_and_with_readers(settings, monkeypat
     assert check_ledger() == []
 
 
-def test_values_that_were_handed_over_again_are_the_same_request(db):
+def test_forwarded_values_again_are_the_same_request(db):
     """Each sending has an id of its own, which its handed values have too; what they are is what counts."""
     import json
 

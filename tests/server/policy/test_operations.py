@@ -54,7 +54,7 @@ def test_relations_to_an_unregistered_model_do_not_exist(ask, registered):
     assert ask(method(groups, "count")).output == 1
 
 
-def test_operations_are_refused_where_they_are_not_given(ask, registered):
+def test_operations_without_permission_are_refused(ask, registered):
     registered(Tag, fields=["id", "name"])
     for node in (
         method(TAGS, "create", name="x"),
@@ -73,7 +73,7 @@ def test_operations_are_refused_where_they_are_not_given(ask, registered):
     assert ask(method(TAGS, "count")).output == Tag.objects.count()
 
 
-def test_create_alone_tells_the_key_and_no_more(ask, registered):
+def test_create_permission_returns_only_the_key(ask, registered):
     registered(Tag, fields=["id", "name"], operations={"create"})
     made = ask(method(TAGS, "create", name="x")).output
     assert made == Record("shop.Tag", ("id",), (Tag.objects.get(name="x").pk,))
@@ -163,7 +163,7 @@ def test_methods_are_called_by_registered_names_only(ask, registered):
     assert ask(call(method(CUSTOMERS, "filter", secret_note=""), "top_spenders")).error.code == "FieldError"
 
 
-def test_what_a_method_returns_is_limited_and_checked(ask, registered):
+def test_method_result_is_limited_and_checked(ask, registered):
     class CustomerRpc(ModelRpc):
         fields = ["id", "name"]
         methods = ["all_of_them", "one", "strange"]

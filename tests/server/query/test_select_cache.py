@@ -17,7 +17,7 @@ def rows(*columns):
     return Rows(parent=method(source("shop.Customer"), "filter", pk=1), columns=columns)
 
 
-def test_columns_that_were_selected_for_one_are_refused_for_another(ask, shop_data, registered):
+def test_cached_columns_are_checked_for_each_client(ask, shop_data, registered):
     registered(Customer, fields=WIDE)
     kept = len(selections_of(connections["default"]))
     assert ask(rows("name", "secret_note")).error is None
@@ -30,7 +30,7 @@ def test_columns_that_were_selected_for_one_are_refused_for_another(ask, shop_da
     assert ask(rows("name", "id")).error is None
 
 
-def test_instances_bring_what_each_may_see(ask, shop_data, registered):
+def test_instances_have_visible_fields_of_each_client(ask, shop_data, registered):
     first = method(method(source("shop.Customer"), "order_by", "id"), "first")
     for fields in (WIDE, ("id", "name"), WIDE):
         registered(Customer, fields=fields)
@@ -39,7 +39,7 @@ def test_instances_bring_what_each_may_see(ask, shop_data, registered):
         assert set(record.fields) == set(fields)
 
 
-def test_the_rows_of_a_kept_selection_are_those_of_a_new_one(ask, shop_data):
+def test_cached_selection_has_rows_of_new_selection(ask, shop_data):
     query = rows("id", "joined", "credit", "active")
     selections_of(connections["default"]).clear()
     new = ask(query).output

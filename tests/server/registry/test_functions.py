@@ -70,19 +70,19 @@ def test_both_forms_of_the_decorator():
         (lambda fresh: (fresh.function(len), fresh.function(max, name="len")), "'len' is registered already"),
     ],
 )
-def test_mistakes_are_said_at_once(register, said):
+def test_mistakes_are_reported_at_registration(register, said):
     with pytest.raises(ImproperlyConfigured, match=said):
         register(RpcSite())
 
 
-def test_a_query_comes_as_a_queryset_of_rows_that_the_client_may_see(ask, remote, registered, local):
+def test_query_argument_is_queryset_in_scope(ask, remote, registered, local):
     total = function("basket_total", reads_only=True)(remote.Product.objects.filter(pk__lte=3), discount=50)
     expected = local.Product.objects.filter(pk__lte=3).aggregate(total=Sum("price"))["total"] / 2
     assert total.compute() == expected
     assert compute(total, [total + 1]) == (expected, [expected + 1])
 
 
-def test_arguments_within_containers_are_the_service_s_own(ask, open_function, local):
+def test_container_arguments_are_converted(ask, open_function, local):
     seen = []
 
     @open_function
@@ -123,7 +123,7 @@ def test_rows_that_the_client_may_not_see_are_no_arguments(ask, open_function, r
     assert hidden.error is None  # a path of exposed names
 
 
-def test_what_comes_back_is_limited_to_exposed_fields(ask, open_function, registered, local):
+def test_result_is_limited_to_exposed_fields(ask, open_function, registered, local):
     registered(local.Product, fields=["id", "title"])
 
     @open_function
@@ -136,7 +136,7 @@ def test_what_comes_back_is_limited_to_exposed_fields(ask, open_function, regist
     assert ask(Attr(parent=asked("first"), name="price")).error.code == "AttributeError"
 
 
-def test_a_queryset_that_comes_back_is_refined_as_ever(ask, open_function, local):
+def test_returned_queryset_can_be_refined(ask, open_function, local):
     @open_function
     def all_tags():
         return local.Tag.objects.all()
@@ -144,7 +144,7 @@ def test_a_queryset_that_comes_back_is_refined_as_ever(ask, open_function, local
     assert ask(method(method(asked("all_tags"), "filter", pk=1), "count")).output == 1
 
 
-def test_an_unknown_function_and_a_forbidden_one_are_the_same(ask, open_function):
+def test_forbidden_function_is_like_unknown_function(ask, open_function):
     ran = []
     open_function(lambda: ran.append(1), name="hidden", permission=lambda request: request.client == "boss")
     for name in ("hidden", "nowhere"):
@@ -165,7 +165,7 @@ def test_only_names_are_names(name):
         asked(name)
 
 
-def test_a_function_knows_who_calls(ask, open_function):
+def test_function_receives_caller(ask, open_function):
     def own(request, greeting):
         assert isinstance(request, RpcRequest)
         return f"{greeting}, {request.client}"
@@ -188,7 +188,7 @@ def test_a_call_is_a_transaction_with_the_writes_around_it(ask, open_function, l
     assert not local.Tag.objects.filter(name__in=["made", "changed"]).exists()
 
 
-def test_a_call_that_only_reads_opens_no_transaction_and_equal_ones_are_made_once(ask, open_function, remote):
+def test_reading_calls_are_merged_without_transaction(ask, open_function, remote):
     calls = []
 
     @open_function
@@ -205,7 +205,7 @@ def test_a_call_that_only_reads_opens_no_transaction_and_equal_ones_are_made_onc
     assert ask(asked("reading", 1, reads_only=True)).queries == []
 
 
-def test_the_service_says_whether_a_function_may_write(ask, open_function):
+def test_function_declares_if_it_writes(ask, open_function):
     open_function(lambda: 1, name="writing")
     answered = ask(asked("writing", reads_only=True))
     assert answered.error.code == "PermissionDenied"
@@ -241,7 +241,7 @@ def test_a_lookup_in_keywords_is_checked_when_the_message_is_read(ask):
         decode_request(text)
 
 
-def test_a_function_s_own_error_names_the_call(remote):
+def test_error_in_function_names_the_call(remote):
     with pytest.raises(TypeError) as caught:
         function("basket_total")(remote.Product.objects.all(), wrong=1).compute()
     assert "failed at the service: basket_total(Product.objects, wrong=1)" in caught.value.__notes__[0]

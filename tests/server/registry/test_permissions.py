@@ -75,7 +75,7 @@ def permissions(db):
     create_permissions(apps.get_app_config("shop"), verbosity=0)
 
 
-def test_what_the_user_may_do(as_client, permissions):
+def test_permissions_of_user(as_client, permissions):
     assert code(as_client("shop", COUNT)) == "UnknownModel"
     permit("rpc-shop", "view_customer")
     assert code(as_client("shop", COUNT)) == "done"
@@ -90,14 +90,14 @@ def test_what_the_user_may_do(as_client, permissions):
     assert code(as_client("shop", COUNT)) == "UnknownModel"
 
 
-def test_who_has_no_user_may_nothing(as_client, permissions, caplog):
+def test_client_without_user_has_no_permission(as_client, permissions, caplog):
     assert code(as_client("bare", COUNT)) == "UnknownModel"
     assert code(as_client("nobody", COUNT)) == "UnknownModel"
     assert "The user 'rpc-nobody' of the client 'nobody' does not exist" in caplog.text
     assert handler.answer(request_for(COUNT), Client("anonymous")).error.code == "UnknownModel"
 
 
-def test_a_denied_model_does_not_differ_from_an_unknown_one(as_client, permissions):
+def test_denied_model_is_like_unknown_model(as_client, permissions):
     answers = []
     for label in ("shop.Customer", "shop.Custom", "auth.User"):
         with CaptureQueriesContext(connection) as captured:
@@ -130,7 +130,7 @@ def test_rows_and_fields_by_client(as_client, registered):
     assert as_client("shop", method(ORDERS, "count")).outputs == (Order.objects.filter(customer=1).count(),)
 
 
-def test_users_are_asked_only_where_they_matter(as_client, settings_of_server):
+def test_user_is_loaded_only_if_needed(as_client, settings_of_server):
     with CaptureQueriesContext(connection) as captured:
         as_client("shop", method(ORDERS, "count"))
     assert any("auth_user" in query["sql"] for query in captured)
@@ -213,7 +213,7 @@ def test_an_unknown_client(as_client, settings_of_server):
     assert "STRICT is False" in printed("anonymous")
 
 
-def test_long_cells_go_on_below(as_client, registered):
+def test_long_cells_are_wrapped(as_client, registered):
     registered(Customer, fields=["id", "name", "email", "tier", "city", "joined", "credit", "active", "notes"])
     assert max(len(line) for line in printed("bare").splitlines()) < 200
     assert re.search(r"^ {20,}\S*(credit )?active notes", printed("bare"), re.MULTILINE)

@@ -38,7 +38,7 @@ def test_all_registered_models_and_no_other(describe):
     assert set(describe()) == {model._meta.label for model in site}
 
 
-def test_a_named_model_comes_with_all_that_it_leads_to(describe):
+def test_named_model_includes_related_models(describe):
     assert set(describe("shop.line")) == {
         "shop.Category", "shop.Customer", "shop.Line", "shop.Order", "shop.Product", "shop.Tag"
     }  # fmt: skip
@@ -138,7 +138,7 @@ def test_operations_methods_and_fields_that_may_not_be_set(describe, registered)
     assert {item.name: item.readonly for item in order.fields} == {"id": False, "number": False, "total": True}
 
 
-def test_what_may_only_be_written_has_fields_and_what_may_only_be_called_has_none(describe, registered):
+def test_description_of_write_only_and_call_only_models(describe, registered):
     registered(Profile, fields=["bio"], operations={"create"})
     registered(ServerModel, fields=["some_field"], operations=set(), methods=["manager_function"])
     found = describe()
@@ -181,7 +181,7 @@ def test_every_type_of_field(describe):
     assert field(found, "zoo.Person", "follows").related_name == "followers"
 
 
-def test_a_field_of_the_servers_own_has_the_type_that_it_stores(describe, registered):
+def test_custom_server_field_has_stored_type(describe, registered):
     from django.db import models
 
     from django_rpc.server.registry.field_schema import _type
@@ -227,7 +227,7 @@ def test_no_query_but_one_for_generic_relations(ask):
 
 
 @pytest.mark.skipif(not hasattr(models, "CompositePrimaryKey"), reason="since Django 5.2")
-def test_a_key_of_several_fields_is_told_where_all_are_seen(describe, registered, monkeypatch):
+def test_composite_key_needs_visible_fields(describe, registered, monkeypatch):
     monkeypatch.setattr("django.apps.registry.Apps.register_model", lambda *args: None)
 
     class Cell(models.Model):
@@ -250,7 +250,7 @@ def test_the_kind_of_an_address(describe):
     assert field(describe("zoo.Everything"), "zoo.Everything", "ip").protocol is None  # both
 
 
-def test_fields_that_may_not_be_set_or_filtered_by_say_so(describe, registered):
+def test_description_has_field_permissions(describe, registered):
     class ApartRpc(ModelRpc):
         fields = ["id", "number", "status", "customer"]
         filterable_fields = ["number", "total"]
@@ -272,7 +272,7 @@ def test_fields_that_may_not_be_set_or_filtered_by_say_so(describe, registered):
     assert found.ordering == []
 
 
-def test_a_mirror_is_written_and_checked_by_what_may_be_set(describe, registered):
+def test_mirror_has_writable_fields(describe, registered):
     from django_rpc.models.codegen import declaration as declare
 
     registered(Customer, fields=["id", "name", "city"], writable_fields=["name"], operations={"read", "update"})

@@ -82,7 +82,7 @@ def test_computed_fields(fresh):
         ({"fields": ["name"], "writable_fields": ["nope"]}, "no field of the model"),
     ],
 )
-def test_mistakes_are_said_with_what_there_is(fresh, attributes, said):
+def test_mistakes_list_existing_names(fresh, attributes, said):
     with pytest.raises(ImproperlyConfigured, match=said):
         fresh.register(Customer, rpc(**attributes))
     assert Customer not in fresh
