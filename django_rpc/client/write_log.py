@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from django_rpc import errors
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes import ModelSource, Node
+from django_rpc.graph.nodes import Node
 
 __all__ = ["NoteWrites", "Written"]
 
@@ -52,9 +52,8 @@ def _text(node: Node) -> str:
     >>> _text(Method(tags, "update", (), {"name": "b"}))
     "shop.Tag: Tag.objects.filter(name='a').update(name='b')"
     """
-    model = getattr(node, "model", None)
     start: Node | None = node
-    while model is None and start is not None:
-        model = start.model if isinstance(start, ModelSource) else None
+    while start is not None and not hasattr(start, "model"):
         start = getattr(start, "parent", None)
+    model = getattr(start, "model", None)
     return f"{model}: {describe(node, 100)}" if model else describe(node, 100)

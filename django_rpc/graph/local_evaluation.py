@@ -9,7 +9,7 @@ from typing import Any
 
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.format import describe
-from django_rpc.graph.nodes import IfElse, Node
+from django_rpc.graph.nodes import Node
 from django_rpc.graph.nodes.collections import Scope, free_params
 from django_rpc.graph.plan.stages import Stage
 from django_rpc.graph.traversal import topological
@@ -114,7 +114,7 @@ def _evaluated_once(stage: Stage) -> set[Node]:
     seen = set(stack)
     while stack:
         node = stack.pop()
-        for below in [node.test] if isinstance(node, IfElse) else node.inputs():
+        for below in node.certain_inputs():
             if below in stage_nodes and below not in seen:
                 seen.add(below)
                 stack.append(below)

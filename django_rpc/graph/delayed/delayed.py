@@ -31,10 +31,8 @@ from django_rpc.graph.format import describe
 from django_rpc.graph.nodes import (
     Attr,
     Call,
-    Filter,
     Item,
     LocalCall,
-    Map,
     Method,
     Node,
     Opaque,
@@ -109,7 +107,7 @@ class Delayed(Operators, Refusals, DaskCollection):
             # object.
             raise AttributeError(f"'Delayed' object has no attribute {name!r}")
         node = self._node
-        if name in FOLDS and isinstance(node, Map | Filter):
+        if name in FOLDS and node.binds_element:
             return partial(recording.fold, name, self)
         if not node.is_query:
             return Delayed(Attr(node, name, where=callsite(1)), self._runner)

@@ -10,7 +10,7 @@ import msgspec
 import networkx
 
 from django_rpc.graph.format import step
-from django_rpc.graph.nodes import Literal, LocalCall, ModelSource, Node, Opaque, Operator
+from django_rpc.graph.nodes import Literal, LocalCall, Node, Opaque, Operator
 from django_rpc.graph.plan.expression_graph import ExpressionGraph
 from django_rpc.graph.plan.sites import single_site, sites
 from django_rpc.graph.values import Condition
@@ -64,7 +64,7 @@ def boxes_of(
     hidden = {
         node
         for node in graph.nodes
-        if collapse and isinstance(node, ModelSource) and node not in single and _is_base(node, links, outputs)
+        if collapse and node.is_source and node not in single and _is_base(node, links, outputs)
     }
     box_of: dict[Node, Box] = {}
     boxes: list[Box] = []

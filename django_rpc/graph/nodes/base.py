@@ -130,8 +130,14 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     is_element: ClassVar[bool] = False
     #: True for a kind with a lambda (``body``) that has a value for each element of ``parent``.
     binds_element: ClassVar[bool] = False
-    #: True for a kind that evaluates only some of its inputs (``branches``).
+    #: True for a kind that evaluates only some of its inputs.
     is_conditional: ClassVar[bool] = False
+    #: True for the rows of a model, the start of a chain.
+    is_source: ClassVar[bool] = False
+    #: True for a call of code of the service, whose reads and writes are not known.
+    runs_service_code: ClassVar[bool] = False
+    #: Name of the method of Django that the node calls; empty for other kinds.
+    method_name: ClassVar[str] = ""
 
     where: tuple[str, int] | None = None
     is_query: bool = False
@@ -170,6 +176,10 @@ class Node(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         below = tuple(nodes)
         force_setattr(self, "below", below)
         return below
+
+    def certain_inputs(self) -> tuple[Node, ...]:
+        """Return the inputs that every evaluation of the node needs."""
+        return self.inputs()
 
     def text(self, write: Writer) -> str:
         """Return the text of this step, as the user wrote it. ``write`` formats the arguments."""

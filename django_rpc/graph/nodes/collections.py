@@ -140,6 +140,9 @@ class IfElse(Node, frozen=True, eq=False):
     then: Node
     otherwise: Node
 
+    def certain_inputs(self) -> tuple[Node, ...]:
+        return (self.test,)
+
     def text(self, write: Writer) -> str:
         return f"cond({write.arguments((self.test, self.then, self.otherwise), {})})"
 

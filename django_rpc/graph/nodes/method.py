@@ -71,6 +71,10 @@ class Method(Node, frozen=True, eq=False):
         return _is_random(self.args) or _is_random(self.kwargs)
 
     @property
+    def method_name(self) -> str:  # type: ignore[override]  # depends on the node
+        return self.name
+
+    @property
     def step_name(self) -> str:
         return self.name
 
@@ -99,6 +103,7 @@ class Call(Node, frozen=True, eq=False):
     place = Place.PARENT
     effect: ClassVar[Effect] = Effect.WRITE
     operation = "call"
+    runs_service_code = True
 
     parent: Node
     name: str

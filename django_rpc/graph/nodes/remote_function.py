@@ -32,6 +32,7 @@ class ServiceCall(ServiceNode, frozen=True, eq=False):
 
     is_abstract = True
     operation = "call"
+    runs_service_code = True
 
     service: Service
     name: str

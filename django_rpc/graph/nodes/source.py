@@ -28,6 +28,7 @@ class ModelSource(ServiceNode, frozen=True, eq=False):
 
     tag = "source"
     operation = "read"
+    is_source = True
 
     model: str
     service: Service

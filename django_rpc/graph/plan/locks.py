@@ -43,7 +43,7 @@ def unheld_lock(plan: Plan) -> UnheldLock | None:
     """
     for number, stage in enumerate(plan.stages):
         for node in stage.nodes:
-            if stage.service is None or not (type(node) is Method and node.name == _LOCK and _locks(stage, node)):
+            if stage.service is None or not (node.method_name == _LOCK and _locks(stage, node)):
                 continue
             write = _later_write(plan, number, node)
             if write is not None:
@@ -75,10 +75,7 @@ def _locks(stage: Stage, lock: Node) -> bool:
 def _writes_after(stage: Stage, lock: Node) -> bool:
     """Return True for a stage that writes; ``get_or_create()`` of the locked rows changes none of them."""
     locked = set(_dependent(stage, {lock}))
-    return any(
-        node.writes and not (node in locked and type(node) is Method and node.name == "get_or_create")
-        for node in stage.nodes
-    )
+    return any(node.writes and not (node in locked and node.method_name == "get_or_create") for node in stage.nodes)
 
 
 def _later_write(plan: Plan, number: int, lock: Node) -> Node | None:

@@ -81,7 +81,7 @@ def shape_of(node: Node) -> Shape:
     if not is_step(node):
         steps.append(node)
         below = getattr(node, "parent", node)
-    while is_step(below) and not isinstance(below, ModelSource):
+    while is_step(below) and not below.is_source:
         steps.append(below)
         below = below.parent  # type: ignore[attr-defined]
     steps.reverse()
@@ -195,8 +195,8 @@ def obstacle(shape: Shape, positions: Sequence[int]) -> str | None:
     The server may have other reasons, for example a lookup through a to-many relation, or a column that is not a key.
     """
     for node in shape.steps:
-        if isinstance(node, Method) and node.name in _OPAQUE:
-            return f".{node.name}() makes one query of several, or locks"
+        if node.method_name in _OPAQUE:
+            return f".{node.method_name}() makes one query of several, or locks"
     mixing = mixed(shape)
     if mixing is not None:
         return f".{mixing}() combines rows, which cannot be separated afterwards"

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 
-from django_rpc.graph.nodes import Attr, Call, Element, Filter, IfElse, Literal, Map, Method, Node, Reduce, ServiceCall
+from django_rpc.graph.nodes import Attr, Call, Element, Filter, IfElse, Literal, Map, Node, Reduce, ServiceCall
 from django_rpc.graph.nodes.collections import free_params
 from django_rpc.graph.plan.query_template import (
     NESTED,
@@ -50,7 +50,7 @@ def single_reads(nodes: Sequence[Node]) -> list[tuple[Node, str]]:
     A service may have more reasons, for example its tables.
     """
     terminals = [node for node in nodes if is_asked(node)]
-    if not any(isinstance(node, Element) for node in nodes):
+    if not any(node.is_element for node in nodes):
         return _of_groups(terminals) if len(terminals) > 1 else []
     all_nodes = topological(nodes)
     free = free_params(all_nodes)
@@ -75,7 +75,7 @@ def _read_otherwise(all_nodes: Sequence[Node], free: dict[Node, frozenset[Elemen
 
 
 def _is_odd(node: Node) -> bool:
-    return isinstance(node, Method) and node.name in _ODD
+    return node.method_name in _ODD
 
 
 def _is_read(node: Node, users: Iterable[Node]) -> bool:

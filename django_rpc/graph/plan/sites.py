@@ -136,7 +136,7 @@ def _has_instances(node: Node) -> bool:
     if not node.is_query:
         return False
     while isinstance(node, Method | Item):
-        if isinstance(node, Method) and node.name in ("values", "values_list", "dates", "datetimes"):
+        if node.method_name in ("values", "values_list", "dates", "datetimes"):
             return False
         node = node.parent
     return True

@@ -11,14 +11,11 @@ from django.db import DEFAULT_DB_ALIAS, router, transaction
 from django_rpc.graph.nodes import (
     DescribeModels,
     Function,
-    Insert,
     Literal,
-    Method,
     ModelSource,
     Node,
     Reduce,
     RequestOutcome,
-    Save,
     ServiceInfo,
     Shipped,
 )
@@ -201,12 +198,12 @@ def _output(engine: Engine, position: int, several: bool) -> Any:
 
 
 def _locks(node: Node) -> bool:
-    return isinstance(node, Method) and node.name == "select_for_update"
+    return node.method_name == "select_for_update"
 
 
 def _databases(request: Request, policy: Policy) -> list[str]:
     """Return the databases that the models and functions of the request write to."""
-    labels = {node.model for node in request.nodes if isinstance(node, ModelSource | Save | Insert)}
+    labels = {node.model for node in request.nodes if hasattr(node, "model")}
     aliases = set()
     for label in labels:
         with contextlib.suppress(LookupError):  # raised again, with the index of the node, by the evaluation

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.models import Model, QuerySet
 
-from django_rpc.graph.nodes import Call, Function, Insert, Method, Node, Save, ServiceCall, Shipped
+from django_rpc.graph.nodes import Call, Function, Method, Node, Shipped
 from django_rpc.graph.plan.query_template import is_asked
 from django_rpc.server import pickled_functions as shipped
 from django_rpc.server.errors.reports import report
@@ -90,7 +90,7 @@ class _Rehearsal(Engine):
         self.asked: set[int] = set()
 
     def single(self, node: Node, frame: Frame, row: int) -> Any:
-        if not node.writes and not isinstance(node, Call | ServiceCall):
+        if not node.writes and not node.runs_service_code:
             try:
                 return super().single(node, frame, row)
             except NotRun:
@@ -159,10 +159,8 @@ def _check(ev: Any, node: Node) -> None:
         ev.policy.function(node.name)
     elif isinstance(node, Shipped):
         shipped.check(ev.policy)
-    elif isinstance(node, Save):
-        ev.policy.require(ev.policy.model(node.model), "create" if node.adding else "update")
-    elif isinstance(node, Insert):
-        ev.policy.require(ev.policy.model(node.model), "create")
+    elif hasattr(node, "model"):  # a save or an insert
+        ev.policy.require(ev.policy.model(node.model), node.operation)
     elif isinstance(node, Call | Method):
         parent = ev.values[node.parent]
         model = type(parent) if isinstance(parent, Model) else getattr(parent, "model", None)
@@ -186,7 +184,7 @@ def _later(request: Request, meter: Meter, told: set[int | None]) -> tuple[int, 
         [
             position
             for position, node in enumerate(request.nodes)
-            if (node.writes or is_asked(node) or isinstance(node, Call | ServiceCall))
+            if (node.writes or is_asked(node) or node.runs_service_code)
             and node not in evaluated
             and position not in told
         ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django_rpc.errors import ResponseTooLarge, TooManyNodes
-from django_rpc.graph.nodes import Literal, ModelSource, Node, Operator
+from django_rpc.graph.nodes import Literal, Node, Operator
 from django_rpc.graph.plan.query_template import is_step
 from django_rpc.graph.values import Condition, Expr
 from django_rpc.server.core.limits import Allowance, exceeded
@@ -45,7 +45,7 @@ def check_nesting(nodes: Sequence[Node], limits: Allowance) -> None:
                 node=position,
             )
         if step:
-            parts[node] = found + isinstance(node, ModelSource)
+            parts[node] = found + node.is_source
         elif isinstance(node, Literal | Operator):  # what these hold is nested in them
             parts[node] = found + (isinstance(node, Literal) and _has_expression(node.value))
         else:  # any other value is there once, whatever it was made from

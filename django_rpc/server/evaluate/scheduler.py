@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from django_rpc.errors import BadValue, LimitExceeded, TooManyNodes
 from django_rpc.graph.nodes import Attr, Element, Filter, IfElse, Literal, Map, Node, Operator
-from django_rpc.graph.nodes.collections import MAX_DEPTH, free_params
+from django_rpc.graph.nodes.collections import MAX_DEPTH, Scope, free_params
 from django_rpc.graph.plan.query_template import Shape, is_asked, is_step, shape_of
 from django_rpc.server.evaluate import batched_lookup as batches
 from django_rpc.server.evaluate import batched_terminals as asked
@@ -83,7 +83,7 @@ class Engine:
         stack = list(seen)
         while stack:
             node = stack.pop()
-            for source in (node.test,) if isinstance(node, IfElse) else self.inputs[node]:
+            for source in node.certain_inputs():
                 if source not in seen:
                     seen.add(source)
                     stack.append(source)
@@ -105,16 +105,12 @@ class Engine:
         return nodes
 
     def _is_here(self, node: Node, frame: Frame) -> bool:
-        if isinstance(node, Element):
+        if node.is_element:
             return False
         return frame.param in self.free[node] if frame.param is not None else not self.free[node]
 
     def _needed(self, node: Node) -> Iterable[Node]:
-        if isinstance(node, IfElse):
-            return (node.test,)
-        if isinstance(node, Map | Filter):
-            return (node.parent,)
-        return self.inputs[node]
+        return (node.parent,) if isinstance(node, Scope) else node.certain_inputs()
 
     def pull(self, node: Node, frame: Frame, rows: Sequence[int]) -> list[Any]:
         """Return the values of ``node`` for these rows as data; the value of a query is its rows.
@@ -126,7 +122,7 @@ class Engine:
         owner_rows = list(rows)
         if lead is not None:
             owner_rows = lead(owner_rows)
-        if isinstance(node, Element):
+        if node.is_element:
             column = dict(enumerate(there.elements))
         else:
             column = self._column(node, there, list(dict.fromkeys(owner_rows)))
@@ -189,7 +185,7 @@ class Engine:
         """Evaluate ``recipe`` for ``rows``; nodes between two writes run by levels, nodes of one shape together."""
         segment: list[Node] = []
         for node in recipe:
-            if is_step(node) or isinstance(node, Element):
+            if is_step(node) or node.is_element:
                 continue
             if self.writes_within(node):
                 self._run_reads(segment, frame, rows)
@@ -212,7 +208,7 @@ class Engine:
 
     def _values_below(self, node: Node) -> Iterable[Node]:
         """Return the nodes with the values that ``node`` needs; queries between them are skipped."""
-        if isinstance(node, Map | Filter | IfElse):
+        if node.binds_element or node.is_conditional:
             return self._below(node) - {node}
         stack, nodes = list(self._needed(node)), []
         while stack:
@@ -237,7 +233,7 @@ class Engine:
             return node.writes
         writes = self._writing.get(node)
         if writes is None:
-            is_cond = isinstance(node, IfElse)
+            is_cond = node.is_conditional
             writes = self._writing[node] = any(
                 source.writes and (is_cond or self.free[source]) for source in self._below(node)
             )
