@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
 
 def test_check(run_python):
-    """In a process of its own: the tests of mirrors define models that no project has."""
+    """Runs in a separate process, because the tests of mirrors define models that belong to no project."""
     run_python(
         "import django; django.setup(); from django.core.management import call_command; "
         "call_command('migrate', run_syncdb=True, verbosity=0); "
@@ -68,7 +68,7 @@ def test_no_sql():
 
 
 def test_an_alias_without_broker_needs_none(run_python):
-    """``check`` where it does not name it, and a project's own queries, while the broker of ``rpc`` is down."""
+    """``check`` without this alias, and queries of the project, while the broker of ``rpc`` is down."""
     run_python(
         """
 import django

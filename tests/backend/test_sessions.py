@@ -1,4 +1,4 @@
-"""Sessions of a process: one for each alias."""
+"""Sessions of a process: a single session for each alias."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ QUEUE = Queue("compressed")
 
 @pytest.fixture
 def received():
-    """Send a message over a connection of the project, and return what a consumer of the worker receives."""
+    """Send a message over a connection of the project, and return the message that the worker receives."""
 
     def send(body, **options):
         bodies, errors = [], []

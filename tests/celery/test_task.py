@@ -13,7 +13,7 @@ from django_rpc.celery import task as task_module
 
 @pytest.fixture
 def told(monkeypatch):
-    """What happens, in order; the service answers ``answer``."""
+    """The events in their order; the service answers ``answer``."""
     events = []
 
     def serve(message, token, request_id, again, *more):

@@ -1,4 +1,4 @@
-"""Plans of several stages: deadlines, errors, futures, cancelling, what crosses from one stage to the next."""
+"""Plans of several stages: deadlines, errors, futures, cancelling, values between stages."""
 
 import asyncio
 import sys
@@ -19,7 +19,7 @@ from django_rpc.transport.base import Options
 
 
 class Reply(base.Reply):
-    """An answer that comes after ``seconds``."""
+    """An answer that arrives after ``seconds``."""
 
     def __init__(self, seconds):
         self.at = time.monotonic() + seconds
@@ -41,7 +41,7 @@ class Reply(base.Reply):
 
 
 class Service:
-    """A runner whose answers are functions of the output's text."""
+    """A runner with answers that are functions of the output's text."""
 
     def __init__(self, name, answer=lambda text: text, timeout=None, seconds=0.0):
         self.service = name

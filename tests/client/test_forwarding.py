@@ -1,4 +1,4 @@
-"""Which values services hand to each other, and what the client has to send and to wait for then."""
+"""Values that services forward to each other, and the messages that the client sends and waits for."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_forwarded_output_also_reaches_client(services, objects):
 
 
 def test_a_local_function_in_between(services, objects):
-    """Its value is brought; what comes from the other service is not, and is waited for by nobody."""
+    """The requested value is returned. The client does not wait for the values of the other service."""
     a, b = map(objects, "ab")
     doubled = delayed(lambda n: 2 * n)(a.count())
     found = forwarding_of(services, b.filter(n__in=a.values_list("n", flat=True), m=doubled).count())
@@ -87,7 +87,7 @@ def test_a_local_function_in_between(services, objects):
 
 
 def test_writes_keep_their_order_without_the_client(services, objects):
-    """The second message of a waits for the first, of which it needs no value, and the client gets none."""
+    """The second message waits for the first without a value of it, and the client gets none."""
     a, b, c = map(objects, "abc")
     first = c.filter(n=a.count()).count()
     found = forwarding_of(services, first, a.create(n=b.count()))

@@ -280,7 +280,7 @@ def test_concurrent_futures_wait_ends_when_the_call_times_out():
     assert case.first.done()
     assert isinstance(case.first.exception(timeout=0), errors.RpcTimeout)
     case.reply.here.set()
-    assert case.first.result() == ["a"]  # it may come late
+    assert case.first.result() == ["a"]  # it may be late
 
 
 def test_asyncio_wrap_future(case):

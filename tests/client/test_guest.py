@@ -104,7 +104,7 @@ def test_server_defect_is_answered_without_details(monkeypatch, caplog):
     with pytest.raises(errors.RemoteError) as caught:
         Session(EAGER).compute([COUNT])
     assert "1234" not in str(caught.value)
-    assert "1234" in caplog.text  # the service's own log
+    assert "1234" in caplog.text  # the log of the service
 
 
 def test_the_workers_application_speaks_json_only():
@@ -159,7 +159,7 @@ def test_pool_after_fork():
 
 
 def test_tracing_tools_see_the_message_before_it_is_sent():
-    """Celery's signals fire as for a message of its own, and receivers may add headers."""
+    """Celery's signals are sent as for any message, and receivers may add headers."""
     from celery import signals
 
     from django_rpc.transport.base import Options

@@ -1,4 +1,4 @@
-"""Keys of one's own, what became of a call, and writes that are published again."""
+"""Idempotency keys, outcomes of calls, and writes that are published again."""
 
 from __future__ import annotations
 

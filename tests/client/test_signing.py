@@ -1,4 +1,4 @@
-"""A client that signs: its settings, and what it makes of answers that somebody has changed."""
+"""A client that signs: its settings, and its errors for changed answers."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_refusal_names_settings_to_compare(changes):
 
 
 class Tampered:
-    """A transport whose way back is in the hands of somebody else."""
+    """A transport with an attacker on the return path."""
 
     def __init__(self, config, change):
         self.transport = transport_for(config)
@@ -142,7 +142,7 @@ def test_a_changed_answer_is_noticed(change, changes, monkeypatch):
 
 
 def test_a_refusal_cannot_be_signed(monkeypatch):
-    """Who the service does not know has no key in common with it: a refusal of this request is taken as it is."""
+    """An unknown client shares no key with the service: the unsigned refusal of this request is accepted."""
     session = Session(SHOP)
     refusal = lambda self, answer: unsigned(self, answer, code="RequestRefused", message="no")  # noqa: E731
     monkeypatch.setattr(Session, "transport", Tampered(session.config, refusal))

@@ -1,4 +1,4 @@
-"""Futures: as they come, all, the first; gather of everything; awaits of one call by many."""
+"""Futures: in order of completion, all, the first; gather; many awaits of the same call."""
 
 import asyncio
 import concurrent.futures
@@ -19,7 +19,7 @@ COUNT = Method(parent=ModelSource(model="shop.Order", service="rpc"), name="coun
 
 
 class Reply(base.Reply):
-    """A way back that blocks; ``AsyncReply`` has one for asyncio as well."""
+    """A reply that blocks; ``AsyncReply`` supports asyncio as well."""
 
     def __init__(self):
         self.here = threading.Event()

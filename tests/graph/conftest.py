@@ -26,7 +26,7 @@ class EchoRunner:
 
 
 class Answer:
-    """A call whose answer is here."""
+    """A call with a ready answer."""
 
     request_id = "7f"
     cancelled = False

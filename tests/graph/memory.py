@@ -1,4 +1,4 @@
-"""A service in memory: lists of numbers, asked through the wire's bytes as a real one is."""
+"""A service in memory: lists of numbers, called through the bytes of the wire like a real service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django_rpc.wire.messages import Request, Response
 
 
 class Query:
-    """Numbers of a table, read when something is asked of them."""
+    """Numbers of a table, which are read when a method needs them."""
 
     def __init__(self, read):
         self.read = read
@@ -60,7 +60,7 @@ class Frame(Values):
 
 
 class MemoryService:
-    """The runner of a service whose models are lists of numbers."""
+    """The runner of a service with lists of numbers as models."""
 
     timeout = None
 

@@ -1,4 +1,4 @@
-"""The order of nodes, their hashes, their pickles, and reads that become one."""
+"""The order of nodes, their hashes, their pickles, and merged reads."""
 
 import datetime
 import decimal
@@ -280,7 +280,7 @@ def test_a_value_before_and_after_a_write_stays_two():
     one, other = before + 1, after + 1  # equal content, built at the same moment, on different reads
     draft = merged(one, other, write)
     assert shown(draft.nodes) == ["ModelSource", "count", "create", "count", "add", "add"]
-    # A query is only a recipe: it is read when something is asked of it.
+    # A query is not read until a method needs its rows.
     again = merged(orders().filter(a=1), orders().create(total=2), orders().filter(a=1))
     assert shown(again.nodes) == ["ModelSource", "filter", "create"]
 
@@ -313,7 +313,7 @@ def test_substitute_keeps_place_and_line():
     assert substitute(part, {part.key.start: other}).key.start is other
 
 
-# A program is a list of steps, each of which uses earlier values.
+# A program is a list of steps that use earlier values.
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["source", "filter", "count", "first", "add", "create", "literal"]),
@@ -344,7 +344,7 @@ def build(steps):
 
 
 def run(nodes, outputs):
-    """A model of a server: reads say what they were, and how many writes ran before; writes are numbered."""
+    """A model of a server: a read reports its text and the number of earlier writes; writes are numbered."""
     values, writes = {}, 0
     for node in nodes:
         inputs = tuple(values[one] for one in node.inputs())

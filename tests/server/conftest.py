@@ -80,7 +80,7 @@ def ask(db):
 
 @pytest.fixture
 def registered():
-    """``registered(Model, fields=..., ...)``: register a model for this test, in place of what is registered."""
+    """``registered(Model, fields=..., ...)``: replace the registration of a model for this test."""
     with contextlib.ExitStack() as stack:
 
         def register(model, rpc_class=None, **attributes):

@@ -380,7 +380,7 @@ def test_a_process_that_is_lost(db, only):
     assert (record.rpc_outcome, record.rpc_code, record.rpc_request) == ("unknown", "WorkerLost", "t-1")
 
 
-# Values, and what it is not to do
+# Values, and operations without records
 
 
 def test_values_on_request(ask, rows, only, settings_of_server):

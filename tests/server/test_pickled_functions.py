@@ -1,4 +1,4 @@
-"""Functions that a client ships: where they run, what they get and give, who may, and what is told of them."""
+"""Functions that a client ships: place, arguments, results, permission, and records."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class OutOfStock(Exception):
 
 
 class Stock:
-    """A callable of this module, whose class goes along."""
+    """A callable of this module. Its class is shipped too."""
 
     def __init__(self, least):
         self.least = least
@@ -59,7 +59,9 @@ def data(shop_data):
 
 @pytest.fixture
 def session(settings_of_server):
-    """``session(**options)``: of a client with these options at the service; ``session()``: of one that may ship."""
+    """``session(**options)``: a session of a client with these options at the service; ``session()``: a client that may
+    ship.
+    """
 
     def make(**options):
         given = {name: value for name, value in {**ALLOWED, **options}.items() if value is not None}

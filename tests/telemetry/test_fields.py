@@ -30,7 +30,7 @@ def documented():
 
 @pytest.fixture
 def lines():
-    """What both ends log while it is open, by a formatter."""
+    """Return the records of both ends within the block, as a formatter writes them."""
     loggers = [logging.getLogger(name) for name in ("django_rpc.client", "django_rpc.server")]
     levels = [logger.level for logger in loggers]
     text = io.StringIO()

@@ -150,7 +150,7 @@ def test_the_page_names_each_metric_and_its_labels():
 
 
 def test_calls_of_a_process_that_is_gone_are_not_in_progress(run_python, tmp_path):
-    """A worker that calls other services, and whose process ends in the middle of a call."""
+    """A worker that calls other services, with a process that ends during a call."""
     run_python(
         """
 import os, django

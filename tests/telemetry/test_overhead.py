@@ -1,4 +1,4 @@
-"""What is paid where nobody observes, in calls of functions; `make bench` has the times."""
+"""The cost without observers, in calls of functions; ``make bench`` has the times."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def client(observers):
 
 def calls(function, argument):
     """How many functions are called, those in C too."""
-    function(argument)  # what is done once
+    function(argument)  # done once
     events = []
     sys.setprofile(lambda frame, event, called: events.append(event))
     try:
@@ -48,7 +48,7 @@ def calls(function, argument):
 
 @pytest.fixture
 def nobody(monkeypatch):
-    """The libraries are not there, and the audit log goes nowhere, whatever other tests have left."""
+    """The libraries are absent, and the audit log is discarded, whatever other tests have changed."""
     for name in ("prometheus_client", "opentelemetry.trace"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     audit = logging.getLogger("django_rpc.audit")
@@ -64,7 +64,7 @@ def test_time_without_observers(nobody):
 
 
 def test_time_with_observers():
-    """The limits above are below what it costs then, so they can be broken."""
+    """The limits above are below the cost with observers, so they can fail."""
     assert REGISTRY
     assert calls(server, policy_of(site, Client("shop"))) > 50
     assert calls(client, Session({}).observers) > 50

@@ -122,7 +122,7 @@ def test_hostile_headers(spans, value):
 
 
 def test_below_a_span_that_is_there_already(spans):
-    """The instrumentation of Celery begins one for each task."""
+    """The instrumentation of Celery begins a span for each task."""
     message = encode_request(Request(id="t-1", nodes=(COUNT.parent, COUNT), outputs=(1,)))
     with trace.get_tracer("celery").start_as_current_span("run") as run:
         handle(message, None, "t-1")
@@ -209,7 +209,7 @@ def test_a_plan_that_fails(spans, remote, shop_data):
     assert "django_rpc stage 3: rpc" not in found
 
 
-# What ends a span
+# The end of a span
 
 
 def test_unrequested_answer_span(spans, remote):
@@ -227,7 +227,7 @@ def test_a_broker_that_is_away(spans):
     assert (client.attributes["django_rpc.outcome"], client.attributes["error.type"]) == ("lost", "BrokerUnavailable")
 
 
-# What is paid where nobody traces
+# The cost without tracing
 
 
 def test_no_provider_no_span(remote, db, monkeypatch):
@@ -243,7 +243,7 @@ def test_observers_of_a_client_are_by_its_settings(spans, remote):
 
 
 def test_nothing_is_imported_for_it(run_python):
-    """Where neither library is installed, calls are made as ever; where one is, a call imports none."""
+    """Calls work without both libraries. With one of them, a call imports none."""
     run_python(
         """
 import sys, django
@@ -269,7 +269,7 @@ def test_the_call_is_logged_as_before(spans, remote, caplog):
 
 
 def test_a_provider_that_the_environment_names(run_python):
-    """``opentelemetry-instrument`` does it so; it is set when somebody first asks for it."""
+    """``opentelemetry-instrument`` sets it in this way, at its first use."""
     run_python(
         """
 import opentelemetry.trace

@@ -239,7 +239,7 @@ def test_the_depth_of_text_is_counted_outside_of_strings_only(pieces, limit):
         elif byte in "]}":
             level -= 1
         elif byte == "\\":
-            return  # no JSON: the parser stops here, and comes no deeper
+            return  # no JSON: the parser stops here, and parses no deeper
     try:
         check_depth(data, Limits(depth=limit))
     except WireError:

@@ -1,4 +1,4 @@
-"""Keys and tokens: what may sign, what is checked, and what is never believed."""
+"""Keys and tokens: accepted keys, checks, and refused tokens."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def part(value):
 
 
 def forged(header, key=b"", **changes):
-    """A token whose header says how it is to be checked, signed as that says."""
+    """A token with a header that names the algorithm, signed by that algorithm."""
     import hashlib
     import hmac
 
@@ -116,13 +116,13 @@ def forged(header, key=b"", **changes):
 @pytest.mark.parametrize("key", [b"", PUBLIC.encode(), PUBLIC.strip().encode()])
 @pytest.mark.parametrize("kid", ["ed", "new"])
 def test_algorithm_is_fixed_by_key(alg, key, kid):
-    """The classic: a public key, which everybody has, taken for an HMAC secret because the header says HS256."""
+    """The known attack: a public key, which everyone has, used as an HMAC secret because the header names HS256."""
     with pytest.raises(NotAuthentic):
         opened(forged({"alg": alg, "kid": kid}, key))
 
 
 def test_names_of_other_types_are_no_names():
-    """What our library would not write: by hand, with the right secret."""
+    """A token that the library would not write, made manually with the right secret."""
     good = {"alg": "HS256", "kid": "new"}
     assert opened(forged(good, SECRET.encode())).client == "shop"
     for header, changes in (
@@ -151,7 +151,7 @@ def test_invalid_tokens(text):
 
 
 def test_another_spelling_of_a_signature_is_the_same_token():
-    """The last letter of a signature holds bits that nobody reads: it must not make a used token a new one."""
+    """The last letter of a signature has unused bits: they must not make a new token of a used token."""
     made = token()
     spelt = [made[:-1] + letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"]
     good = []
@@ -212,7 +212,7 @@ def test_an_answer_is_bound_to_its_request():
         answered(read_key("w" * 32, "unknown")),
         answered(made=token(jti="r2")),
         answered(made=token(hash=digest(b"another"))),
-        token().encode() + b'\n{"v":1,"id":"r1"}',  # the request's own token, which has a good signature
+        token().encode() + b'\n{"v":1,"id":"r1"}',  # the token of the request, which has a good signature
     ):
         with pytest.raises(NotAuthentic):
             check(wrong)

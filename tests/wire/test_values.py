@@ -1,4 +1,4 @@
-"""Every value comes back as it was sent: type for type, not only equal."""
+"""Every value is decoded as it was sent: equal, and of the same type."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UTC = datetime.UTC
 
 
 def exact(value):
-    """A form of ``value`` in which only what is the same, type for type, is equal."""
+    """A form of ``value`` that is equal only to the same values of the same types."""
     kind = type(value).__name__
     if isinstance(value, float):
         return kind, "nan" if value != value else struct.pack("d", value)
@@ -159,7 +159,7 @@ def test_nested_values_round_trip(value):
 @given(tables())
 def test_rows_round_trip(value):
     assert exact(answered(value)) == exact(value)  # parsed by the decoder of their types
-    assert exact(answered([value])) == exact([value])  # converted from what the parser made
+    assert exact(answered([value])) == exact([value])  # converted from the value of the parser
     assert exact(there_and_back(value)) == exact(value)
 
 

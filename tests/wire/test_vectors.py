@@ -1,4 +1,4 @@
-"""``tests/vectors/`` holds messages that every client writes and reads, byte for byte.
+"""``tests/vectors/`` contains messages that every client writes and reads, byte for byte.
 
 ``python tests/wire/test_vectors.py`` writes them anew: only for a new version of the protocol, or a new vector.
 """
@@ -277,7 +277,7 @@ def a_remote_error():
 
 
 def a_linked():
-    """Handed values by two services, one of which signs; some of its own go on, and one comes back."""
+    """Forwarded values of two services, one of them signed. Some outputs are forwarded, and one is returned."""
     chosen = Method(parent=source(), name="filter", kwargs={"client_id__in": Handed(0, 1), "total": Handed(1, 0)})
     count = Method(parent=chosen, name="count")
     signed = Origin(id="a1", hash="ab12", client="shop", service="stock", keys={"2026": "ssh-ed25519 AAAA"})
@@ -299,7 +299,7 @@ def a_shipped():
 
 
 def a_located():
-    """A client with an active zone, whose ``TIME_ZONE`` is another, and that speaks German."""
+    """A client with an active zone that differs from ``TIME_ZONE``, and with the language German."""
     orders = source()
     day = Method(parent=orders, name="filter", kwargs={"created__date": datetime.date(2024, 2, 29)})
     nodes = (orders, day, Method(parent=day, name="count"))
@@ -350,7 +350,7 @@ def stored(name):
 @pytest.mark.parametrize("name", REQUESTS)
 def test_request_vector_round_trip(name):
     assert encode_request(REQUESTS[name]()) == stored(name)
-    given = [[Handed(0, 0), Handed(0, 1)], [Handed(1, 0)]]  # as if they had been handed over
+    given = [[Handed(0, 0), Handed(0, 1)], [Handed(1, 0)]]  # as if they had been forwarded
     decoded = decode_request(stored(name), fetch=lambda origins: given)
     assert encode_request(decoded) == stored(name)
     assert [type(node) for node in decoded.nodes] == [type(node) for node in REQUESTS[name]().nodes]

@@ -1,4 +1,4 @@
-"""What dask's own tests assert of ``dask.delayed.Delayed``, asserted of ours.  Differences say why."""
+"""Assertions of dask's tests of ``dask.delayed.Delayed``, for our Delayed. Each difference has a reason."""
 
 import functools
 import operator

@@ -1,4 +1,4 @@
-"""The user's handle: what it records, what it refuses, and what it says then."""
+"""The Delayed: recorded nodes, refused operations, and their errors."""
 
 import asyncio
 import copy

@@ -1,4 +1,4 @@
-"""What dask's own tests say of plain values, containers and dataclasses in a graph, on our Delayed."""
+"""Assertions of dask's tests about plain values, containers and dataclasses in a graph, for our Delayed."""
 
 from collections import namedtuple
 from dataclasses import dataclass, field
@@ -149,7 +149,7 @@ def test_traverse_false():
 
 def test_numpy():
     numpy = pytest.importorskip("numpy")
-    # numpy before 2 follows the attribute `dtype` until Python stops it, as with dask's own Delayed.
+    # numpy before 2 follows the attribute `dtype` until Python stops it, as with dask's Delayed.
     with pytest.raises((ValueError, TypeError, RecursionError)):
         numpy.dtype(delayed(1))
     array = delayed(numpy.array([1], dtype="f8"))

@@ -1,4 +1,4 @@
-"""Pictures: what is in them, and that they are drawn."""
+"""Pictures of graphs and plans: their content, and their rendering."""
 
 import importlib.metadata
 import re
@@ -176,7 +176,7 @@ def test_branches_of_many_boxes_are_drawn_once(orders):
     for _ in range(100):
         row = half(row)
     found, edges = boxes(row)
-    assert len(found) == 11  # both ends, and one for the middle, which leads to itself
+    assert len(found) == 11  # both ends, and a label for the middle, which links to itself
     assert any(start == end for start, end in edges)
 
 
@@ -200,7 +200,7 @@ def to_plan_dot(d, **options):
 
 
 def test_edges_of_two_stages_stay_separate(orders, products):
-    """In a large plan what comes from each stage is drawn once: and from each."""
+    """A large plan has one edge from each stage and one edge to each stage."""
     sums = [orders.filter(pk=n).count() + products.filter(pk=n).count() for n in range(40)]
     drawn = to_plan_dot(delayed(max)(sums))
     assert "… and 39 more like this" in drawn

@@ -1,4 +1,4 @@
-"""The registry of node kinds: one declaration for each kind, and what the package derives from it."""
+"""The registry of node kinds: a single declaration of each kind, and the tables that derive from it."""
 
 import json
 

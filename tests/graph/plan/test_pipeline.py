@@ -1,4 +1,4 @@
-"""The phases of the planner, one by one."""
+"""The phases of the planner, separately."""
 
 import subprocess
 import sys

@@ -38,7 +38,7 @@ def number(value):
 
 
 class World:
-    """The same steps, written down with Delayed and done at once, each on lists of its own."""
+    """The same steps, recorded with Delayed and executed at once, each on separate lists."""
 
     def __init__(self):
         tables = {"a": [3, 1, 2], "b": [5, 0, -2, 4]}
@@ -67,7 +67,7 @@ class World:
         elif kind == "nested":
             inner, inner_rows = self.query(other)
             if inner.__rpc_node__() is not query.__rpc_node__():
-                # A query in another service's is carried at the moment when that one is asked.
+                # A query within another service's query is sent as rows when that query is read.
                 self.queries.append((query.filter(n__in=inner), rows.filter(n__in=inner_rows)))
         elif kind == "create":
             base = 0 if one % 2 else 1

@@ -1,4 +1,4 @@
-"""Where a lambda is done: in one place, that of its map's elements or the one that it needs."""
+"""The place of a lambda: the place of its elements, or the place that its nodes require."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def test_element_relation_requires_its_service(a):
     made = a.map(lambda n: delayed(twice)(n.orders.count()))
     with pytest.raises(TypeError, match=r"row.orders.count\(\) is at service 'a'"):
         made.plan()
-    assert made.__rpc_node__()  # nothing is said before it is planned
-    # What any value can do is done wherever it is.
+    assert made.__rpc_node__()  # no error before it is planned
+    # An operation on any value runs at any place.
     assert [stage.service for stage in a.map(lambda n: delayed(twice)(n.name.upper())).plan().stages] == ["a", None]
 
 

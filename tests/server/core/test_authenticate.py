@@ -1,4 +1,4 @@
-"""Raw bytes and tokens at the server's door: who is let in, and that nobody else learns or does anything.
+"""Raw bytes and tokens at the server: accepted clients, and refusals without an effect.
 
 ``taken_out`` tests each defence twice: with it, where the message is refused, and without, where it is answered.
 """
@@ -90,7 +90,7 @@ def test_each_key_of_a_client(clients, key, kid):
 
 
 def test_each_key_kind_of_client(clients, settings_of_server):
-    """Ed25519: two public keys at once, beside a secret; and one of them used as if it were a secret."""
+    """Ed25519: two public keys next to a secret; a public key as a secret is refused."""
     (new, new_public), (old, old_public), (service, service_public) = pair(), pair(), pair()
     shop = {"keys": {"ed-2027": new_public, "ed-2026": old_public, "hs": SECRET}}
     settings_of_server(SERVICE="stock", CLIENTS={"shop": shop}, KEY=service, KEY_ID="2026")
@@ -175,7 +175,7 @@ ATTACKS = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_refusals_are_identical(clients, attack, monkeypatch):
-    """The same bytes come back, and nothing was decoded or run."""
+    """The bytes are the same, and nothing was decoded or run."""
     monkeypatch.setattr(handler, "decode_request", lambda *args: pytest.fail("the graph was decoded"))
     expected = handler.handle(DATA)
     given = ATTACKS[attack]()
@@ -302,7 +302,7 @@ def test_an_answer_is_not_lost_with_the_cache(clients, monkeypatch, caplog):
     assert "could not be noted" in caplog.text
 
 
-# Who is let in by the settings
+# Accepted clients by the settings
 
 
 def test_without_clients_everybody_is_anonymous(settings_of_server, db):
@@ -405,7 +405,7 @@ def test_each_defence_taken_out(clients, passes, monkeypatch):
 
 
 def test_a_message_that_is_signed_is_read_as_ever(clients):
-    """Signed nonsense is nonsense, said to its sender."""
+    """A signed invalid message gets an error that its sender can read."""
     nonsense = b"nonsense"
     response, signed, _ = sent(nonsense, token(nonsense), "t-1")
     assert (response.error.code, response.id, signed) == ("BadMessage", "t-1", True)

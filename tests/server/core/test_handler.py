@@ -1,4 +1,4 @@
-"""Bytes in, bytes out: errors, expiry, the trace, and what the log says."""
+"""The handler of bytes: errors, expiry, the trace, and the log."""
 
 from __future__ import annotations
 

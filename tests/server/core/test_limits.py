@@ -1,4 +1,4 @@
-"""What a request may cost: each limit ends it with an error of its own, and nothing of it is written.
+"""Limits of the cost of a request: each limit ends it with its error, and nothing of it is written.
 
 Run on PostgreSQL and MariaDB too, by tests/live/test_server_on_databases.py.
 """
@@ -47,7 +47,7 @@ def limits(settings_of_server, shop_data):
 
 
 def exceeded(answered, name):
-    """Whether a limit was said to be broken, by its name."""
+    """Return True if the answer reports a broken limit of this name."""
     error = answered.error
     assert error is not None, answered.outputs
     assert f"(limit '{name}')" in error.message, error
@@ -93,7 +93,7 @@ def test_rows(ask, limits, read):
     limits(rows=50)
     answered = ask(READS[read])
     assert exceeded(answered, "rows")
-    for sql in filter(None, answered.queries):  # PostgreSQL knows no text of one that was not sent
+    for sql in filter(None, answered.queries):  # PostgreSQL finds no key for a text that was not sent
         if sql.startswith("SELECT") and "shop_order" in sql:
             assert re.search(r"LIMIT (51|2)\b", sql) or "COUNT" in sql or "IN (" in sql, "more is never fetched"
     limits(rows=500)
@@ -161,7 +161,7 @@ def test_statements(ask, limits):
 
 
 def test_caught_limit_error_still_ends_request(ask, limits, registered):
-    """The service's own code may catch everything: what was written with too much is not kept."""
+    """Code of the service may catch every error: writes above a limit are still undone."""
 
     class CatchingRpc(ModelRpc):
         fields = ["id"]
@@ -182,7 +182,7 @@ def test_caught_limit_error_still_ends_request(ask, limits, registered):
 
 
 def test_elements_that_fail_are_not_the_answer(ask, limits):
-    """A map that goes on after an error does not go on after this one."""
+    """A map that continues after errors does not continue after this error."""
     param = Element(depth=0)
     orders = method(Attr(parent=param, name="orders"), "values_list", "id", flat=True)
     limits(rows=50)

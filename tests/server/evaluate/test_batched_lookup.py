@@ -1,4 +1,4 @@
-"""``explain()`` says of each read in a lambda whether it is asked once, or for each element: beside what is counted."""
+"""``explain()`` reports for each read in a lambda if it is batched; the tests compare it with counted statements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django_rpc import cond, function
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
-#: What a lambda does to a customer.  What asks code of the service's own (a computed field), nobody can see from here.
+#: Operations of a lambda on a customer. The client cannot foresee the queries of service code (a computed field).
 BODIES = {
     "count": lambda m, c: m.Order.objects.filter(customer=c).count(),
     "rel count": lambda m, c: c.orders.count(),
@@ -103,7 +103,7 @@ def test_constant_statements_or_reason_in_plan(shop_data, remote, name):
 
 
 def test_a_read_of_two_elements_at_once(shop_data, remote, local):
-    """Each inner element's query has the outer element that it is of, and not that of the first one."""
+    """Each inner query depends on its outer element, and not on the first element."""
     customers = remote.Customer.objects.order_by("pk")
     found = customers.map(
         lambda c: c.orders.order_by("pk").map(

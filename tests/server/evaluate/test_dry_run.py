@@ -1,4 +1,4 @@
-"""``asking: "explain"``: SQL is built and never run, and what would be refused is said."""
+"""``explain()``: SQL is built and never run, and refusals are reported."""
 
 import pytest
 from django.db import connection
@@ -13,7 +13,7 @@ CUSTOMERS, ORDERS = source("shop.Customer"), source("shop.Order")
 
 @pytest.fixture
 def explain(ask):
-    """The answer; on SQLite the database itself says what ran, since Django's log has what did not run too."""
+    """The answer; SQLite itself reports the executed SQL, since Django's log contains other statements too."""
 
     def explain(*nodes):
         connection.ensure_connection()

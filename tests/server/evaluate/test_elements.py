@@ -1,4 +1,4 @@
-"""Maps and reads of one shape: statements, errors of elements, what a client may see, and hostile shapes."""
+"""Maps and reads of equal shape: statements, errors of elements, visible rows, and hostile shapes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def thousand(db):
 CUSTOMERS = mirrors.Customer.objects.order_by("pk")
 ORDERS = mirrors.Order.objects.delayed()
 
-#: name -> (what is asked of each customer, statements for any number of customers)
+#: name -> (read of each customer, statements for any number of customers)
 MAPS = {
     "count": (lambda c: mirrors.Order.objects.filter(customer=c).count(), 2),
     "count of a relation": (lambda c: c.orders.count(), 2),
@@ -73,7 +73,7 @@ def test_statements_equal_those_of_single_element(thousand, name):
         with CaptureQueriesContext(connection) as captured:
             values = CUSTOMERS[:number].map(body).compute()
         assert len(values) == number
-        # One element is asked as one: it never needs more.
+        # A single element is evaluated alone: it never needs more statements.
         assert len(captured) == statements or len(captured) < statements * (number == 1), captured.captured_queries
     assert " one by one " not in CUSTOMERS.map(body).explain()
 
@@ -140,7 +140,7 @@ def test_multiple_rows_fail_their_element(thousand):
     assert str(found[0]) == "get() returned more than one Order -- it returned 3!"
 
 
-# What a client may see
+# Visible rows and fields
 
 
 class OwnRows(ModelRpc):
@@ -261,7 +261,7 @@ def test_a_long_body_for_many_elements(ask, settings):
 
 
 def test_many_maps_with_long_body(ask):
-    """Each map looks at the body anew: the work is that of the product."""
+    """Each map evaluates the body again: the work is the product of both."""
     row = Element()
     body = row
     for _ in range(4_000):
@@ -338,7 +338,7 @@ def test_writes_roll_back_with_an_element_that_fails(thousand):
 
 
 def test_foreign_keys_by_another_column(db):
-    """A key that is no key in Python as in SQL is asked one by one, with the same result."""
+    """A value that is a key in Python and not in SQL is looked up separately, with the same result."""
     category = Category.objects.create(title="a")
     Product.objects.bulk_create(Product(sku=f"s{n}", title="t", price=n % 3, category=category) for n in range(6))
     prices = [0, 1, "2.00", 9]

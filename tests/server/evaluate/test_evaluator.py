@@ -1,4 +1,4 @@
-"""What the nodes become: queries, rows, records, writes."""
+"""Evaluation of nodes: queries, rows, records, writes."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_get_or_create_and_update_or_create(ask):
     assert ask(method(TAGS, "get_or_create", name="one")).output == (record, False)
     found, created = ask(method(CUSTOMERS, "update_or_create", pk=1, defaults={"city": "New"})).output
     assert (created, as_dict(found)["city"]) == (False, "New")
-    assert Customer.objects.get(pk=1).secret_note  # what the client does not see stays
+    assert Customer.objects.get(pk=1).secret_note  # hidden values stay
 
 
 def test_save_returns_changed_fields(ask):
@@ -256,7 +256,7 @@ def test_save_returns_changed_fields(ask):
     assert Order.objects.get(pk=order.pk).number == "n-2"
     more = Expr("CombinedExpression", (Expr("F", ("total",)), "+", Expr("Value", (1,))))
     expression = Save(model="shop.Order", service="", values={"id": order.pk, "total": more}, adding=False)
-    # From Django 6.0 on, save() reads back what an expression has made.
+    # Since Django 6.0, save() reads the value of an expression.
     made = {"total": Decimal(6)} if django.VERSION >= (6, 0) else {}
     assert ask(expression).output == (False, {"id": order.pk, **made})
     assert Order.objects.get(pk=order.pk).total == 6
@@ -381,7 +381,7 @@ def test_places_of_a_proxy_keep_the_managers_rows(ask):
 
 
 def test_related_row_is_identified_by_its_key(ask):
-    """The copy of it in the foreign key would tell of a row that is not there, and so it does without a join."""
+    """The copy in the foreign key would reveal a row that does not exist, so the query has a join."""
     columns = ("customer_id", "customer__id", "customer__referred_by_id")
     joined = ask(Rows(parent=method(ORDERS, "select_related", "customer"), columns=columns))
     plain = ask(Rows(parent=ORDERS, columns=columns))

@@ -1,4 +1,4 @@
-"""Random programs give the same through planner, wire and server as line by line on the server's own models."""
+"""Random programs have equal results through planner, wire and server, and line by line on the server's models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from django_rpc.server.evaluate import batched_lookup as batches
 MODELS = ("Customer", "Order", "Line", "Product", "Tag", "Category", "Profile")
 
 
-# -- the two sides: the same program is written with Delayed, or done with Python's own loops ------------------------
+# -- The two sides: the same program with Delayed, and with Python's loops
 
 
 def here_map(rows, function):
@@ -79,7 +79,7 @@ def name_of(error):
 
 
 def plain(value):
-    """What can be compared: rows as their keys, errors as the names of their classes."""
+    """Return comparable values: rows as their keys, errors as the names of their classes."""
     if isinstance(value, Model):
         return type(value).__name__, value.pk
     if isinstance(value, Exception):
@@ -95,7 +95,7 @@ def plain(value):
 
 
 def told(*values):
-    """A function of the client: what it is given, in words."""
+    """A function of the client: its arguments as text."""
     return repr([plain(value) for value in values])
 
 
@@ -164,7 +164,7 @@ ENDS = {
     "pairs": lambda q: q.order_by("pk").values_list("number", "status"),
     "all": lambda q: q,
 }
-#: Those that ask for nothing: what comes of them is a query, which is read for the answer.
+#: Steps without a read: their result is a query, which is read for the answer.
 QUERIES = {"rows", "values", "flat", "pairs", "all"}
 ends = st.sampled_from(sorted(ENDS)).map(ENDS.get)
 asking = st.sampled_from(sorted(ENDS.keys() - QUERIES)).map(ENDS.get)
@@ -172,7 +172,7 @@ asking = st.sampled_from(sorted(ENDS.keys() - QUERIES)).map(ENDS.get)
 
 @st.composite
 def of_customer(draw, ends=ends):
-    """What a lambda does to a customer."""
+    """Operations of a lambda on a customer."""
     step, end, depth = draw(steps()), draw(ends), draw(KEYS)
     return draw(
         st.sampled_from(
@@ -266,7 +266,7 @@ def test_program_equals_python(shop_data, program):
 @QUICK
 @given(several=st.lists(programs(local=False), min_size=2, max_size=5))
 def test_many_outputs_in_one_message(shop_data, messages, several):
-    """Each output has its own value, or its own error."""
+    """Each output has its value or its error."""
     expected = [outcome(lambda one=one: one(HERE)) for one in several]
     written = [one(THERE) for one in several]
     with messages() as sent:
@@ -295,7 +295,7 @@ def test_rewrites_and_batches_change_no_result(shop_data, several):
 
 @st.composite
 def writes(draw):
-    """Steps that change rows, between reads; each is a function of the side, and of what came before."""
+    """Steps that change rows, between reads. Each is a function of the side and of the earlier results."""
     made = []
     for number in range(draw(st.integers(1, 4))):
         key, body = draw(st.integers(1, 42)), draw(of_customer(asking))
@@ -326,7 +326,7 @@ def writes(draw):
 
 
 def in_a_transaction(function):
-    """The outcome, and what the tables hold then; undone."""
+    """Return the outcome and the rows of the tables, and undo the changes."""
     with transaction.atomic():
         try:
             with transaction.atomic():

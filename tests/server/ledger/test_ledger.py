@@ -304,7 +304,7 @@ def test_the_check_is_content_with_a_ledger_and_with_readers(settings, monkeypat
 
 
 def test_forwarded_values_again_are_the_same_request(db):
-    """Each sending has an id of its own, which its handed values have too; what they are is what counts."""
+    """Each publication has its id, which its forwarded values have too. Only their content identifies the request."""
     import json
 
     from django_rpc.demo.server.shop.models import Tag

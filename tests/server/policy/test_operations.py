@@ -116,7 +116,7 @@ def test_readonly_fields(ask, registered):
     )
     for node in refused:
         assert ask(node).error.code == "PermissionDenied", node
-    # A mirror sends all its fields: what it did not change is no mistake.
+    # A mirror sends all its fields: an unchanged field is no mistake.
     kept = {"id": first.pk, "name": "kept", "credit": first.credit}
     assert ask(Save(model="shop.Customer", service="", values=kept, adding=False)).error is None
     assert Customer.objects.get(pk=first.pk).name == "kept"
@@ -211,7 +211,7 @@ def test_not_strict(ask, settings_of_server, unregistered):
 
 
 def test_bulk_create_of_a_mirror_that_has_fields_which_are_not_to_be_set(ask, registered):
-    """Django's bulk_create() sends all fields: only one that was given a value is a mistake."""
+    """Django's bulk_create() sends all fields: only a field with a value is a mistake."""
     registered(Customer, fields=[*NEW, "notes", "active"], readonly_fields=["notes", "active"], operations={"create"})
 
     def insert(notes, active):

@@ -1,4 +1,4 @@
-"""Every name of the vocabulary is a class of Django here, and none takes what could carry SQL."""
+"""Every name of the vocabulary is a class of Django, and no class accepts SQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Selections that a connection keeps let nobody see what another client may see."""
+"""The cached selections of a connection never show a client the columns of another client."""
 
 from __future__ import annotations
 

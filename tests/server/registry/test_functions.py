@@ -97,7 +97,7 @@ def test_container_arguments_are_converted(ask, open_function, local):
     for found in (query, kwargs["by"]["query"]):
         assert type(found.query).__module__.startswith("django.db")
         assert list(found) == [local.Tag.objects.get(pk=1)]
-    # Not what the client claims of it: the row itself.
+    # The row itself, and not the values that the client sent.
     assert instance.name == alone.name == local.Tag.objects.get(pk=1).name
 
 

@@ -1,4 +1,4 @@
-"""Permissions by client: the Django user of a client, DRF's habit of asking it, and the table of who may what."""
+"""Permissions by client: the Django user of a client, DRF's permission classes, and the policy table."""
 
 from __future__ import annotations
 

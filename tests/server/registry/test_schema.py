@@ -1,4 +1,4 @@
-"""What a client is told of the models: all that it may see, and nothing else."""
+"""The description of models for a client: everything that it may see, and nothing else."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_hidden_field_is_named_nowhere(ask, registered):
     answer = ask(DescribeModels(service="rpc")).response
     found = models_of(answer.outputs[0])
     assert names(found, "shop.Order") == ["id", "total"]
-    # The order goes by fields that the client does not see, and so does what is unique.
+    # The ordering and a unique constraint use hidden fields.
     assert found["shop.Order"].ordering == []
     assert found["shop.Order"].get_latest_by == []
     assert found["shop.Line"].constraints == []
@@ -262,7 +262,7 @@ def test_description_has_field_permissions(describe, registered):
     registered(Order, ApartRpc)
     found = describe("shop.Order")["shop.Order"]
     said = {item.name: (item.readonly, item.filterable) for item in found.fields}
-    # A relation that leads nowhere is its column; what is not read is no field of a mirror.
+    # A relation to a hidden model is a column; an unreadable field is no field of a mirror.
     assert said == {
         "id": (False, True),
         "number": (True, True),

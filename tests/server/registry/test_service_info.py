@@ -1,4 +1,4 @@
-"""What a service tells of itself."""
+"""The service's information about itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registration: what is exposed, and mistakes that are said at once."""
+"""Registration: exposed models, and mistakes that raise at once."""
 
 from __future__ import annotations
 
