@@ -19,6 +19,7 @@ from django_rpc.client.instrumentation import Observed as AtClient  # noqa: E402
 from django_rpc.client.session import Session  # noqa: E402
 from django_rpc.graph.nodes import Method, ModelSource  # noqa: E402
 from django_rpc.server import site  # noqa: E402
+from django_rpc.server.conf import settings  # noqa: E402
 from django_rpc.server.core.clients import Client  # noqa: E402
 from django_rpc.server.core.instrumentation import ObservedRequest as AtServer  # noqa: E402
 from django_rpc.server.policy.policy_report import policy_of  # noqa: E402
@@ -50,7 +51,7 @@ def server() -> Callable[[], Any]:
 
     def run() -> None:
         for _ in range(MESSAGES):
-            observed = AtServer("3f2a9b7c1d", 200, "shop", {})
+            observed = AtServer(settings.observers, "3f2a9b7c1d", 200, "shop", {}, dict)
             observed.served.request = _REQUEST
             observed.evaluates(policy)
             observed.answered(_RESPONSE, None)

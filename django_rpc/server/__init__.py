@@ -31,7 +31,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Imported late: the module rpc.py of an app imports this package before all apps are loaded.
     if name in ("handle", "seal", "serve", "tell"):
-        from django_rpc.server.core import handler
+        from django_rpc.server import handler
 
         return getattr(handler, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from django_rpc.server.conf import NAME, settings
-from django_rpc.server.core import nonces as replays
 from django_rpc.server.core.clients import ANONYMOUS, Client
 from django_rpc.server.ledger.ledger import APP, installed
 from django_rpc.server.query import regexes
@@ -75,7 +74,7 @@ def _check_shipping(clients: dict[str, Client]) -> list[checks.CheckMessage]:
 
 def _check_cache() -> list[checks.CheckMessage]:
     try:
-        cache = replays.cache()
+        cache = settings.cache
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="django_rpc.E020")]
     if not isinstance(cache, DummyCache | LocMemCache):

@@ -9,12 +9,16 @@ The settings are live: if a test overrides ``DJANGO_RPC``, the next access reads
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings as django_settings
+from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from django_rpc.errors import ImproperSettings
 from django_rpc.server.core.clients import ANONYMOUS, Client, read_clients, read_service_key
 from django_rpc.server.core.limits import Allowance, read_limits
 from django_rpc.telemetry.hooks import OF_SERVER, Observer, load
@@ -35,7 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "SHOW_SQL": False,
     # Send the traceback and the full message of an error to clients.
     "SHOW_TRACEBACK": False,
-    # Fields of ``server.allowance.Allowance`` that differ from their defaults.
+    # Fields of ``server.core.limits.Allowance`` that differ from their defaults.
     "LIMITS": {},
     # Clients by name: {"shop": {"keys": {...}, "user": "rpc-shop"}}.  Without clients, everybody is "anonymous".
     "CLIENTS": {},
@@ -92,14 +96,16 @@ class Settings:
     def limits(self) -> Allowance:
         """Limits of a request, unless its client has other limits: the defaults with the values of ``LIMITS``."""
         if "limits" not in self._cache:
-            self._cache["limits"] = read_limits(self.LIMITS, f"{NAME}['LIMITS']")
+            with _as_configuration_errors():
+                self._cache["limits"] = read_limits(self.LIMITS, f"{NAME}['LIMITS']")
         return self._cache["limits"]
 
     @property
     def clients(self) -> dict[str, Client]:
         """Clients by name, from ``CLIENTS``; only ``anonymous`` if the setting is empty."""
         if "clients" not in self._cache:
-            clients = read_clients(self.CLIENTS, self.limits)
+            with _as_configuration_errors():
+                clients = read_clients(self.CLIENTS, self.limits)
             if not self.SERVICE and set(clients) != {ANONYMOUS}:
                 raise ImproperlyConfigured(
                     f"{NAME} has CLIENTS and no SERVICE: name the service, so that a request that was signed for "
@@ -112,8 +118,19 @@ class Settings:
     def service_key(self) -> Key | None:
         """Parsed private key from ``KEY``; None if the setting is empty."""
         if "service_key" not in self._cache:
-            self._cache["service_key"] = read_service_key(self.KEY, self.KEY_ID)
+            with _as_configuration_errors():
+                self._cache["service_key"] = read_service_key(self.KEY, self.KEY_ID)
         return self._cache["service_key"]
+
+    @property
+    def cache(self) -> Any:
+        """Django's cache for tokens and rate limits, named by ``CACHE``."""
+        try:
+            return caches[self.CACHE]
+        except Exception as error:
+            raise ImproperlyConfigured(
+                f"{NAME}['CACHE'] is {self.CACHE!r}, which cannot be used: {error}. It names an entry of CACHES."
+            ) from error
 
     @property
     def observers(self) -> tuple[Observer, ...]:
@@ -127,6 +144,15 @@ class Settings:
         except ValueError as error:
             raise ImproperlyConfigured(f"{NAME}['OBSERVERS']: {error}") from error
         return loaded
+
+
+@contextlib.contextmanager
+def _as_configuration_errors() -> Iterator[None]:
+    """Raise Django's ImproperlyConfigured for a mistake in a setting."""
+    try:
+        yield
+    except ImproperSettings as error:
+        raise ImproperlyConfigured(str(error)) from None
 
 
 settings = Settings()

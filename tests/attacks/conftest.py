@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_rpc.server.core.handler import handle
+from django_rpc.server.handler import handle
 from django_rpc.wire import signing
 from tests.server.conftest import registered, settings_of_server, unregistered  # noqa: F401 - fixtures
 

@@ -149,7 +149,7 @@ class _Rows(list[Any]):
 
 
 def _told(monkeypatch: Any) -> None:
-    from django_rpc.server.core import handler
+    from django_rpc.server import handler
 
     real = handler.report
     monkeypatch.setattr(
@@ -437,7 +437,7 @@ DEFENCES: dict[str, Defence] = {
     ),
     "logs": Defence(
         "claims are made harmless for a log",
-        _without(f"{_SERVER}.core.handler.claims", instead=lambda client: {"rpc_client_host": client.host}),
+        _without(f"{_SERVER}.handler.claims", instead=lambda client: {"rpc_client_host": client.host}),
     ),
     "meta": Defence(
         "hidden fields of Meta are as if they were not there",
@@ -472,7 +472,7 @@ DEFENCES: dict[str, Defence] = {
     "decoys": Defence("an unknown client costs the verification of a known one", _decoys),
     "languages": Defence(
         "a language is one of the service",
-        _without(f"{_SERVER}.core.locale._language", instead=lambda code: code),
+        _without(f"{_SERVER}.locale._language", instead=lambda code: code),
     ),
     "window": Defence(
         "the window of a rate limit slides",

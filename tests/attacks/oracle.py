@@ -11,7 +11,7 @@ from django.db import transaction
 from django_rpc.demo.server.shop.models import Customer, Tag
 from django_rpc.errors import ERRORS
 from django_rpc.server import ModelRpc, site
-from django_rpc.server.core.handler import handle
+from django_rpc.server.handler import handle
 from django_rpc.wire.codec import decode_response
 
 __all__ = ["LIMITS", "SETTINGS", "Guarded", "Violation"]

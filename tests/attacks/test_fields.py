@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django_rpc.demo.server.shop.models import Customer, Order
 from django_rpc.server import ModelRpc
 from django_rpc.server.core.clients import Client
-from django_rpc.server.core.handler import answer
+from django_rpc.server.handler import answer
 from django_rpc.wire.codec import decode_request, encode_response
 
 from .conftest import Answered, expr, method, ref, written

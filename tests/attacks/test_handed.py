@@ -13,7 +13,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_rpc.server.core.handler import serve
+from django_rpc.server.handler import serve
 from django_rpc.wire import signing
 from django_rpc.wire.names import DEPOSIT
 from tests.wire.test_signing import PRIVATE, PUBLIC, pem_pair

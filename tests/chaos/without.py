@@ -39,7 +39,7 @@ DEFENCES = {
         f"{_TWICE}worker_is_killed_after_the_commit[redis-sqlite]",
     ),
     "not again without a ledger": (
-        "server/core/handler.py",
+        "server/handler.py",
         "again or caller.again",
         "caller.again",
         f"{_TWICE}a_process_that_is_killed_at_a_service_without_a_ledger",

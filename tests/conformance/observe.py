@@ -69,7 +69,7 @@ class Observer:
 
     def _watch_messages(self) -> None:
         from django_rpc.backend.base import DatabaseWrapper
-        from django_rpc.server.core import handler
+        from django_rpc.server import handler
         from django_rpc.transport.registry import put_in_place
 
         # Django's test cases forbid all aliases that they do not name, and none of them names a service.

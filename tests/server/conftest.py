@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_rpc.graph.nodes import Call, Method, ModelSource
 from django_rpc.server import ModelRpc, site
-from django_rpc.server.core.handler import handle
+from django_rpc.server.handler import handle
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.messages import Request
 

@@ -13,8 +13,7 @@ from django.db import connection, transaction
 from django_rpc.celery.app import app as worker_app
 from django_rpc.demo.server.shop.models import Customer, Product, Tag
 from django_rpc.graph.nodes import Attr, Element, Function, Insert, Literal, Map, Save
-from django_rpc.server import ModelRpc
-from django_rpc.server.core import handler
+from django_rpc.server import ModelRpc, handler
 from django_rpc.server.core import instrumentation as observed
 from django_rpc.server.core import rate_limit as rates
 from django_rpc.server.ledger import ledger

@@ -12,6 +12,7 @@ from django_rpc.client.instrumentation import Observed as AtClient
 from django_rpc.client.session import Session
 from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.server import site
+from django_rpc.server.conf import settings
 from django_rpc.server.core.clients import Client
 from django_rpc.server.core.instrumentation import ObservedRequest as AtServer
 from django_rpc.server.policy.policy_report import policy_of
@@ -23,7 +24,7 @@ REQUEST = Request(id="r-1", nodes=(_ORDERS, _CREATED), outputs=(1,))
 
 
 def server(policy):
-    observed = AtServer("r-1", 200, "shop", {})
+    observed = AtServer(settings.observers, "r-1", 200, "shop", {}, dict)
     observed.served.request = REQUEST
     observed.evaluates(policy)
     observed.answered(Response(id="r-1", outputs=(1,)), None)

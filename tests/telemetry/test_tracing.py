@@ -130,7 +130,7 @@ def test_below_a_span_that_is_there_already(spans):
 
 
 def test_service_spans_are_below_the_message(spans, monkeypatch):
-    from django_rpc.server.core import handler
+    from django_rpc.server import handler
 
     def answering(*args):
         trace.get_tracer("own").start_span("own").end()
@@ -145,7 +145,7 @@ def test_service_spans_are_below_the_message(spans, monkeypatch):
 
 
 def test_baggage_follows_propagator(spans, remote, monkeypatch):
-    from django_rpc.server.core import handler
+    from django_rpc.server import handler
 
     seen = []
     answer = handler.answer

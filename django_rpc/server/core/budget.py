@@ -1,26 +1,20 @@
 """Cost of a request during its evaluation: statements, rows and seconds, checked against the client's limits.
 
-A wrapper around Django's execution counts every statement, also those of the project's code.  The first exceeded limit
-ends the request.  If the project's code catches that error and continues, the request still fails and writes nothing.
+The first exceeded limit ends the request.  If the project's code catches that error and continues, the request still
+fails and writes nothing.  query/statements.py counts the statements.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
-
-from django.db import DatabaseError, connections
+from typing import Any, NoReturn
 
 from django_rpc.errors import LimitExceeded, ResponseTooLarge, TooManyNodes
 from django_rpc.server.core.limits import DEFAULT, EXCEEDED, Allowance, exceeded
 from django_rpc.server.core.row_counts import RowCounts
-from django_rpc.server.query.timeouts import Timeouts, is_timeout
 
 __all__ = ["Budget"]
-
-#: First words of Django's statements that begin and end a savepoint.
-_BOUNDARIES = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 
 #: Number of SQL parts that may be compiled before the deadline is checked again.
 _PARTS = 5_000
@@ -41,17 +35,15 @@ def _characters(cells: Sequence[Any]) -> int:
 
 
 class Budget:
-    """Cost of one request, and a context manager for its evaluation.
+    """Cost of one request.
 
     ``broken`` is the error of the first limit that the request exceeded.
     """
 
     __slots__ = (
-        "_deadline",
         "_look",
-        "_timeouts",
-        "_watched",
         "broken",
+        "deadline",
         "grown",
         "limits",
         "parts",
@@ -75,22 +67,21 @@ class Budget:
         self.written: RowCounts | None = None
         #: Start of the evaluation by ``time.perf_counter``; a caller that started earlier sets its time here.
         self.started = time.perf_counter()
-        self._deadline = time.monotonic() + limits.seconds
-        self._watched: list[Any] = []
-        self._timeouts = Timeouts(self._deadline)
+        #: End of the time by ``time.monotonic``.
+        self.deadline = time.monotonic() + limits.seconds
 
     def check(self) -> None:
         """Raise the error of an exceeded limit; checks the deadline, too."""
         if self.broken is not None:
             raise self.broken
-        if time.monotonic() >= self._deadline:
-            self._break("seconds")
+        if time.monotonic() >= self.deadline:
+            self.exceed("seconds")
 
     def count_rows(self, rows: Sequence[Any]) -> None:
         """Count rows that were read; raises TooManyRows, or ResponseTooLarge for their texts."""
         self.rows += len(rows)
         if self.rows > self.limits.rows:
-            self._break("rows")
+            self.exceed("rows")
         if rows and type(rows[0]) is tuple:
             self.count_text(rows)
 
@@ -99,18 +90,18 @@ class Budget:
         for column in zip(*rows, strict=True):
             self.text += _characters(column)
         if self.text > self.limits.response_bytes:
-            self._break("response_bytes")
+            self.exceed("response_bytes")
 
     def count_row(self, row: tuple[Any, ...]) -> None:
         """Count one row that was read; raises TooManyRows, or ResponseTooLarge for its texts."""
         self.rows += 1
         if self.rows > self.limits.rows:
-            self._break("rows")
+            self.exceed("rows")
         for cell in row:
             if type(cell) in _SIZED:
                 self.text += len(cell) if type(cell) in _TEXT else _characters([cell])
         if self.text > self.limits.response_bytes:
-            self._break("response_bytes")
+            self.exceed("response_bytes")
 
     def count_growth(self, size: int, function: str) -> None:
         """Count the estimated size of a text that the database makes for one row; raises ResponseTooLarge.
@@ -138,49 +129,8 @@ class Budget:
             self._look = self.parts + _PARTS
             self.check()
 
-    def _break(self, name: str) -> None:
+    def exceed(self, name: str) -> NoReturn:
+        """Raise the error of the limit ``name``, or of the limit that was exceeded first."""
         if self.broken is None:
             self.broken = exceeded(EXCEEDED[name], getattr(self.limits, name))
         raise self.broken
-
-    def __enter__(self) -> Budget:
-        """Count statements on the databases of this thread, and make the databases stop statements at the deadline."""
-        self._watched = [candidate for candidate in connections.all() if hasattr(candidate, "execute_wrappers")]
-        for connection in self._watched:
-            connection.execute_wrappers.append(self._execute)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for connection in self._watched:
-            connection.execute_wrappers.remove(self._execute)
-        self._timeouts.release()
-
-    def _execute(self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        if sql.startswith(_BOUNDARIES):  # the rollback of a request that exceeded a limit must not be refused
-            return self._noted(execute(sql, params, many, context), sql, context)
-        self.statements += 1
-        if self.statements > self.limits.statements:
-            self._break("statements")
-        self.check()
-        connection = context["connection"]
-        self._timeouts.arm(connection)
-        try:
-            return self._noted(execute(sql, params, many, context), sql, context)
-        except DatabaseError as error:
-            broken = self.broken_by(error)
-            if broken is error:
-                raise
-            raise broken from error
-
-    def _noted(self, result: Any, sql: str, context: dict[str, Any]) -> Any:
-        if self.written is not None:
-            self.written.note(sql, context)
-        return result
-
-    def broken_by(self, error: BaseException) -> BaseException:
-        """Return the error of the exceeded limit that caused ``error``; ``error`` itself if no limit was exceeded."""
-        # SQLite reports the interruption when rows are read, long after the call that requested it.
-        stopped = isinstance(error, DatabaseError) and (time.monotonic() >= self._deadline or is_timeout(error))
-        if stopped and self.broken is None:
-            self.broken = exceeded(EXCEEDED["seconds"], self.limits.seconds)
-        return error if self.broken is None else self.broken

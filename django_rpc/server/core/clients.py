@@ -1,7 +1,7 @@
-"""Who may call: ``DJANGO_RPC["CLIENTS"]``, read once.
+"""Clients of a service, read from ``DJANGO_RPC["CLIENTS"]``.
 
-``{"shop": {"keys": {"2026-01": "..."}, "user": "rpc-shop"}}``; the name is what `RpcRequest.client` holds.  Where there
-are no CLIENTS, everybody is ``anonymous``; where there are some, nobody is, unless ``anonymous`` is one of them.
+Example: ``{"shop": {"keys": {"2026-01": "..."}, "user": "rpc-shop"}}``.  `RpcRequest.client` is the name.  Without
+CLIENTS, each caller is ``anonymous``.  With CLIENTS, unsigned requests are refused unless ``anonymous`` is one of them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ImproperlyConfigured
-
+from django_rpc.errors import ImproperSettings
 from django_rpc.server.core.limits import DEFAULT, Allowance, read_limits
 
 if TYPE_CHECKING:
@@ -20,16 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ANONYMOUS", "Client", "read_clients", "read_service_key"]
 
-#: The client of a request that nobody signed.
+#: Client of an unsigned request.
 ANONYMOUS = "anonymous"
 _OPTIONS = ("keys", "user", "limits", "cloudpickle")
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One client: its keys by their ids, the Django user whose permissions it has, and what its requests may cost.
+    """Client with its keys by their ids, the Django user with its permissions, and its limits.
 
-    ``may_ship``: whether it may ship functions of its own by cloudpickle.
+    ``may_ship`` is True if it may send functions by cloudpickle.
     """
 
     name: str
@@ -39,57 +38,57 @@ class Client:
     may_ship: bool = False
 
 
-def read_clients(given: Mapping[str, Any], limits: Allowance = DEFAULT) -> dict[str, Client]:
-    """The clients by name, with ``limits`` where they have none of their own.
+def read_clients(setting: Mapping[str, Any], limits: Allowance = DEFAULT) -> dict[str, Client]:
+    """Return the clients by name; ``limits`` are the limits of a client without other limits.
 
-    Raises ImproperlyConfigured for a mistake, without a key in its text.
+    Raises ImproperSettings for a mistake, without a key in its text.
     """
-    if not given:
+    if not setting:
         return {ANONYMOUS: Client(ANONYMOUS, limits=limits)}
-    return {name: _read_client(name, options, limits) for name, options in given.items()}
+    return {name: _read_client(name, options, limits) for name, options in setting.items()}
 
 
 def _read_client(name: Any, options: Any, limits: Allowance) -> Client:
     where = f"DJANGO_RPC['CLIENTS'][{name!r}]"
     if not isinstance(name, str) or not name:
-        raise ImproperlyConfigured(f"{where}: the name of a client is a text.")
+        raise ImproperSettings(f"{where}: the name of a client is a text.")
     if not isinstance(options, Mapping):
-        raise ImproperlyConfigured(f"{where} has to be a dict with {', '.join(_OPTIONS)}.")
+        raise ImproperSettings(f"{where} has to be a dict with {', '.join(_OPTIONS)}.")
     for option in options:
         if option not in _OPTIONS:
             near = difflib.get_close_matches(str(option), _OPTIONS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_OPTIONS)}."
-            raise ImproperlyConfigured(f"{where} has no {option!r}; {hint}")
+            raise ImproperSettings(f"{where} has no {option!r}; {hint}")
     user = options.get("user")
     if user is not None and not isinstance(user, str):
-        raise ImproperlyConfigured(f"{where}['user'] is the name of a user, a text.")
+        raise ImproperSettings(f"{where}['user'] is the name of a user, a text.")
     limits = read_limits(options.get("limits", {}), f"{where}['limits']", limits)
     may_ship = options.get("cloudpickle", False)
     if not isinstance(may_ship, bool):
-        raise ImproperlyConfigured(f"{where}['cloudpickle'] is True or False; it is {may_ship!r}.")
+        raise ImproperSettings(f"{where}['cloudpickle'] is True or False; it is {may_ship!r}.")
     if may_ship and name == ANONYMOUS:
-        raise ImproperlyConfigured(
-            f"{where} has 'cloudpickle': {ANONYMOUS!r} is whoever can write to the broker, and would run what it "
-            "likes. Give the client a name and a key."
+        raise ImproperSettings(
+            f"{where} has 'cloudpickle': {ANONYMOUS!r} is every program that can write to the broker, and could "
+            "run any code. Give the client a name and a key."
         )
     return Client(name, _read_keys(where, name, options.get("keys")), user, limits, may_ship)
 
 
-def _read_keys(where: str, name: str, given: Any) -> Mapping[str, Key]:
+def _read_keys(where: str, name: str, setting: Any) -> Mapping[str, Key]:
     if name == ANONYMOUS:
-        if given:
-            raise ImproperlyConfigured(f"{where} has keys: {ANONYMOUS!r} is who does not sign.")
+        if setting:
+            raise ImproperSettings(f"{where} has keys: {ANONYMOUS!r} is a caller that does not sign.")
         return {}
-    # PyJWT is imported where there are keys, and not by every worker.
+    # PyJWT is imported only if there are keys.
     from django_rpc.wire.signing import read_keys
 
     try:
-        keys = read_keys(given)
+        keys = read_keys(setting)
     except ValueError as error:
-        raise ImproperlyConfigured(f"{where}['keys'] {error}") from None
+        raise ImproperSettings(f"{where}['keys'] {error}") from None
     for key in keys.values():
         if key.algorithm == "EdDSA" and key.signs:
-            raise ImproperlyConfigured(
+            raise ImproperSettings(
                 f"{where}['keys'][{key.id!r}] is the client's private key: only the client should have it. Give its "
                 "public key (openssl pkey -in private.pem -pubout)."
             )
@@ -97,7 +96,7 @@ def _read_keys(where: str, name: str, given: Any) -> Mapping[str, Key]:
 
 
 def read_service_key(text: str, key_id: str) -> Key | None:
-    """The service's own key; None where it has none.  Raises ImproperlyConfigured."""
+    """Return the key of the service; None without one.  Raises ImproperSettings."""
     if not text:
         return None
     from django_rpc.wire.signing import read_key
@@ -105,9 +104,9 @@ def read_service_key(text: str, key_id: str) -> Key | None:
     try:
         key = read_key(text, key_id)
     except ValueError as error:
-        raise ImproperlyConfigured(f"DJANGO_RPC['KEY'] {error}") from None
+        raise ImproperSettings(f"DJANGO_RPC['KEY'] {error}") from None
     if key.algorithm != "EdDSA" or not key.signs:
-        raise ImproperlyConfigured(
+        raise ImproperSettings(
             "DJANGO_RPC['KEY'] signs the answers to clients with Ed25519 keys: it has to be a private Ed25519 key. "
             "(Answers to a client with a secret are signed with that secret.)"
         )

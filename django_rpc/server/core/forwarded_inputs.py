@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from django.apps import apps
-
 from django_rpc.errors import HandOverFailed
-from django_rpc.graph.values import Record, Reference
-from django_rpc.graph.walk import DATA, map_leaves
-from django_rpc.server.core.locale import naive_zone
-from django_rpc.server.django_compat import key_fields
+from django_rpc.graph.values import ATOMS, Record, Reference
 from django_rpc.wire.forwarding import decode_handed, handed_content
 from django_rpc.wire.limits import Limits, check_size
 from django_rpc.wire.messages import Origin
@@ -28,13 +24,25 @@ class VerifiedInputs:
     The codec calls this object only for a message that names other requests, after its sender was authenticated.
     ``data`` are the bytes of the forwarded values.  When the ledger compares two requests, these bytes are part of the
     content, as the message is.
+
+    ``naive_zone`` is the zone of the service's naive datetimes.  ``primary_key`` returns the key of an instance.
     """
 
-    def __init__(self, message: bytes, message_id: str, limits: Limits, box: FetchForwarded | None) -> None:
+    def __init__(
+        self,
+        message: bytes,
+        message_id: str,
+        limits: Limits,
+        fetch: FetchForwarded | None,
+        naive_zone: datetime.tzinfo | None,
+        primary_key: Callable[[Record], Any],
+    ) -> None:
         self._message = message
         self._message_id = message_id
         self._limits = limits
-        self._box = box
+        self._fetch = fetch
+        self._naive_zone = naive_zone
+        self._primary_key = primary_key
         self.data = b""
 
     def __call__(self, origins: Sequence[Origin]) -> list[list[Any]]:
@@ -42,36 +50,50 @@ class VerifiedInputs:
 
         Raises HandOverFailed for values that are missing or not authentic, and another WireError for invalid data.
         """
-        found = self._box([origin.id for origin in origins]) if self._box is not None else {}
-        parts = [_authentic(origin, found.get(origin.id)) for origin in origins]
+        forwarded = self._fetch([origin.id for origin in origins]) if self._fetch is not None else {}
+        parts = [_authentic(origin, forwarded.get(origin.id)) for origin in origins]
         # The message and the forwarded values together have the limit of a message.
         check_size(b"".join([self._message, *parts]), self._limits)
         values = [
-            [as_argument(value) for value in decode_handed(part, self._message_id, self._limits, naive_zone())]
+            [
+                self._as_argument(value)
+                for value in decode_handed(part, self._message_id, self._limits, self._naive_zone)
+            ]
             for part in parts
         ]
         self.data = b"\n".join(map(handed_content, parts))
         return values
 
+    def _as_argument(self, value: Any) -> Any:
+        """Return a value as a client would send it: an instance becomes a reference to it."""
+        kind = type(value)
+        if kind is Record:
+            return Reference(value.model, self._primary_key(value))
+        if kind in (list, tuple, set, frozenset):
+            return value if ATOMS.issuperset(map(type, value)) else kind(map(self._as_argument, value))
+        if kind is dict:
+            return {self._as_argument(key): self._as_argument(item) for key, item in value.items()}
+        return value
 
-def _authentic(origin: Origin, given: bytes | None) -> bytes:
+
+def _authentic(origin: Origin, sealed: bytes | None) -> bytes:
     """Return the values of ``origin`` after the check of their signature."""
-    if given is None:
+    if sealed is None:
         raise HandOverFailed(
-            f"The values of request {origin.id} were not handed over, or have expired. Do all services use one "
+            f"The values of request {origin.id} were not forwarded, or have expired. Do all services use one "
             "Redis as RESULT_BACKEND?"
         )
-    if given[:1] == b"{" and not origin.keys:
-        return given  # from a service that does not sign for this client; clients accept its unsigned replies, too
+    if sealed[:1] == b"{" and not origin.keys:
+        return sealed  # from a service that does not sign for this client; clients accept its unsigned replies, too
     from django_rpc.wire import signing  # imported only if there are keys
 
-    token, data = signing.parted(given)
+    token, data = signing.parted(sealed)
     if not origin.keys:
         return data
     try:
         keys = signing.read_keys(dict(origin.keys))
         if any(key.algorithm != "EdDSA" for key in keys.values()):
-            raise HandOverFailed("What is handed over is checked by the public Ed25519 key of its service alone.")
+            raise HandOverFailed("Forwarded values are checked by the public Ed25519 key of their service only.")
         signing.open_response(
             token or "",
             data,
@@ -83,22 +105,6 @@ def _authentic(origin: Origin, given: bytes | None) -> bytes:
         )
     except (ValueError, signing.NotAuthentic) as error:
         raise HandOverFailed(
-            f"What was handed over for request {origin.id} is not what the service {origin.service!r} made: {error}"
+            f"The values that were forwarded for request {origin.id} are not of the service {origin.service!r}: {error}"
         ) from None
     return data
-
-
-def as_argument(value: Any) -> Any:
-    """Return a value as a client would send it: an instance becomes a reference to it."""
-    return map_leaves(value, lambda leaf: Reference(leaf.model, _key(leaf)) if type(leaf) is Record else leaf, DATA)
-
-
-def _key(record: Record) -> Any:
-    """Return the primary key in a record; None if the record has no key, or this service does not have the model."""
-    try:
-        model = apps.get_model(record.model)
-    except (LookupError, ValueError):
-        return None
-    values = dict(zip(record.fields, record.values, strict=True))
-    key = tuple([values.get(part.attname) for part in key_fields(model)])
-    return None if None in key else key if len(key) > 1 else key[0]

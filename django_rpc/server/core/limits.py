@@ -7,10 +7,9 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-
 from django_rpc.errors import (
     DeadlineExceeded,
+    ImproperSettings,
     LimitExceeded,
     ResponseTooLarge,
     TooManyRequests,
@@ -80,19 +79,17 @@ def exceeded(kind: type[LimitExceeded], allowed: float, details: str = "", limit
     )
 
 
-def read_limits(given: Any, where: str, base: Allowance = DEFAULT) -> Allowance:
-    """Return ``base`` with the limits of ``given``; raises ImproperlyConfigured for an unknown limit or wrong value."""
+def read_limits(setting: Any, where: str, base: Allowance = DEFAULT) -> Allowance:
+    """Return ``base`` with the limits of ``setting``; raises ImproperSettings for an unknown limit or wrong value."""
     field_types = {field.name: type(getattr(DEFAULT, field.name)) for field in dataclasses.fields(Allowance)}
-    if not isinstance(given, Mapping):
-        raise ImproperlyConfigured(f"{where} has to be a dict of limits, not {type(given).__name__}.")
-    for name, value in given.items():
+    if not isinstance(setting, Mapping):
+        raise ImproperSettings(f"{where} has to be a dict of limits, not {type(setting).__name__}.")
+    for name, value in setting.items():
         if name not in field_types:
             near = difflib.get_close_matches(str(name), field_types, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ImproperlyConfigured(
-                f"{where} has no limit {name!r}; there are {', '.join(sorted(field_types))}.{hint}"
-            )
+            raise ImproperSettings(f"{where} has no limit {name!r}; there are {', '.join(sorted(field_types))}.{hint}")
         kinds = (int, float) if field_types[name] is float else (int,)
         if not isinstance(value, kinds) or isinstance(value, bool) or value <= 0:
-            raise ImproperlyConfigured(f"{where}[{name!r}] has to be a number above 0; it is {value!r}.")
-    return dataclasses.replace(base, **given)
+            raise ImproperSettings(f"{where}[{name!r}] has to be a number above 0; it is {value!r}.")
+    return dataclasses.replace(base, **setting)

@@ -1,8 +1,7 @@
-"""Tokens that were used, remembered in Django's cache until they expire.
+"""Tokens of messages that were received, remembered in a cache until they expire.
 
-A message may come twice for an honest reason: the worker that had begun it was killed, and the broker gives it to
-another one.  So a token is remembered as begun first, and as used up when its answer is made: until then it may be
-begun a few times more, which `begin` tells.
+The broker delivers a message again if the worker that began it was killed.  So a token is remembered as begun first,
+and as used when the answer is made.  Until then, the message may begin a few more times, and `begin` reports this.
 """
 
 from __future__ import annotations
@@ -10,45 +9,30 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from django.core.cache import caches
-from django.core.exceptions import ImproperlyConfigured
-
-from django_rpc.server.conf import settings
-
 if TYPE_CHECKING:
     from django_rpc.wire.signing import Claims
 
-__all__ = ["begin", "cache", "end"]
+__all__ = ["begin", "end"]
 
-#: How often a message whose worker was killed is begun, all in all.
+#: Number of times that a message may begin, if its worker is killed each time.
 MAX_BEGINS = 3
-_USED_UP = 1_000_000
+_USED = 1_000_000
 
 
-def cache() -> Any:
-    """Django's cache that the setting CACHE names; raises ImproperlyConfigured."""
-    try:
-        return caches[settings.CACHE]
-    except Exception as error:
-        raise ImproperlyConfigured(
-            f"DJANGO_RPC['CACHE'] is {settings.CACHE!r}, which cannot be used: {error}. It names an entry of CACHES."
-        ) from error
-
-
-def begin(claims: Claims) -> bool | None:
-    """False for a token that is new, True for one that was begun and not ended, None for one that was used."""
-    remembered, key = cache(), _key(claims)
-    if remembered.add(key, 1, _seconds(claims)):
+def begin(cache: Any, claims: Claims) -> bool | None:
+    """Return False for a new token, True for a token that was begun and not ended, None for a used token."""
+    key = _key(claims)
+    if cache.add(key, 1, _seconds(claims)):
         return False
     try:
-        return True if remembered.incr(key) <= MAX_BEGINS else None
-    except ValueError:  # forgotten between the two: it has expired
+        return True if cache.incr(key) <= MAX_BEGINS else None
+    except ValueError:  # it expired after the first call
         return None
 
 
-def end(claims: Claims) -> None:
-    """Remember that the token is used up."""
-    cache().set(_key(claims), _USED_UP, _seconds(claims))
+def end(cache: Any, claims: Claims) -> None:
+    """Remember that the token is used."""
+    cache.set(_key(claims), _USED, _seconds(claims))
 
 
 def _key(claims: Claims) -> str:

@@ -1,4 +1,4 @@
-"""What a hook of the server (``get_queryset``, ``has_permission``, a registered method) learns of the caller."""
+"""Caller of a request, for the methods of a service (``get_queryset``, ``has_permission``, registered functions)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["ANONYMOUS", "RpcRequest"]
 class RpcRequest:
     """One call.
 
-    ``client`` is the name of the caller that the server has checked, ``"anonymous"`` for an unsigned request.
-    ``user`` is its Django user, AnonymousUser where it has none (None without ``django.contrib.auth``).
-    ``info`` is what the caller claims of itself (host, process, time): for logs, never for a decision.
-    ``may_ship``: whether it may ship functions, which then do whatever they like.
+    - ``client`` is the verified name of the caller, ``"anonymous"`` for an unsigned request.
+    - ``user`` is its Django user: AnonymousUser if it has none, None without ``django.contrib.auth``.
+    - ``info`` is the unverified information from the caller (host, process, time): for logs, never for a decision.
+    - ``may_ship`` is True if the caller may send functions, which can run any code.
     """
 
     id: str = ""

@@ -34,10 +34,11 @@ from django_rpc.errors import (
     WireError,
     Withdrawn,
 )
+from django_rpc.server.conf import settings
 from django_rpc.server.core import rate_limit as rates
 from django_rpc.server.core.limits import Allowance, exceeded
-from django_rpc.server.core.locale import naive_zone
 from django_rpc.server.errors.public import public_error
+from django_rpc.server.locale import naive_zone
 from django_rpc.wire.codec import encode_response, request_content
 from django_rpc.wire.messages import ErrorReport, Request, Response
 
@@ -52,6 +53,7 @@ __all__ = [
     "entry_for",
     "installed",
     "kept_in",
+    "labels_of_tables",
     "look_up",
     "sendable",
     "withdraw",
@@ -94,6 +96,12 @@ def kept_in(aliases: Iterable[str] | None = None) -> list[str]:
         for alias in candidates
         if connections[alias].vendor != "rpc" and router.allow_migrate_model(alias, apps.get_model(_MODEL))
     ]
+
+
+def labels_of_tables() -> dict[str, str]:
+    """Return the labels of all models by table, for counts of written rows; empty for the ledger's table."""
+    options = [model._meta for model in apps.get_models(include_auto_created=True)]
+    return {opts.db_table: "" if opts.app_config.name == APP else opts.label for opts in options}
 
 
 def entry_for(message: bytes, request: Request, *, again: bool = False, handed: bytes = b"") -> Entry | None:
@@ -346,7 +354,7 @@ def became_of(client: str, request_id: str, *, settle: bool, limits: Allowance) 
         )
     outcome = look_up(client, request_id)
     if settle and outcome is None:  # the entry of a running request is not visible yet: `withdraw` waits for it
-        rates.count(client, limits, "withdrawals")
+        rates.count(client, limits, lambda: settings.cache, "withdrawals")
         withdraw(client, request_id)
         outcome = look_up(client, request_id)
     if outcome is None:

@@ -18,11 +18,11 @@ from django.db.models import Model, QuerySet
 
 from django_rpc.errors import UnknownModel
 from django_rpc.server.conf import settings
-from django_rpc.server.core.budget import Budget
 from django_rpc.server.core.request import RpcRequest
 from django_rpc.server.django_compat import filtered_relations
 from django_rpc.server.errors.public import public_error
 from django_rpc.server.errors.sent_values import SentValues
+from django_rpc.server.query.statements import StatementBudget
 from django_rpc.server.registry.exposure import Exposure
 from django_rpc.server.registry.functions import ServerFunction, unknown_function
 from django_rpc.server.registry.model_rpc import OPERATIONS, OpenModelRpc
@@ -106,12 +106,12 @@ class Policy:
         "site",
     )
 
-    def __init__(self, site: RpcSite, request: RpcRequest, budget: Budget | None = None) -> None:
+    def __init__(self, site: RpcSite, request: RpcRequest, budget: StatementBudget | None = None) -> None:
         self.site = site
         #: Resolves the instances that the client names; set by the evaluator of the request.
         self.references: Any = None
         #: Statements, rows and seconds that the request uses.
-        self.budget = Budget() if budget is None else budget
+        self.budget = StatementBudget() if budget is None else budget
         self.request = request
         #: Error codes of single values that could not be computed, in a request that succeeds.
         self.failures: list[str] = []

@@ -14,14 +14,23 @@ from django.apps import apps
 from django.db.models import Model, QuerySet
 
 from django_rpc.errors import UnknownModel
-from django_rpc.graph.values import ATOMS, Reference
+from django_rpc.graph.values import ATOMS, Record, Reference
 from django_rpc.graph.walk import map_children, objects_in
 from django_rpc.server.django_compat import key_fields
 
 if TYPE_CHECKING:
     from django_rpc.server.evaluate.evaluator import Evaluator
 
-__all__ = ["CONTENT_TYPE", "MissingRow", "References", "holds_instance", "instances_in", "is_instance", "replaced"]
+__all__ = [
+    "CONTENT_TYPE",
+    "MissingRow",
+    "References",
+    "holds_instance",
+    "instances_in",
+    "is_instance",
+    "primary_key",
+    "replaced",
+]
 
 CONTENT_TYPE = "contenttypes.ContentType"
 _BATCH = 500
@@ -218,6 +227,17 @@ class References:
         except (model.DoesNotExist, UnknownModel):
             return False
         return True
+
+
+def primary_key(record: Record) -> Any:
+    """Return the primary key in a record; None if the record has no key, or this service does not have the model."""
+    try:
+        model = apps.get_model(record.model)
+    except (LookupError, ValueError):
+        return None
+    values = dict(zip(record.fields, record.values, strict=True))
+    key = tuple([values.get(part.attname) for part in key_fields(model)])
+    return None if None in key else key if len(key) > 1 else key[0]
 
 
 def _part_of_key(model: type[Model], field: Any) -> int | None:

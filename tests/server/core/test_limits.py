@@ -10,21 +10,20 @@ import time
 
 import pytest
 from django.core.cache import cache
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
 from django_rpc import errors
 from django_rpc.demo.server.shop.models import Category, Customer, Order
+from django_rpc.errors import ImproperSettings
 from django_rpc.graph.nodes import Attr, Element, Literal, Map, Rows
 from django_rpc.graph.values import Expr
-from django_rpc.server import ModelRpc
-from django_rpc.server.core import handler
-from django_rpc.server.core import nonces as replays
+from django_rpc.server import ModelRpc, handler
+from django_rpc.server.conf import Settings
 from django_rpc.server.core import rate_limit as rates
-from django_rpc.server.core.budget import Budget
 from django_rpc.server.core.clients import read_clients
 from django_rpc.server.core.limits import DEFAULT, EXCEEDED
 from django_rpc.server.query import timeouts
+from django_rpc.server.query.statements import StatementBudget
 from django_rpc.wire.codec import decode_response, encode_request
 from tests.server.conftest import call, method, request_for, source
 
@@ -298,7 +297,7 @@ def test_connection_settings_are_restored(settings_of_server, registered, monkey
 
 
 def test_the_clock_is_looked_at_between_nodes(ask, limits, monkeypatch):
-    budget = Budget(DEFAULT)
+    budget = StatementBudget(DEFAULT)
     later = time.monotonic() + 1000
     monkeypatch.setattr(time, "monotonic", lambda: later)
     with pytest.raises(EXCEEDED["seconds"]):
@@ -343,30 +342,28 @@ def test_requests_are_counted_for_each_client(settings_of_server, shop_data, mon
     clients = read_clients({"shop": {"keys": "s" * 32, "limits": {"requests": 2}}, "anonymous": {}})
     monkeypatch.setattr(rates.time, "time", lambda: 1_000_000_000.0)
     for _ in range(2):
-        rates.count("shop", clients["shop"].limits)
+        rates.count("shop", clients["shop"].limits, lambda: cache)
     with pytest.raises(EXCEEDED["requests"], match=r"At most 2 are allowed \(limit 'requests'\)"):
-        rates.count("shop", clients["shop"].limits)
-    rates.count("anonymous", clients["anonymous"].limits)
+        rates.count("shop", clients["shop"].limits, lambda: cache)
+    rates.count("anonymous", clients["anonymous"].limits, lambda: cache)
 
 
 def test_large_rate_limit_reads_cache_rarely(settings_of_server, db, monkeypatch):
     client = read_clients({"anonymous": {"limits": {"requests": 5_000}}})["anonymous"]
     monkeypatch.setattr(rates.time, "time", lambda: 1_000_000_000.0)
     told = []
-    monkeypatch.setattr(
-        rates, "_tell", lambda key, number, seconds, tell=rates._tell: told.append(number) or tell(key, number, seconds)
-    )
+    monkeypatch.setattr(rates, "_add", lambda *args, add=rates._add: told.append(args[2]) or add(*args))
     for _ in range(5_000):
-        rates.count("anonymous", client.limits)
+        rates.count("anonymous", client.limits, lambda: cache)
     assert told == [0] + [5] * 1_000  # 0: the minute before is read
     rates.forget()  # another process
     for _ in range(4):
-        rates.count("anonymous", client.limits)
+        rates.count("anonymous", client.limits, lambda: cache)
     with pytest.raises(EXCEEDED["requests"]):
-        rates.count("anonymous", client.limits)
+        rates.count("anonymous", client.limits, lambda: cache)
     told.clear()
     with pytest.raises(EXCEEDED["requests"]):
-        rates.count("anonymous", client.limits)
+        rates.count("anonymous", client.limits, lambda: cache)
     assert told == [], "who is over is so until the minute ends"
 
 
@@ -376,7 +373,7 @@ def test_broken_cache_does_not_stop_requests(limits, monkeypatch, caplog):
             raise ConnectionError("no cache")
 
     limits(requests=1)
-    monkeypatch.setattr(replays, "cache", Broken)
+    monkeypatch.setattr(Settings, "cache", Broken())
     assert code() == "answered"
     assert "could not be counted" in caplog.text
 
@@ -407,6 +404,6 @@ def test_limits_of_a_client_are_on_top_of_those_of_all(settings_of_server, shop_
     ],
 )
 def test_mistakes_in_limits(given, said):
-    with pytest.raises(ImproperlyConfigured, match=said) as caught:
+    with pytest.raises(ImproperSettings, match=said) as caught:
         read_clients({"anonymous": {"limits": given}})
     assert "DJANGO_RPC['CLIENTS']['anonymous']['limits']" in str(caught.value)

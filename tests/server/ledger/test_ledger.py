@@ -15,9 +15,8 @@ from django.utils import timezone
 
 from django_rpc.demo.server.shop.models import Customer, Tag
 from django_rpc.graph.nodes import RequestOutcome
-from django_rpc.server import ModelRpc, handle, site
+from django_rpc.server import ModelRpc, handle, handler, site
 from django_rpc.server.checks import check_ledger
-from django_rpc.server.core import handler
 from django_rpc.server.ledger import ledger
 from django_rpc.server.models import LedgerEntry
 from django_rpc.wire.codec import decode_response, encode_request
@@ -308,7 +307,7 @@ def test_forwarded_values_again_are_the_same_request(db):
     import json
 
     from django_rpc.demo.server.shop.models import Tag
-    from django_rpc.server.core.handler import serve
+    from django_rpc.server.handler import serve
 
     nodes = [["source", "shop.Tag"], ["method", 0, "create", [], {"name": {"$given": [0, 0]}}]]
 

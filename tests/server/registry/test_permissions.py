@@ -13,9 +13,8 @@ from django.test.utils import CaptureQueriesContext
 
 from django_rpc.demo.server.shop.models import Customer, Order
 from django_rpc.graph.nodes import DescribeModels
-from django_rpc.server import DjangoModelPermissions, ModelRpc, site
+from django_rpc.server import DjangoModelPermissions, ModelRpc, handler, site
 from django_rpc.server.conf import settings as server_settings
-from django_rpc.server.core import handler
 from django_rpc.server.core.clients import Client
 from tests.server.conftest import call, method, request_for, source
 

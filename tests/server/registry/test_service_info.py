@@ -34,7 +34,7 @@ def test_versions_and_clock(settings_of_server, django_assert_num_queries):
 
 def test_the_work_begins_with_the_message(settings_of_server, monkeypatch):
     """Checking who it is from, and reading it, are part of it."""
-    from django_rpc.server.core import handler
+    from django_rpc.server import handler
 
     settings_of_server(CLIENTS={"anonymous": {}})
     decode = handler.decode_request

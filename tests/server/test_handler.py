@@ -11,8 +11,8 @@ from django.core.exceptions import ValidationError
 from django_rpc.demo.server.shop.models import Customer
 from django_rpc.graph.nodes import Literal
 from django_rpc.server import ModelRpc, handle
-from django_rpc.server.core.handler import answer
 from django_rpc.server.errors.texts import WITHHELD
+from django_rpc.server.handler import answer
 from django_rpc.server.policy.client_policy import CURRENT
 from django_rpc.wire.codec import decode_response, encode_request
 from django_rpc.wire.messages import ClientInfo

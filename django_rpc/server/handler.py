@@ -1,11 +1,13 @@
-"""``handle`` returns the encoded reply to an encoded request; the Celery task calls it."""
+"""Answers to requests: the Celery task passes an encoded request to `handle` or `serve`, and sends the encoded reply.
+
+core/ has the parts without Django; this module connects them with the settings, the ledger and the evaluation.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import logging
-import re
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,30 +16,30 @@ from typing import Any
 import msgspec
 from django.db import connections
 
-from django_rpc.errors import HandOverFailed, LimitExceeded, RemoteError, RequestExpired, ResponseTooLarge, WireError
+from django_rpc.errors import LimitExceeded, RemoteError, RequestExpired, ResponseTooLarge, WireError
 from django_rpc.server.conf import settings
+from django_rpc.server.core import instrumentation
 from django_rpc.server.core import rate_limit as rates
 from django_rpc.server.core.authenticate import REFUSAL, Caller, Refused, authenticate, identify
-from django_rpc.server.core.budget import Budget
 from django_rpc.server.core.clients import ANONYMOUS, Client
 from django_rpc.server.core.forwarded_inputs import FetchForwarded, VerifiedInputs
-from django_rpc.server.core.instrumentation import ObservedRequest, tell
-from django_rpc.server.core.locale import client_locale, naive_zone
-from django_rpc.server.core.reply import Sending
+from django_rpc.server.core.instrumentation import ObservedRequest
+from django_rpc.server.core.reply import Sending, reply_id, sealed_reply
 from django_rpc.server.core.request import RpcRequest
 from django_rpc.server.errors.reports import log_level, report
 from django_rpc.server.errors.sent_values import SentValues
 from django_rpc.server.evaluate import EvaluationError, Meter, evaluate, explain
 from django_rpc.server.ledger import ledger
+from django_rpc.server.locale import client_locale, naive_zone
 from django_rpc.server.policy.client_policy import CURRENT, Policy
+from django_rpc.server.policy.references import primary_key
 from django_rpc.server.policy.users import user_of
+from django_rpc.server.query.statements import StatementBudget
 from django_rpc.server.registry.site import site
 from django_rpc.server.results import ResultEncoder
 from django_rpc.telemetry.fields import claims, harmless
 from django_rpc.wire.codec import decode_request, encode_response
-from django_rpc.wire.forwarding import Parts, part
 from django_rpc.wire.messages import ErrorReport, Request, Response, TraceEntry
-from django_rpc.wire.names import request_of
 
 __all__ = ["answer", "handle", "seal", "serve", "tell"]
 
@@ -46,8 +48,6 @@ logger = logging.getLogger("django_rpc.server")
 #: Number of instances in an error report; a person reads them, and reads no more than this.
 MAX_RECORDS = 100
 _NOBODY = Client(ANONYMOUS)
-_UNKNOWN_ID = "unknown"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -76,43 +76,34 @@ def serve(
     other services forwarded to this message.
     """
     try:
-        caller = authenticate(message, token, request_id)
+        caller = authenticate(message, token, settings, request_id)
     except Refused as reason:
         logger.warning("A request was refused: %s", reason, extra={"rpc_request": harmless(request_id)})
         tell(request_id, "refused", REFUSAL.code, str(reason))
-        return Sending(encode_response(Response(id=_addressed(request_id), error=REFUSAL)), lambda: None)
-    observed = ObservedRequest(request_id, len(message), caller.client.name, headers)
-    handed = VerifiedInputs(message, request_id, caller.client.limits, box)
+        return Sending(encode_response(Response(id=reply_id(request_id), error=REFUSAL)), lambda: None)
+    observed = ObservedRequest(
+        settings.observers, request_id, len(message), caller.client.name, headers, ledger.labels_of_tables
+    )
+    handed = VerifiedInputs(message, request_id, caller.client.limits, box, naive_zone(), primary_key)
     size = 0
     try:
         made = _handle(message, caller, request_id, again or caller.again, observed, handed)
-        sending = _sending(made, observed.served.request, caller)
+        sending = sealed_reply(made, observed.served.request, caller)
         size = len(sending.answer or b"") + sum(len(values) for _, values in sending.handed)
         return sending
     finally:
         observed.end(size)
 
 
-def _sending(made: bytes, request: Request | None, caller: Caller) -> Sending:
-    """Return the sealed reply for the client, and the sealed values for other services."""
-    if request is None or not request.then:
-        return Sending(caller.seal(made), caller.finish)
-    parts, allowed = part(made, request.then, request.back), caller.client.limits.handed_bytes
-    if sum(len(values) for _, values in parts.handed) > allowed:  # one output may be sent to many services
-        too_large = HandOverFailed(
-            f"The values for other services have more than {allowed:,} bytes (limit 'handed_bytes'). Hand over fewer "
-            "rows or fields."
-        )
-        parts = Parts(encode_response(Response(id=request.id, error=report(too_large))))
-    sealed = tuple([(target, caller.seal(values)) for target, values in parts.handed])
-    back = None if parts.back is None else caller.seal(parts.back)
-    return Sending(back, caller.finish, sealed, request.expires, caller.client)
+def tell(message_id: str, outcome: str, code: str, reason: str = "") -> None:
+    """Report a message that ends before it is read to the observers of this service."""
+    instrumentation.tell(settings.observers, message_id, outcome, code, reason)
 
 
 def seal(answer: bytes, message: bytes, token: str | None, request_id: str = "") -> bytes:
     """Return a reply that another function made, signed as in `handle`; unchanged if the token is not valid."""
     try:
-        return identify(message, token, request_id).seal(answer)
+        return identify(message, token, settings, request_id).seal(answer)
     except Refused:
         return answer
 
@@ -122,16 +113,17 @@ def _handle(
 ) -> bytes:
     limits = caller.client.limits
     try:
-        rates.count(caller.client.name, limits)
-        budget = Budget(limits)
+        rates.count(caller.client.name, limits, lambda: settings.cache)
+        budget = StatementBudget(limits)
         request = decode_request(message, limits, handed, naive_zone(), budget.check)
     except (WireError, LimitExceeded) as error:
         error_report, named = report(error), getattr(error, "request_id", None) or request_id
         logger.warning("A message was refused: %s", error_report.code, extra={"rpc_request": harmless(named)})
         observed.failed(error_report)
-        return encode_response(Response(id=_addressed(named), error=error_report))
+        return encode_response(Response(id=reply_id(named), error=error_report))
     observed.served.request = request
-    if not _is_of_token(request, caller):
+    if not caller.has_signed(request.id):
+        logger.warning("A request was refused: its token has the id of another one", extra=_extra(request))
         observed.failed(REFUSAL)
         return encode_response(Response(id=request.id, error=REFUSAL))
     entry = ledger.entry_for(message, request, again=again, handed=handed.data)
@@ -140,7 +132,7 @@ def _handle(
 
 
 def _answered(
-    request: Request, client: Client, entry: ledger.Entry | None, observed: ObservedRequest, budget: Budget
+    request: Request, client: Client, entry: ledger.Entry | None, observed: ObservedRequest, budget: StatementBudget
 ) -> bytes:
     """Return the encoded reply to a decoded request."""
     response: Response | bytes
@@ -163,25 +155,12 @@ def _answered(
         return encode_response(Response(id=request.id, error=error_report))
 
 
-def _is_of_token(request: Request, caller: Caller) -> bool:
-    """Return True if a signed request has the id that its token names."""
-    if caller.claims is None or caller.claims.request_id == request.id:
-        return True
-    logger.warning("A request was refused: its token has the id of another one", extra=_extra(request))
-    return False
-
-
-def _addressed(request_id: str) -> str:
-    """Return the id for a reply: the id of the broker's message if it has the form of an id."""
-    return request_of(request_id) if _REQUEST_ID.fullmatch(request_id) else _UNKNOWN_ID
-
-
 def answer(
     request: Request,
     client: Client = _NOBODY,
     entry: ledger.Entry | None = None,
     observed: ObservedRequest | None = None,
-    budget: Budget | None = None,
+    budget: StatementBudget | None = None,
 ) -> Response | bytes:
     """Return the reply to a decoded request of ``client``; never raises for a request that a client can send.
 
@@ -191,7 +170,7 @@ def answer(
     started = time.monotonic()
     if request.expires is not None and request.expires < time.time():
         return _late(request, entry, client.name)
-    budget = budget or Budget(client.limits)
+    budget = budget or StatementBudget(client.limits)
     policy = Policy(site, _who(request, client), budget)
     policy.sent = SentValues(request.nodes)
     if observed is not None:
