@@ -84,23 +84,23 @@ def explain(error: BaseException, node: Node) -> None:
 
 
 def run_stage(
-    stage: Stage, results: Mapping[int, Any], told: Callable[[Node, float, Any], object] | None = None
+    stage: Stage, results: Mapping[int, Any], report: Callable[[Node, float, Any], object] | None = None
 ) -> list[Any]:
-    """Compute the outputs of a client stage from the results of earlier stages; report node times to ``told``."""
+    """Compute the outputs of a client stage from the results of earlier stages; pass node times to ``report``."""
     values = Values({node: results[number][place] for node, number, place in stage.inputs})
     now = _evaluated_once(stage)
     outputs = tuple([stage.nodes[index] for index in stage.outputs])
     for node in stage.nodes:  # topological order, so that a long chain does not recurse
         if node in now:
-            begun = time.perf_counter() if told is not None else 0.0
+            begun = time.perf_counter() if report is not None else 0.0
             try:
                 values[node] = evaluate(node, values)
             except Exception as error:
                 with contextlib.suppress(AttributeError):  # a class with __slots__
                     error.rpc_graph = FailedGraph(outputs, node)  # type: ignore[attr-defined]
                 raise
-            if told is not None:
-                told(node, time.perf_counter() - begun, values[node])
+            if report is not None:
+                report(node, time.perf_counter() - begun, values[node])
     return [values[node] for node in outputs]
 
 

@@ -1,7 +1,7 @@
-"""The client's own Python functions that go to a service and run there: the kind of node, and the user's handle.
+"""Functions of the client's program that run at a service: the node kind, and the handle of the user.
 
-A service allows that to a client by its settings (``CLIENTS``), and to nobody by default.  The function crosses the
-wire as bytes of cloudpickle, which nobody but the service looks into, when it has found out that the client may.
+The settings of a service (``CLIENTS``) allow this to named clients; by default, it is refused. The function crosses the
+wire as bytes of cloudpickle. The service reads the bytes only after it has checked that the client may send functions.
 
 >>> near = ship(lambda price, step: round(price / step) * step, reads_only=True)
 >>> near(9.99, step=0.25) + 1
@@ -29,14 +29,14 @@ from django_rpc.graph.nodes.remote_function import CalledThere, ServiceCall
 
 __all__ = ["PYTHON", "Shipped", "ShippedFunction", "ship"]
 
-#: Code of a function is that of one version of Python: what another one makes of it, nobody promises.
+#: The version of Python of the code. The code of a function may fail in any other version.
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
-#: cloudpickle's registry of modules is the process's own.
+#: Lock of the registry of modules in cloudpickle, which the whole process shares.
 _registry = threading.Lock()
 
 
 def _renew() -> None:
-    """Make the lock anew in a child process: another thread of its parent may have held it."""
+    """Replace the lock in a child process, because a thread of the parent may have held it."""
     global _registry
     _registry = threading.Lock()
 
@@ -46,9 +46,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class Shipped(ServiceCall, frozen=True, eq=False, kw_only=True):
-    """A call of the client's own function at a service: ``code`` is the function by cloudpickle, of this ``python``.
+    """A call of a function of the client at a service.
 
-    ``name`` is for people and logs.
+    ``code`` is the function by cloudpickle, and ``python`` is the version of Python that the code needs. ``name`` is
+    the name of the function in texts and logs.
     """
 
     tag = "shipped"
@@ -59,7 +60,7 @@ class Shipped(ServiceCall, frozen=True, eq=False, kw_only=True):
 
 
 class ShippedFunction(CalledThere):
-    """A function of the client that a service runs; its calls are written down, and its code goes along with them."""
+    """A function of the client that a service runs. Each call is recorded together with the code of the function."""
 
     __slots__ = ("__wrapped__",)
 
@@ -67,8 +68,8 @@ class ShippedFunction(CalledThere):
         super().__init__(service, reads_only)
         self.__wrapped__ = call
 
-    def _written(self, args: tuple[Any, ...], kwargs: dict[str, Any], where: tuple[str, int]) -> Shipped:
-        # Anew for each call: the globals and closures that it uses may be others now.
+    def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any], where: tuple[str, int]) -> Shipped:
+        # Pickled at each call, because the values of its globals and closures may have changed.
         code = _packed(self.__wrapped__)
         name = _name(self.__wrapped__)
         return Shipped(self.service, name, args, kwargs, self.reads_only, python=PYTHON, code=code, where=where)
@@ -78,7 +79,9 @@ class ShippedFunction(CalledThere):
 
 
 def ship(call: Any = None, using: str = "rpc", *, reads_only: bool = False) -> Any:
-    """``call``, a function of this program, to be run by the service ``using`` (its alias in DATABASES); a decorator.
+    """Return ``call``, a function of this program, as a function that the service ``using`` runs; also a decorator.
+
+    ``using`` is the alias of the service in DATABASES.
 
     >>> ship(len, using="warehouse")
     <function len of this program, for 'warehouse'>
@@ -86,10 +89,11 @@ def ship(call: Any = None, using: str = "rpc", *, reads_only: bool = False) -> A
     ... def margin(product):
     ...     return product.price - product.cost
 
-    The service has to allow it to this client, and runs the same version of Python.  The code of ``call`` goes along,
-    and that of what it uses from its own module; all else is imported there.  A call may write, so it keeps its place
-    among the writes and runs in their transaction; ``reads_only=True`` says that it does not.
-    Raises TypeError for what cannot be called; a call does for a function that cannot be pickled.
+    The service must allow this client to send functions, and must run the same version of Python. The message contains
+    the code of ``call`` and of the functions and classes of its module that it uses. Other modules are imported at the
+    service. A call may write, so it keeps its place among the writes and runs in their transaction. ``reads_only=True``
+    declares that it does not write. Raises TypeError for an object that cannot be called. A call raises TypeError if
+    the function cannot be pickled.
     """
     if call is None:
         return functools.partial(ship, using=using, reads_only=reads_only)
@@ -99,7 +103,7 @@ def ship(call: Any = None, using: str = "rpc", *, reads_only: bool = False) -> A
 
 
 def _name(call: Any) -> str:
-    """The name of a function as one that may stand in a message: ``lambda`` for ``<lambda>``."""
+    """Return the name of a function as an identifier: ``lambda`` for ``<lambda>``."""
     return re.sub(r"\W|__+", "", function_name(call).strip("<>_"), flags=re.ASCII)[:63] or "function"
 
 
@@ -116,7 +120,7 @@ def _packed(call: Any) -> bytes:
 
 @contextlib.contextmanager
 def _by_value(name: str) -> Iterator[None]:
-    """Within the block, cloudpickle takes the code of what a module of this program defines, and not its name."""
+    """Make cloudpickle include the code of the module ``name`` of this program, instead of references to it."""
     import cloudpickle
 
     module = sys.modules.get(name)
@@ -124,24 +128,24 @@ def _by_value(name: str) -> Iterator[None]:
         yield
         return
     with _registry:
-        known = name in cloudpickle.list_registry_pickle_by_value()
-        if not known:
+        is_registered = name in cloudpickle.list_registry_pickle_by_value()
+        if not is_registered:
             cloudpickle.register_pickle_by_value(module)
         try:
             yield
         finally:
-            if not known:
+            if not is_registered:
                 cloudpickle.unregister_pickle_by_value(module)
 
 
 def _is_of_this_program(module: Any) -> bool:
-    """Whether nobody but this program need have the module: it is neither Python's nor an installed package's."""
+    """Return True for a module that is part of neither Python nor an installed package."""
     file = getattr(module, "__file__", None)
     return file is not None and not any(Path(file).is_relative_to(folder) for folder in _folders())
 
 
 @functools.cache
 def _folders() -> tuple[str, ...]:
-    """Where Python and packages are installed."""
-    own = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return tuple({*own, *site.getsitepackages(), site.getusersitepackages()})
+    """Return the folders of Python and of installed packages."""
+    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return tuple({*folders, *site.getsitepackages(), site.getusersitepackages()})

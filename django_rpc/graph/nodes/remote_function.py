@@ -78,7 +78,7 @@ class CalledThere(ABC):
         self.reads_only = reads_only
 
     @abstractmethod
-    def _written(self, args: tuple[Any, ...], kwargs: dict[str, Any], where: tuple[str, int]) -> ServiceCall:
+    def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any], where: tuple[str, int]) -> ServiceCall:
         """Return the node of a call with these arguments."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Delayed:
@@ -91,7 +91,7 @@ class CalledThere(ABC):
         from django_rpc.graph.delayed.runner import ServiceRunner, joined
 
         frozen_args, named, runner = frozen(args, kwargs, None)
-        node = self._written(frozen_args, named, callsite())
+        node = self._record(frozen_args, named, callsite())
         # Runners from the arguments have priority over the service name, because they exist already.
         return Delayed(node, joined(runner, (ServiceRunner(self.service),)))
 
@@ -106,7 +106,7 @@ class ServiceFunction(CalledThere):
         vocabulary.check_identifier(name)
         self.name = name
 
-    def _written(self, args: tuple[Any, ...], kwargs: dict[str, Any], where: tuple[str, int]) -> Function:
+    def _record(self, args: tuple[Any, ...], kwargs: dict[str, Any], where: tuple[str, int]) -> Function:
         return Function(self.service, self.name, args, kwargs, self.reads_only, where=where)
 
     def __repr__(self) -> str:
