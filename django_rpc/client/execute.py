@@ -27,7 +27,7 @@ from django_rpc.client.idempotency import Ids
 from django_rpc.client.locale import Locale
 from django_rpc.client.remote_errors import build
 from django_rpc.errors import CallCancelled, RpcTimeout
-from django_rpc.graph.delayed.runner import Output, Runner, ServiceRunner, resolve
+from django_rpc.graph.delayed.runner import Output, Runner, resolve
 from django_rpc.graph.local_evaluation import run_stage
 from django_rpc.graph.plan.locks import unheld_lock
 from django_rpc.graph.plan.pipeline import plan
@@ -139,9 +139,7 @@ class Run:
         self.results: dict[int, Any] = {}
         self.cancelled = False
         self._calls: dict[int, Any] = {}
-        runners_by_service = {
-            runner.service: runner for runner in reversed(list(runners)) if type(runner) is not ServiceRunner
-        }
+        runners_by_service = self.plan.runners | {runner.service: runner for runner in runners}
         # All runners are looked up before the first message is sent.
         self._runners: dict[str, Runner] = {}
         for stage in self.plan.messages:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from django_rpc.client.forwarding import Forwarding
 from django_rpc.errors import RpcError
-from django_rpc.graph.delayed.runner import ReportRequest, Runner, ServiceRunner, resolve
+from django_rpc.graph.delayed.runner import ReportRequest, resolve
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.format import describe
 from django_rpc.graph.plan.stages import Plan, Routing, Stage, some
@@ -18,21 +17,21 @@ from django_rpc.wire.messages import Response
 __all__ = ["explained_by_services", "routing"]
 
 
-def routing(plan: Plan, runners: Iterable[Runner] = ()) -> Routing:
+def routing(plan: Plan) -> Routing:
     """Return the routing of values between stages, without stages of unknown services."""
-    by_service = {runner.service: runner for runner in reversed(list(runners)) if type(runner) is not ServiceRunner}
+    by_service = plan.runners
     for service in {stage.service for stage in plan.messages if stage.service is not None} - by_service.keys():
         with contextlib.suppress(NoRunner):
             by_service[service] = resolve(service)
     return Forwarding(plan, by_service).routing()
 
 
-def explained_by_services(plan: Plan, runners: Iterable[Runner] = ()) -> dict[int, list[str]]:
+def explained_by_services(plan: Plan) -> dict[int, list[str]]:
     """Return lines about the SQL of each stage of a service, by the number of the stage.
 
     The services build their statements, and execute none. A service without an explanation has a line with the reason.
     """
-    by_service = {runner.service: runner for runner in reversed(list(runners))}
+    by_service = plan.runners
     lines: dict[int, list[str]] = {}
     calls: dict[int, Any] = {}
     responses: dict[int, Response] = {}

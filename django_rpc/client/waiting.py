@@ -91,7 +91,7 @@ def gather(*calls: Any, timeout: float | None = None, priority: bool = False) ->
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     unsent, put_back = gathered(calls)
-    sent = submit(*outputs_of(unsent), timeout=timeout, priority=priority) if unsent else []
+    sent = submit(outputs_of(unsent), timeout=timeout, priority=priority) if unsent else []
     values = [future.result(None if deadline is None else max(deadline - time.monotonic(), 0)) for future in sent]
     return list(put_back(values, None if deadline is None else max(deadline - time.monotonic(), 0)))
 
@@ -100,7 +100,7 @@ async def agather(*calls: Any, timeout: float | None = None, priority: bool = Fa
     """Return the values without blocking the event loop. See `gather`."""
     unsent, put_back = gathered(calls)
     flying = list(put_back.futures)
-    work = asyncio.gather(acompute(*outputs_of(unsent), timeout=timeout, priority=priority), *map(_arrival, flying))
+    work = asyncio.gather(acompute(outputs_of(unsent), timeout=timeout, priority=priority), *map(_arrival, flying))
     try:
         values, *_ = await asyncio.wait_for(work, timeout)
     except TimeoutError as error:

@@ -20,7 +20,7 @@ def perform(using: str, operation: Operation, options: Mapping[str, Any] | None 
     collected = collect(using, operation)
     if collected is not None:
         return collected
-    delayed = Delayed(operation.node, connections[using].session, operation.done)
+    delayed = Delayed(operation.node, operation.done)
     return (delayed.submit if future else delayed.compute)(**(options or {}))
 
 

@@ -31,5 +31,5 @@ def delayed_terminal(queryset: Any, name: str, args: Any, kwargs: Any) -> Delaye
         queryset.order_by(*args)
     node = Method(queryset.__rpc_node__(), name, freeze(args), freeze(kwargs), where=callsite())
     if name == "delete":
-        return Delayed(node, queryset._session, functools.partial(deleted_labels, queryset.db))
-    return Delayed(node, queryset._session, functools.partial(as_model, queryset.model))
+        return Delayed(node, functools.partial(deleted_labels, queryset.db))
+    return Delayed(node, functools.partial(as_model, queryset.model))

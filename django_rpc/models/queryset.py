@@ -338,7 +338,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
             finish = functools.partial(_instances_of, self.model, parents, generic)
             if parents or generic:
                 node = msgspec.structs.replace(node, link=functools.partial(_linked, self.model, parents, generic))
-        return Delayed(node, self._session, finish)
+        return Delayed(node, finish)
 
     @property
     def _generic_lookups(self) -> list[Any]:
@@ -412,7 +412,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         """Send a node that returns a value; return a future after ``future()``, otherwise the result."""
         finish = finish or functools.partial(as_model, self.model)
         if is_recorded(node):
-            return Delayed(node, self._session, finish)
+            return Delayed(node, finish)
         return self._perform(Operation(node, finish, *after))
 
     def _perform(self, operation: Operation) -> Any:

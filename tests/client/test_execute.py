@@ -63,7 +63,7 @@ class Service:
         return PendingCall(f"m{len(self.stages)}", Reply(self.seconds), options, settle, lambda error: None)
 
     def query(self, model="shop.Order"):
-        return Delayed(ModelSource(model, self.service), self)
+        return Delayed(ModelSource(model, self.service, runner=self))
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_the_client_carries_a_query_to_another_service_as_its_column(shop, stock
 
 
 def test_local_function_receives_query_rows(shop):
-    finished = Delayed(shop.query().filter(a=1).__rpc_node__(), shop, lambda value: ["row", value])
+    finished = Delayed(shop.query().filter(a=1).__rpc_node__(), lambda value: ["row", value])
     assert delayed(lambda rows, more: (rows, more))(finished, {"k": [finished]}).compute() == (
         ["row", 25],
         {"k": [["row", 25]]},

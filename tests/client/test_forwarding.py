@@ -26,7 +26,7 @@ def services():
 
 @pytest.fixture
 def objects(services):
-    return lambda alias: Delayed(ModelSource("shop.Order", alias), services[alias])
+    return lambda alias: Delayed(ModelSource("shop.Order", alias, runner=services[alias]))
 
 
 def forwarding_of(services, *outputs, **more):

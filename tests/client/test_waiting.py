@@ -132,7 +132,7 @@ class Counts:
 def test_gather(make):
     runner, sent = Counts(), make("sent")
     sent.reply.here.set()
-    count = Delayed(COUNT, runner)
+    count = Delayed(ModelSource("shop.Order", "rpc", runner=runner)).count()
     values = django_rpc.gather(sent, count, [count + 1, 5], delayed(str)(count), timeout=5)
     assert values == ["sent", "message 1", ["message 1", 5], "message 1"]
     assert len(runner.stages) == 1
@@ -142,7 +142,7 @@ def test_gather(make):
 
 def test_agather(make):
     runner, sent = Counts(), make("sent")
-    count = Delayed(COUNT, runner)
+    count = Delayed(ModelSource("shop.Order", "rpc", runner=runner)).count()
 
     async def main():
         asyncio.get_running_loop().call_later(0.02, sent.reply.here.set)

@@ -77,17 +77,17 @@ def other_runner():
 
 @pytest.fixture
 def orders(runner):
-    return Delayed(ModelSource("shop.Order", "rpc"), runner)
+    return Delayed(ModelSource("shop.Order", "rpc", runner=runner))
 
 
 @pytest.fixture
 def clients(runner):
-    return Delayed(ModelSource("shop.Client", "rpc"), runner)
+    return Delayed(ModelSource("shop.Client", "rpc", runner=runner))
 
 
 @pytest.fixture
 def products(other_runner):
-    return Delayed(ModelSource("stock.Product", "stock"), other_runner)
+    return Delayed(ModelSource("stock.Product", "stock", runner=other_runner))
 
 
 @pytest.fixture

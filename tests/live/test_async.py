@@ -17,7 +17,7 @@ IN_FLIGHT = 200
 
 def customers(live_rpc, **more):
     session = Session({**live_rpc.settings, **more})
-    return Delayed(ModelSource("shop.Customer", "rpc"), session)
+    return Delayed(ModelSource("shop.Customer", "rpc", runner=session))
 
 
 class Threads:
@@ -154,8 +154,8 @@ def test_two_services_on_separate_brokers(own_redis, start_service):
         return number // 2
 
     with start_service() as here, start_service(redis=own_redis) as there:
-        customer = Delayed(ModelSource("shop.Customer", "here"), Session(here.settings, alias="here"))
-        order = Delayed(ModelSource("shop.Order", "there"), Session(there.settings, alias="there"))
+        customer = Delayed(ModelSource("shop.Customer", "here", runner=Session(here.settings, alias="here")))
+        order = Delayed(ModelSource("shop.Order", "there", runner=Session(there.settings, alias="there")))
         some = customer.filter(pk__lte=half(customer.count())).values("pk")
         found = order.filter(customer__in=some).count()
         assert [stage.service for stage in found.plan().stages] == ["here", None, "here", "there"]

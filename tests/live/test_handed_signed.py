@@ -19,8 +19,8 @@ from django_rpc import errors
 from django_rpc.client.session import Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, temporary_folder
+from django_rpc.graph.delayed import runner
 from django_rpc.graph.delayed.delayed import Delayed
-from django_rpc.graph.delayed.runner import joined
 from django_rpc.graph.nodes import ModelSource
 from django_rpc.graph.nodes.pickled_function import ship
 from django_rpc.telemetry import tracing
@@ -39,7 +39,7 @@ class Service:
         self.session = Session({**live.settings, **settings}, alias=alias)
 
     def objects(self, model):
-        return Delayed(ModelSource(f"shop.{model}", self.alias), self.session)
+        return Delayed(ModelSource(f"shop.{model}", self.alias, runner=self.session))
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +111,12 @@ def domains(emails):
     return sorted({email.partition("@")[2] for email in emails})
 
 
-def test_shipped_function_receives_forwarded_values(services):
+def test_shipped_function_receives_forwarded_values(services, monkeypatch):
     """The client's own code, at the one service, on the values of the other, which do not come here."""
     a, b = services["a"], services["b"]
     emails = a.objects("Customer").filter(pk__lte=20).values_list("email", flat=True)
-    node = ship(domains, using="b", reads_only=True)(emails).__rpc_node__()
-    made = Delayed(node, joined(a.session, (b.session,)))
+    monkeypatch.setattr(runner, "resolvers", [{"b": b.session}.get])
+    made = ship(domains, using="b", reads_only=True)(emails)
     assert made.explain(ask=False).startswith("1 round trip, 2 messages, ")
     assert made.compute() == domains(emails.compute())
 
@@ -232,7 +232,7 @@ def test_shared_secret_prevents_forwarding(services):
         {**services["a"].live.settings, "CLIENT": "shop", "SERVICE": "stock", "KEY": SECRET, "KEY_ID": "hs"}, alias="a"
     )
     b = services["b"].objects("Customer")
-    customers = Delayed(ModelSource("shop.Customer", "a"), a)
+    customers = Delayed(ModelSource("shop.Customer", "a", runner=a))
     made = b.filter(email__in=customers.filter(pk__lte=200).values_list("email", flat=True)).count()
     text = made.explain(ask=False)
     assert text.startswith("2 round trips, ")

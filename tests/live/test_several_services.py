@@ -66,7 +66,7 @@ class Service:
         self.live = live
 
     def objects(self, model):
-        return Delayed(ModelSource(f"shop.{model}", self.session.service), self.session)
+        return Delayed(ModelSource(f"shop.{model}", self.session.service, runner=self.session))
 
 
 @pytest.fixture(scope="module")

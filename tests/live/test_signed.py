@@ -109,9 +109,9 @@ MARK = "*"
 
 def test_a_shipped_function_runs_in_the_worker(shop):
     session = shop()
-    customers = Delayed(ModelSource(model="shop.Customer", service="rpc"), session)
+    customers = Delayed(ModelSource(model="shop.Customer", service="rpc", runner=session))
     name = customers.order_by("pk").first().name
-    text, mine, other = Delayed(ship(emphasised, reads_only=True)(name, os.getpid()).__rpc_node__(), session).compute()
+    text, mine, other = session.compute([ship(emphasised, reads_only=True)(name, os.getpid()).__rpc_output__()])[0]
     assert text == f"*{name.compute()}*"
     assert mine == os.getpid() != other
 

@@ -40,7 +40,7 @@ def customers(workers):
     """``customers(alias, way)``: those of the service ``alias``, which is reached so; and what was sent to it."""
 
     def of(alias, way):
-        return Delayed(ModelSource("shop.Customer", alias), Session(workers[way], alias=alias))
+        return Delayed(ModelSource("shop.Customer", alias, runner=Session(workers[way], alias=alias)))
 
     return of
 
@@ -100,7 +100,7 @@ def test_the_client_carries_in_the_fewest_trips(customers):
     b, d = customers("b", "rabbitmq and redis"), customers("d", "rabbitmq and redis")
     made = b.filter(email__in=emails(a)).filter(email__in=emails(c)).filter(email__in=emails(d)).count()
     plan = made.plan()
-    ways = plan.routing([next(one.__rpc_runners__()) for one in (a, b, c, d)])
+    ways = plan.routing()
     assert (len(plan.messages), ways.round_trips, ways.rounds) == (4, 3, 2)
     assert [reason == "" for reason in ways.reasons.values()].count(True) == 1
     assert len(ways.reasons) == 3

@@ -15,6 +15,7 @@ from django.core.management import call_command
 
 from django_rpc import cond, delayed, errors, ship
 from django_rpc.client.session import Session
+from django_rpc.graph.delayed import runner
 from django_rpc.graph.delayed.delayed import Delayed, compute
 from django_rpc.graph.nodes import Shipped
 from django_rpc.graph.nodes.pickled_function import PYTHON
@@ -58,7 +59,7 @@ def data(shop_data):
 
 
 @pytest.fixture
-def session(settings_of_server):
+def session(settings_of_server, monkeypatch):
     """``session(**options)``: a session of a client with these options at the service; ``session()``: a client that may
     ship.
     """
@@ -67,18 +68,15 @@ def session(settings_of_server):
         given = {name: value for name, value in {**ALLOWED, **options}.items() if value is not None}
         settings_of_server(SERVICE="stock", CLIENTS={"shop": given})
         names = {"SERVICE": "stock", "CLIENT": "shop", "KEY": SECRET, "KEY_ID": "k"}
-        return Session({"CELERY": {"task_always_eager": True}, **names})
+        made = Session({"CELERY": {"task_always_eager": True}, **names})
+        monkeypatch.setattr(runner, "resolvers", [lambda service: made if service == made.service else None])
+        return made
 
     return make
 
 
-def over(session, made):
-    """``made`` with this session to send it."""
-    return Delayed(made.__rpc_node__(), session)
-
-
 def run(session, made):
-    return over(session, made).compute()
+    return made.compute()
 
 
 def test_shipped_function_saves_a_round_trip(session, remote):
@@ -171,8 +169,9 @@ def test_writes_of_shipped_function_are_in_transaction(session, remote, local):
 
 
 def test_reads_that_are_equal_run_once_and_writes_each_time(session):
-    client, made = session(), ship(lambda: object.__hash__(object()), reads_only=True)
-    one, other = compute(over(client, made()), over(client, made()))
+    session()
+    made = ship(lambda: object.__hash__(object()), reads_only=True)
+    one, other = compute(made(), made())
     assert one == other
     assert len(made().plan().stages[0].nodes) == 1
     both = Delayed(delayed([ship(len)("a"), ship(len)("a")]).__rpc_node__())
@@ -216,7 +215,7 @@ def test_shipping_is_off_by_default(session, remote):
     for options in ({"cloudpickle": False}, {"cloudpickle": None}):
         with pytest.raises(errors.PermissionDenied, match="This client may not ship functions to this service"):
             run(session(**options), ship(len)("abc"))
-    explained = over(session(cloudpickle=False), ship(len)("abc")).explain()
+    explained = ship(len)("abc").explain()
     assert "refused: len('abc'): PermissionDenied: This client may not ship functions to this service." in explained
 
 

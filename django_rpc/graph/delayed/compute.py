@@ -8,7 +8,7 @@ from typing import Any
 
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.delayed.local_arguments import ForeignCollection, computed_by_dask, is_sent, members_of, rebuilt
-from django_rpc.graph.delayed.runner import Output, Runner, engine
+from django_rpc.graph.delayed.runner import Output, engine
 from django_rpc.graph.nodes import Node
 from django_rpc.graph.values import ATOMS
 from django_rpc.graph.walk import DATA, map_children
@@ -20,7 +20,7 @@ def handle(value: Any) -> Delayed | None:
     """Return the Delayed of an object that has a node; None for a plain value.
 
     An object with ``__rpc_node__`` and a method ``delayed()`` (a queryset) makes the Delayed itself, because it knows
-    its runner and its ``finish`` function. For other objects, the services in the nodes determine the runner.
+    its ``finish`` function.
     """
     if isinstance(value, Delayed):
         return value
@@ -36,7 +36,7 @@ def handle(value: Any) -> Delayed | None:
     if callable(getattr(kind, "delayed", None)):
         made: Delayed = value.delayed()
         return made
-    return Delayed(value.__rpc_node__(), None, getattr(value, "finish", None))
+    return Delayed(value.__rpc_node__(), getattr(value, "finish", None))
 
 
 def compute(args: Sequence[Any], traverse: bool, options: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -45,7 +45,7 @@ def compute(args: Sequence[Any], traverse: bool, options: Mapping[str, Any]) -> 
     Raises NoRunner for a service without a runner.
     """
     delayeds, put_back = gathered(args, traverse)
-    values = engine().compute(*outputs_of(delayeds), **options) if delayeds else []
+    values = engine().compute(outputs_of(delayeds), **options) if delayeds else []
     return put_back(values, options.get("timeout"))
 
 
@@ -89,11 +89,9 @@ class PutBack:
         return tuple([self._walk(arg, put_back) for arg in self._args])
 
 
-def outputs_of(delayeds: Iterable[Delayed]) -> tuple[list[Output], list[Runner]]:
-    """Return the outputs and the runners of several Delayed, in the form that `Engine` takes."""
-    delayed_list = list(delayeds)
-    runners = [runner for delayed in delayed_list for runner in delayed.__rpc_runners__()]
-    return [delayed.__rpc_output__() for delayed in delayed_list], runners
+def outputs_of(delayeds: Iterable[Delayed]) -> list[Output]:
+    """Return the outputs of several Delayed, in the form that `Engine` takes."""
+    return [delayed.__rpc_output__() for delayed in delayeds]
 
 
 class _Value:

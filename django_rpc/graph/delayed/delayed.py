@@ -7,8 +7,7 @@ first.customer.name.upper().compute()                   # one message
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from django_rpc.graph.delayed.local_arguments import capture, value_node
 from django_rpc.graph.delayed.local_functions import MethodOf
 from django_rpc.graph.delayed.method_names import QueryMethod, as_step, may_be_field
 from django_rpc.graph.delayed.operators import Operators
-from django_rpc.graph.delayed.runner import Output, Runner, ServiceRunner, engine, joined, members, profiler
+from django_rpc.graph.delayed.runner import Output, Runner, engine, profiler
 from django_rpc.graph.delayed.suggestions import (
     QUERY_METHODS,
     VALUE_NAMES,
@@ -49,21 +48,11 @@ if TYPE_CHECKING:
 __all__ = ["Delayed", "DelayedFunction", "Output", "Runner", "attribute", "compute", "delayed"]
 
 
-#: Runners of the Delayed that `freeze` finds in the arguments of one operation, at any depth.
-_RUNNERS: ContextVar[list[Any] | None] = ContextVar("_RUNNERS", default=None)
-
-
-def frozen(args: Iterable[Any], kwargs: Mapping[str, Any], runner: Any) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
-    """Return arguments as a node holds them, and the runner that is made of ``runner`` and those of the arguments."""
-    runners: list[Any] = []
-    token = _RUNNERS.set(runners)
-    try:
-        frozen_args = tuple([value if type(value) in ATOMS else freeze(value) for value in args])
-        named = {key: value if type(value) in ATOMS else freeze(value) for key, value in kwargs.items()}
-    finally:
-        _RUNNERS.reset(token)
-    others = [other for other in runners if other is not runner]
-    return frozen_args, named, joined(runner, others) if others else runner
+def frozen(args: Iterable[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return arguments in the form that a node holds."""
+    frozen_args = tuple([value if type(value) in ATOMS else freeze(value) for value in args])
+    named = {key: value if type(value) in ATOMS else freeze(value) for key, value in kwargs.items()}
+    return frozen_args, named
 
 
 def _short(node: Node) -> str:
@@ -74,8 +63,7 @@ class Delayed(Operators, Refusals, DaskCollection):
     """A value of a service, or of a local function, that has not been computed yet.
 
     Attributes, items, calls and operators return a new Delayed and send nothing. `compute`, `submit` and `await` send
-    the graph. ``runner`` sends it; None means the session of the service named in the nodes. ``finish`` converts the
-    server's value to the client's value.
+    the graph by the sessions of its services. ``finish`` converts the server's value to the client's value.
 
     >>> from django_rpc.graph.nodes import ModelSource
     >>> orders = Delayed(ModelSource("shop.Order", "rpc"))
@@ -88,15 +76,13 @@ class Delayed(Operators, Refusals, DaskCollection):
     `attribute` for a field with the name ``dask``, which dask itself reads.
     """
 
-    __slots__ = ("_finish", "_node", "_runner")
+    __slots__ = ("_finish", "_node")
 
     _node: Node
-    _runner: Any  # a Runner, `Runners` of several services, or None
     _finish: Callable[[Any], Any] | None
 
-    def __init__(self, node: Node, runner: Any = None, finish: Callable[[Any], Any] | None = None) -> None:
+    def __init__(self, node: Node, finish: Callable[[Any], Any] | None = None) -> None:
         _set_node(self, node)
-        _set_runner(self, runner)
         _set_finish(self, finish)
 
     # -- operations that build nodes ---------------------------------------------------------------------
@@ -110,23 +96,23 @@ class Delayed(Operators, Refusals, DaskCollection):
         if name in FOLDS and node.binds_element:
             return partial(recording.fold, name, self)
         if not node.is_query:
-            return Delayed(Attr(node, name, where=callsite(1)), self._runner)
+            return Delayed(Attr(node, name, where=callsite(1)))
         if name == "key":  # `dask.bag.from_delayed` requires it; a query has no fields that it could hide
             return self.__dask_tokenize__()
         if name not in QUERY_METHODS:
             raise AttributeError(no_method(node, name, _OWN), name=name)
-        return QueryMethod(node, name, partial(_method, node, name, self._runner))
+        return QueryMethod(node, name, partial(_method, node, name))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Delayed:
         node = self._node
         if node.is_local:
             if isinstance(node, Attr):  # a method: one step, not two
-                return _apply(MethodOf(node.name), (node.parent, *args), kwargs, self._runner)
-            return _apply(node, args, kwargs, self._runner)
+                return _apply(MethodOf(node.name), (node.parent, *args), kwargs)
+            return _apply(node, args, kwargs)
         if not isinstance(node, Attr):
             raise TypeError(f"{_short(node)} is a value, which cannot be called.")
         check_value_method(node)
-        return _method(node.parent, node.name, self._runner, args, kwargs)
+        return _method(node.parent, node.name, args, kwargs)
 
     @may_be_field
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Delayed:
@@ -141,14 +127,14 @@ class Delayed(Operators, Refusals, DaskCollection):
         """
         if self._node.is_local:
             raise TypeError(f"{_short(self._node)} is a value of the client, where no service registered {name!r}.")
-        frozen_args, named, runner = frozen(args, kwargs, self._runner)
-        return Delayed(Call(self._node, name, frozen_args, named, where=callsite()), runner)
+        frozen_args, named = frozen(args, kwargs)
+        return Delayed(Call(self._node, name, frozen_args, named, where=callsite()))
 
     def __getitem__(self, key: Any) -> Delayed:
-        (frozen_key,), _, runner = frozen((key,), {}, self._runner)
+        frozen_key = freeze(key)
         if self._node.is_query:
             check_query_key(self._node, frozen_key)
-        return Delayed(Item(self._node, frozen_key, where=callsite(1)), runner)
+        return Delayed(Item(self._node, frozen_key, where=callsite(1)))
 
     @may_be_field
     def map(self, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
@@ -188,15 +174,15 @@ class Delayed(Operators, Refusals, DaskCollection):
         ``priority`` uses the priority queue. Raises the error of the server or of the local function, or an error of
         the client.
         """
-        return engine().compute([self.__rpc_output__()], self.__rpc_runners__(), timeout=timeout, priority=priority)[0]
+        return engine().compute([self.__rpc_output__()], timeout=timeout, priority=priority)[0]
 
     @may_be_field
     def submit(self, timeout: float | None = None, priority: bool = False) -> Any:
         """Send the message without waiting, and return a Future of the value."""
-        return engine().submit([self.__rpc_output__()], self.__rpc_runners__(), timeout=timeout, priority=priority)[0]
+        return engine().submit([self.__rpc_output__()], timeout=timeout, priority=priority)[0]
 
     def __await__(self) -> Generator[Any, None, Any]:
-        values = yield from engine().acompute([self.__rpc_output__()], self.__rpc_runners__()).__await__()
+        values = yield from engine().acompute([self.__rpc_output__()]).__await__()
         return values[0]
 
     @may_be_field
@@ -206,7 +192,7 @@ class Delayed(Operators, Refusals, DaskCollection):
         ``print(profile)`` prints a table of time, rows and SQL. The SQL text needs SHOW_SQL of the service.
         ``profile.visualize()`` draws a picture. Raises the errors of `compute`.
         """
-        return profiler().profile([self.__rpc_output__()], self.__rpc_runners__(), timeout=timeout, priority=priority)
+        return profiler().profile([self.__rpc_output__()], timeout=timeout, priority=priority)
 
     @may_be_field
     def visualize(self, filename: str | None = "django_rpc", format: str | None = None, **options: Any) -> Any:
@@ -232,7 +218,7 @@ class Delayed(Operators, Refusals, DaskCollection):
         The services return the SQL, and the operations that they would refuse. They build the SQL and execute nothing.
         They return it only with SHOW_SQL. With ``ask=False`` nothing is sent.
         """
-        return self.plan().explain(ask, self.__rpc_runners__())
+        return self.plan().explain(ask)
 
     def _as_attribute(self, method: types.MethodType) -> Delayed:
         """Return the attribute that has the name of ``method``; a call of it calls the method."""
@@ -246,10 +232,6 @@ class Delayed(Operators, Refusals, DaskCollection):
     def __rpc_output__(self) -> Output:
         """Return the node, and the function that converts the server's value to the client's value."""
         return Output(self._node, self._finish or link_of(self._node))
-
-    def __rpc_runners__(self) -> Iterator[Runner]:
-        """Return the runners of the services that this Delayed was built with."""
-        return members(self._runner)
 
     def __repr__(self) -> str:
         return f"<Delayed {describe(self._node)}>"
@@ -273,17 +255,8 @@ class Delayed(Operators, Refusals, DaskCollection):
     def __deepcopy__(self, memo: dict[int, Any]) -> Delayed:
         return self
 
-    def __reduce__(self) -> tuple[Callable[..., Delayed], tuple[Any, ...]]:
-        services = [getattr(runner, "service", None) for runner in self.__rpc_runners__()]
-        # A runner without a service name must support pickle itself.
-        named = all(service is not None for service in services)
-        return _revive, (
-            type(self),
-            self._node,
-            services if named else None,
-            self._runner if not named else None,
-            self._finish,
-        )
+    def __reduce__(self) -> tuple[type[Delayed], tuple[Any, ...]]:
+        return type(self), (self._node, self._finish)
 
 
 class _NamedAttribute(Delayed):
@@ -302,13 +275,13 @@ class _NamedAttribute(Delayed):
     _method: types.MethodType
 
     def __init__(self, node: Node, method: types.MethodType) -> None:
-        super().__init__(node, method.__self__._runner)  # type: ignore[attr-defined]
+        super().__init__(node)
         object.__setattr__(self, "_method", method)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._method(*args, **kwargs)
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return getattr, (self._method.__self__, self._method.__name__)
 
 
@@ -328,7 +301,7 @@ class DelayedFunction(Delayed):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Delayed:
         node: Any = self._node
-        return _apply(node.value, args, kwargs, self._runner, node.pure, node.nout)
+        return _apply(node.value, args, kwargs, node.pure, node.nout)
 
     def __get__(self, instance: Any, owner: Any) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -349,57 +322,48 @@ class DelayedFunction(Delayed):
 
 #: ``__setattr__`` refuses assignment, so the constructor uses the slot descriptors.
 _set_node = Delayed.__dict__["_node"].__set__
-_set_runner = Delayed.__dict__["_runner"].__set__
 _set_finish = Delayed.__dict__["_finish"].__set__
 _OWN = tuple(name for name in dir(Delayed) if not name.startswith("_"))
 
 
 @freeze.register(Delayed)
 def _(value: Delayed) -> Node:
-    runners = _RUNNERS.get()
-    if runners is not None and value._runner is not None:
-        runners.append(value._runner)
     return value._node
 
 
-def _method(parent: Node, name: str, runner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Delayed:
+def _method(parent: Node, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Delayed:
     name, args, kwargs = as_step(name, args, kwargs)
-    frozen_args, named, runner = frozen(args, kwargs, runner) if args or kwargs else ((), {}, runner)
-    return Delayed(Method(parent, name, frozen_args, named, where=callsite(2)), runner)
+    frozen_args, named = frozen(args, kwargs) if args or kwargs else ((), {})
+    return Delayed(Method(parent, name, frozen_args, named, where=callsite(2)))
 
 
 def _apply(
     function: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    runner: Any,
     pure: bool = False,
     nout: int | None = None,
 ) -> Delayed:
     """Record a call in the client. ``dask_key_name`` and ``pure`` are keywords of dask, not of the function."""
     label = kwargs.pop("dask_key_name", None)
     pure = bool(kwargs.pop("pure", pure))
-    runners: list[Any] = []
-    captured = tuple([capture(value, runners) for value in args])
-    named = {name: capture(value, runners) for name, value in kwargs.items()}
-    node = LocalCall(function, captured, named, label=label, pure=pure, nout=nout, where=callsite(2))
-    return Delayed(node, joined(runner, runners) if runners else runner)
+    captured = tuple([capture(value) for value in args])
+    named = {name: capture(value) for name, value in kwargs.items()}
+    return Delayed(LocalCall(function, captured, named, label=label, pure=pure, nout=nout, where=callsite(2)))
 
 
 def _operator(name: str, *operands: Any) -> Delayed:
     """Return an Operator node. The operators &, | and ^ join two queries; a query has no other operators."""
     args: tuple[Any, ...]
     if any(isinstance(operand, Delayed) and operand._node.is_local for operand in operands):
-        runners = [operand._runner for operand in operands if isinstance(operand, Delayed)]
-        args = tuple([value._node if isinstance(value, Delayed) else capture(value, runners) for value in operands])
-        runner = joined(None, runners)
+        args = tuple([value._node if isinstance(value, Delayed) else capture(value) for value in operands])
     else:
-        args, _, runner = frozen(operands, {}, None)
+        args, _ = frozen(operands, {})
     queries = [node for node in args if isinstance(node, Node) and node.is_query]
     if not queries:
-        return Delayed(Operator(name, args, where=callsite(2)), runner)
+        return Delayed(Operator(name, args, where=callsite(2)))
     if len(queries) == 2 and name in ("and_", "or_", "xor"):
-        return Delayed(Method(queries[0], name, (queries[1],), where=callsite(2)), runner)
+        return Delayed(Method(queries[0], name, (queries[1],), where=callsite(2)))
     raise TypeError(
         f"{_short(queries[0])} is a query, which has no operators but &, | and ^ with another query. Take a value of "
         "it first: .count(), .get(), .first(), .exists(), .aggregate(...)."
@@ -419,7 +383,7 @@ def attribute(value: Any, name: str) -> Delayed:
 
     Raises ValueError for an invalid field name.
     """
-    return Delayed(Attr(freeze(value), name, where=callsite()), getattr(value, "_runner", None))
+    return Delayed(Attr(freeze(value), name, where=callsite()))
 
 
 class _Missing:
@@ -465,9 +429,7 @@ def delayed(
         return handled
     if callable(obj):
         return DelayedFunction(Opaque(obj, label=name, pure=bool(pure), nout=nout, where=callsite()))
-    runners: list[Any] = []
-    node = value_node(obj, name, bool(pure), nout, traverse, runners)
-    return Delayed(node, joined(None, runners))
+    return Delayed(value_node(obj, name, bool(pure), nout, traverse))
 
 
 def compute(*args: Any, traverse: bool = True, timeout: float | None = None, priority: bool = False) -> tuple[Any, ...]:
@@ -483,15 +445,3 @@ def compute(*args: Any, traverse: bool = True, timeout: float | None = None, pri
     from django_rpc.graph.delayed.compute import compute as compute_all
 
     return compute_all(args, traverse, {"timeout": timeout, "priority": priority})
-
-
-def _revive(
-    kind: type[Delayed],
-    node: Node,
-    services: list[str] | None,
-    runner: Any,
-    finish: Callable[[Any], Any] | None,
-) -> Delayed:
-    if services is not None:
-        runner = joined(None, map(ServiceRunner, services))
-    return kind(node, runner, finish)

@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from django_rpc.graph.delayed.runner import joined
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes import Element, Filter, IfElse, Literal, Map, Node, Reduce, callsite
 from django_rpc.graph.nodes.collections import depends
 from django_rpc.graph.values import freeze
-from django_rpc.graph.walk import objects_in
 
 if TYPE_CHECKING:
     from django_rpc.graph.delayed.delayed import Delayed
@@ -46,19 +44,19 @@ def is_recorded(node: Node) -> bool:
 
 def map_over(parent: Delayed, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
     """Implement `Delayed.map`."""
-    param, body, runner = _record("map", parent, function)
-    return _made(runner, Map(parent._node, param, body, return_exceptions, where=callsite(1)))
+    param, body = _record("map", parent, function)
+    return _made(Map(parent._node, param, body, return_exceptions, where=callsite(1)))
 
 
 def where(parent: Delayed, function: Callable[[Any], Any]) -> Delayed:
     """Implement `Delayed.filter_by`."""
-    param, body, runner = _record("filter_by", parent, function)
-    return _made(runner, Filter(parent._node, param, body, where=callsite(1)))
+    param, body = _record("filter_by", parent, function)
+    return _made(Filter(parent._node, param, body, where=callsite(1)))
 
 
 def fold(name: str, parent: Delayed) -> Delayed:
     """Implement ``d.map(...).sum()`` and the other folds."""
-    return _made(parent._runner, Reduce(name, parent._node, where=callsite(1)))
+    return _made(Reduce(name, parent._node, where=callsite(1)))
 
 
 def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
@@ -76,7 +74,7 @@ def cond(test: Any, then: Any, otherwise: Any = None) -> Delayed:
     that cannot be sent to a service.
     """
     parts = (test, then, otherwise)
-    return _made(joined(None, _runners_in(parts)), IfElse(*[as_body(part) for part in parts], where=callsite()))
+    return _made(IfElse(*[as_body(part) for part in parts], where=callsite()))
 
 
 def as_body(value: Any) -> Node:
@@ -85,8 +83,8 @@ def as_body(value: Any) -> Node:
     return frozen if isinstance(frozen, Node) else Literal(frozen, where=callsite(1))
 
 
-def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple[Element, Node, Any]:
-    """Return the placeholder, the node of the result of ``function``, and the runner of both."""
+def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple[Element, Node]:
+    """Return the placeholder, and the node of the result of ``function``."""
     from django_rpc.graph.delayed.delayed import Delayed
 
     if not callable(function):
@@ -98,12 +96,12 @@ def _record(name: str, parent: Delayed, function: Callable[[Any], Any]) -> tuple
         raise TypeError(str(error)) from None
     token = _open.set((*outer, param))
     try:
-        made = function(Delayed(param, parent._runner))
+        made = function(Delayed(param))
         body = as_body(made)
     finally:
         _open.reset(token)
     _check_writes(param, body)
-    return param, body, joined(parent._runner, _runners_in(made))
+    return param, body
 
 
 def _check_writes(param: Element, body: Node) -> None:
@@ -127,14 +125,7 @@ def _built_since(param: Element, body: Node) -> Iterator[Node]:
                 stack.append(below)
 
 
-def _runners_in(value: Any) -> Iterator[Any]:
-    """Return the runners of the Delayed in ``value``, at any depth of containers."""
-    for leaf in objects_in(value):
-        if getattr(leaf, "_runner", None) is not None and hasattr(leaf, "__rpc_runners__"):
-            yield leaf._runner
-
-
-def _made(runner: Any, node: Node) -> Delayed:
+def _made(node: Node) -> Delayed:
     from django_rpc.graph.delayed.delayed import Delayed
 
-    return Delayed(node, runner)
+    return Delayed(node)

@@ -37,8 +37,8 @@ _CONTAINERS = frozenset({list, tuple, set, frozenset})
 _PLAIN: dict[type, type] = {dict: dict, list: list, deque: list, tuple: tuple, set: set, frozenset: frozenset}
 
 
-def capture(value: Any, runners: list[Any] | None = None) -> Any:
-    """Copy ``value`` with a node in place of each Delayed, queryset and future; append their runners to ``runners``.
+def capture(value: Any) -> Any:
+    """Copy ``value`` with a node in place of each Delayed, queryset and future.
 
     A dataclass, a named tuple or an instance of a subclass of a container that holds a node becomes a node that builds
     it later.
@@ -53,21 +53,21 @@ def capture(value: Any, runners: list[Any] | None = None) -> Any:
     if kind in ATOMS:
         return value
     if hasattr(kind, "__rpc_node__") or isinstance(value, Node):
-        return _node_of(value, runners)
+        return _node_of(value)
     if issubclass(kind, ForeignCollection):
         return computed_by_dask(value)
     if kind in _ITERATORS:
         kind, value = _ITERATORS[kind], _ITERATORS[kind](value)
     if kind in DATA:
-        return map_children(value, lambda item: item if type(item) in ATOMS else capture(item, runners))
+        return map_children(value, lambda item: item if type(item) in ATOMS else capture(item))
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
-        items = tuple([capture(item, runners) for item in value])
+        items = tuple([capture(item) for item in value])
         return LocalCall(kind, items, pure=True, where=callsite()) if _holds_nodes(items) else value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _dataclass(value, runners)
+        return _dataclass(value)
     members = members_of(value)
     if members is not None:
-        captured = capture(members, runners)
+        captured = capture(members)
         if _holds_nodes([captured]):
             return LocalCall(functools.partial(rebuilt, value), (captured,), where=callsite())
     return value
@@ -98,7 +98,7 @@ def rebuilt(value: Any, members: Any) -> Any:
     return new
 
 
-def _node_of(value: Any, runners: list[Any] | None) -> Node:
+def _node_of(value: Any) -> Node:
     """Return the node of a Delayed, a queryset or a future; a ``finish`` function becomes a separate node."""
     from django_rpc.graph.delayed.compute import handle
 
@@ -106,8 +106,6 @@ def _node_of(value: Any, runners: list[Any] | None) -> Node:
         return waited_for(value)
     handled = handle(value)
     assert handled is not None
-    if runners is not None:
-        runners.extend(handled.__rpc_runners__())
     node, finish = handled.__rpc_output__()
     return node if finish is None else LocalCall(Finish(finish), (node,), pure=True, where=node.where)
 
@@ -145,11 +143,11 @@ def _holds_nodes(values: Iterable[Any]) -> bool:
     return any(nodes_in(value) for value in values)
 
 
-def _dataclass(value: Any, runners: list[Any] | None) -> Any:
+def _dataclass(value: Any) -> Any:
     """Return the dataclass, or a node that builds an equal dataclass if a field holds nodes."""
     kind = type(value)
     fields = [field for field in dataclasses.fields(value) if hasattr(value, field.name)]
-    captured = {field.name: capture(getattr(value, field.name), runners) for field in fields}
+    captured = {field.name: capture(getattr(value, field.name)) for field in fields}
     if not _holds_nodes(captured.values()):
         return value
     unmade = [field.name for field in fields if not field.init]
@@ -168,11 +166,9 @@ def _dataclass(value: Any, runners: list[Any] | None) -> Any:
     return LocalCall(kind, (), captured, pure=True, where=callsite())
 
 
-def value_node(
-    value: Any, label: str | None, pure: bool, nout: int | None, traverse: bool, runners: list[Any] | None = None
-) -> Node:
+def value_node(value: Any, label: str | None, pure: bool, nout: int | None, traverse: bool) -> Node:
     """Return the node of a client value. Plain data becomes a `Literal`, which may also be sent to a service."""
-    captured = capture(value, runners) if traverse else value
+    captured = capture(value) if traverse else value
     if isinstance(captured, Node):
         return captured
     if label is None and nout is None and _is_plain(captured):

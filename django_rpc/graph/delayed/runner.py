@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from django_rpc.graph.errors import NoRunner
@@ -15,10 +15,7 @@ __all__ = [
     "Output",
     "ReportRequest",
     "Runner",
-    "Runners",
-    "ServiceRunner",
     "engine",
-    "joined",
     "profiler",
     "resolve",
     "resolvers",
@@ -71,12 +68,12 @@ class Engine(Protocol):
     Missing runners are looked up by name.
     """
 
-    def compute(self, outputs: Sequence[Output], runners: Iterable[Runner], **options: Any) -> list[Any]: ...
+    def compute(self, outputs: Sequence[Output], runners: Iterable[Runner] = (), **options: Any) -> list[Any]: ...
 
-    def submit(self, outputs: Sequence[Output], runners: Iterable[Runner], **options: Any) -> list[Any]: ...
+    def submit(self, outputs: Sequence[Output], runners: Iterable[Runner] = (), **options: Any) -> list[Any]: ...
 
     def acompute(
-        self, outputs: Sequence[Output], runners: Iterable[Runner], **options: Any
+        self, outputs: Sequence[Output], runners: Iterable[Runner] = (), **options: Any
     ) -> Awaitable[list[Any]]: ...
 
 
@@ -105,56 +102,3 @@ def resolve(service: str) -> Runner:
         if runner is not None:
             return runner
     raise NoRunner(f"No service has the name {service!r}: is it in the settings of this process?")
-
-
-class ServiceRunner:
-    """The runner of a service by its name, looked up when it is used. An unpickled Delayed has it."""
-
-    __slots__ = ("service",)
-
-    def __init__(self, service: str) -> None:
-        self.service = service
-
-    @property
-    def timeout(self) -> float | None:
-        return resolve(self.service).timeout
-
-    @property
-    def can_explain(self) -> bool:
-        return bool(getattr(resolve(self.service), "can_explain", False))
-
-    def send(self, stage: Stage, *, timeout: float | None = None, priority: bool = False, **options: Any) -> Any:
-        return resolve(self.service).send(stage, timeout=timeout, priority=priority, **options)
-
-    def __repr__(self) -> str:
-        return f"ServiceRunner({self.service!r})"
-
-
-class Runners(tuple[Runner, ...]):
-    """The runners of a graph of several services."""
-
-    __slots__ = ()
-
-
-def joined(runner: Any, others: Iterable[Any]) -> Any:
-    """Return the runner, or `Runners`, of a graph that uses graphs with these runners; the first of a service wins.
-
-    >>> joined(None, [ServiceRunner("a"), None, ServiceRunner("b"), ServiceRunner("a")])
-    (ServiceRunner('a'), ServiceRunner('b'))
-    """
-    by_service: dict[str, Runner] = {}
-    for runners in (runner, *others):
-        for member in members(runners):
-            by_service.setdefault(member.service, member)
-    if len(by_service) <= 1:
-        return next(iter(by_service.values()), None)
-    is_complete = isinstance(runner, Runners) and len(runner) == len(by_service)
-    return runner if is_complete else Runners(by_service.values())
-
-
-def members(runner: Any) -> Iterator[Runner]:
-    """Return the single runners of ``runner``: None, a runner or `Runners`."""
-    if isinstance(runner, Runners):
-        yield from runner
-    elif runner is not None:
-        yield runner

@@ -64,8 +64,7 @@ def visualize(
     if plan:
         outputs = list(outputs)
         made = make_plan(outputs)
-        runners = [runner for output in outputs for runner in getattr(output, "__rpc_runners__", tuple)()]
-        text = plan_to_dot(made, routing=made.routing(runners), **options)
+        text = plan_to_dot(made, routing=made.routing(), **options)
     else:
         text = to_dot(outputs, optimize_graph=optimize_graph, **options)
     return draw(text, filename, format)

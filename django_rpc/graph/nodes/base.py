@@ -93,7 +93,7 @@ Service = Annotated[str, WireRole.LOCAL]
 _built = itertools.count(1)
 
 #: Fields of a node that stay in the process that built it. They are no part of its content.
-LOCAL_FIELDS = frozenset({"where", "is_query", "is_local", "order", "digest", "below", "link", "mirror"})
+LOCAL_FIELDS = frozenset({"where", "is_query", "is_local", "order", "digest", "below", "link", "mirror", "runner"})
 
 #: Each kind that crosses the wire, by its tag.
 KINDS: dict[str, type[Node]] = {}

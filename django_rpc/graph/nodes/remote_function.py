@@ -88,12 +88,9 @@ class CalledThere(ABC):
         values. Raises TypeError for an argument that cannot be sent.
         """
         from django_rpc.graph.delayed.delayed import Delayed, frozen
-        from django_rpc.graph.delayed.runner import ServiceRunner, joined
 
-        frozen_args, named, runner = frozen(args, kwargs, None)
-        node = self._record(frozen_args, named, callsite())
-        # Runners from the arguments have priority over the service name, because they exist already.
-        return Delayed(node, joined(runner, (ServiceRunner(self.service),)))
+        frozen_args, named = frozen(args, kwargs)
+        return Delayed(self._record(frozen_args, named, callsite()))
 
 
 class ServiceFunction(CalledThere):

@@ -23,7 +23,7 @@ class ModelSource(ServiceNode, frozen=True, eq=False):
     ``mirror``, which is the client's class for the model and is not used by the graph. ``pinned`` means that the user
     chose the service for this query. A pinned query does not move to another service with an outer query (`retarget`).
     ``base`` means the rows of the model's base manager, which Django uses for related rows, instead of the default
-    manager.
+    manager. ``runner`` is a session for the service; without it, the session is looked up by the name of the service.
     """
 
     tag = "source"
@@ -35,6 +35,7 @@ class ModelSource(ServiceNode, frozen=True, eq=False):
     mirror: Any = None
     pinned: Annotated[bool, WireRole.LOCAL] = False
     base: Annotated[bool, WireRole.TRAILING] = False
+    runner: Any = None
 
     def __post_init__(self) -> None:
         vocabulary.check_model(self.model)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django_rpc.graph.format import describe
 from django_rpc.graph.identity import substitute
-from django_rpc.graph.nodes import Literal, LocalCall, Node, Shipped
+from django_rpc.graph.nodes import Literal, LocalCall, ModelSource, Node, Shipped
 from django_rpc.graph.plan.single_reads import single_reads
 from django_rpc.graph.values import freeze
 
@@ -111,10 +111,16 @@ class Plan(NamedTuple):
         """Return how often the client waits; messages of one round are under way at the same time."""
         return len({stage.round for stage in self.messages})
 
-    def explain(self, ask: bool = False, runners: Iterable[Any] = ()) -> str:
+    @property
+    def runners(self) -> dict[str, Any]:
+        """Return the sessions that the sources have, by their services; other sessions are looked up by name."""
+        nodes = (node for stage in self.messages for node in stage.nodes)
+        return {node.service: node.runner for node in nodes if type(node) is ModelSource and node.runner is not None}
+
+    def explain(self, ask: bool = False) -> str:
         """Describe the plan in words. With ``ask``, the services add their SQL and the operations that they refuse.
 
-        They build the statements and run none. Services without a session in ``runners`` are looked up by name.
+        They build the statements and run none.
 
         >>> from django_rpc.graph.nodes import Method, ModelSource
         >>> from django_rpc.graph.plan.pipeline import plan
@@ -124,24 +130,23 @@ class Plan(NamedTuple):
           returns Order.objects.count()
         """
         nodes = sum(len(stage.nodes) for stage in self.stages)
-        runners = tuple(runners)
-        routing = self.routing(runners)
+        routing = self.routing()
         trips = _count(routing.round_trips, "round trip")
         if routing.rounds < routing.round_trips:
             trips += f" (in {_count(routing.rounds, 'round')})"
         if routing.round_trips < self.round_trips:
             trips += f", {_count(self.round_trips, 'message')}"
         lines = [f"{trips}, {_count(nodes, 'node')}, {_count(len(self.outputs), 'output')}."]
-        answers = explainer().explained_by_services(self, runners) if ask else {}
+        answers = explainer().explained_by_services(self) if ask else {}
         for number, stage in enumerate(self.stages):
             lines += [*self._explain_stage(number, stage, routing), *answers.get(number, ())]
         return "\n".join(lines)
 
-    def routing(self, runners: Iterable[Any] = ()) -> Routing:
-        """Return the paths of values between stages. Services that are not in ``runners`` are looked up by name."""
+    def routing(self) -> Routing:
+        """Return the paths of values between stages."""
         if len(self.messages) < 2:
             return Routing({}, self.round_trips, self.rounds)
-        routing: Routing = explainer().routing(self, runners)
+        routing: Routing = explainer().routing(self)
         return routing
 
     def values(self, results: Any) -> list[Any]:

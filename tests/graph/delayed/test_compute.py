@@ -176,7 +176,7 @@ def test_one_message_per_service(orders, products, runner, other_runner):
 
 
 def test_finish_belongs_to_its_output(orders, runner):
-    loud = Delayed(orders.count().__rpc_node__(), runner, str.upper)
+    loud = Delayed(orders.count().__rpc_node__(), str.upper)
     assert compute(loud, orders.count()) == ("ORDER.OBJECTS.COUNT()", "Order.objects.count()")
 
 
@@ -195,7 +195,7 @@ def test_querysets_convert_the_answer(orders, runner):
             return orders.__rpc_node__()
 
         def delayed(self):
-            return Delayed(orders.__rpc_node__(), runner, list)
+            return Delayed(orders.__rpc_node__(), list)
 
     assert compute([Queryset()]) == ([list("Order.objects")],)
     assert compute(orders.__rpc_node__(), orders) == ("Order.objects", "Order.objects")
@@ -207,9 +207,10 @@ def test_errors_before_any_message(orders, products, runner):
     assert not runner.messages
 
 
-def test_the_runner_of_the_right_service_is_taken(orders, products, runner, other_runner):
-    misled = Delayed(products.count().__rpc_node__(), runner)
-    assert compute(misled, products.first()) == ("Product.objects.count()", "Product.objects.first()")
+def test_the_session_of_a_source_is_used_only_for_its_service(products, runner, other_runner):
+    unused = Delayed(ModelSource("shop.Order", "rpc", runner=runner))
+    assert unused.__rpc_node__().runner is runner
+    assert compute(products.count(), products.first()) == ("Product.objects.count()", "Product.objects.first()")
     assert not runner.messages
     assert len(other_runner.messages) == 1
 

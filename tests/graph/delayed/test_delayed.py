@@ -9,7 +9,6 @@ import pytest
 
 from django_rpc.graph.delayed import delayed as module
 from django_rpc.graph.delayed.delayed import Delayed, attribute, delayed
-from django_rpc.graph.delayed.runner import ServiceRunner
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.nodes import Attr, Call, Item, Literal, Method, ModelSource, Opaque, Operator
 from django_rpc.graph.nodes.remote_function import function
@@ -64,7 +63,7 @@ def test_arguments_at_any_depth_are_nodes(orders, clients):
     ],
 )
 def test_runner_of_nested_argument(orders, products, other_runner, built):
-    assert other_runner in list(built(orders, products).__rpc_runners__())
+    assert built(orders, products).plan().runners["stock"] is other_runner
 
 
 def test_registered_methods(orders):
@@ -225,17 +224,16 @@ def test_list_membership_by_identity(orders):
 
 
 def test_compute_sends_one_output_with_its_options(orders, runner):
-    value = Delayed(orders.__rpc_node__(), runner, finish=str.upper).compute(timeout=5, priority=True)
+    value = Delayed(orders.__rpc_node__(), finish=str.upper).compute(timeout=5, priority=True)
     assert value == "ORDER.OBJECTS"
     [(outputs, options)] = runner.messages
     assert outputs == [orders.__rpc_node__()]
     assert options == {"timeout": 5, "priority": True}
 
 
-def test_derived_delayed_keeps_runner_and_drops_finish(orders, runner):
-    first = Delayed(orders.first().__rpc_node__(), runner, finish=str.upper)
+def test_derived_delayed_drops_finish(orders):
+    first = Delayed(orders.first().__rpc_node__(), finish=str.upper)
     for built in (first.name, first["a"], first + 1, 1 + first, first.call("x"), first.name.upper(), -first):
-        assert built._runner is runner
         assert built._finish is None
 
 
@@ -248,17 +246,17 @@ def test_submit_and_await(orders):
     assert asyncio.run(ask()) == "Order.objects.count()"
 
 
-def test_the_first_runner_wins(orders, runner):
+def test_one_source_with_a_session_is_enough_for_its_service(orders, runner):
     bare = Delayed(ModelSource("shop.Client", "rpc"))
-    assert bare.filter(order=orders)._runner is runner
-    assert bare.call("x", orders)._runner is runner
-    assert (bare.count() + orders.count())._runner is runner
+    for made in (bare.filter(order=orders).count(), bare.call("x", orders), bare.count() + orders.count()):
+        made.compute()
+    assert len(runner.messages) == 3
 
 
 def test_without_a_runner_the_service_finds_it(orders, runner, monkeypatch):
     resolvers = []
     monkeypatch.setattr("django_rpc.graph.delayed.runner.resolvers", resolvers)
-    bare = Delayed(orders.__rpc_node__())
+    bare = Delayed(ModelSource("shop.Order", "rpc"))
     with pytest.raises(NoRunner, match="'rpc'"):
         bare.compute()
     resolvers.append(lambda service: runner if service == "rpc" else None)
@@ -268,9 +266,7 @@ def test_without_a_runner_the_service_finds_it(orders, runner, monkeypatch):
 
 def test_runners_of_two_services(orders, products, runner, other_runner):
     mixed = orders.filter(sku__in=products.values("sku")).count()
-    assert set(mixed._runner) == {runner, other_runner}
-    assert {one.service for one in pickle.loads(pickle.dumps(mixed))._runner} == {"rpc", "stock"}
-    assert orders.filter(client=orders.first())._runner is runner
+    assert mixed.plan().runners == {"rpc": runner, "stock": other_runner}
 
 
 def test_plan_and_explain(orders):
@@ -312,11 +308,10 @@ def test_copies_are_the_same_value(orders):
     assert copy.deepcopy(write.__rpc_node__()) is write.__rpc_node__()
 
 
-def test_pickles_find_their_runner_by_the_name_of_the_service(runner):
-    node = Method(ModelSource("shop.Order", "rpc"), "count", where=("here.py", 3))
-    revived = pickle.loads(pickle.dumps(Delayed(node, _Named(), str)))
-    assert isinstance(revived._runner, ServiceRunner)
-    assert revived._runner.service == "rpc"
+def test_pickles_find_their_session_by_the_name_of_the_service():
+    node = Method(ModelSource("shop.Order", "rpc", runner=_Named()), "count", where=("here.py", 3))
+    revived = pickle.loads(pickle.dumps(Delayed(node, str)))
+    assert revived.plan().runners == {}
     assert revived._finish is str
     assert revived.__rpc_node__().where == ("here.py", 3)
     assert repr(revived) == "<Delayed Order.objects.count()>"
@@ -349,7 +344,6 @@ def test_field_with_any_name_is_an_attribute_of_a_value(orders, name):
     assert repr(orders.filter(x=field)) == f"<Delayed Order.objects.filter(x=Order.objects.first().{name})>"
     assert repr(pickle.loads(pickle.dumps(field))) == repr(field)
     assert repr(attribute(order, name)) == repr(field)
-    assert field._runner is attribute(order, name)._runner is order._runner
 
 
 @pytest.mark.parametrize("name", ["node", "runner", "finish", "key", "graph", *sorted(RESERVED)])

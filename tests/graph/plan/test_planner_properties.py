@@ -46,7 +46,7 @@ class World:
         self.mirror = {name: MemoryService(name, {f"{name}.N": list(rows)}) for name, rows in tables.items()}
         self.queries = []
         for name, service in self.services.items():
-            source = Delayed(ModelSource(f"{name}.N", name), service)
+            source = Delayed(ModelSource(f"{name}.N", name, runner=service))
             self.queries.append((source, self.mirror[name].table(f"{name}.N")))
         self.values = [(delayed(2), 2)]
 

@@ -21,12 +21,12 @@ def services():
 
 @pytest.fixture
 def a(services):
-    return Delayed(ModelSource("a.N", "a"), services[0])
+    return Delayed(ModelSource("a.N", "a", runner=services[0]))
 
 
 @pytest.fixture
 def b(services):
-    return Delayed(ModelSource("b.N", "b"), services[1])
+    return Delayed(ModelSource("b.N", "b", runner=services[1]))
 
 
 def numbers(query):
