@@ -15,11 +15,20 @@ from itertools import chain
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, router
-from django.db.models.sql import compiler
-from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, NO_RESULTS, SINGLE
 from django.db.utils import NotSupportedError
 
 from django_rpc.backend import select_cache as plain
+from django_rpc.backend.django_compat import (
+    CURSOR,
+    GET_ITERATOR_CHUNK_SIZE,
+    MULTI,
+    NO_RESULTS,
+    SINGLE,
+    selected_names,
+)
+from django_rpc.backend.django_compat import (
+    sql_compiler as compiler,
+)
 from django_rpc.errors import BadResponse
 from django_rpc.graph.nodes import Rows
 from django_rpc.graph.values import ATOMS, RowSet
@@ -229,7 +238,7 @@ def column_names(compiled: compiler.SQLCompiler) -> tuple[str, ...]:
     """
     names: list[str | None] = [None] * len(compiled.select)
     query = compiled.query
-    selected = getattr(query, "selected", None)
+    selected = selected_names(query)
     if selected and _pairs(compiled):  # the positions below count each part of a composite key
         return tuple(
             [query.values_select[i] if isinstance(i, int) else query.wire_alias(n) for n, i in selected.items()]

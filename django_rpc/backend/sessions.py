@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from django.db import connections
-from django.db.backends.utils import logger as sql_logger
 
+from django_rpc.backend.django_compat import sql_logger
 from django_rpc.backend.locale import current_locale
 from django_rpc.backend.test_guard import check_sending
 from django_rpc.client.call_record import MessageRecord

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from django.db.transaction import TransactionManagementError
 
+from django_rpc.backend.django_compat import is_of_test_case
 from django_rpc.client.unit_of_work import Unit, unit_of
 from django_rpc.client.write_log import Written
 from django_rpc.graph.nodes import Node, is_own_module
@@ -96,7 +97,7 @@ class Transactions:
     def needs_rollback(self, broken: bool) -> None:
         if broken:
             self._raise_refusal()
-            if self.atomic_blocks and getattr(self.atomic_blocks[-1], "_from_testcase", False):  # type: ignore[attr-defined]
+            if self.atomic_blocks and is_of_test_case(self.atomic_blocks[-1]):  # type: ignore[attr-defined]
                 self._sent = []  # Django always rolls back the block of a test
         self._needs_rollback = broken
 

@@ -20,6 +20,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.core.paginator import InvalidPage
 from django.db import connections
 
+from django_rpc.backend.django_compat import clone
 from django_rpc.contrib.date_hierarchy import DateHierarchy
 
 __all__ = ["RpcChangeList", "RpcModelAdmin"]
@@ -49,7 +50,7 @@ class RpcChangeList(ChangeList):
         all_rows = bool(self.model_admin.show_full_result_count)
         size = self.list_max_show_all if self.show_all else self.list_per_page
         start = 0 if self.show_all else max(self.page_num - 1, 0) * size
-        page = self.queryset._clone()[start : start + size]
+        page = clone(self.queryset)[start : start + size]
         counts = [self.queryset.delayed().count(), *([self.root_queryset.delayed().count()] if all_rows else [])]
         dates = DateHierarchy(self)
         queries = [page, *counts, *dates.queries(self.queryset)]

@@ -11,6 +11,8 @@ from typing import Any
 from django.contrib.admin.utils import get_fields_from_path
 from django.db.models import DateTimeField, Max, Min
 
+from django_rpc.backend.django_compat import copy_as
+
 __all__ = ["DateHierarchy"]
 
 
@@ -47,7 +49,7 @@ class DateHierarchy:
             loaded["bounds"] = bounds[0]
             loaded[self.method, self.name, "year"] = list({date.year: date.replace(month=1) for date in dates}.values())
         kind = type(f"Loaded{type(queryset).__name__}", (_LoadedDates, type(queryset)), {})
-        copy = kind(model=queryset.model, query=queryset.query.chain(), using=queryset._db, hints=queryset._hints)
+        copy = copy_as(kind, queryset)
         copy.loaded_dates = loaded
         return copy
 

@@ -8,10 +8,15 @@ from typing import Any, ClassVar
 from django.apps import apps
 from django.db import models, router
 from django.db.models import signals
-from django.db.models.base import ModelBase
-from django.db.models.fields.related_descriptors import ManyToManyDescriptor, ReverseManyToOneDescriptor
 
 from django_rpc.backend.configure import configure_databases
+from django_rpc.backend.django_compat import (
+    ManyToManyDescriptor,
+    ModelBase,
+    ReverseManyToOneDescriptor,
+    expire_cache,
+    has_key,
+)
 from django_rpc.models.cascades import cascade_from_local
 from django_rpc.models.custom_fields import note_own_fields
 from django_rpc.models.deleting import delete_instance
@@ -161,7 +166,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Delete at the service with its cascades, with one message; return the same as Django's ``delete()``."""
-        if not (self._is_pk_set() if hasattr(self, "_is_pk_set") else self.pk is not None):
+        if not has_key(self):
             raise ValueError(
                 f"{type(self).__name__} object can't be deleted because its {self._meta.pk.attname} attribute is set "
                 "to None."
@@ -181,7 +186,7 @@ def _record_through_model(sender: Any, **kwargs: Any) -> None:
         # deletion.
         sender.add_to_class("_rpc_base", RpcBaseManager())
         sender._meta.base_manager_name = "_rpc_base"
-        sender._meta._expire_cache()
+        expire_cache(sender._meta)
 
 
 signals.class_prepared.connect(_record_through_model, dispatch_uid="django_rpc.models.base")

@@ -7,10 +7,9 @@ from itertools import groupby
 from typing import Any
 
 from django.db import connections
-from django.db.models import NOT_PROVIDED
-from django.db.models.constants import OnConflict
 from django.db.utils import NotSupportedError
 
+from django_rpc.backend.django_compat import OnConflict, has_db_default, prepare_related_fields
 from django_rpc.client.deferred import Collected, Pending
 from django_rpc.client.unit_of_work import Operation
 from django_rpc.graph.nodes import Insert, callsite
@@ -74,8 +73,7 @@ class BulkMethods:
         if any(obj.pk is None for obj in objs):
             raise ValueError("All bulk_update() objects must have a primary key set.")
         for obj in objs:
-            if hasattr(obj, "_prepare_related_fields_for_save"):
-                obj._prepare_related_fields_for_save(operation_name="bulk_update", fields=found)
+            prepare_related_fields(obj, "bulk_update", found)
         return found
 
     def _insert(
@@ -92,7 +90,7 @@ class BulkMethods:
         """What bulk_create() inserts at once: one node for all rows of which the service fills the same fields."""
         self._for_write = True
         options = (returning_fields, raw, using or self.db, on_conflict, update_fields, unique_fields)
-        filled = [field for field in fields if getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED]
+        filled = [field for field in fields if has_db_default(field)]
         found: list[Any] = []
         for left_out, rows in groupby(
             objs, lambda obj: [field for field in filled if is_database_default(getattr(obj, field.attname))]

@@ -11,10 +11,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import router
-from django.db.models import CASCADE, DO_NOTHING, RestrictedError
-from django.db.models.deletion import Collector, get_candidate_relations_to_delete
-from django.db.models.fields.related import lazy_related_operation
+from django.db.models import CASCADE, DO_NOTHING, QuerySet, RestrictedError
 
+from django_rpc.backend.django_compat import (
+    Collector,
+    get_candidate_relations_to_delete,
+    is_lazy_on_delete,
+    lazy_related_operation,
+)
 from django_rpc.models.options import options_of
 
 __all__ = ["LocalPart", "cascade_from_local"]
@@ -33,7 +37,7 @@ def _cascade_where_local(model: Any, related: Any, field: Any) -> None:
 
 def _at_service(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
     """``CASCADE`` for rows at a service: nothing is collected of them, and no SQL is run for them."""
-    if type(collector) is Collector and hasattr(sub_objs, "_raw_delete"):
+    if type(collector) is Collector and isinstance(sub_objs, QuerySet):
         collector.fast_deletes.append(sub_objs.model._base_manager.filter(pk__in=[row.pk for row in sub_objs]))
     else:  # the admin's, which shows what would go
         CASCADE(collector, field, sub_objs, using)
@@ -62,7 +66,7 @@ class LocalPart:
             collector = self._collectors.setdefault(using, Collector(using=using, origin=origin))
             rows = field.model._base_manager.using(using).filter(**{f"{field.name}__in": instances})
             on_delete = field.remote_field.on_delete
-            if on_delete is not DO_NOTHING and (getattr(on_delete, "lazy_sub_objs", False) or rows):
+            if on_delete is not DO_NOTHING and (is_lazy_on_delete(on_delete) or rows):
                 on_delete(collector, field, rows, using)
         for collector in self._collectors.values():
             restricted = {row for rows in collector.restricted_objects.values() for one in rows.values() for row in one}

@@ -20,6 +20,7 @@ from django.db.models import DateField, DateTimeField, JSONField, Model, Q, Quer
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
 
+from django_rpc.backend.django_compat import new_q
 from django_rpc.models.content_types import is_content_type, local_key, sent_key
 from django_rpc.models.options import leads_away, options_of
 from django_rpc.models.reply_checks import reader
@@ -173,9 +174,7 @@ def prepared_lookups(query: Any, condition: Q) -> Q:
             children.append(child)
     if all(new is old for new, old in zip(children, condition.children, strict=True)):
         return condition
-    clone = Q(_connector=condition.connector, _negated=condition.negated)
-    clone.children = children
-    return clone
+    return new_q(children, condition.connector, condition.negated)
 
 
 def _prepared(query: Any, path: str, value: Any) -> tuple[str, Any]:

@@ -11,8 +11,8 @@ from operator import attrgetter
 from typing import Any
 
 from django.db.models import signals
-from django.db.models.deletion import Collector
 
+from django_rpc.backend.django_compat import Collector
 from django_rpc.client.unit_of_work import unit_of
 from django_rpc.models.conflicts import dependents
 from django_rpc.models.options import options_of

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_rpc.backend.django_compat import key_fields
 from django_rpc.client.deferred import Collected, Pending
 from django_rpc.client.unit_of_work import Operation, unit_of
 from django_rpc.graph.delayed.delayed import Delayed
@@ -60,5 +61,5 @@ class Before:
 
 def key_names(model: Any) -> list[str]:
     """The attributes that are keys of an instance: its own, and those of the parents it inherits from."""
-    parts = getattr(model._meta, "pk_fields", ())  # a composite key's, since Django 5.2
+    parts = key_fields(model)
     return [field.attname for field in model._meta.concrete_fields if field.primary_key or field in parts]

@@ -11,9 +11,9 @@ from typing import Any
 from django.core import exceptions
 from django.db import IntegrityError, utils
 from django.db.models import Model, ProtectedError, RestrictedError
-from django.db.models.fields.related_descriptors import ReverseOneToOneDescriptor
 
 from django_rpc import errors
+from django_rpc.backend.django_compat import ReverseOneToOneDescriptor
 from django_rpc.client import remote_errors
 from django_rpc.client.decode_result import thaw
 from django_rpc.graph.nodes import Node

@@ -11,17 +11,25 @@ from typing import Any
 
 from django.core.exceptions import FieldError
 from django.db import connections, models
-from django.db.models import Q, QuerySet, expressions, sql
+from django.db.models import Q, QuerySet, expressions
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.fields import Field
-from django.utils import timezone
-from django.utils.functional import LazyObject, empty
+from django.utils.functional import LazyObject
 
-try:
-    from django.db.models.fields import tuple_lookups
-except ImportError:  # before Django 5.2
-    tuple_lookups = None
-
+from django_rpc.backend.django_compat import (
+    NegatedExpression,
+    Query,
+    Sliced,
+    TupleLookupMixin,
+    WindowFrameExclusion,
+    constructor_arguments,
+    is_negated,
+    is_passed,
+    key_fields,
+    new_q,
+    unwrapped,
+    using_of,
+)
 from django_rpc.client.deferred import Pending
 from django_rpc.graph.nodes import Method, ModelSource, Node, callsite
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference, freeze
@@ -35,10 +43,6 @@ from django_rpc.models.options import options_of
 from django_rpc.models.tuples import own_column, tuple_condition
 
 __all__ = ["Placeholder", "is_database_default", "localise", "prepared_value", "settle"]
-
-#: Default of ``is_dst`` in Trunc before Django 5.0, where it means no value.
-_NOT_PASSED = getattr(timezone, "NOT_PASSED", object())
-
 
 #: Default values of field arguments that are not None by default.
 _DEFAULTS = {"protocol": "both", "unpack_ipv4": False}
@@ -74,13 +78,10 @@ def _(value: Any) -> bytes:
     return bytes(value)
 
 
-def _freeze_slice(value: Any) -> Expr:
+@freeze.register(Sliced)
+def _(value: Any) -> Expr:
     length = () if value.length is None else (value.length,)
     return Expr("Substr", (freeze(value.obj), value.start, *length))
-
-
-if hasattr(expressions, "Sliced"):  # F("name")[:3], since Django 5.1
-    freeze.register(expressions.Sliced, _freeze_slice)
 
 
 @freeze.register(expressions.F)
@@ -102,7 +103,7 @@ def _(value: BaseExpression) -> Expr:
     if is_database_default(value):
         return freeze(value.expression)
     name = name_of(value)
-    args, kwargs = value._constructor_args
+    args, kwargs = constructor_arguments(value)
     if name.startswith(POSTGRES):
         if "invert" in EXPRESSIONS[name]:  # `~` changes it in a copy
             kwargs = {**kwargs, "invert": value.invert}
@@ -119,7 +120,7 @@ def _keywords(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
             raise TypeError(
                 f"{name}({key}=...) cannot be sent to a service; {name} may have: {', '.join(sorted(allowed)) or '-'}."
             )
-    return {key: freeze(item) for key, item in kwargs.items() if item is not _NOT_PASSED}
+    return {key: freeze(item) for key, item in kwargs.items() if is_passed(item)}
 
 
 def _subquery(value: expressions.Subquery) -> Expr:
@@ -134,28 +135,25 @@ def _subquery(value: expressions.Subquery) -> Expr:
     if kind == "Subquery" and value.__dict__.get("output_field") is not None:
         kwargs["output_field"] = value.output_field
     frozen = Expr(kind, (recorded(),), _keywords(kind, kwargs))
-    if getattr(value, "negated", False):  # Django 4.2 keeps ~Exists() as a flag
+    if is_negated(value):
         return Expr("NegatedExpression", (frozen,))
     return frozen
 
 
-@freeze.register(expressions.NegatedExpression if hasattr(expressions, "NegatedExpression") else Placeholder)
+@freeze.register(NegatedExpression)
 def _(value: Any) -> Expr:
-    return Expr("NegatedExpression", (freeze(value._constructor_args[0][0]),))
+    return Expr("NegatedExpression", (freeze(constructor_arguments(value)[0][0]),))
 
 
-def _freeze_exclusion(value: Any) -> str:
+@freeze.register(WindowFrameExclusion)
+def _(value: Any) -> str:
     return str(value.value)
-
-
-if hasattr(expressions, "WindowFrameExclusion"):  # since Django 5.1
-    freeze.register(expressions.WindowFrameExclusion, _freeze_exclusion)
 
 
 @freeze.register(expressions.Value)
 def _(value: expressions.Value) -> Expr:
     """Return the value as its output field prepares it; the service has no fields and encoders of this project."""
-    args, kwargs = value._constructor_args
+    args, kwargs = constructor_arguments(value)
     field = args[1] if len(args) > 1 else kwargs.get("output_field")
     if field is None:
         return Expr(name_of(value), (freeze(value.value),))
@@ -169,8 +167,8 @@ def _(value: expressions.OrderBy) -> Expr:
     return Expr("OrderBy", (freeze(value.expression),), {key: True for key, on in flags.items() if on})
 
 
-if tuple_lookups is not None:
-    freeze.register(tuple_lookups.TupleLookupMixin, tuple_condition)
+if TupleLookupMixin is not None:
+    freeze.register(TupleLookupMixin, tuple_condition)
 
 
 @freeze.register(expressions.When)
@@ -219,11 +217,11 @@ def _(value: QuerySet) -> Node:
             f"A queryset of the local model {value.model.__name__} cannot be nested in a remote query: "
             "its tables are in another database. Fetch its values first: list(queryset)."
         )
-    return value.query.nested(value._db)
+    return value.query.nested(using_of(value))
 
 
-@freeze.register(sql.Query)
-def _(value: sql.Query) -> Node:
+@freeze.register(Query)
+def _(value: Query) -> Node:
     return freeze(QuerySet(value.model, value))
 
 
@@ -246,7 +244,7 @@ def _(value: models.Model) -> Reference | Node:
             ModelSource(options.label, alias, base=True), "get", (), {"pk": freeze(value.pk)}, where=callsite()
         )
     connection = connections[options.database]
-    parts = getattr(value._meta, "pk_fields", None) or [value._meta.pk]  # since Django 5.2
+    parts = key_fields(type(value))
     key = tuple([freeze(stored_value(part, getattr(value, part.attname), connection)) for part in parts])
     return Reference(options.label, key if len(key) > 1 else key[0])
 
@@ -262,7 +260,7 @@ def settle(value: Any) -> Any:
     if type(value) in ATOMS:
         return value
     if isinstance(value, LazyObject):
-        value = value._wrapped if value._wrapped is not empty else _set_up(value)
+        value = unwrapped(value)
     if isinstance(value, BaseExpression | Combinable | QuerySet | models.Model):
         return value
     if hasattr(value, "__next__"):
@@ -272,11 +270,6 @@ def settle(value: Any) -> Any:
     if isinstance(value, Q) and any(_is_unsettled(child) for child in value.children):
         return _rebuild(value, settle)
     return value
-
-
-def _set_up(value: LazyObject) -> Any:
-    value._setup()
-    return value._wrapped
 
 
 def _is_unsettled(child: Any) -> bool:
@@ -328,13 +321,7 @@ def _same(one: Any, other: Any) -> bool:
 
 def _rebuild(value: Q, change: Any) -> Q:
     children = [(c[0], change(c[1])) if isinstance(c, tuple) else change(c) for c in value.children]
-    return Q.create(children, value.connector, value.negated) if hasattr(Q, "create") else _old_q(value, children)
-
-
-def _old_q(value: Q, children: list[Any]) -> Q:
-    clone = Q(_connector=value.connector, _negated=value.negated)
-    clone.children = children
-    return clone
+    return new_q(children, value.connector, value.negated)
 
 
 def is_database_default(value: Any) -> bool:

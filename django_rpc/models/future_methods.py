@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from django_rpc.backend.django_compat import check_expressions
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.nodes import Method, callsite
 from django_rpc.graph.values import freeze
@@ -24,7 +25,7 @@ def delayed_terminal(queryset: Any, name: str, args: Any, kwargs: Any) -> Delaye
             QuerySet.get(queryset, *args, **kwargs)  # which says that it cannot be
         queryset, args, kwargs = queryset.filter(*args, **kwargs), (), {}
     elif name == "aggregate":
-        queryset._validate_values_are_expressions((*args, *kwargs.values()), method_name="aggregate")
+        check_expressions(queryset, (*args, *kwargs.values()), "aggregate")
         named = {expression.default_alias: expression for expression in args}
         queryset.query._validate_aggregates({**named, **kwargs})
     elif name in ("earliest", "latest") and args:

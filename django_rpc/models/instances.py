@@ -6,12 +6,17 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import django
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
-from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor, ReverseOneToOneDescriptor
-from django.db.models.utils import create_namedtuple_class
 
+from django_rpc.backend.django_compat import (
+    ForwardManyToOneDescriptor,
+    ReverseOneToOneDescriptor,
+    create_namedtuple_class,
+    keeps_saved_expressions,
+    prefetch_cache_key,
+    set_rows,
+)
 from django_rpc.errors import BadResponse
 from django_rpc.graph.nodes import ModelSource, Node, Save
 from django_rpc.graph.values import Record, Table
@@ -205,10 +210,9 @@ def _cache(model: Any, instance: Any, name: str, value: Any, annotated: frozense
         manager = getattr(instance, name)
         check_related(model, name, manager.model, value)
         queryset = manager.get_queryset()
-        queryset._result_cache = value
-        queryset._prefetch_done = True
+        set_rows(queryset, value, prefetched=True)
         cache = instance.__dict__.setdefault("_prefetched_objects_cache", {})
-        cache[_prefetch_key(manager, descriptor)] = queryset
+        cache[prefetch_cache_key(manager, descriptor.rel)] = queryset
         if descriptor.rel.one_to_many:  # of a foreign key
             _set_parent(descriptor.rel.field, instance, value)
     elif hasattr(descriptor, "related_manager_cls"):
@@ -270,15 +274,6 @@ def with_known_related(known: dict[Any, dict[Any, Any]], value: Any) -> Any:
     return value
 
 
-def _prefetch_key(manager: Any, descriptor: Any) -> str:
-    """Return the key of prefetched rows in the cache that a related manager reads."""
-    many_to_many = getattr(manager, "prefetch_cache_name", None)
-    if many_to_many is not None:
-        return str(many_to_many)
-    relation = descriptor.rel
-    return str(relation.cache_name if hasattr(relation, "cache_name") else relation.get_cache_name())
-
-
 def as_model(model: Any, value: Any) -> Any:
     """Return ``value`` with instances of other mirrors of the same model turned into instances of ``model``."""
     if isinstance(value, tuple) and value:  # get_or_create()
@@ -305,7 +300,7 @@ def keep_expression(instance: Any, field: Any, value: Any) -> None:
     """
     if not hasattr(value, "resolve_expression") or hasattr(type(value), "__rpc_node__"):
         return
-    if django.VERSION < (6, 0):
+    if keeps_saved_expressions:
         instance.__dict__[field.attname] = value
     elif hasattr(instance.__dict__.get(field.attname), "resolve_expression"):
         del instance.__dict__[field.attname]

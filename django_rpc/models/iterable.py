@@ -11,16 +11,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db import models
-from django.db.models.base import ModelState
-from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
-from django.db.models.query import ModelIterable
-from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
+
+from django_rpc.backend.django_compat import (
+    DeferredAttribute,
+    ForeignKeyDeferredAttribute,
+    ModelIterable,
+    ModelState,
+    known_parents,
+    loads_fields_singly,
+)
 
 __all__ = ["MirrorIterable"]
 
-#: What an instance does about a value that did not come with it, where nobody says otherwise; since Django 6.1.
-_FETCH_ONE = getattr(models, "FETCH_ONE", None)
 _PLAIN_ATTRIBUTES = (DeferredAttribute, ForeignKeyDeferredAttribute)
 
 
@@ -56,10 +59,10 @@ def _is_plain(queryset: Any) -> bool:
         query.select_related
         or query.annotations
         or query.extra
-        or queryset._known_related_objects
+        or known_parents(queryset)
         or query.combinator
         or not query.default_cols
-        or getattr(queryset, "_fetch_mode", _FETCH_ONE) is not _FETCH_ONE
+        or not loads_fields_singly(queryset)
         or pre_init.has_listeners(queryset.model)
         or post_init.has_listeners(queryset.model)
     ) and _has_plain_instances(queryset.model)

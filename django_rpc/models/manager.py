@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import models
 
+from django_rpc.backend.django_compat import constructor_arguments, expire_cache, queryset_class
 from django_rpc.graph.nodes import ModelSource
 from django_rpc.models.expressions import Placeholder
 from django_rpc.models.instances import loaded_names
@@ -46,8 +47,8 @@ def rpc_manager_class(cls: type[models.Manager]) -> type[models.Manager]:
     if cls is models.Manager:
         return RpcManager
     names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    queryset_class = rpc_queryset_class(cls._queryset_class)
-    return type(cls.__name__, (cls, RpcManager), {**names, "_queryset_class": queryset_class})
+    recorded = rpc_queryset_class(queryset_class(cls))
+    return type(cls.__name__, (cls, RpcManager), {**names, "_queryset_class": recorded})
 
 
 def limit_fields(queryset: Any, names: tuple[str, ...]) -> None:
@@ -73,13 +74,13 @@ def record_managers(model: Any) -> None:
         model.add_to_class(manager.name, _recorded(manager))
     if default is not None and options.default_manager.name != default.name:  # a copy precedes inherited managers
         options.default_manager_name = default.name
-        options._expire_cache()
+        expire_cache(options)
 
 
 def _recorded(manager: Any) -> Any:
     """Return a manager with the arguments and the state of ``manager``, and with querysets that record nodes."""
     manager_class: Any = type(manager)
-    args, kwargs = manager._constructor_args
+    args, kwargs = constructor_arguments(manager)
     recorded = rpc_manager_class(manager_class)(*args, **kwargs)
     vars(recorded).update(vars(manager))
     return recorded

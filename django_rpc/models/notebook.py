@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Model
 
+from django_rpc.backend.django_compat import clone, has_rows, rows_in_memory, selected_fields, selects_columns
 from django_rpc.graph.format import describe, shorten
 
 __all__ = ["NotebookTable"]
@@ -37,10 +38,10 @@ class NotebookTable:
 
 def _first_rows(queryset: Any) -> tuple[list[str], list[list[str]], bool]:
     """The names of the columns, the first rows as text, and whether there are more."""
-    if queryset._result_cache is not None:
-        found = queryset._result_cache[: ROWS + 1]
+    if has_rows(queryset):
+        found = rows_in_memory(queryset)[: ROWS + 1]
     else:
-        plain = queryset._chain()
+        plain = clone(queryset)
         plain._future = False
         found = list(plain[: ROWS + 1])
     shown = found[:ROWS]
@@ -51,7 +52,7 @@ def _first_rows(queryset: Any) -> tuple[list[str], list[list[str]], bool]:
 def _names(queryset: Any, found: Sequence[Any]) -> list[str]:
     query = queryset.query
     first = found[0] if found else None
-    if isinstance(first, Model) or (first is None and queryset._fields is None):
+    if isinstance(first, Model) or (first is None and not selects_columns(queryset)):
         deferred = first.get_deferred_fields() if first is not None else ()
         own = [field.attname for field in queryset.model._meta.concrete_fields if field.attname not in deferred]
         return [*own, *query.annotation_select]
@@ -64,7 +65,9 @@ def _names(queryset: Any, found: Sequence[Any]) -> list[str]:
     width = len(first) if isinstance(first, tuple) else 1
     if len(names) == width or first is None:
         return names
-    return list(queryset._fields or ()) if len(queryset._fields or ()) == width else [str(n) for n in range(width)]
+    return (
+        list(selected_fields(queryset)) if len(selected_fields(queryset)) == width else [str(n) for n in range(width)]
+    )
 
 
 def _values(item: Any, names: Sequence[str]) -> Iterable[Any]:

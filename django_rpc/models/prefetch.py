@@ -18,12 +18,26 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from django.db import models
-from django.db.models import Prefetch, QuerySet
-from django.db.models.fields import related_descriptors as related
-from django.db.models.query import ModelIterable, normalize_prefetch_lookups, prefetch_related_objects
-from django.db.models.sql import Query
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 
 from django_rpc.backend.compiler import column_names
+from django_rpc.backend.django_compat import (
+    ModelIterable,
+    Query,
+    clone,
+    filter_reuses_joins,
+    has_rows,
+    normalize_prefetch_lookups,
+    prefetch_lookups,
+    row_iterable,
+    set_prefetch_lookups,
+    set_rows,
+    using_of,
+    was_prefetched,
+)
+from django_rpc.backend.django_compat import (
+    related_descriptors as related,
+)
 from django_rpc.graph.delayed.delayed import Output
 from django_rpc.graph.nodes import Column, Literal, Method, Node, Rows, callsite
 from django_rpc.graph.values import Condition, RowSet
@@ -118,7 +132,7 @@ class _Plan:
             queryset = manager.all()
             if not _is_plannable(queryset):
                 return None
-        filtered = queryset._chain() if queryset._db else queryset.using(level.nearest(queryset.model))
+        filtered = clone(queryset) if using_of(queryset) else queryset.using(level.nearest(queryset.model))
         filtered.query.node = _filtered(filtered.query.node, lookup, Column(level.rows, key), to_many)
         if through is not None:
             filtered = filtered.extra(select=through)
@@ -127,8 +141,8 @@ class _Plan:
         answer = Answer()
         self.nodes.append(rows)
         self.answers.append(answer)
-        answered = queryset._chain()
-        answered._prefetch_related_lookups = self.lookups(below, queryset._prefetch_related_lookups)
+        answered = clone(queryset)
+        set_prefetch_lookups(answered, self.lookups(below, prefetch_lookups(queryset)))
         answered.query.answer = answer
         return below, answered
 
@@ -138,7 +152,7 @@ def _filtered(node: Node, lookup: str, values: Column, to_many: bool) -> Node:
 
     Since Django 5.0 the filter of a relation to many rows reuses all joins of the query.
     """
-    if to_many and REUSES_ALL:
+    if to_many and filter_reuses_joins:
         return Method(node, "filter_reuse", (Condition(((lookup, values),)),), where=callsite())
     return Method(node, "filter", (), {lookup: values}, where=callsite())
 
@@ -153,9 +167,9 @@ def rows_of(queryset: Any) -> Rows:
 def can_travel_together(queryset: Any) -> bool:
     """Return True when ``queryset`` has prefetch lookups that can be part of its message."""
     return bool(
-        queryset._prefetch_related_lookups
-        and not queryset._prefetch_done
-        and issubclass(queryset._iterable_class, ModelIterable)
+        prefetch_lookups(queryset)
+        and not was_prefetched(queryset)
+        and issubclass(row_iterable(queryset), ModelIterable)
         and not queryset.query.has_rows
         and not queryset.query.is_known_empty()
     )
@@ -168,8 +182,8 @@ def output_for(queryset: Any) -> Output:
     """
     parents = rows_of(queryset)
     plan = _Plan()
-    lookups: tuple[Any, ...] = queryset._prefetch_related_lookups
-    if lookups and issubclass(queryset._iterable_class, ModelIterable):
+    lookups: tuple[Any, ...] = prefetch_lookups(queryset)
+    if lookups and issubclass(row_iterable(queryset), ModelIterable):
         lookups = plan.lookups(_Level(queryset.model, parents, queryset.db), lookups)
 
     def fill(rowsets: Any) -> Any:
@@ -179,10 +193,11 @@ def output_for(queryset: Any) -> Output:
             answer.rowset = rowset
         queryset.query.answer = parents_answer
         try:
-            queryset._result_cache = list(queryset._iterable_class(queryset))
+            rows = list(row_iterable(queryset)(queryset))
+            set_rows(queryset, rows, prefetched=False)
             if lookups:
-                prefetch_related_objects(queryset._result_cache, *lookups)
-                queryset._prefetch_done = True
+                prefetch_related_objects(rows, *lookups)
+                set_rows(queryset, rows, prefetched=True)
         finally:
             queryset.query.answer = None
             for answer in plan.answers:
@@ -203,7 +218,7 @@ def generic_lookups(model: Any, lookups: Iterable[Any]) -> list[Any]:
         if _is_generic(model, lookup.prefetch_through):
             generic.append(lookup)
         elif lookup.queryset is not None:
-            nested = generic_lookups(lookup.queryset.model, lookup.queryset._prefetch_related_lookups)
+            nested = generic_lookups(lookup.queryset.model, prefetch_lookups(lookup.queryset))
             generic += normalize_prefetch_lookups(map(copy.copy, nested), lookup.prefetch_to)
     return generic
 
@@ -291,8 +306,8 @@ def _is_plannable(queryset: Any) -> bool:
         and hasattr(queryset.query, "recorded")
         and not queryset.query.is_sliced
         and not queryset.query.combinator
-        and queryset._result_cache is None
-        and issubclass(queryset._iterable_class, ModelIterable)
+        and not has_rows(queryset)
+        and issubclass(row_iterable(queryset), ModelIterable)
         and not queryset.query.is_known_empty()
     )
 

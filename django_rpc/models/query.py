@@ -11,11 +11,16 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet, ImproperlyConfigured
 from django.db import connections
-from django.db.models import Q, lookups, sql
-from django.db.models.sql.query import EXPLAIN_OPTIONS_PATTERN
-from django.db.models.sql.where import NothingNode
+from django.db.models import Q
 from django.db.utils import NotSupportedError
 
+from django_rpc.backend.django_compat import (
+    EXPLAIN_OPTIONS_PATTERN,
+    IntegerFieldOverflow,
+    NothingNode,
+    Query,
+    output_field_of,
+)
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes import Item, Method, ModelSource, Node, callsite
 from django_rpc.graph.plan.retarget import moved
@@ -29,11 +34,10 @@ from django_rpc.models.options import options_of
 __all__ = ["RpcQuery", "hidden_path"]
 
 _LARGEST_INTEGER = 2**63 - 1
-IntegerFieldOverflow = getattr(lookups, "IntegerFieldOverflow", type(None))  # since Django 5.0
 _NO_OPTIONS: dict[str, Any] = {}
 
 
-class RpcQuery(sql.Query):
+class RpcQuery(Query):
     """Query on a mirror.
 
     ``node`` is the node to send. ``answer`` (`prefetch.Answer`) has rows of an earlier message, so that no message is
@@ -207,7 +211,7 @@ class RpcQuery(sql.Query):
             if not any(value is NotImplemented for value in values.values()):
                 return values
         results = self._value(using, "aggregate", (), frozen)
-        fields = {alias: expression._output_field_or_none for alias, expression in resolved.items()}
+        fields = {alias: output_field_of(expression) for alias, expression in resolved.items()}
         own_fields = {alias: field for alias, field in fields.items() if field is not None and makes_values(field)}
         return {**results, **{alias: loaded_value(field, results[alias], using) for alias, field in own_fields.items()}}
 

@@ -16,11 +16,18 @@ from django.conf import settings
 from django.db import connections, models, router
 from django.db.models import Q, QuerySet, Subquery
 from django.db.models.signals import post_save, pre_save
-from django.db.models.sql import Query, UpdateQuery
 from django.db.utils import NotSupportedError
 from django.utils import timezone
 from django.utils.functional import Promise
 
+from django_rpc.backend.django_compat import (
+    Query,
+    UpdateQuery,
+    rows_in_memory,
+    set_default_rows,
+    set_rows,
+    was_prefetched,
+)
 from django_rpc.client.outages import recent_outage
 from django_rpc.client.unit_of_work import Operation
 from django_rpc.graph.delayed.delayed import Delayed, Output
@@ -100,7 +107,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
     def __init__(self, model: Any = None, query: Any = None, using: Any = None, hints: Any = None) -> None:
         super().__init__(model, query if query is not None else RpcQuery(model), using, hints)
-        self._iterable_class = MirrorIterable
+        set_default_rows(self, MirrorIterable)
 
     # Methods that return a queryset
 
@@ -370,8 +377,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
         def finish(value: Any) -> Any:
             assert fill is not None
-            self._result_cache = fill(value)._result_cache
-            self._prefetch_done = plain._prefetch_done
+            set_rows(self, rows_in_memory(fill(value)), was_prefetched(plain))
             return plain
 
         return Output(node, finish)

@@ -11,6 +11,8 @@ from typing import Any
 
 from django.apps import apps
 
+from django_rpc.backend.django_compat import expire_cache
+
 __all__ = ["registry"]
 
 
@@ -31,7 +33,7 @@ class _Registry:
     def clear_cache(self) -> None:
         apps.clear_cache()
         for model in self._models_without_app():
-            model._meta._expire_cache()
+            expire_cache(model._meta)
 
     def _models_without_app(self) -> Iterator[Any]:
         """Yield the mirrors with a label of no app, and their automatic through models."""

@@ -11,11 +11,10 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from django.db import router
-from django.db.models.fields.related_descriptors import ManyToManyDescriptor, ReverseManyToOneDescriptor
 from django.db.models.signals import m2m_changed
-from django.db.models.utils import resolve_callables
 from django.utils.functional import cached_property
 
+from django_rpc.backend.django_compat import ManyToManyDescriptor, ReverseManyToOneDescriptor, resolve_callables
 from django_rpc.client.deferred import Pending
 from django_rpc.client.unit_of_work import Operation
 from django_rpc.graph.nodes import Attr, Method, ModelSource, callsite

@@ -13,6 +13,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import Field, JSONField, Model
 
+from django_rpc.backend.django_compat import selects_columns
 from django_rpc.errors import BadResponse
 from django_rpc.graph.nodes import Method, Node
 from django_rpc.graph.values import ATOMS, Record
@@ -97,7 +98,7 @@ def changed_values(instance: Model, answer: Any) -> dict[str, Any]:
 def check_found_or_made(queryset: Any, answer: Any) -> tuple[Any, bool]:
     """Return the answer to ``get_or_create()``; raise BadResponse unless it has a row of the model and a bool."""
     if type(answer) is tuple and len(answer) == 2 and type(answer[1]) is bool:
-        is_plain_row = queryset._fields is not None and not isinstance(answer[0], Model | Record)
+        is_plain_row = selects_columns(queryset) and not isinstance(answer[0], Model | Record)
         if is_plain_row or _is_mirror_of(answer[0], queryset.model):
             return answer
     raise BadResponse(f"The answer of the service is no {queryset.model.__name__} that it found or created.")

@@ -10,6 +10,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
 from django.db.models import QuerySet, signals
 
+from django_rpc.backend.django_compat import forced_bases, is_generated, reverse_one_to_one_names
 from django_rpc.client.deferred import Collected, Pending
 from django_rpc.client.unit_of_work import Operation
 from django_rpc.graph.nodes import Item, Node, Save, callsite, nodes_in
@@ -29,7 +30,7 @@ def new_instance(model: Any, values: Mapping[str, Any]) -> Any:
 
     The service sets the values of these on its instance.
     """
-    reverse: set[str] = values.keys() & getattr(model._meta, "_reverse_one_to_one_field_names", frozenset())
+    reverse: set[str] = values.keys() & reverse_one_to_one_names(model)
     if reverse:
         names = ", ".join(sorted(reverse))
         raise ValueError(f"The following fields do not exist in this model: {names}")
@@ -54,9 +55,9 @@ def forced_inserts(model: Any, force_insert: Any) -> bool | tuple[str, ...]:
     A base that no service has, such as ``models.Model``, means all mirrors that derive from it. Raise the errors of
     Django for values other than a bool and a tuple of bases.
     """
-    if isinstance(force_insert, bool) or not hasattr(model, "_validate_force_insert"):
+    bases = forced_bases(model, force_insert)
+    if bases is None:
         return bool(force_insert)
-    bases = model._validate_force_insert(force_insert)
     mirrors = [
         mirror for mirror in (model, *model._meta.get_parent_list()) if issubclass(mirror, bases) and options_of(mirror)
     ]
@@ -246,7 +247,7 @@ def _values_to_save(instance: Any, model: Any, raw: bool, names: Any, connection
     elsewhere = instance._state.db not in (None, connection.alias)
     for field in model._meta.concrete_fields:
         is_selected = names is None or field.attname in keys or field.name in names or field.attname in names
-        if not is_selected or getattr(field, "generated", False):
+        if not is_selected or is_generated(field):
             continue
         if field.attname not in instance.__dict__:
             if not elsewhere:

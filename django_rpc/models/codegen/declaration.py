@@ -10,13 +10,13 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-import django
 import msgspec
 from django.apps import apps
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from django_rpc.backend.django_compat import check_condition_name, has_composite_keys, has_database_defaults
 from django_rpc.graph.schema import CheckSchema, FieldSchema, ModelSchema
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
 
 CONTENT_TYPE = "contenttypes.ContentType"
 GENERIC = frozenset({"GenericForeignKey", "GenericRelation"})
-HAS_DB_DEFAULT = django.VERSION >= (5, 0)
 
 #: Default maximum length of some classes.
 _LENGTHS = {
@@ -199,7 +198,7 @@ def _relation(model: ModelSchema, described: FieldSchema, names: dict[str, str])
 
 def composite_key(model: ModelSchema) -> dict[str, Call]:
     """Return the composite key; empty before Django 5.2, which has no composite keys."""
-    if not model.composite_key or not hasattr(models, "CompositePrimaryKey"):
+    if not model.composite_key or not has_composite_keys:
         return {}
     return {"pk": Call("CompositePrimaryKey", list(model.composite_key))}
 
@@ -218,7 +217,7 @@ def _common(described: FieldSchema) -> dict[str, Any]:
         options["default"] = (
             described.default if described.default is not msgspec.UNSET else _DEFAULTS[str(described.called_default)]
         )
-    elif (described.filled or has_default or (described.readonly and automatic)) and HAS_DB_DEFAULT:
+    elif (described.filled or has_default or (described.readonly and automatic)) and has_database_defaults:
         # The client does not send the field, so that the service fills it.
         options["db_default"] = Code("models.Value(None)", models.Value(None))
     for name in ("null", "blank", "unique", "primary_key"):
@@ -266,7 +265,7 @@ def meta_options(model: ModelSchema) -> dict[str, Any]:
 
 
 def _check_constraint(check: CheckSchema) -> Call:
-    options = {"condition" if django.VERSION >= (5, 1) else "check": _condition(check.condition), "name": check.name}
+    options = {check_condition_name: _condition(check.condition), "name": check.name}
     if check.message is not None:
         options["violation_error_message"] = check.message
     return Call("CheckConstraint", [], options)

@@ -13,6 +13,7 @@ from typing import Any
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models import Field
 
+from django_rpc.backend.django_compat import is_generated
 from django_rpc.graph.schema import FIELD_TYPES, RELATIONS, FieldSchema, ModelSchema
 from django_rpc.models.options import options_of
 
@@ -327,7 +328,7 @@ def _fills_itself(field: Any) -> bool:
 
 
 def _output(field: Any) -> Any:
-    return field.output_field if getattr(field, "generated", False) else field
+    return field.output_field if is_generated(field) else field
 
 
 def _is_unresolved(field: Any) -> bool:
