@@ -47,7 +47,7 @@ def _written_down(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
                 self.query.recorded(self.db), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite()
             )
             if recording.is_recorded(node):
-                return Delayed(node, self._session)
+                return Delayed(node)
         return method(self, *args, **kwargs)
 
     return inner
@@ -57,7 +57,7 @@ def _item(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def inner(self: Any, key: Any) -> Any:
         if recording.is_open() and not isinstance(key, slice) and recording.is_recorded(self.query.node):
-            return Delayed(Item(self.query.recorded(self.db), freeze(key), where=callsite()), self._session)
+            return Delayed(Item(self.query.recorded(self.db), freeze(key), where=callsite()))
         return method(self, key)
 
     return inner
@@ -83,12 +83,12 @@ def _map(self: Any, function: Callable[[Any], Any], return_exceptions: bool = Fa
     >>> Customer.objects.filter(pk__lte=2).order_by("pk").map(lambda customer: customer.orders.count()).compute()
     [...]
     """
-    return recording.map_over(Delayed(self.__rpc_node__(), self._session), function, return_exceptions)
+    return recording.map_over(Delayed(self.__rpc_node__()), function, return_exceptions)
 
 
 def _filter_by(self: Any, function: Callable[[Any], Any]) -> Delayed:
     """The list of the rows for which ``function`` is true, next to the data; see `Delayed.filter_by`."""
-    return recording.where(Delayed(self.__rpc_node__(), self._session), function)
+    return recording.where(Delayed(self.__rpc_node__()), function)
 
 
 _map.__name__, _filter_by.__name__ = "map", "filter_by"
