@@ -12,8 +12,11 @@ from django_rpc.backend.django_compat import sql_logger
 from django_rpc.backend.locale import current_locale
 from django_rpc.backend.test_guard import check_sending
 from django_rpc.client.call_record import MessageRecord
+from django_rpc.client.execute import Run
+from django_rpc.client.hooks import Hook, MessageEnd
 from django_rpc.client.session import Session
 from django_rpc.graph.format import describe
+from django_rpc.telemetry.hooks import Sent
 from django_rpc.transport.config import Config
 from django_rpc.transport.fork_safety import NO_FORK
 
@@ -35,25 +38,42 @@ def session_for(alias: str, settings: Mapping[str, Any]) -> Session:
         from django_rpc.models.instances import MirrorResults
 
         session = Session(config, MirrorResults(alias), alias=alias)
-        session.listeners.append(_Log(alias))
+        session.hooks.append(_ConnectionHook(alias))
         session.locale = current_locale
-        session.note_writes = lambda nodes: connections[alias].note_writes(nodes)
-        session.check_sending = partial(check_sending, alias)
         _sessions[alias] = config, session
     return session
 
 
-class _Log:
-    """Listener that adds each message to ``connection.queries_log``, where Django counts queries."""
+class _ConnectionHook(Hook):
+    """Hook of a connection: it guards tests, notes writes in ``atomic()``, and logs messages as Django logs queries."""
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
 
     @property
-    def active(self) -> bool:
+    def wants_sql(self) -> bool:
         return bool(connections[self.alias].queries_logged)
 
-    def __call__(self, record: MessageRecord) -> None:
+    def plan_begins(self, run: Run) -> None:
+        check_sending(self.alias, run.outputs)
+
+    def message_begins(self, message: Sent) -> MessageEnd:
+        request = message.request
+        assert request is not None
+        note_end: MessageEnd | None = None
+        if request.asking != "explain" and any(node.writes for node in request.nodes):
+            note_end = connections[self.alias].note_writes(request.nodes)
+        return self._log if note_end is None else partial(self._end, note_end)
+
+    def _end(self, note_end: MessageEnd, message: Sent) -> None:
+        note_end(message)
+        self._log(message)
+
+    def _log(self, message: Sent) -> None:
+        """Add a message to ``connection.queries_log``, where Django counts queries."""
+        if not self.wants_sql:
+            return
+        record = MessageRecord.of(message)
         text = "; ".join(describe(record.nodes[index]) for index in record.outputs)
         connections[self.alias].queries_log.append(
             {

@@ -13,15 +13,16 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 from django.db.transaction import TransactionManagementError
 
 from django_rpc.backend.django_compat import is_of_test_case
+from django_rpc.client.hooks import MessageEnd
 from django_rpc.client.unit_of_work import Unit, unit_of
-from django_rpc.client.write_log import Written
+from django_rpc.client.write_log import WriteMessage
 from django_rpc.graph.nodes import Node, is_own_module
 
 __all__ = ["CannotRollBack", "Transactions"]
@@ -60,17 +61,18 @@ class Transactions:
     alias: str
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._sent: list[Written] = []
+        self._sent: list[WriteMessage] = []
         self._outermost = _Start()
         self._savepoints: dict[str, _Start] = {}
         self._refusal: CannotRollBack | None = None
         super().__init__(*args, **kwargs)
 
-    def note_writes(self, nodes: Sequence[Node]) -> Callable[[Exception | None], object]:
-        """Note a message that writes, before it is sent; return the function to call with its error or None."""
-        written = Written(nodes)
-        if self.in_atomic_block:  # type: ignore[attr-defined]
-            self._sent.append(written)
+    def note_writes(self, nodes: tuple[Node, ...]) -> MessageEnd | None:
+        """Note a message of a block that writes, before it is sent; return the function for its end."""
+        if not self.in_atomic_block:  # type: ignore[attr-defined]
+            return None
+        written = WriteMessage(nodes)
+        self._sent.append(written)
         return written.ended
 
     # The start and the end of blocks
@@ -129,7 +131,7 @@ class Transactions:
         if exception is not None and is_refusal:
             raise exception
 
-    def _text(self, end: str, done: list[Written]) -> str:
+    def _text(self, end: str, done: list[WriteMessage]) -> str:
         listed = [str(written) for written in done[:_LISTED]]
         more = [f"... {len(done)} in all"] if len(done) > _LISTED else []
         return (

@@ -1,19 +1,20 @@
-"""Records of calls for listeners, and the protocol of results."""
+"""Records of messages, and the protocol of results."""
 
 from __future__ import annotations
 
 import functools
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from django_rpc.client.remote_errors import build
 from django_rpc.graph.nodes import Node
 from django_rpc.graph.values import Record, Table
+from django_rpc.telemetry.hooks import Sent
 from django_rpc.wire.messages import ErrorReport, TraceEntry
 
-__all__ = ["Listener", "MessageRecord", "PlainResults", "Results"]
+__all__ = ["MessageRecord", "PlainResults", "Results"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,24 @@ class MessageRecord:
     request_id: str
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
-    text: str  # of the request, as sent
+    data: bytes
     seconds: float
     trace: tuple[TraceEntry, ...] = ()
     error: Exception | None = None
 
+    @classmethod
+    def of(cls, message: Sent) -> MessageRecord:
+        """Return the record of a message that has ended."""
+        request = message.request
+        assert request is not None
+        return cls(
+            request.id, request.nodes, request.outputs, message.data, message.seconds, message.trace, message.error
+        )
 
-Listener = Callable[[MessageRecord], object]
+    @property
+    def text(self) -> str:
+        """Return the request as it was sent."""
+        return self.data.decode("utf-8", "replace")
 
 
 class Results(Protocol):

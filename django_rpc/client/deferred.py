@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from django_rpc.graph.delayed.local_arguments import waited_for
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes import Item, Literal, LocalCall, Node, Opaque
-from django_rpc.graph.plan.stages import Plan
 from django_rpc.graph.values import freeze
 
 __all__ = ["Collected", "Collector", "Pending", "collectors", "pending_of"]
@@ -24,9 +23,6 @@ class Collector(Protocol):
 
     service: str
     refusal: Callable[[str], Exception]
-
-    def check(self, plan: Plan) -> None:
-        """Raise for a plan that would run now, and that needs or could read effects of unsent operations."""
 
 
 #: Open blocks of this context, by their service.

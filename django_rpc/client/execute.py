@@ -18,11 +18,11 @@ from typing import Any
 
 from django_rpc.client.async_replay import current
 from django_rpc.client.background_plan import PlanCall
-from django_rpc.client.callbacks import Watch, watching
 from django_rpc.client.decode_result import had
 from django_rpc.client.deferred import collectors
 from django_rpc.client.forwarding import Forwarding, Links
 from django_rpc.client.futures import Future
+from django_rpc.client.hooks import Hook, context_hooks
 from django_rpc.client.idempotency import Ids
 from django_rpc.client.locale import Locale
 from django_rpc.client.remote_errors import build
@@ -40,7 +40,7 @@ __all__ = ["NO_LIMIT", "Run", "acompute", "compute", "finished", "submit"]
 
 #: Timeout of a call without a limit; None means the timeout of the settings.
 NO_LIMIT = math.inf
-_NOBODY = contextlib.nullcontext()
+_NO_SCOPE = contextlib.nullcontext()
 
 
 def compute(
@@ -126,15 +126,14 @@ class Run:
         runners: Iterable[Runner],
         timeout: float | None,
         priority: bool,
-        watch: Watch | None = None,
+        profiler: Hook | None = None,
         locale: Locale | None = None,
     ) -> None:
         self.outputs = outputs
-        self.watch = watch  # of this run only; it may request more than values from services
-        self.watches: tuple[Any, ...] = watching.get() if watch is None else (*watching.get(), watch)
+        self._profiler = profiler
         self.plan: Plan = plan(outputs)
-        for collector in collectors.get().values():
-            collector.check(self.plan)
+        for unit in collectors.get().values():
+            unit.plan_begins(self)
         self.priority = priority
         self.results: dict[int, Any] = {}
         self.cancelled = False
@@ -148,15 +147,15 @@ class Run:
             if name not in self._runners:
                 self._runners[name] = runners_by_service.get(name) or resolve(name)
         self._check_locks()
-        for runner in self._runners.values():
-            check_sending = getattr(runner, "check_sending", None)
-            if check_sending is not None:
-                check_sending(outputs)
-        self._locales = {
-            name: locale or runner.locale()  # in the thread of the caller, since later stages are sent in other threads
-            for name, runner in self._runners.items()
-            if hasattr(runner, "locale")
-        }
+        # In the thread of the caller, since later stages are sent in other threads.
+        self._locales = {name: locale or runner.locale() for name, runner in self._runners.items()}
+        self._hooks = context_hooks.get() if profiler is None else (*context_hooks.get(), profiler)
+        for hook in dict.fromkeys(
+            [*self._hooks, *(hook for runner in self._runners.values() for hook in runner.hooks)]
+        ):
+            hook_of_run = hook.plan_begins(self)
+            if hook_of_run is not None:
+                self._hooks += (hook_of_run,)
         self.forwarding = Forwarding(self.plan, self._runners, self._wants_answer)
         self._send_rounds = self.forwarding.send_rounds()
         self._ids: dict[int, Ids] = {}
@@ -165,16 +164,14 @@ class Run:
         self._deadline: float | None = None
         if not self.is_one_message:
             self._begin()
-            self.watches += tuple(self._observers())
 
     def _check_locks(self) -> None:
         """Raise TransactionManagementError for a lock that would protect nothing, as a local model does."""
         lock = unheld_lock(self.plan)
         if lock is not None:
             runner = self._runners[lock.service]
-            results = getattr(runner, "results", None)
             report = ErrorReport(code="TransactionManagementError", message=lock.reason)
-            raise build(report) if results is None else results.error(report, lock.node)
+            raise build(report) if runner.results is None else runner.results.error(report, lock.node)
 
     @property
     def is_one_message(self) -> bool:
@@ -189,16 +186,9 @@ class Run:
     def _wants_answer(self, number: int) -> bool:
         """Return True where this run requests more than values from a stage."""
         runner = self._runners[self.plan.stages[number].service or ""]
-        heard = bool(getattr(runner, "active_listeners", list)())
-        return heard or (self.watch is not None and self.watch.asking(number) is not None)
-
-    def _observers(self) -> Iterator[Any]:
-        """Yield the watches of this plan that the observers of its services make (`telemetry.tracing.PlanSpans`)."""
-        observers = [observer for runner in self._runners.values() for observer in getattr(runner, "observers", ())]
-        for begin in dict.fromkeys(observer.plan for observer in observers if hasattr(observer, "plan")):
-            made = begin(len(self.plan.stages), len(self.plan.messages))
-            if made is not None:
-                yield made
+        if self._profiler is not None and self._profiler.asking(number) is not None:
+            return True
+        return any(hook.wants_sql for hook in runner.hooks)
 
     def _begin(self) -> None:
         """Compute the deadline of several stages: the timeout of the caller, or the longest timeout of the services."""
@@ -228,24 +218,24 @@ class Run:
         try:
             self._execute()
         finally:
-            self._tell("closed")
+            self._plan_ends()
 
     def _execute(self) -> None:
         if self.is_one_message:
-            self._tell("began", 0)
+            self._stage_begins(0)
             call = self._calls[0] = self.send(0)
             self.results[0] = had(call.wait())
-            self._tell("ended", 0)
+            self._stage_ends(0)
             return
         for numbers in self.rounds():
             for number in self._to_send(numbers):
-                self._tell("began", number)
+                self._stage_begins(number)
                 self._calls[number] = self.send(number)
             for number in numbers:
                 if self.plan.stages[number].service is None:
-                    self._tell("began", number)
+                    self._stage_begins(number)
                     self.results[number] = self._run_here(number)
-                    self._tell("ended", number)
+                    self._stage_ends(number)
             for number in self._to_wait_for(numbers):
                 with self.forwarding.naming(number):
                     self.results[number] = had(self._calls[number].wait())
@@ -276,24 +266,32 @@ class Run:
             if silent not in self.results:
                 self.results[silent] = []
                 self._calls[silent].message.end(None)
-                self._tell("ended", silent)
-        self._tell("ended", number)
+                self._stage_ends(silent)
+        self._stage_ends(number)
 
-    def _tell(self, what: str, *args: Any) -> None:
-        for watch in self.watches:
-            getattr(watch, what)(self, *args)
+    def _stage_begins(self, number: int) -> None:
+        for hook in self._hooks:
+            hook.stage_begins(self, number)
 
-    def _within(self, number: int) -> contextlib.AbstractContextManager[Any]:
-        if not self.watches:
-            return _NOBODY
+    def _stage_ends(self, number: int) -> None:
+        for hook in self._hooks:
+            hook.stage_ends(self, number)
+
+    def _plan_ends(self) -> None:
+        for hook in self._hooks:
+            hook.plan_ends(self)
+
+    def _scope(self, number: int) -> contextlib.AbstractContextManager[Any]:
+        if not self._hooks:
+            return _NO_SCOPE
         stack = contextlib.ExitStack()
-        for watch in self.watches:
-            stack.enter_context(watch.within(number))
+        for hook in self._hooks:
+            stack.enter_context(hook.stage_scope(number))
         return stack
 
     def _run_here(self, number: int) -> list[Any]:
-        timer = None if self.watch is None else self.watch.timer(number)
-        with self._within(number):
+        timer = None if self._profiler is None else self._profiler.timer(number)
+        with self._scope(number):
             return run_stage(self.plan.stages[number], self.results, timer)
 
     async def aexecute(self) -> None:
@@ -301,7 +299,7 @@ class Run:
         try:
             await self._aexecute()
         finally:
-            self._tell("closed")
+            self._plan_ends()
 
     async def _aexecute(self) -> None:
         for numbers in self.rounds():
@@ -321,8 +319,8 @@ class Run:
         for number in numbers:
             stage = self.plan.stages[number]
             assert stage.service is not None
-            self._tell("began", number)
-            if getattr(self._runners[stage.service], "runs_here", False):
+            self._stage_begins(number)
+            if self._runners[stage.service].runs_here:
                 self._calls[number] = await in_callers_thread(self.send, number)
             else:
                 self._calls[number] = await SENDING.run(self.send, number)
@@ -333,9 +331,9 @@ class Run:
         self._ended(number)
 
     async def _arun_here(self, number: int) -> None:
-        self._tell("began", number)
+        self._stage_begins(number)
         self.results[number] = await LOCAL.run(self._run_here, number)
-        self._tell("ended", number)
+        self._stage_ends(number)
 
     def send(self, number: int) -> Any:
         """Send the message of a stage, with its values from earlier stages."""
@@ -349,14 +347,15 @@ class Run:
             # A stage that waits for others begins after they end, and its inputs must end in time for all stages.
             is_bound = runner.timeout is None or self.timeout is not None or links is not None
             timeout = left if is_bound else min(left, runner.timeout or left)
-        asking = None if self.watch is None else self.watch.asking(number)
+        asking = None if self._profiler is None else self._profiler.asking(number)
         more: dict[str, Any] = {} if asking is None else {"asking": asking}
         if links is not None:
             more["links"] = links
-        if stage.service in self._locales:
-            more["locale"] = self._locales[stage.service]
+        locale = self._locales[stage.service]
+        if locale is not None:
+            more["locale"] = locale
         filled = stage.filled(self.results, self.forwarding.placeholders(number))
-        with self._within(number):
+        with self._scope(number):
             return runner.send(filled, timeout=timeout, priority=self.priority, **more)
 
     def _links(self, number: int) -> Links | None:

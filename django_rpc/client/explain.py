@@ -40,7 +40,7 @@ def explained_by_services(plan: Plan) -> dict[int, list[str]]:
             continue
         try:
             runner = by_service.get(stage.service) or resolve(stage.service)
-            if not getattr(runner, "can_explain", False):
+            if not runner.can_explain:
                 continue
             if stage.inputs:
                 needed = ", ".join(str(earlier + 1) for earlier in stage.after)

@@ -242,8 +242,7 @@ def _reason(sender: Stage, receiver: Stage, runners: Mapping[str, Runner]) -> st
     if sender.service is None or receiver.service is None:
         return None
     start, end = runners.get(sender.service), runners.get(receiver.service)
-    find_reason = getattr(start, "why_not_to", None)
-    return None if find_reason is None else find_reason(end)
+    return None if start is None else start.why_not_to(end)
 
 
 def why_not(sender: Any, receiver: Any) -> str:

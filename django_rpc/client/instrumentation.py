@@ -1,13 +1,18 @@
-"""Calls of the observers (`django_rpc.telemetry`) for the messages of a client."""
+"""Hook that calls an observer of the settings (`django_rpc.telemetry`) for each message of a client."""
 
 from __future__ import annotations
 
-from django_rpc import errors
-from django_rpc.telemetry import hooks
-from django_rpc.telemetry.hooks import Sent
-from django_rpc.wire.messages import Request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["WEATHER", "Observed"]
+from django_rpc import errors
+from django_rpc.client.hooks import Hook, MessageEnd
+from django_rpc.telemetry.hooks import Observer, Sent, begin, end
+
+if TYPE_CHECKING:
+    from django_rpc.client.execute import Run
+
+__all__ = ["WEATHER", "ObserverHook"]
 
 #: Errors of the transport, in contrast to errors of a service.
 WEATHER = (
@@ -20,34 +25,51 @@ WEATHER = (
 )
 
 
-class Observed:
-    """Message under observation, from before its sending until its outcome is known."""
+@dataclass(frozen=True, slots=True)
+class ObserverHook(Hook):
+    """Hook for one observer. Hooks of equal observers are equal, so that a plan of several services has one of them."""
 
-    __slots__ = ("_ends", "sent")
+    observer: Observer
 
-    def __init__(self, observers: tuple[hooks.Observer, ...], service: str, queue: str, request: Request) -> None:
-        self.sent = Sent(service=service, queue=queue, request=request)
-        self._ends = hooks.begin(observers, self.sent)
+    def plan_begins(self, run: Run) -> Hook | None:
+        """Return the hook of the observer for a plan of several stages, such as `telemetry.tracing.PlanSpans`."""
+        begin_plan = getattr(self.observer, "plan", None)  # an observer is any function, and may have this attribute
+        if begin_plan is None or run.is_one_message:
+            return None
+        hook: Hook | None = begin_plan(len(run.plan.stages), len(run.plan.messages))
+        return hook
 
-    def end(self, error: Exception | None) -> None:
-        """Report the outcome to the observers, once: after a timeout a second wait may follow."""
+    def message_begins(self, message: Sent) -> MessageEnd | None:
+        ends = begin((self.observer,), message)
+        return _ObservedMessage(message, ends[0]) if ends else None
+
+
+class _ObservedMessage:
+    """End of a message for one observer, which is called once."""
+
+    __slots__ = ("_at_end", "_message")
+
+    def __init__(self, message: Sent, at_end: MessageEnd) -> None:
+        self._message = message
+        self._at_end: MessageEnd | None = at_end
+
+    def __call__(self, message: Sent) -> None:
+        error = message.error
         outcome = "done"
         if isinstance(error, errors.CallCancelled):
             outcome = "cancelled"
         elif error is not None:
             outcome = "lost" if isinstance(error, WEATHER) else "failed"
-        self._end(outcome, error)
+        if outcome == "lost" and not message.code:
+            message.code = type(error).__name__
+        self._report(outcome)
 
-    def _end(self, outcome: str, error: Exception | None) -> None:
-        ends, self._ends = self._ends, []
-        if ends:
-            sent = self.sent
-            sent.outcome, sent.error = outcome, error
-            if outcome == "lost" and not sent.code:
-                sent.code = type(error).__name__
-            hooks.end(ends, sent)
+    def _report(self, outcome: str) -> None:
+        at_end, self._at_end = self._at_end, None
+        if at_end is not None:
+            self._message.outcome = outcome
+            end([at_end], self._message)
 
     def __del__(self) -> None:
         """Report a message without a wait for its answer."""
-        if self._ends:
-            self._end("unread", None)
+        self._report("unread")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from django_rpc.client.callbacks import Watch
 from django_rpc.client.execute import Run, finished
+from django_rpc.client.hooks import Hook
 from django_rpc.graph.delayed.runner import Output, ReportRequest, Runner
 from django_rpc.graph.draw.plan_dot import plan_to_dot
 from django_rpc.graph.draw.render import render
@@ -119,7 +119,7 @@ class Profile:
         return notes
 
 
-class _CostRecorder(Watch):
+class _CostRecorder(Hook):
     """Recorder of the costs of the stages of one run."""
 
     def __init__(self) -> None:
@@ -128,11 +128,11 @@ class _CostRecorder(Watch):
         self.plan: Plan | None = None
         self._begun: dict[int, float] = {}
 
-    def began(self, run: Run, number: int) -> None:
+    def stage_begins(self, run: Run, number: int) -> None:
         self.plan = run.plan
         self._begun[number] = time.perf_counter()
 
-    def ended(self, run: Run, number: int) -> None:
+    def stage_ends(self, run: Run, number: int) -> None:
         if run.plan.stages[number].service is not None:
             self.messages[number] = time.perf_counter() - self._begun[number]
 

@@ -10,7 +10,7 @@ import time
 from contextvars import Token
 from typing import TYPE_CHECKING, Any, TextIO
 
-from django_rpc.client.callbacks import Watch, watching
+from django_rpc.client.hooks import Hook, context_hooks
 
 if TYPE_CHECKING:
     from django_rpc.client.execute import Run
@@ -20,7 +20,7 @@ __all__ = ["ProgressBar"]
 _WIDTH = 30  # of the bar, in characters
 
 
-class ProgressBar(Watch):
+class ProgressBar(Hook):
     """Progress bar of the stages of all plans that are computed, awaited or submitted within the block, as in dask.
 
         with django_rpc.ProgressBar():
@@ -35,31 +35,31 @@ class ProgressBar(Watch):
         self.every = every
         self._file = file
         self._lines: dict[int, _Line] = {}
-        self._token: Token[tuple[Watch, ...]] | None = None
+        self._token: Token[tuple[Hook, ...]] | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> ProgressBar:
-        self._token = watching.set((*watching.get(), self))
+        self._token = context_hooks.set((*context_hooks.get(), self))
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._token is not None:
-            watching.reset(self._token)
+            context_hooks.reset(self._token)
             self._token = None
 
-    def began(self, run: Run, number: int) -> None:
+    def stage_begins(self, run: Run, number: int) -> None:
         with self._lock:
             line = self._lines.get(id(run))
             if line is None:
                 line = self._lines[id(run)] = _Line(run, self.minimum, self.every, _screen(self._file))
         line.began(number)
 
-    def ended(self, run: Run, number: int) -> None:
+    def stage_ends(self, run: Run, number: int) -> None:
         line = self._lines.get(id(run))
         if line is not None:
             line.ended(number)
 
-    def closed(self, run: Run) -> None:
+    def plan_ends(self, run: Run) -> None:
         with self._lock:
             line = self._lines.pop(id(run), None)
         if line is not None:

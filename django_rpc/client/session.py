@@ -16,25 +16,25 @@ from typing import Any
 from django_rpc import errors
 from django_rpc.client import execute as run
 from django_rpc.client import outcome as outcomes
-from django_rpc.client.call_record import Listener, MessageRecord, PlainResults, Results
+from django_rpc.client.call_record import MessageRecord, PlainResults, Results
 from django_rpc.client.decode_result import Missing, check_answer, thaw
 from django_rpc.client.forwarding import Links, why_not
 from django_rpc.client.futures import Future, PendingCall
+from django_rpc.client.hooks import Hook, MessageEnd
 from django_rpc.client.idempotency import Ids, ids_for
-from django_rpc.client.instrumentation import WEATHER, Observed
+from django_rpc.client.instrumentation import WEATHER, ObserverHook
 from django_rpc.client.locale import Locale
 from django_rpc.client.outages import note_end
 from django_rpc.client.remote_errors import annotate
 from django_rpc.client.signing import signer_of
-from django_rpc.client.write_log import NoteWrites
 from django_rpc.errors import WireError
-from django_rpc.graph.delayed.runner import Output, ReportRequest
+from django_rpc.graph.delayed.runner import Output, ReportRequest, Runner
 from django_rpc.graph.errors import FailedGraph
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes import Rows
 from django_rpc.graph.plan.stages import Stage
 from django_rpc.telemetry.fields import claims
-from django_rpc.telemetry.hooks import OF_CLIENT, load
+from django_rpc.telemetry.hooks import OF_CLIENT, Sent, load
 from django_rpc.transport.base import Options, Reply, Transport, Waiting
 from django_rpc.transport.config import Config, check_timeout
 from django_rpc.transport.registry import placed, transport_for
@@ -51,7 +51,7 @@ _HOST = socket.gethostname()
 _PROGRAM = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"
 
 
-class Session:
+class Session(Runner):
     """Executor of graphs on one service.
 
     ``settings`` is a dict as in DATABASES (or a `Config`), ``results`` makes the caller's objects. A session holds no
@@ -68,15 +68,11 @@ class Session:
         self.config = settings if isinstance(settings, Config) else Config.from_dict(settings, alias)
         self._signer = signer_of(self.config)
         self.results: Results = PlainResults() if results is None else results
-        self.listeners: list[Listener] = []
         try:
-            self.observers = load(OF_CLIENT if self.config.observers is None else self.config.observers)
+            observers = load(OF_CLIENT if self.config.observers is None else self.config.observers)
         except ValueError as error:
             raise errors.ImproperSettings(f"DATABASES['{self.config.alias}']['OBSERVERS']: {error}") from error
-        self.note_writes: NoteWrites | None = None
-        #: Function that receives the outputs of each plan for this service, in the caller's thread. It raises to refuse
-        #: the plan.
-        self.check_sending: Callable[[Sequence[Output]], None] | None = None
+        self.hooks: list[Hook] = [ObserverHook(observer) for observer in observers]
         self.locale: Callable[[], Locale] = Locale
 
     def __repr__(self) -> str:
@@ -96,10 +92,6 @@ class Session:
     def service(self) -> str:
         """Name of this service in `ModelSource` nodes: its alias in DATABASES."""
         return self.config.alias
-
-    def active_listeners(self) -> list[Listener]:
-        """Return the listeners that are active now. A listener without an attribute ``active`` is always active."""
-        return [listener for listener in self.listeners if getattr(listener, "active", True)]
 
     def options(self, timeout: float | None = None, priority: bool = False) -> Options:
         """Return the options of a call; None means the TIMEOUT of the service."""
@@ -199,16 +191,20 @@ class Session:
         started = time.perf_counter()
         what = "" if asking is None else asking.kind
         links = links or Links(self.ids(writes=stage.writes and what != "explain"))
-        listeners = self.active_listeners()
         locale = self.locale() if locale is None else locale
-        request = self._request(stage, options, what, links, locale, trace=bool(listeners))
-        observed = Observed(self.observers, self.config.alias, self.config.queue(priority=options.priority), request)
-        call = _Call(self, request, started, None if asking is None else asking.receive, links, observed, locale)
-        if stage.writes and what != "explain" and self.note_writes is not None:
-            call.ended = self.note_writes(stage.nodes)
+        trace = any(hook.wants_sql for hook in self.hooks)
+        request = self._request(stage, options, what, links, locale, trace=trace)
+        sent = Sent(
+            service=self.config.alias,
+            queue=self.config.queue(priority=options.priority),
+            request=request,
+            started=started,
+        )
+        ends = [end for hook in self.hooks if (end := hook.message_begins(sent)) is not None]
+        call = _Call(self, request, sent, ends, None if asking is None else asking.receive, links, locale)
         try:
-            call.data = encode_request(request, naive_zone=locale.naive_zone)
-            observed.sent.bytes_of_request = len(call.data)
+            sent.data = encode_request(request, naive_zone=locale.naive_zone)
+            sent.bytes_of_request = len(sent.data)
             reply = self._put(call, options, repeatable=links.ids.insists or not stage.writes)
         except WireError as error:
             report = ErrorReport(code=error.code, message=str(error), node=error.node)
@@ -218,21 +214,19 @@ class Session:
         except errors.RpcError as error:
             call.end(error)
             raise
-        for sent in filter(None, [getattr(listener, "sent", None) for listener in listeners]):
-            sent(request.id)  # the record of the whole call follows at its end
         if options.timeout is not None:  # sending took a part of the time, and more where a broker was unavailable
             options = Options(max(options.timeout - (time.perf_counter() - started), 0.0), options.priority)
         return PendingCall(request.id, reply, options, call.settle, call.end, call)
 
     def _put(self, call: _Call, options: Options, *, repeatable: bool) -> Reply:
         links = call.links
-        token = None if self.signer is None else self.signer.sign(call.data, call.request.id, options.timeout)
-        headers = call.observed.sent.headers
+        headers, data = call.sent.headers, call.sent.data
+        token = None if self.signer is None else self.signer.sign(data, call.request.id, options.timeout)
         if links.given:
             waiting = Waiting(tuple([origin.id for origin in links.given]), links.failures)
-            return self.transport.deposit(call.data, links.ids.message, options, waiting, token, headers)
+            return self.transport.deposit(data, links.ids.message, options, waiting, token, headers)
         return self.transport.send(
-            call.data, links.ids.message, options, repeatable=repeatable, token=token, headers=headers
+            data, links.ids.message, options, repeatable=repeatable, token=token, headers=headers
         )
 
     def _request(
@@ -272,38 +266,35 @@ def _given(options: Options | None, timeout: float | None, priority: bool) -> di
 class _Call:
     """State of one message between its sending and its end."""
 
-    __slots__ = ("data", "ended", "links", "locale", "observed", "receive", "request", "session", "started", "trace")
+    __slots__ = ("ends", "links", "locale", "receive", "request", "sent", "session")
 
     def __init__(
         self,
         session: Session,
         request: Request,
-        started: float,
+        sent: Sent,
+        ends: list[MessageEnd],
         receive: Callable[[Response], object] | None,
         links: Links,
-        observed: Observed,
         locale: Locale,
     ) -> None:
-        self.locale = locale
-        self.receive = receive
-        self.links = links
-        self.observed = observed
         self.session = session
         self.request = request
-        self.started = started
-        self.data = b""
-        self.ended: Callable[[Exception | None], object] = lambda error: None
-        self.trace: tuple[Any, ...] = ()
+        self.sent = sent
+        self.ends = ends
+        self.receive = receive
+        self.links = links
+        self.locale = locale
 
     def settle(self, answer: bytes) -> list[Any]:
         """Return the outputs' values, which may contain `Missing`; raise the error of the call."""
-        self.observed.sent.bytes_of_answer = len(answer)
+        self.sent.bytes_of_answer = len(answer)
         response = self._decode(answer)
-        self.trace = response.trace
+        self.sent.trace = response.trace
         if self.receive is not None:
             self.receive(response)
         if response.error is not None:
-            self.observed.sent.code = response.error.code
+            self.sent.code = response.error.code
             raise self.failure(response.error)
         count = len(self.request.outputs if self.links.back is None else self.links.back)
         expected = 0 if self.request.asking == "explain" else count
@@ -330,7 +321,7 @@ class _Call:
     def origin(self) -> Origin:
         """Return the identity of this message, so that another service can check the origin of its values."""
         signer = self.session.signer
-        return Origin(id=self.request.id) if signer is None else signer.origin(self.data, self.request.id)
+        return Origin(id=self.request.id) if signer is None else signer.origin(self.sent.data, self.request.id)
 
     @property
     def failing(self) -> tuple[str, Callable[[bytes], Exception]]:
@@ -347,7 +338,7 @@ class _Call:
 
     def _decode(self, answer: bytes) -> Response:
         if self.session.signer is not None:
-            answer = self.session.signer.open(answer, self.request.id, self.data)
+            answer = self.session.signer.open(answer, self.request.id, self.sent.data)
         try:
             response = decode_response(answer, naive_zone=self.locale.naive_zone)
         except WireError as error:
@@ -374,11 +365,9 @@ class _Call:
         return error
 
     def end(self, error: Exception | None) -> None:
-        """Log the call, and notify the listeners. Called once for each end of a wait."""
-        seconds = time.perf_counter() - self.started
+        """Log the call, and notify the hooks. Called once for each end of a wait."""
+        seconds = self.sent.seconds
         request = self.request
-        self.ended(error)
-        self.observed.end(error)
         note_end(self.session.config.alias, error)
         if isinstance(error, errors.RpcError):  # the transport may name the id of its message instead
             error.request_id = request.id
@@ -402,9 +391,6 @@ class _Call:
                     **claims(request.client),
                 },
             )
-        listeners = self.session.active_listeners()
-        if listeners:
-            text = self.data.decode("utf-8", "replace")
-            record = MessageRecord(request.id, request.nodes, request.outputs, text, seconds, self.trace, error)
-            for listener in listeners:
-                listener(record)
+        self.sent.error = error
+        for end in reversed(self.ends):
+            end(self.sent)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from django_rpc.client.deferred import Collected, collectors, node_within, pending_of
 from django_rpc.client.execute import Run
+from django_rpc.client.hooks import Hook
 from django_rpc.client.idempotency import current_key
 from django_rpc.client.locale import Locale
 from django_rpc.errors import NotSentYet
@@ -19,7 +20,7 @@ from django_rpc.graph.delayed.runner import Output, Runner
 from django_rpc.graph.format import describe
 from django_rpc.graph.identity import substitute
 from django_rpc.graph.nodes import Node, Opaque
-from django_rpc.graph.plan.stages import Plan, Stage
+from django_rpc.graph.plan.stages import Stage
 from django_rpc.graph.traversal import topological
 
 __all__ = ["Operation", "Unit", "opened", "unit_of"]
@@ -61,7 +62,7 @@ class _Step(NamedTuple):
     undo: Callable[[], object] | None
 
 
-class Unit:
+class Unit(Hook):
     """Operations that a block has collected for one service, in their order.
 
     ``refusal`` makes the error for an operation that does not fit into the block. ``sight`` decides if a read could see
@@ -146,9 +147,9 @@ class Unit:
             if step.undo is not None:
                 step.undo()
 
-    def check(self, plan: Plan) -> None:
+    def plan_begins(self, run: Run) -> None:
         """Raise the refusal for a plan that would run now and does not fit into the block."""
-        for stage in plan.stages:
+        for stage in run.plan.stages:
             for node in stage.nodes:
                 value = pending_of(node) if isinstance(node, Opaque) else None
                 if value is not None and not value.done():

@@ -1,19 +1,15 @@
-"""What the messages of a block wrote: so that whoever leaves the block in failure can be told what stays."""
+"""Log of the messages of a block that write, for the error of a block that cannot be rolled back."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Sequence
 
 from django_rpc import errors
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes import Node
+from django_rpc.telemetry.hooks import Sent
 
-__all__ = ["NoteWrites", "Written"]
+__all__ = ["WriteMessage"]
 
-#: Told of the nodes of a message that writes, before it is sent; what it returns is told how the message ended.
-NoteWrites = Callable[[Sequence[Node]], Callable[[Exception | None], object]]
-
-#: After these, nobody here knows whether the message was done.
+#: Errors after which the client does not know if the message was executed.
 _UNKNOWN = (
     errors.BadResponse,
     errors.OutcomeUnknown,
@@ -23,31 +19,35 @@ _UNKNOWN = (
     errors.VersionMismatch,
     errors.WorkerLost,
 )
+_CERTAINTY = {"sent": " (sent without a wait for its answer)", "unknown": " (perhaps: no answer arrived)"}
 
 
-class Written:
-    """One message that writes.  ``state`` is "sent" (nobody waited for its answer), "done", "unknown" or "not done"."""
+class WriteMessage:
+    """Message that writes. ``state`` is "sent" (without a wait for its answer), "done", "unknown" or "not done".
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self.operations = [_text(node) for node in nodes if node.writes]
+    ``str()`` renders its operations; most messages are never rendered.
+    """
+
+    def __init__(self, nodes: tuple[Node, ...]) -> None:
+        self._nodes = nodes
         self.state = "sent"
 
-    def ended(self, error: Exception | None) -> None:
-        """The message was answered (None), or failed; a service that answers with an error has rolled back."""
-        if error is None:
+    def ended(self, message: Sent) -> None:
+        """Note the end of a wait. A service that answers with an error has rolled back."""
+        if message.error is None:
             self.state = "done"
         else:
-            self.state = "unknown" if isinstance(error, _UNKNOWN) else "not done"
+            self.state = "unknown" if isinstance(message.error, _UNKNOWN) else "not done"
 
     def __str__(self) -> str:
-        certainty = {"sent": " (sent; nobody waited for the answer)", "unknown": " (perhaps: no answer came)"}
-        return "; ".join(self.operations) + certainty.get(self.state, "")
+        operations = [_text(node) for node in self._nodes if node.writes]
+        return "; ".join(operations) + _CERTAINTY.get(self.state, "")
 
 
 def _text(node: Node) -> str:
-    """An operation and its model, as a person reads them.
+    """Return the text of an operation with its model.
 
-    >>> from django_rpc.graph.nodes import Method
+    >>> from django_rpc.graph.nodes import Method, ModelSource
     >>> tags = Method(ModelSource("shop.Tag", "rpc"), "filter", (), {"name": "a"})
     >>> _text(Method(tags, "update", (), {"name": "b"}))
     "shop.Tag: Tag.objects.filter(name='a').update(name='b')"

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from django_rpc.telemetry import operations
-from django_rpc.wire.messages import Request
+from django_rpc.wire.messages import Request, TraceEntry
 
 __all__ = ["OF_CLIENT", "OF_SERVER", "Ends", "Observer", "Sent", "Served", "begin", "end", "load"]
 
@@ -77,6 +77,9 @@ class Sent(_Message, kw_only=True):
     queue: str = ""
     headers: dict[str, Any] = {}
     error: Exception | None = None
+    #: Bytes of the request, and the SQL statements of the service, if a hook of the client wants them.
+    data: bytes = b""
+    trace: tuple[TraceEntry, ...] = ()
 
 
 class Served(_Message, kw_only=True):

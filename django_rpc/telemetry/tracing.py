@@ -149,7 +149,7 @@ class PlanSpans:
         tracer = _tracer()
         return None if tracer is None else cls(tracer, stages, messages)
 
-    def began(self, run: Any, number: int) -> None:
+    def stage_begins(self, run: Any, number: int) -> None:
         from opentelemetry.trace import set_span_in_context
 
         service = run.plan.stages[number].service
@@ -161,18 +161,18 @@ class PlanSpans:
         )
 
     @contextlib.contextmanager
-    def within(self, number: int) -> Iterator[None]:
+    def stage_scope(self, number: int) -> Iterator[None]:
         """Make the span of a stage current while the stage is sent or runs in this process."""
         from opentelemetry.trace import use_span
 
         with use_span(self._under_way[number], record_exception=False, set_status_on_exception=False):
             yield
 
-    def ended(self, run: Any, number: int) -> None:
+    def stage_ends(self, run: Any, number: int) -> None:
         self._under_way.pop(number).end()
         self._left -= 1
 
-    def closed(self, run: Any) -> None:
+    def plan_ends(self, run: Any) -> None:
         """End the remaining spans, with an error, because their stages have failed or were not run."""
         from opentelemetry.trace import Status, StatusCode
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connections
 
 from django_rpc.client.call_record import MessageRecord
+from django_rpc.client.hooks import MessageListener
 from django_rpc.graph.format import describe
 
 __all__ = ["Message", "assert_num_messages", "capture_messages"]
@@ -43,11 +44,12 @@ def capture_messages(using: str = "rpc") -> Iterator[list[Message]]:
         text = "; ".join(describe(record.nodes[index]) for index in record.outputs)
         messages.append(Message(text, record.error, record))
 
-    session.listeners.append(listen)
+    listener = MessageListener(listen)
+    session.hooks.append(listener)
     try:
         yield messages
     finally:
-        session.listeners.remove(listen)
+        session.hooks.remove(listener)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import pytest
 from django_rpc import errors
 from django_rpc.client.futures import PendingCall
 from django_rpc.graph.delayed.delayed import Delayed, compute, delayed
-from django_rpc.graph.delayed.runner import resolvers
+from django_rpc.graph.delayed.runner import Runner, resolvers
 from django_rpc.graph.errors import NoRunner
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes import Column, Literal, ModelSource, Opaque
@@ -40,8 +40,10 @@ class Reply(base.Reply):
         return True
 
 
-class Service:
+class Service(Runner):
     """A runner with answers that are functions of the output's text."""
+
+    service = timeout = None
 
     def __init__(self, name, answer=lambda text: text, timeout=None, seconds=0.0):
         self.service = name

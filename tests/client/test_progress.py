@@ -9,7 +9,7 @@ import pytest
 
 import django_rpc
 from django_rpc.client import progress
-from django_rpc.client.callbacks import watching
+from django_rpc.client.hooks import context_hooks
 from django_rpc.graph.delayed.delayed import delayed
 
 
@@ -67,7 +67,7 @@ def test_short_plans_show_no_progress():
         half(8).compute()
     half(8).compute()
     assert screen.getvalue() == ""
-    assert watching.get() == ()
+    assert context_hooks.get() == ()
 
 
 def test_failure_is_shown_and_raised():

@@ -10,6 +10,7 @@ import pytest
 
 from django_rpc import errors
 from django_rpc.client import session as session_module
+from django_rpc.client.hooks import MessageListener
 from django_rpc.client.session import Options, Output, Session
 from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.graph.values import Record, Table
@@ -238,7 +239,7 @@ def test_listeners_receive_each_call(session, transport):
     heard = []
     session.compute([Output(count())])
     assert not transport.requests[0].trace
-    session.listeners.append(heard.append)
+    session.hooks.append(MessageListener(heard.append))
     transport.answer = lambda request: Response(id=request.id, outputs=(1,), trace=(TraceEntry("SELECT 1", 0.1),))
     session.compute([Output(count())])
     transport.answer = lambda request: Response(id=request.id, error=ErrorReport(code="PermissionDenied", message="no"))

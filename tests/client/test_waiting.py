@@ -11,6 +11,7 @@ import django_rpc
 from django_rpc import errors
 from django_rpc.client.futures import Future, PendingCall
 from django_rpc.graph.delayed.delayed import Delayed, delayed
+from django_rpc.graph.delayed.runner import Runner
 from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.transport import base
 from django_rpc.transport.base import Options
@@ -112,7 +113,7 @@ def test_many_waits_need_few_threads(make):
     assert threading.active_count() - before <= 16 + 8 + 1
 
 
-class Counts:
+class Counts(Runner):
     """A runner that answers with the number of the message."""
 
     service = "rpc"

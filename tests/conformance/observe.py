@@ -69,6 +69,7 @@ class Observer:
 
     def _watch_messages(self) -> None:
         from django_rpc.backend.base import DatabaseWrapper
+        from django_rpc.client.hooks import MessageListener
         from django_rpc.server import handler
         from django_rpc.transport.registry import put_in_place
 
@@ -76,7 +77,7 @@ class Observer:
         DatabaseWrapper.ensure_connection = DatabaseWrapper.ensure_connection
         for database, alias in SERVICES.items():
             connections[alias].ensure_connection()
-            connections[alias].session.listeners.append(functools.partial(self._message, database))
+            connections[alias].session.hooks.append(MessageListener(functools.partial(self._message, database)))
         refuse = testcases._DatabaseFailure.__call__  # type: ignore[attr-defined]
 
         def refuse_others(failure: Any, *args: Any, **kwargs: Any) -> Any:

@@ -3,12 +3,15 @@
 import pytest
 
 from django_rpc.graph.delayed.delayed import Delayed
+from django_rpc.graph.delayed.runner import Runner
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes import ModelSource
 
 
-class EchoRunner:
+class EchoRunner(Runner):
     """Answers each output with its description, and remembers the messages that it was given."""
+
+    service = None
 
     timeout = None
 

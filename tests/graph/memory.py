@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+from django_rpc.graph.delayed.runner import Runner
 from django_rpc.graph.local_evaluation import Values
 from django_rpc.graph.nodes import Column, Filter, Map, Method, ModelSource, Rows
 from django_rpc.graph.nodes.collections import free_params
@@ -59,8 +60,10 @@ class Frame(Values):
         return value
 
 
-class MemoryService:
+class MemoryService(Runner):
     """The runner of a service with lists of numbers as models."""
+
+    service = None
 
     timeout = None
 

@@ -13,6 +13,7 @@ from django.http import HttpResponse
 from django.test import Client, override_settings
 from django.urls import path
 
+from django_rpc.client.hooks import MessageListener
 from django_rpc.client.session import Session
 from django_rpc.demo.client.shop.models import Customer, Order
 from django_rpc.demo.services import free_port
@@ -67,7 +68,7 @@ def test_the_debug_page_of_a_dead_service_takes_less_than_five_seconds(dead, use
         with contextlib.suppress(RpcError):  # loads the modules of the transport; "rpc" has no outage yet
             Session(dead.settings, alias="warm").compute([echo(1)], timeout=0.05)
         ids = []
-        connections["rpc"].session.listeners.append(lambda record: ids.append(record.request_id))
+        connections["rpc"].session.hooks.append(MessageListener(lambda record: ids.append(record.request_id)))
         started = time.monotonic()
         page = client.get(f"/{fails}")
         seconds = time.monotonic() - started

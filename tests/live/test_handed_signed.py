@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from django_rpc import errors
+from django_rpc.client.instrumentation import ObserverHook
 from django_rpc.client.session import Session
 from django_rpc.demo import environment
 from django_rpc.demo.services import prepare_database, temporary_folder
@@ -129,11 +130,11 @@ def noted(services, store):
         message.headers["x-request-id"] = "of-a-view"
 
     for service in services.values():
-        service.session.observers = (tracing.sent, name_request)
+        service.session.hooks = [ObserverHook(tracing.sent), ObserverHook(name_request)]
     store.delete("signed:headers")
     yield lambda: [msgspec.json.decode(one) for one in store.lrange("signed:headers", 0, -1)]
     for service in services.values():
-        service.session.observers = ()
+        service.session.hooks = []
 
 
 def test_trace_and_headers_reach_all_stages(services, noted, monkeypatch):

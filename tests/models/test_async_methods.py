@@ -10,6 +10,7 @@ from django.db import connections
 from django.db.models import Count, F, Max
 
 import django_rpc
+from django_rpc.client.hooks import MessageListener
 
 pytestmark = [pytest.mark.django_db(databases=["default", "rpc"]), pytest.mark.usefixtures("shop_data")]
 
@@ -28,12 +29,13 @@ def messages():
     @contextlib.contextmanager
     def capture():
         sent = []
-        listeners = connections["rpc"].session.listeners
-        listeners.append(sent.append)
+        hooks = connections["rpc"].session.hooks
+        listener = MessageListener(sent.append)
+        hooks.append(listener)
         try:
             yield sent
         finally:
-            listeners.remove(sent.append)
+            hooks.remove(listener)
 
     return capture
 

@@ -5,11 +5,11 @@ import contextlib
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
 from django.db.models import F
 
 import django_rpc
-from django_rpc.client.session import Session
+from django_rpc.client.hooks import MessageListener
 from django_rpc.models.atomic import NotSentYet
 
 pytestmark = [pytest.mark.django_db(databases=["default", "rpc"]), pytest.mark.usefixtures("shop_data")]
@@ -22,9 +22,10 @@ class Left(Exception):
 @pytest.fixture
 def sent(monkeypatch):
     """What this process sends, by whatever thread and session."""
-    found = []
-    monkeypatch.setattr(Session, "active_listeners", lambda session: [*session.listeners, found.append])
-    return found
+    records = []
+    session = connections["rpc"].session
+    monkeypatch.setattr(session, "hooks", [*session.hooks, MessageListener(records.append)])
+    return records
 
 
 def run(function):

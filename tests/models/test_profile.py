@@ -3,6 +3,7 @@
 import pytest
 
 from django_rpc import delayed
+from django_rpc.client.hooks import MessageListener
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
@@ -109,9 +110,10 @@ def test_an_ordinary_call_carries_no_costs(remote, shop_data, messages):
 
     heard = []
     session: Session = remote.Order.objects.all()._session
-    session.listeners.append(heard.append)
+    listener = MessageListener(heard.append)
+    session.hooks.append(listener)
     try:
         remote.Order.objects.count()
     finally:
-        session.listeners.remove(heard.append) if heard.append in session.listeners else session.listeners.pop()
+        session.hooks.remove(listener)
     assert "asking" not in heard[0].text

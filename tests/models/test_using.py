@@ -10,6 +10,7 @@ from django.db import connections
 from django.db.models import Exists, OuterRef, Prefetch
 from django.test import TestCase
 
+from django_rpc.client.hooks import MessageListener
 from django_rpc.routers import RpcRouter
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
@@ -22,9 +23,9 @@ def sent(database_alias):
     database_alias("copy", dict(connections.settings["rpc"]))
     listeners = []
     for alias in ("rpc", "copy"):
-        listener = lambda record, alias=alias: aliases.append(alias)  # noqa: E731
-        connections[alias].session.listeners.append(listener)
-        listeners.append((connections[alias].session.listeners, listener))
+        listener = MessageListener(lambda record, alias=alias: aliases.append(alias))
+        connections[alias].session.hooks.append(listener)
+        listeners.append((connections[alias].session.hooks, listener))
     connections["copy"].connection = object()  # Django's test case allows no alias that it does not know
     yield aliases
     for known, listener in listeners:

@@ -8,7 +8,6 @@ import sys
 import pytest
 from prometheus_client import REGISTRY
 
-from django_rpc.client.instrumentation import Observed as AtClient
 from django_rpc.client.session import Session
 from django_rpc.graph.nodes import Method, ModelSource
 from django_rpc.server import site
@@ -16,6 +15,7 @@ from django_rpc.server.conf import settings
 from django_rpc.server.core.clients import Client
 from django_rpc.server.core.instrumentation import ObservedRequest as AtServer
 from django_rpc.server.policy.policy_report import policy_of
+from django_rpc.telemetry.hooks import Sent
 from django_rpc.wire.messages import Request, Response
 
 _ORDERS = ModelSource("shop.Order", "rpc")
@@ -31,8 +31,10 @@ def server(policy):
     observed.end(200)
 
 
-def client(observers):
-    AtClient(observers, "rpc", "django_rpc", REQUEST).end(None)
+def client(hooks):
+    message = Sent(service="rpc", queue="django_rpc", request=REQUEST)
+    for end in filter(None, [hook.message_begins(message) for hook in hooks]):
+        end(message)
 
 
 def calls(function, argument):
@@ -61,11 +63,11 @@ def nobody(monkeypatch):
 
 def test_time_without_observers(nobody):
     assert calls(server, policy_of(site, Client("shop"))) <= 17
-    assert calls(client, Session({}).observers) <= 12
+    assert calls(client, Session({}).hooks) <= 12
 
 
 def test_time_with_observers():
     """The limits above are below the cost with observers, so they can fail."""
     assert REGISTRY
     assert calls(server, policy_of(site, Client("shop"))) > 50
-    assert calls(client, Session({}).observers) > 50
+    assert calls(client, Session({}).hooks) > 50

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from django_rpc.client.hooks import Hook, MessageEnd
+from django_rpc.telemetry.hooks import Sent
+
 SEED = [
     ("get", "ClientModel.objects.filter(some_field='123').exclude(other_field=1).get()"),
     ("future", "qs = ClientModel.objects.future().filter(some_field='123')"),
@@ -64,18 +67,21 @@ class Step:
     seconds: float = 0.0
 
 
-class Recorder:
-    """Listens to the session: how many messages a step sent, and what SQL they led to."""
+class Recorder(Hook):
+    """Hook that counts the messages of a step, and collects their SQL."""
+
+    wants_sql = True
 
     def __init__(self, session: Any) -> None:
         self.step = Step("", "")
-        session.listeners.append(self)
+        session.hooks.append(self)
 
-    def sent(self, request_id: str) -> None:
+    def message_begins(self, message: Sent) -> MessageEnd:
         self.step.messages += 1
+        return self._message_ends
 
-    def __call__(self, record: Any) -> None:
-        self.step.sql += [entry.sql for entry in record.trace]
+    def _message_ends(self, message: Sent) -> None:
+        self.step.sql += [entry.sql for entry in message.trace]
 
     @contextmanager
     def measure(self, step: Step) -> Iterator[None]:

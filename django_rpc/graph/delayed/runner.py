@@ -49,8 +49,28 @@ class Runner(Protocol):
     ``service`` is its name in `ModelSource` nodes, and its alias in DATABASES. ``timeout`` is the limit of a message in
     seconds; None means no limit. ``send`` sends a single message and returns a call with ``wait(timeout)`` and
     ``await arrive(timeout)``, which return the values of the outputs, and with ``done()`` and ``cancel()``. A profile
-    uses the keyword ``asking``, and so does ``explain()`` if the session has a true ``can_explain``.
+    uses the keyword ``asking``, and so does ``explain()`` if ``can_explain`` is True. The members below have defaults.
     """
+
+    #: Hooks of all plans and messages for the service (`django_rpc.client.hooks`).
+    hooks: Sequence[Any] = ()
+    #: Conversion of values and errors for the caller; None for values without conversion.
+    results: Any = None
+    #: True if ``send`` accepts ``asking``, and the service explains a stage.
+    can_explain: bool = False
+
+    @property
+    def runs_here(self) -> bool:
+        """Return True if ``send`` evaluates the stage in the calling thread."""
+        return False
+
+    def locale(self) -> Any:
+        """Return the caller's locale, for the keyword ``locale`` of ``send``; None if ``send`` has no such keyword."""
+        return None
+
+    def why_not_to(self, other: Any) -> str | None:
+        """Return the reason why the service forwards no values to ``other``, "" if it does, None if it is unknown."""
+        return None
 
     @property
     def service(self) -> str: ...
