@@ -303,7 +303,7 @@ class TooManyRequests(LimitExceeded):
 
     limit = "requests"
     summary = "The client sent too many requests in the time of the limit."
-    advice = "Send several calls as one, or wait."
+    advice = "Send several calls in one message, or wait."
 
 
 # Errors of the codec, at both ends
@@ -398,7 +398,7 @@ _standard(
     "django.core.exceptions.MultipleObjectsReturned",
     HTTPStatus.CONFLICT,
     covers_subclasses=True,
-    withheld_text="The service found several rows in place of one.",
+    withheld_text="The service found several rows in place of a single row.",
 )
 _standard("django.core.exceptions.FieldDoesNotExist", HTTPStatus.BAD_REQUEST, is_refusal=True, is_logged=True)
 _standard(

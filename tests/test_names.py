@@ -7,7 +7,7 @@ import collections
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "django_rpc"
-#: Names of more than one class, which are to be renamed.  The list only shrinks.
+#: Names of more than one class, which are to be renamed.  Remove a name that is unique now.
 DUPLICATES = set(
     "Answer Call Engine Key Line Message Missing NodeCost NotSentYet Options Part Plan Watch Writer".split()
 )

@@ -1,4 +1,4 @@
-"""The errors of the graph room, all raised before anything is sent."""
+"""Errors of the graph, raised before anything is sent."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["FailedGraph", "MissingExtra", "NoRunner", "NotSupported"]
 
 
 class FailedGraph(NamedTuple):
-    """What was under way when an error arose, as its attribute ``rpc_graph``: `visualize_error` draws it."""
+    """Graph of a failed computation, in the attribute ``rpc_graph`` of its error; `visualize_error` draws it."""
 
     outputs: tuple[Node, ...]
-    node: Node | None  # the one that failed, where it is known
+    node: Node | None  # the failed node, if known
 
 
 class NotSupported(NotImplementedError):
-    """What was asked for is understood, and this version cannot do it."""
+    """This version does not support the operation."""
 
 
 class NoRunner(LookupError):
-    """Nothing is known that could compute this Delayed."""
+    """No client is known that could compute this Delayed."""
 
 
 class MissingExtra(ImportError):
-    """A part of django_rpc needs packages that an extra brings (``pip install "django-rpc[viz]"``)."""
+    """A part of django_rpc requires the packages of an extra (``pip install "django-rpc[viz]"``)."""

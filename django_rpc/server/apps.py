@@ -1,4 +1,4 @@
-"""The app of a service: it brings the table of the ledger, which a pure client has no use for."""
+"""App of a service with the table of the ledger; a client does not need it."""
 
 from __future__ import annotations
 

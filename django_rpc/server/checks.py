@@ -37,9 +37,10 @@ def check_clients(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
     if not settings.CLIENTS:
         return [
             checks.Warning(
-                "DJANGO_RPC names no CLIENTS: whoever can write to the broker may do what the registered models allow.",
-                hint='Give each client a key: "CLIENTS": {"shop": {"keys": {"2026-01": "..."}}}. If everybody may '
-                f'call, say so: "CLIENTS": {{"{ANONYMOUS}": {{}}}}.',
+                "DJANGO_RPC names no CLIENTS: each program that can write to the broker has all permissions of the "
+                "registered models.",
+                hint='Give each client a key: "CLIENTS": {"shop": {"keys": {"2026-01": "..."}}}. If every caller '
+                f'may call, set "CLIENTS": {{"{ANONYMOUS}": {{}}}}.',
                 id="django_rpc.W020",
             )
         ]
@@ -48,7 +49,7 @@ def check_clients(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMe
     if service_key is None and any(key.algorithm == "EdDSA" for key in keys):
         problems.append(
             checks.Error(
-                "DJANGO_RPC has clients with Ed25519 keys, and no KEY of its own to sign the answers to them.",
+                "DJANGO_RPC has clients with Ed25519 keys, and no KEY to sign the answers to them.",
                 hint="Set DJANGO_RPC['KEY'] to a private Ed25519 key (openssl genpkey -algorithm ed25519), and "
                 "SERVICE_KEY of these clients to its public key.",
                 id="django_rpc.E021",
@@ -63,10 +64,10 @@ def _check_shipping(clients: dict[str, Client]) -> list[checks.CheckMessage]:
         return []
     return [
         checks.Warning(
-            f"DJANGO_RPC['CLIENTS'] lets {', '.join(map(repr, may))} ship functions by cloudpickle: whoever has a key "
-            "of theirs can do all that this service's processes can.",
-            hint="Register the functions by name instead (@site.function). Where it is meant, run a worker of its own "
-            "for such clients, with a database user and an account that may do little, and silence this check there.",
+            f"DJANGO_RPC['CLIENTS'] lets {', '.join(map(repr, may))} ship functions by cloudpickle: with a key of "
+            "such a client, code can do all that this service's processes can.",
+            hint="Register the functions by name instead (@site.function). If you need it, run a separate worker "
+            "for such clients, with a database user and an account of few permissions, and silence this check there.",
             id="django_rpc.W024",
         )
     ]
@@ -102,9 +103,10 @@ def check_django(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
     safe = ", ".join(f"{major}.{minor}.{lowest}" for (major, minor), lowest in SAFE_DJANGO.items())
     return [
         checks.Warning(
-            f"Django {'.'.join(map(str, django.VERSION[:3]))} has known holes by which a name in a query becomes SQL.",
-            hint=f"Install one of {safe}, or a later one of its series. (What this service lets through is narrower "
-            "than what these need; they are a second fence that is down.)",
+            f"Django {'.'.join(map(str, django.VERSION[:3]))} has known security holes: a name in a query can become "
+            "SQL.",
+            hint=f"Install one of {safe}, or a later release of its series. (This service refuses such names "
+            "before Django receives them, so this is a second line of defence.)",
             id="django_rpc.W023",
         )
     ]

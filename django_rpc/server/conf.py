@@ -109,7 +109,7 @@ class Settings:
             if not self.SERVICE and set(clients) != {ANONYMOUS}:
                 raise ImproperlyConfigured(
                     f"{NAME} has CLIENTS and no SERVICE: name the service, so that a request that was signed for "
-                    "another one is refused. Clients give the same name as SERVICE in DATABASES."
+                    "another service is refused. Clients give the same name as SERVICE in DATABASES."
                 )
             self._cache["clients"] = clients
         return self._cache["clients"]

@@ -1,4 +1,4 @@
-"""Private and undocumented names of Django that the server uses, with the releases where each is known to work.
+"""Private and undocumented names of Django that the server uses, and the releases that support each name.
 
 The rest of the server reads these names only through this module.  `PRIVATE_NAMES` lists attributes and methods, also
 those that `ClientQuery` and `AuditedCompiler` override.  The functions below hide the differences between releases.

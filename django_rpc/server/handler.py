@@ -18,8 +18,7 @@ from django.db import connections
 
 from django_rpc.errors import LimitExceeded, RemoteError, RequestExpired, ResponseTooLarge, WireError
 from django_rpc.server.conf import settings
-from django_rpc.server.core import instrumentation
-from django_rpc.server.core import rate_limit as rates
+from django_rpc.server.core import instrumentation, rate_limit
 from django_rpc.server.core.authenticate import REFUSAL, Caller, Refused, authenticate, identify
 from django_rpc.server.core.clients import ANONYMOUS, Client
 from django_rpc.server.core.forwarded_inputs import FetchForwarded, VerifiedInputs
@@ -113,7 +112,7 @@ def _handle(
 ) -> bytes:
     limits = caller.client.limits
     try:
-        rates.count(caller.client.name, limits, lambda: settings.cache)
+        rate_limit.count(caller.client.name, limits, lambda: settings.cache)
         budget = StatementBudget(limits)
         request = decode_request(message, limits, handed, naive_zone(), budget.check)
     except (WireError, LimitExceeded) as error:
@@ -192,14 +191,14 @@ def answer(
                 outputs, costs = evaluate(request, policy, meter, entry)
             response = Response(id=request.id, outputs=outputs, costs=costs)
         except EvaluationError as error:
-            said = Response(id=request.id, error=_reported(error, policy, request))
-            refused = _refused(said, entry, error.__cause__)
+            response_with_error = Response(id=request.id, error=_reported(error, policy, request))
+            refused = _refused(response_with_error, entry, error.__cause__)
             if isinstance(refused, bytes):
                 return refused
             response = refused
         except ledger.Duplicate:
             assert entry is not None  # it raised the error
-            logger.info("The request came again", extra=_extra(request))
+            logger.info("The request was delivered again", extra=_extra(request))
             return entry.first()
     if trace:
         response = msgspec.structs.replace(response, trace=tuple(trace))
@@ -226,7 +225,7 @@ def _prepare_user(policy: Policy, client: Client) -> None:
 
 def _late(request: Request, entry: ledger.Entry | None, client: str) -> Response | bytes:
     """Return the reply to a request that arrived after its timeout; the request is not executed."""
-    logger.warning("The request came too late", extra=_extra(request))
+    logger.warning("The request arrived too late", extra=_extra(request))
     earlier_reply = entry.earlier(client) if entry is not None else None
     late = ErrorReport(code=RequestExpired.code, message="The request reached the service after its time-out.")
     return earlier_reply or Response(id=request.id, error=late)

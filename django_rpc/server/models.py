@@ -1,4 +1,4 @@
-"""The table of the ledger.  Only where ``django_rpc.server`` is in INSTALLED_APPS: `ledger` asks for that first."""
+"""Table of the ledger.  It exists only if ``django_rpc.server`` is in INSTALLED_APPS."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["LedgerEntry"]
 
 
 class LedgerEntry(models.Model):
-    """What became of one writing request; written in the transaction of its writes.
+    """Outcome of a request that writes; inserted in the transaction of its writes.
 
-    The key is a hash, since databases differ in which texts are equal: to MariaDB "a" is "A".
+    The key is a hash, because "a" equals "A" in MariaDB and not in other databases.
     """
 
     class State(models.TextChoices):
-        OPEN = "open", "under way"  # seen by its own transaction alone
+        OPEN = "open", "under way"  # visible only in its transaction
         DONE = "done", "done"
         REFUSED = "refused", "refused"
         WITHDRAWN = "withdrawn", "withdrawn"
@@ -22,9 +22,9 @@ class LedgerEntry(models.Model):
     key = models.CharField(max_length=64, primary_key=True, editable=False)
     client = models.CharField(max_length=255)
     request = models.CharField(max_length=128)
-    #: Hash of what the request asks for; empty where an id was withdrawn whose request nobody has seen.
+    #: Hash of the content of the request; empty if the request was withdrawn before the service received it.
     digest = models.CharField(max_length=64)
-    #: The databases that hold an entry of this request, by their aliases, with a comma between them.
+    #: Aliases of the databases with an entry of this request, separated by commas.
     databases = models.TextField()
     state = models.CharField(max_length=10, choices=State.choices)
     answer = models.BinaryField()

@@ -71,7 +71,7 @@ class ResultEncoder:
 
     def __init__(self, policy: Policy, shapes: dict[str, tuple[str, ...]]) -> None:
         self.policy = policy
-        self.asked = {label.lower(): names for label, names in shapes.items()}
+        self.requested_shapes = {label.lower(): names for label, names in shapes.items()}
         self._shapes: dict[type[Model], _RecordFields] = {}
         self._parent_records: dict[int, tuple[Model, Record]] = {}
         self._parent_keys: dict[tuple[type[Model], str], list[tuple[str, str]] | None] = {}
@@ -146,7 +146,7 @@ class ResultEncoder:
         if view is None:
             # The client wrote an instance of a model that it may not read: the record has only the key.
             return _RecordFields(label, (key,), {}, {key: model._meta.pk})
-        requested = self.asked.get(model._meta.label_lower)
+        requested = self.requested_shapes.get(model._meta.label_lower)
         if requested is None:
             return _RecordFields(label, view.attnames, view.computed, view.by_attname)
         plain, computed = [key] if key in view.by_attname else [], {}

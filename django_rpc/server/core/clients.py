@@ -1,7 +1,8 @@
 """Clients of a service, read from ``DJANGO_RPC["CLIENTS"]``.
 
 Example: ``{"shop": {"keys": {"2026-01": "..."}, "user": "rpc-shop"}}``.  `RpcRequest.client` is the name.  Without
-CLIENTS, each caller is ``anonymous``.  With CLIENTS, unsigned requests are refused unless ``anonymous`` is one of them.
+CLIENTS, each caller is ``anonymous``.  With CLIENTS, unsigned requests are refused, unless ``anonymous`` is in
+CLIENTS.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _message(error: BaseException, code: str, policy: Policy | None) -> str:
     if isinstance(error, models.ProtectedError | models.RestrictedError):
         return "Some of these rows are referenced by others, which protect them from being deleted."
     if isinstance(error, exceptions.ImproperlyConfigured):  # its text is for the service's owner
-        return "The service is not set up as it should be; its log says how."
+        return "The service has a wrong setting; its log has the details."
     text = checked_text(error, policy)
     if text is None:
         text = f"{ERRORS[code].withheld_text or f'The service raised {type(error).__name__}.'} {WITHHELD}"

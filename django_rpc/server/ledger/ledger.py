@@ -35,7 +35,7 @@ from django_rpc.errors import (
     Withdrawn,
 )
 from django_rpc.server.conf import settings
-from django_rpc.server.core import rate_limit as rates
+from django_rpc.server.core import rate_limit
 from django_rpc.server.core.limits import Allowance, exceeded
 from django_rpc.server.errors.public import public_error
 from django_rpc.server.locale import naive_zone
@@ -72,7 +72,7 @@ class Duplicate(Exception):
     """The ledger has an entry of this request already: the current transaction must be rolled back."""
 
 
-class Found(NamedTuple):
+class StoredOutcome(NamedTuple):
     """Outcome of a request in the ledger: the state, which may be "partly", and the first reply."""
 
     state: str
@@ -157,8 +157,8 @@ class Entry:
         if self.request.once:
             raise public_error(
                 NoLedger(
-                    "This request shall be done once however often it is sent, and the service keeps no ledger of what "
-                    f"it has done: add {APP!r} to its INSTALLED_APPS and run migrate, or send it without once()."
+                    "The request requires exactly one execution, and the service keeps no ledger of executed "
+                    f"requests: add {APP!r} to its INSTALLED_APPS and run migrate, or send it without once()."
                 )
             )
         if self.again:
@@ -267,21 +267,21 @@ class Entry:
         except (DatabaseError, InterfaceError) as error:
             return self._unknown(error)
         if outcome is None:
-            return self._said(OutcomeUnknown("The entry of this request was there and is gone: it has been pruned."))
+            return self._encoded(OutcomeUnknown("The entry of this request was there and is gone: it has been pruned."))
         return self._answer_of(outcome)
 
-    def _answer_of(self, found: Found) -> bytes:
-        if found.digest and found.digest != self._digest:
+    def _answer_of(self, stored: StoredOutcome) -> bytes:
+        if stored.digest and stored.digest != self._digest:
             logger.warning("An id was used for two requests", extra={"rpc_request": self.request.id})
-            return self._said(
+            return self._encoded(
                 RequestConflict(
                     f"The id {self.request.id!r} has been used for another request. Send the same request to have its "
-                    "first answer again, or use an id of its own."
+                    "first answer again, or use another id."
                 )
             )
-        if found.state == "partly":
-            return self._said(_partly())
-        return found.answer
+        if stored.state == "partly":
+            return self._encoded(_partly())
+        return stored.answer
 
     def _digest_of_message(self) -> str:
         return hashlib.sha256(request_content(self._message) + self._handed).hexdigest()
@@ -313,22 +313,22 @@ class Entry:
         logger.exception("The ledger could not be written or read", extra={"rpc_request": self.request.id})
         missing = [alias for alias in self._databases if not _has_table(alias)]
         if missing:
-            return self._said(
+            return self._encoded(
                 NoLedger(f"The ledger's table is missing at the service: migrate --database {missing[0]} makes it.")
             )
-        return self._said(
+        return self._encoded(
             OutcomeUnknown(
-                "The service's database failed. Whether the request was done, or will be when its message comes again, "
-                f"is not known: ask outcome({self.request.id!r}) later."
+                "The service's database failed. It is not known if the request was executed, or will be when its "
+                f"message is delivered again: call outcome({self.request.id!r}) later."
             )
         )
 
-    def _said(self, error: LedgerError) -> bytes:
+    def _encoded(self, error: LedgerError) -> bytes:
         report = ErrorReport(code=error.code, message=str(error))
         return encode_response(Response(id=self.request.id, error=report))
 
 
-def look_up(client: str, request_id: str, databases: Iterable[str] | None = None) -> Found | None:
+def look_up(client: str, request_id: str, databases: Iterable[str] | None = None) -> StoredOutcome | None:
     """Return the outcome of a request of ``client``; None without an entry in the databases (by default, in any)."""
     model = apps.get_model(_MODEL)
     entries: dict[str, LedgerEntry] = {}
@@ -343,18 +343,18 @@ def look_up(client: str, request_id: str, databases: Iterable[str] | None = None
     state = shown.state
     if done and not done.keys() >= set(shown.databases.split(",")):
         state = "partly"  # a process or a database failed between two commits
-    return Found(state, bytes(shown.answer), shown.digest, shown.at)
+    return StoredOutcome(state, bytes(shown.answer), shown.digest, shown.at)
 
 
 def became_of(client: str, request_id: str, *, settle: bool, limits: Allowance) -> dict[str, Any]:
     """Return the value of an `RequestOutcome` node; raises NoLedger, and TooManyRequests for too many new entries."""
     if not installed():
         raise public_error(
-            NoLedger(f"The service keeps no ledger of what it has done: add {APP!r} to its INSTALLED_APPS and migrate.")
+            NoLedger(f"The service keeps no ledger of requests: add {APP!r} to its INSTALLED_APPS and migrate.")
         )
     outcome = look_up(client, request_id)
     if settle and outcome is None:  # the entry of a running request is not visible yet: `withdraw` waits for it
-        rates.count(client, limits, lambda: settings.cache, "withdrawals")
+        rate_limit.count(client, limits, lambda: settings.cache, "withdrawals")
         withdraw(client, request_id)
         outcome = look_up(client, request_id)
     if outcome is None:

@@ -305,7 +305,7 @@ class Policy:
     def names_field(self, name: str) -> bool:
         """Return True if a model that the request has used has a field of this name for the client."""
         exposures = [exposure for exposure in self._exposures.values() if exposure is not None]
-        return any(name in one.names or name in one.writable or name in one.filterable for one in exposures)
+        return any(name in view.names or name in view.writable or name in view.filterable for view in exposures)
 
     def refusal(self, model: type[Model], name: str, choices: Iterable[str] = ()) -> ClientFieldError:
         """Return the error for a blocked name.

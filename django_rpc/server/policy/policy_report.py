@@ -1,4 +1,4 @@
-"""Who may do what, for people: what ``manage.py rpc_policy`` prints."""
+"""Permissions of each client, for ``manage.py rpc_policy``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ORDER = ("read", "create", "update", "delete")
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """What one client may do with one model; ``rows`` is ``all``, ``some``, or why it cannot be said."""
+    """Permissions of a client for a model; ``rows`` is ``all``, ``some``, or the error of ``get_queryset()``."""
 
     model: str
     operations: tuple[str, ...]
@@ -30,19 +30,20 @@ class ModelRow:
 
 
 def policy_of(site: RpcSite, client: Client) -> Policy:
-    """The policy of a request that ``client`` would make now."""
+    """Return the policy of a request of ``client``."""
     return Policy(site, RpcRequest(client=client.name, user=user_of(client), may_ship=client.may_ship))
 
 
 def models_of(policy: Policy) -> list[ModelRow]:
-    """The models that exist for the client, by their labels."""
-    found = [_row(policy, model) for model in sorted(policy.site, key=lambda model: model._meta.label)]
-    return [row for row in found if row is not None]
+    """Return the models that exist for the client, in the order of their labels."""
+    rows = [_row(policy, model) for model in sorted(policy.site, key=lambda model: model._meta.label)]
+    return [row for row in rows if row is not None]
 
 
 def functions_of(policy: Policy) -> list[str]:
-    """The names of the functions that the client may call."""
-    return sorted(one.name for one in policy.site.functions.values() if one.is_open_to(policy.request))
+    """Return the names of the functions that the client may call."""
+    functions = policy.site.functions.values()
+    return sorted(function.name for function in functions if function.is_open_to(policy.request))
 
 
 def _row(policy: Policy, model: Any) -> ModelRow | None:
@@ -57,15 +58,15 @@ def _row(policy: Policy, model: Any) -> ModelRow | None:
     opts = model._meta
     every = [field.name for field in (*opts.fields, *opts.many_to_many, *opts.private_fields)]
     names = () if view is None else (*(field.name for field in view.fields), *view.computed)
-    known = dict.fromkeys((*(name for name in names if name in every), *every))
-    filterable = tuple(name for name in known if view is not None and name in view.filterable)
+    ordered = dict.fromkeys((*(name for name in names if name in every), *every))
+    filterable = tuple(name for name in ordered if view is not None and name in view.filterable)
     sets = {"create", "update"} & set(operations)
-    writable = tuple(name for name in known if sets and name in exposure.writable)
+    writable = tuple(name for name in ordered if sets and name in exposure.writable)
     return ModelRow(opts.label, operations, tuple(names), filterable, writable, methods, _rows(policy, model))
 
 
 def _rows(policy: Policy, model: type) -> str:
     try:
         return "all" if policy.rows(model) is None else "some"
-    except Exception as error:  # noqa: BLE001 - the project's own get_queryset, without a request of a real client
+    except Exception as error:  # noqa: BLE001 - get_queryset() of the project, without a request of a real client
         return f"{type(error).__name__}: {error}"

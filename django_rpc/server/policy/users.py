@@ -17,9 +17,9 @@ logger = logging.getLogger("django_rpc.server")
 
 
 def user_of(client: Client) -> Any:
-    """The user of ``client``, read when it is first asked something: AnonymousUser where it has none that is active.
+    """Return the user of ``client``, loaded at the first access; AnonymousUser without an active user.
 
-    None where ``django.contrib.auth`` is not installed.
+    None if ``django.contrib.auth`` is not installed.
     """
     if not apps.is_installed("django.contrib.auth"):
         return None

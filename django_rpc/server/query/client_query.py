@@ -290,17 +290,17 @@ def _hide_ordering(query: ClientQuery, ordering: Any) -> None:
         query.add_ordering(*visible)
 
 
-def parts_of(expression: Any, known: dict[int, tuple[Any, int]]) -> int:
+def parts_of(expression: Any, numbers: dict[int, tuple[Any, int]]) -> int:
     """Return the number of expressions in an expression; a part that is used twice counts twice.
 
-    ``known`` is a cache of the numbers by the ids of the expressions.
+    ``numbers`` is a cache of the numbers by the ids of the expressions.
     """
-    entry = known.get(id(expression))
+    entry = numbers.get(id(expression))
     if entry is None:
         sources = expression.get_source_expressions() if hasattr(expression, "get_source_expressions") else ()
-        entry = known[id(expression)] = (
+        entry = numbers[id(expression)] = (
             expression,
-            1 + sum([parts_of(source, known) for source in sources if source is not None]),
+            1 + sum([parts_of(source, numbers) for source in sources if source is not None]),
         )
     return entry[1]
 

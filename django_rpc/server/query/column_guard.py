@@ -449,10 +449,10 @@ def _refusal(policy: Any, model: Any, name: str) -> Exception:
 def _check_for(kind: type) -> Any:
     if issubclass(kind, TrustedCol):
         return None
-    found = next((check for base, check in _BASES if issubclass(kind, base)), None)
+    check_of_base = next((check for base, check in _BASES if issubclass(kind, base)), None)
     if any(base.__module__.startswith("django.contrib.postgres.") for base in kind.__mro__):
-        return functools.partial(_check_database, found)
-    return found
+        return functools.partial(_check_database, check_of_base)
+    return check_of_base
 
 
 def _check_database(check: Any, compiler: Any, node: Any) -> Any:

@@ -94,22 +94,22 @@ class Resolver:
 
     - ``values``: the value of each node that an argument may refer to.
     - ``special``: functions by name, for expressions that need the policy.
-    - ``own``: classes that the service registered, by name.
+    - ``registered``: classes that the service registered, by name.
 
     A `Reference` is returned as it is.  The method that receives the argument resolves it, if it accepts instances.
     """
 
-    __slots__ = ("own", "special", "values")
+    __slots__ = ("registered", "special", "values")
 
     def __init__(
         self,
         values: dict[Any, Any],
         special: dict[str, Callable[[Expr], Any]] | None = None,
-        own: Mapping[str, Any] = MappingProxyType({}),
+        registered: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.values = values
         self.special = special or {}
-        self.own = own
+        self.registered = registered
 
     def __call__(self, value: Any) -> Any:
         kind = type(value)
@@ -177,7 +177,7 @@ def _expression(resolve: Resolver, value: Expr) -> Any:
 
 def _own(resolve: Resolver, value: Expr) -> Any:
     name = value.name.removeprefix(OWN)
-    cls = resolve.own.get(name)
+    cls = resolve.registered.get(name)
     if cls is None:
         raise ValueError(f"{name} is not an expression that this service registered.")
     return _construct(cls, *_arguments(resolve, value))
@@ -204,8 +204,8 @@ def _check_references(value: Expr, args: list[Any], kwargs: dict[str, Any]) -> N
         )
 
 
-def _named(given: Any, found: Any) -> Any:
-    return found if isinstance(given, Node) and type(found) is str else given
+def _named(argument: Any, resolved: Any) -> Any:
+    return resolved if isinstance(argument, Node) and type(resolved) is str else argument
 
 
 def _construct(cls: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:

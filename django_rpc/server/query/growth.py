@@ -86,16 +86,16 @@ def growth(expression: Any) -> int:
     return _size(expression, {})
 
 
-def _size(expression: Any, known: dict[int, int]) -> int:
-    if id(expression) in known:
-        return known[id(expression)]
+def _size(expression: Any, sizes_by_id: dict[int, int]) -> int:
+    if id(expression) in sizes_by_id:
+        return sizes_by_id[id(expression)]
     value = _literal(expression)
     if value is not None:
         size = len(value) if isinstance(value, str | bytes) else 1
     else:
         sources = expression.get_source_expressions() if hasattr(expression, "get_source_expressions") else []
-        sizes = [0 if source is None else _size(source, known) for source in sources]
+        sizes = [0 if source is None else _size(source, sizes_by_id) for source in sources]
         grow = GROWING.get(type(expression))
         size = max(sum(sizes), 1) if grow is None else grow(sources, sizes)
-    known[id(expression)] = size
+    sizes_by_id[id(expression)] = size
     return size

@@ -1,4 +1,4 @@
-"""What a query loads beside the fields of its instances: annotations, and relations that come with them."""
+"""Annotations and relations that a query loads in addition to the fields of its instances."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ __all__ = [
     "remember_parent",
 ]
 
-#: Where an instance keeps what was loaded with it.
+#: Attribute of an instance with its `Loaded`.
 _ATTRIBUTE = "_rpc_loaded"
 
 
 class Loaded:
-    """``names``: annotations; ``relations``: accessor -> what was loaded with the instances there.
+    """Annotations and relations that are loaded with an instance.
 
-    ``parents`` are the names of relations to the instance whose relation was read (``customer.orders``); ``queries``:
-    accessor -> the client's query in a ``Prefetch``, which later queries of the relation refine.
+    - ``names``: names of the annotations.
+    - ``relations``: accessor -> `Loaded` of the related instances.
+    - ``parents``: names of the relations that lead back, after a relation was read (``customer.orders``).
+    - ``queries``: accessor -> the client's query in a ``Prefetch``, which later queries of the relation refine.
     """
 
     __slots__ = ("names", "parents", "queries", "relations")
@@ -59,15 +61,15 @@ NOTHING = Loaded()
 
 
 class PrefetchLevel(Prefetch):
-    """One level of a prefetch; ``own`` is the client's query, without the columns that the client may not read."""
+    """Level of a prefetch; ``client_query`` is the query of the client, without hidden columns."""
 
-    def __init__(self, lookup: str, queryset: QuerySet, to_attr: str | None, own: QuerySet | None) -> None:
+    def __init__(self, lookup: str, queryset: QuerySet, to_attr: str | None, client_query: QuerySet | None) -> None:
         super().__init__(lookup, queryset, to_attr)
-        self.own = own
+        self.client_query = client_query
 
 
 def loaded_by(queryset: QuerySet) -> Loaded:
-    """What the instances of a queryset bring along: by ``annotate``, ``select_related``, ``prefetch_related``."""
+    """Return the annotations and relations of ``annotate``, ``select_related`` and ``prefetch_related``."""
     query = queryset.query
     parents = tuple([field.name for field in known_parents(queryset)])
     if not (query.annotations or query.select_related or prefetch_lookups(queryset) or parents):
@@ -77,18 +79,18 @@ def loaded_by(queryset: QuerySet) -> Loaded:
         _add_joined(loaded, queryset.model, query.select_related)
     for lookup in prefetch_lookups(queryset):
         at = loaded
-        *way, last = lookup.prefetch_to.split("__")
-        for name in way:
+        *path, last = lookup.prefetch_to.split("__")
+        for name in path:
             at = at.relations.setdefault(name, Loaded())
-        found = loaded_by(lookup.queryset) if lookup.queryset is not None else NOTHING
-        known = at.relations.get(last)
-        if known is None:
-            at.relations[last] = Loaded(found.names, dict(found.relations), queries=dict(found.queries))
+        nested = loaded_by(lookup.queryset) if lookup.queryset is not None else NOTHING
+        existing = at.relations.get(last)
+        if existing is None:
+            at.relations[last] = Loaded(nested.names, dict(nested.relations), queries=dict(nested.queries))
         else:
-            known.relations.update(found.relations)
-            known.queries.update(found.queries)
-        if isinstance(lookup, PrefetchLevel) and lookup.own is not None and not lookup.to_attr:
-            at.queries[last] = lookup.own
+            existing.relations.update(nested.relations)
+            existing.queries.update(nested.queries)
+        if isinstance(lookup, PrefetchLevel) and lookup.client_query is not None and not lookup.to_attr:
+            at.queries[last] = lookup.client_query
     return loaded
 
 
@@ -107,7 +109,7 @@ def _add_joined(loaded: Loaded, model: type[Model], names: dict[str, Any]) -> No
 
 
 def remember(instance: Any, loaded: Loaded) -> Any:
-    """Note on ``instance`` what was loaded with it; returns it."""
+    """Note ``loaded`` on ``instance``, and return ``instance``."""
     if loaded and isinstance(instance, Model):
         instance.__dict__[_ATTRIBUTE] = loaded
     return instance

@@ -82,10 +82,10 @@ def _delimiter(value: Any) -> Any:
 
 def _combined(name: str) -> Callable[[list[Any], dict[str, Any]], Any]:
     def make(args: list[Any], kwargs: dict[str, Any]) -> Any:
-        given = dict(zip(("lhs", "connector", "rhs", "config"), args, strict=False)) | kwargs
+        arguments = dict(zip(("lhs", "connector", "rhs", "config"), args, strict=False)) | kwargs
         if name.endswith("Vector"):
-            return given["lhs"] + given["rhs"]
-        return {"&&": operator.and_, "||": operator.or_}[given["connector"]](given["lhs"], given["rhs"])
+            return arguments["lhs"] + arguments["rhs"]
+        return {"&&": operator.and_, "||": operator.or_}[arguments["connector"]](arguments["lhs"], arguments["rhs"])
 
     return make
 

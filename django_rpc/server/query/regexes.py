@@ -59,7 +59,7 @@ def searcher(pattern: str) -> Search:
     try:
         compiled = regex.compile(_as_python_reads(pattern), cache_pattern=False)
     except (re.error, regex.error, ValueError, OverflowError, RecursionError):
-        raise DataError("The regular expression is not one that Python's module 're' can read.") from None
+        raise DataError("Python's module 're' cannot read the regular expression.") from None
 
     def search(text: str, seconds: float | None) -> bool:
         if len(text) > MAX_TEXT:

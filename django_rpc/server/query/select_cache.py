@@ -1,8 +1,7 @@
-"""What plain queries select, kept: the columns of one table with their SQL and converters.
+"""Cache of the columns that plain queries of one table select, with their SQL and converters.
 
-Django works this out anew for each query: a fifth of the time of a query for one row.  It depends on the model, on
-the names that are selected, and on the connection.  What the client may see does not depend on it, and is checked
-each time, all columns at once.
+Django computes these for each query, which is a fifth of the time of a query for one row.  They depend on the model,
+the selected names and the connection.  The permission of the client for the columns is checked for each query.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from django_rpc.server.django_compat import Col, selected_names
 
 __all__ = ["CachedSelect", "is_nested", "key_of", "selections_of"]
 
-#: Selections that a connection keeps: clients ask for the fields of their mirrors, which are few.
-_MOST = 500
+#: Entries of a connection.  Clients request the fields of their mirrors, so there are few.
+_MAX_ENTRIES = 500
 
 
 class CachedSelect(NamedTuple):
@@ -28,16 +27,16 @@ class CachedSelect(NamedTuple):
 
 
 def is_nested(query: Any) -> bool:
-    """Whether something else is made of what a query selects than its answer: another query, or distinct rows."""
+    """Return True for a subquery, an arm of a union, a union, and a query of distinct rows."""
     attributes = query.__dict__
     nested = query.subquery and "within_qualify" not in attributes
     return bool(nested or query.combinator or query.distinct or attributes.get("is_arm"))
 
 
 def key_of(query: Any, trusted: bool) -> Any:
-    """What the selection of a plain query depends on; None for any other query.
+    """Return the key of a plain query in the cache; None for any other query.
 
-    Where no names are given, hidden columns are left out: then it depends on what the client may see, too.
+    A query without names leaves out hidden columns, so its key has the columns of the client, too.
     """
     model = query.model
     if query.annotations or query.extra or query.select_related or is_nested(query):
@@ -57,8 +56,8 @@ def key_of(query: Any, trusted: bool) -> Any:
 
 
 def selections_of(connection: Any) -> dict[Any, CachedSelect]:
-    """The selections that were kept for ``connection``, whose converters are bound to it."""
-    kept: dict[Any, CachedSelect] = connection.__dict__.setdefault("_rpc_selections", {})
-    if len(kept) > _MOST:
-        kept.clear()
-    return kept
+    """Return the entries of ``connection``; their converters are bound to it."""
+    selections: dict[Any, CachedSelect] = connection.__dict__.setdefault("_rpc_selections", {})
+    if len(selections) > _MAX_ENTRIES:
+        selections.clear()
+    return selections

@@ -1,11 +1,11 @@
-"""Lets the databases themselves stop a statement that takes too long.
+"""Timeouts of the databases for long statements.
 
 PostgreSQL: ``statement_timeout``; MariaDB: ``max_statement_time``; MySQL: ``max_execution_time`` (of SELECTs); SQLite:
-a progress handler, and searches that end (``sqlite.py``).  A time that the project has set for its connections stays
-where it is the shorter one.
+a progress handler, and limited searches (``sqlite.py``).  A shorter timeout that the project has set for its
+connections remains.
 
-A round trip for each request would be dear: a time is set again only where what is set would let a statement run for
-more than a quarter of the rest too long.  Between statements the budget looks at the clock.
+To save a round trip for each request, a timeout is set again only if the current timeout exceeds the remaining time by
+more than a quarter.  Between statements the budget checks the clock.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ __all__ = ["Timeouts", "is_timeout", "keep"]
 
 logger = logging.getLogger("django_rpc.server")
 
-#: Where a connection remembers what is set on it: (the driver's connection, the project's own seconds, ours).
+#: Attribute of a connection: (the driver's connection, the timeout of the project, the timeout of this module).
 _MEMORY = "_rpc_timeout"
-#: How much longer than the rest of the time a statement may run, at most and when it is set: the next request has
-#: a little more left than this one.
+#: Largest ratio of the timeout to the remaining time, and the ratio when it is set.  The next request may have a little
+#: more time left.
 _SLACK, _MARGIN = 1.25, 1.1
-#: Instructions of SQLite's machine between two looks at the clock.
+#: Instructions of SQLite between two checks of the clock.
 _INSTRUCTIONS = 20_000
 #: PostgreSQL's query_canceled; MySQL's ER_QUERY_TIMEOUT, MariaDB's ER_STATEMENT_TIMEOUT.
 _SQLSTATE, _NUMBERS = "57014", (3024, 1969)
@@ -35,13 +35,13 @@ _kept = False
 
 
 def keep() -> None:
-    """Leave what is set on a connection for the next request: this process does nothing but answer requests."""
+    """Keep the timeouts of connections for the next request; for a process that only answers requests."""
     global _kept
     _kept = True
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Whether a database stopped a statement for its time."""
+    """Return True if a database stopped a statement because of its timeout."""
     cause = error.__cause__
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     number = cause.args[0] if cause is not None and cause.args else None
@@ -49,7 +49,7 @@ def is_timeout(error: BaseException) -> bool:
 
 
 class Timeouts:
-    """The times set for one request; ``deadline`` by time.monotonic()."""
+    """Timeouts of the statements of a request; ``deadline`` is a time of time.monotonic()."""
 
     __slots__ = ("_armed", "_deadline")
 
@@ -58,7 +58,7 @@ class Timeouts:
         self._armed: dict[str, Any] = {}
 
     def arm(self, connection: Any) -> None:
-        """Before a statement on ``connection``: have it stopped at the deadline."""
+        """Prepare ``connection`` for a statement that the database stops at the deadline."""
         kind = _kind(connection)
         if kind is None:
             return
@@ -67,34 +67,34 @@ class Timeouts:
             _Sqlite.arm(connection, self._deadline)
             return
         remaining = max(self._deadline - time.monotonic(), 0.001)
-        raw, own, seconds = getattr(connection, _MEMORY, (None, 0.0, 0.0))
+        raw, project, seconds = getattr(connection, _MEMORY, (None, 0.0, 0.0))
         if raw is not connection.connection:
-            own, seconds = kind.read(connection), 0.0
-        wanted = remaining * _MARGIN
-        if own and own <= wanted:
-            wanted = remaining = own
+            project, seconds = kind.read(connection), 0.0
+        timeout = remaining * _MARGIN
+        if project and project <= timeout:
+            timeout = remaining = project
         if remaining <= seconds <= remaining * _SLACK:
             return
-        kind.set(connection, wanted)
-        # What is set within a transaction is gone with it, so it is not remembered beyond.
+        kind.set(connection, timeout)
+        # A timeout that is set in a transaction ends with it, so it is not remembered.
         local = kind is _Postgresql and connection.in_atomic_block
-        setattr(connection, _MEMORY, (connection.connection, own, 0.0 if local else wanted))
+        setattr(connection, _MEMORY, (connection.connection, project, 0.0 if local else timeout))
 
     def release(self) -> None:
-        """After the request: as it was, unless it may be kept."""
+        """Restore the timeouts after the request, unless they are kept."""
         for connection in self._armed.values():
             kind = _kind(connection)
             if connection.connection is None or (_kept and kind is not _Sqlite):
                 continue
             if connection.in_atomic_block and connection.needs_rollback:
-                continue  # goes with the transaction
+                continue  # ends with the transaction
             try:
                 kind.reset(connection)
-            except Exception:  # whatever a driver raises on a connection that is gone
+            except Exception:  # each driver has its errors for a lost connection
                 if connection.in_atomic_block:
-                    logger.debug("The transaction has failed, and takes what is set with it", exc_info=True)
+                    logger.debug("The transaction has failed, and its timeouts end with it", exc_info=True)
                 else:
-                    logger.warning("The time-out of a connection could not be taken back", exc_info=True)
+                    logger.warning("The timeout of a connection could not be restored", exc_info=True)
                     connection.close()
             if hasattr(connection, _MEMORY):
                 delattr(connection, _MEMORY)
@@ -104,40 +104,40 @@ class _Postgresql:
     @staticmethod
     def read(connection: Any) -> float:
         sql = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'"
-        return int(_ask(connection, sql)) / 1000
+        return int(_fetch(connection, sql)) / 1000
 
     @staticmethod
     def set(connection: Any, seconds: float) -> None:
         local = "LOCAL " if connection.in_atomic_block else ""
-        _tell(connection, f"SET {local}statement_timeout = {max(int(seconds * 1000), 1)}")
+        _run(connection, f"SET {local}statement_timeout = {max(int(seconds * 1000), 1)}")
 
     @staticmethod
     def reset(connection: Any) -> None:
         local = "LOCAL " if connection.in_atomic_block else ""
-        _tell(connection, f"SET {local}statement_timeout TO DEFAULT")
+        _run(connection, f"SET {local}statement_timeout TO DEFAULT")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Variable:
-    """A variable of a session, which counts ``unit`` for a second and is written with so many ``digits``."""
+    """Variable of a session: ``unit`` is its value for a second, written with ``digits`` decimals."""
 
     name: str
     unit: int
     digits: int
 
     def read(self, connection: Any) -> float:
-        return float(_ask(connection, f"SELECT @@SESSION.{self.name}")) / self.unit
+        return float(_fetch(connection, f"SELECT @@SESSION.{self.name}")) / self.unit
 
     def set(self, connection: Any, seconds: float) -> None:
-        smallest = 10**-self.digits  # 0 is no time-out at all
+        smallest = 10**-self.digits  # 0 is no timeout
         self._write(connection, max(seconds * self.unit, smallest))
 
     def reset(self, connection: Any) -> None:
-        _, own, _ = getattr(connection, _MEMORY, (None, 0.0, 0.0))
-        self._write(connection, own * self.unit)
+        _, project, _ = getattr(connection, _MEMORY, (None, 0.0, 0.0))
+        self._write(connection, project * self.unit)
 
     def _write(self, connection: Any, value: float) -> None:
-        _tell(connection, f"SET SESSION {self.name} = {value:.{self.digits}f}")
+        _run(connection, f"SET SESSION {self.name} = {value:.{self.digits}f}")
 
 
 _MARIADB = _Variable("max_statement_time", 1, 3)
@@ -158,18 +158,18 @@ class _Sqlite:
 
 def _kind(connection: Any) -> Any:
     if connection.vendor == "mysql":
-        # Not connection.mysql_is_mariadb: that runs a statement, before which we are asked again.
+        # connection.mysql_is_mariadb would run a statement, and this function is called before each statement.
         return _MARIADB if "mariadb" in connection.connection.get_server_info().lower() else _MYSQL
     return {"postgresql": _Postgresql, "sqlite": _Sqlite}.get(connection.vendor)
 
 
-def _tell(connection: Any, sql: str) -> None:
-    """By the driver itself: it is no statement of the request, and is neither counted nor shown."""
+def _run(connection: Any, sql: str) -> None:
+    """Run a statement by the driver, so that it is neither counted nor shown as a statement of the request."""
     with connection.wrap_database_errors, connection.connection.cursor() as cursor:
         cursor.execute(sql)
 
 
-def _ask(connection: Any, sql: str) -> Any:
+def _fetch(connection: Any, sql: str) -> Any:
     with connection.wrap_database_errors, connection.connection.cursor() as cursor:
         cursor.execute(sql)
         return cursor.fetchone()[0]

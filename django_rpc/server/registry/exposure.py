@@ -27,7 +27,7 @@ class Lists(NamedTuple):
 
 
 #: Number of cached exposures of a model; each different combination of lists of fields has its exposure.
-_MOST = 200
+_MAX_VARIANTS = 200
 
 
 class Exposure:
@@ -98,7 +98,7 @@ class Exposure:
         lists = self._lists(lambda name: getattr(self.rpc, f"get_{name}")(request))
         variant = self._variants.get(lists)
         if variant is None:
-            if len(self._variants) >= _MOST:
+            if len(self._variants) >= _MAX_VARIANTS:
                 self._variants.clear()
             variant = self._variants[lists] = Exposure(self.model, self.rpc, lists)
         return variant
@@ -106,8 +106,8 @@ class Exposure:
     def _error(self, message: str) -> ImproperlyConfigured:
         return ImproperlyConfigured(f"{type(self.rpc).__name__} for {self.label}: {message}")
 
-    def _lists(self, given: Callable[[str], Any]) -> Lists:
-        return Lists(*[self._list_of(name, given(name)) for name in Lists._fields])
+    def _lists(self, value_of: Callable[[str], Any]) -> Lists:
+        return Lists(*[self._list_of(name, value_of(name)) for name in Lists._fields])
 
     def _list_of(self, name: str, value: Any) -> Any:
         if value is None and name in ("filterable_fields", "writable_fields"):

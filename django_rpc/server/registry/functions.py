@@ -62,7 +62,9 @@ def checked_name(registered: Any, name: str | None) -> str:
 def server_function(call: Any, name: str | None, databases: Any, **options: Any) -> ServerFunction:
     """Return the function that ``@site.function`` registers; raises ImproperlyConfigured for a wrong declaration."""
     if not callable(call):
-        raise ImproperlyConfigured(f"@site.function decorates a function; {call!r} is none. A name goes by name='...'.")
+        raise ImproperlyConfigured(
+            f"@site.function decorates a function; {call!r} is none. The argument for a name is name='...'."
+        )
     name = checked_name(call, name)
     aliases = (databases,) if isinstance(databases, str) else tuple(databases)
     return ServerFunction(name, call, databases=aliases, **options)

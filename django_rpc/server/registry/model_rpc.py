@@ -1,4 +1,4 @@
-"""``ModelRpc``: what clients may do with one model.  As ``ModelAdmin`` is for the admin."""
+"""``ModelRpc`` declares the permissions of clients for a model, as ``ModelAdmin`` does for the admin."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ OPERATIONS: frozenset[str] = frozenset({"read", "create", "update", "delete"})
 
 
 class ModelRpc:
-    """Subclass it, and register the subclass: ``@site.register(Order)``.
+    """Base class of declarations: register a subclass by ``@site.register(Order)``.
 
-    ``fields``: names of what clients may read, or ``"__all__"``.  A name that is no field of the model is computed: a
-    method of this class that takes the instance, or a property or a method without arguments of the model.  The
-    primary key is always readable.
-    ``filterable_fields``: names of what queries may use: filter, order, group and calculate by, and follow.  None:
-    those of ``fields``.  One that is not in ``fields`` can be compared (``exact``, ``in``, ``isnull``), and nothing
-    else.  The primary key can always be filtered by.
-    ``writable_fields``: names of what clients may set, whether they may read it or not.  None: those of ``fields``.
-    ``readonly_fields``: of these, what no client may set.
-    ``operations``: of ``"read"``, ``"create"``, ``"update"``, ``"delete"``.
-    ``methods``: names that ``objects.call(name, ...)`` and ``instance.call(name, ...)`` may reach.  Looked up on this
-    class (called with the request and the queryset or instance first), then on the model's manager or queryset,
-    for an instance on the model.
+    - ``fields``: names of readable fields, or ``"__all__"``.  A name that is no field of the model is computed: by a
+      method of this class with the instance as its argument, or by a property or method of the model.  The primary key
+      is always readable.
+    - ``filterable_fields``: names that queries may filter, order, group and calculate by, and follow.  None means
+      ``fields``.  A field that is not in ``fields`` can only be compared (``exact``, ``in``, ``isnull``).  Queries can
+      always filter by the primary key.
+    - ``writable_fields``: names of fields that clients may set, also if they may not read them.  None means ``fields``.
+    - ``readonly_fields``: names among these that no client may set.
+    - ``operations``: a set of ``"read"``, ``"create"``, ``"update"``, ``"delete"``.
+    - ``methods``: names for ``objects.call(name, ...)`` and ``instance.call(name, ...)``.  A method of this class has
+      the request and the queryset or instance as its first arguments.  Otherwise the method of the manager, of the
+      queryset or of the instance is called.
 
-    Each of the four has a method that says it for one client: ``get_fields(request)`` and so on.
+    The methods ``get_fields(request)``, ``get_filterable_fields(request)`` and so on return the names for one client.
     """
 
     fields: ClassVar[Iterable[str]] = ()
@@ -44,32 +44,32 @@ class ModelRpc:
         self.model = model
 
     def get_fields(self, request: RpcRequest) -> Iterable[str]:
-        """What this client may read; what it does not name does not exist for the client."""
+        """Return the readable fields; all other fields do not exist for the client."""
         return self.fields
 
     def get_filterable_fields(self, request: RpcRequest) -> Iterable[str] | None:
-        """What queries of this client may use; None: what it may read."""
+        """Return the fields that queries of this client may use; None means the readable fields."""
         return self.filterable_fields
 
     def get_writable_fields(self, request: RpcRequest) -> Iterable[str] | None:
-        """What this client may set; None: what it may read."""
+        """Return the fields that this client may set; None means the readable fields."""
         return self.writable_fields
 
     def get_readonly_fields(self, request: RpcRequest) -> Iterable[str]:
-        """Of these, what this client may not set."""
+        """Return the fields among these that this client may not set."""
         return self.readonly_fields
 
     def get_queryset(self, request: RpcRequest) -> QuerySet:
-        """The rows that exist for this client, wherever a query of its own may meet them."""
+        """Return the rows that exist for this client, in all its queries."""
         return self.model._default_manager.get_queryset()
 
     def has_permission(self, request: RpcRequest, operation: str) -> bool:
-        """Whether this client may do ``operation``: one of `OPERATIONS`, or the name of a registered method."""
+        """Return True if this client may do ``operation``: an item of `OPERATIONS`, or the name of a method."""
         return operation in self.operations or operation in self.methods
 
 
 class OpenModelRpc(ModelRpc):
-    """What an unregistered model gets where ``STRICT`` is False: everything."""
+    """All permissions, for an unregistered model of a service with ``STRICT=False``."""
 
     fields = "__all__"
     operations = OPERATIONS

@@ -1,4 +1,4 @@
-"""Ready-made permissions of a ``ModelRpc``, by the names that Django REST framework gave them."""
+"""Permissions for a ``ModelRpc``, named as in Django REST framework."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["DjangoModelPermissions"]
 
 
 class DjangoModelPermissions(ModelRpc):
-    """What the client's Django user may do by ``user.has_perm``: view, add, change and delete of the model.
+    """Permissions of the client's Django user (``user.has_perm``): view, add, change and delete of the model.
 
     @site.register(Order)
     class OrderRpc(DjangoModelPermissions):
         fields = ["id", "number"]
-        operations = {"read", "create"}  # at most these, and of these what the user may do
+        operations = {"read", "create"}  # at most these
 
-    ``perms_map`` says which permissions an operation or a registered method needs; a method that is not in it needs
-    those of ``update``.  A client without a user may do nothing.
+    ``perms_map`` has the permissions that an operation or a registered method requires.  A method without an entry
+    requires those of ``update``.  A client without a user has no permissions.
     """
 
     perms_map: ClassVar[dict[str, list[str]]] = {
@@ -30,7 +30,7 @@ class DjangoModelPermissions(ModelRpc):
     }
 
     def get_required_permissions(self, operation: str) -> list[str]:
-        """The permissions that ``operation`` needs, as ``user.has_perms`` takes them."""
+        """Return the permissions that ``operation`` requires, for ``user.has_perms``."""
         names = {"app_label": self.model._meta.app_label, "model_name": self.model._meta.model_name}
         needed = self.perms_map.get(operation, self.perms_map["update"])
         return [permission % names for permission in needed]

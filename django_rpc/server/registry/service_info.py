@@ -1,4 +1,4 @@
-"""What a service tells of itself: the value of an `ServiceInfo` node."""
+"""Information about a service: the value of a `ServiceInfo` node."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["about"]
 
 
 def about(policy: Policy) -> dict[str, Any]:
-    """To whoever may send a request at all; the functions are those that this client may call."""
-    told = {
+    """Return the information for any client that may send requests; the functions are those that it may call."""
+    information = {
         "versions": dict(versions()),
         "service": settings.SERVICE,
         "client": policy.request.client,
@@ -23,4 +23,4 @@ def about(policy: Policy) -> dict[str, Any]:
         "ships": policy.request.may_ship,
     }
     seconds = time.perf_counter() - policy.budget.started
-    return {**told, "at": time.time(), "seconds": seconds}
+    return {**information, "at": time.time(), "seconds": seconds}

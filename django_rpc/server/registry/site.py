@@ -29,16 +29,16 @@ __all__ = ["RpcSite", "autodiscover", "site"]
 
 
 class RpcSite:
-    """Models and what clients may do with each; functions that they may call."""
+    """Registered models with the permissions of clients, and registered functions."""
 
     def __init__(self) -> None:
-        # Named so for autodiscover_modules, which restores it when an rpc.py fails to import.
+        # autodiscover_modules restores the attribute of this name if an rpc.py fails to import.
         self._registry: dict[type[Model], ModelRpc] = {}
         self._exposures: dict[type[Model], Exposure] = {}
         self._open: dict[type[Model], Exposure] = {}
-        #: Functions by the names that clients call them by.
+        #: Functions by the names that clients use.
         self.functions: dict[str, ServerFunction] = {}
-        #: Query expressions by the names that clients send them under.
+        #: Query expressions by the names that clients use.
         self.expressions: dict[str, type[BaseExpression]] = {}
         self._tables: dict[str, list[Exposure]] | None = None
         self._tables_strict = True
@@ -52,7 +52,7 @@ class RpcSite:
             model = apps.get_model(model)
         if rpc_class is not None:
             return self._register(model, rpc_class)
-        decorate: Callable[[type[ModelRpc]], type[ModelRpc]] = lambda given: self._register(model, given)  # noqa: E731
+        decorate: Callable[[type[ModelRpc]], type[ModelRpc]] = lambda decorated: self._register(model, decorated)  # noqa: E731
         return decorate
 
     def _register(self, model: type[Model], rpc_class: type[ModelRpc]) -> type[ModelRpc]:
@@ -84,9 +84,9 @@ class RpcSite:
     ) -> Any:
         """Let clients call a function by its name (or ``name``); a decorator, with or without arguments.
 
-        ``permission(request)`` says whether a client may; a function that it may not call does not exist for it.
-        A call runs in a transaction on ``databases``, unless ``reads_only`` says that it changes nothing.
-        ``with_request`` gives the function the `RpcRequest` as its first argument.
+        ``permission(request)`` returns True if the client may call the function; otherwise it does not exist for it.
+        A call runs in a transaction on ``databases``, unless ``reads_only`` declares that it changes nothing.
+        With ``with_request``, the first argument is the `RpcRequest`.
 
         Returns the function.  Raises ImproperlyConfigured for a mistake.
         """
@@ -102,10 +102,10 @@ class RpcSite:
         made = server_function(
             call, name, databases, permission=permission, reads_only=reads_only, with_request=with_request
         )
-        known = self.functions.get(made.name)
-        if known is not None and known.call is not call:
+        registered = self.functions.get(made.name)
+        if registered is not None and registered.call is not call:
             raise ImproperlyConfigured(
-                f"A function {made.name!r} is registered already: {known.call!r}. Use name='...'."
+                f"A function {made.name!r} is registered already: {registered.call!r}. Use name='...'."
             )
         self.functions[made.name] = made
         return call
@@ -113,8 +113,8 @@ class RpcSite:
     def expression(self, cls: Any = None, *, name: str | None = None) -> Any:
         """Let clients use a class of query expressions by its name (or ``name``); a decorator, with or without it.
 
-        What it selects from is checked as anything else in a query; that no argument of its constructor becomes SQL
-        text is for the class to see to.
+        Its columns are checked like all others in a query.  The class must not put an argument of its constructor into
+        the text of the SQL.
 
         Returns the class.  Raises ImproperlyConfigured for a mistake.
         """
@@ -129,7 +129,7 @@ class RpcSite:
 
     @property
     def asks_users(self) -> bool:
-        """Whether a registered class goes by the permissions of Django users."""
+        """True if a registered class uses the permissions of Django users."""
         return any(isinstance(rpc, DjangoModelPermissions) for rpc in self._registry.values())
 
     def unregister(self, model: type[Model]) -> None:
@@ -139,21 +139,21 @@ class RpcSite:
         self._tables = None
 
     def exposure(self, model: type[Model]) -> Exposure | None:
-        """What is exposed of ``model``; None if nothing is."""
-        found = self._exposures.get(model)
-        if found is not None:
-            return found if model in self._registry else None
+        """Return the exposure of ``model``; None if it is not exposed."""
+        exposure = self._exposures.get(model)
+        if exposure is not None:
+            return exposure if model in self._registry else None
         if settings.STRICT or model._meta.auto_created:
             return None
-        found = self._open.get(model)
-        if found is None:
+        exposure = self._open.get(model)
+        if exposure is None:
             rpc_class = type(f"{model.__name__}Rpc", (OpenModelRpc,), {"methods": own_methods(model._default_manager)})
-            found = self._open[model] = Exposure(model, rpc_class(model))
-        return found
+            exposure = self._open[model] = Exposure(model, rpc_class(model))
+        return exposure
 
     @property
     def tables(self) -> dict[str, list[Exposure]]:
-        """Table -> the exposures of the models that reach into it, whatever of it they expose."""
+        """Exposures of the models with columns in each table, also if they expose none of these columns."""
         if self._tables is None or self._tables_strict != settings.STRICT:
             tables: dict[str, list[Exposure]] = {}
             models = list(self._registry) if settings.STRICT else apps.get_models()

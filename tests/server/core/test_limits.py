@@ -282,7 +282,7 @@ def test_connection_settings_are_restored(settings_of_server, registered, monkey
     settings_of_server(LIMITS={"seconds": 40})
     told = []
     monkeypatch.setattr(
-        timeouts, "_tell", lambda connection, sql, tell=timeouts._tell: (told.append(sql), tell(connection, sql))
+        timeouts, "_run", lambda connection, sql, run=timeouts._run: (told.append(sql), run(connection, sql))
     )
     for _ in range(3):
         assert decode_response(handler.handle(count)).outputs == (0,)

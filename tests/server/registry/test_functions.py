@@ -64,7 +64,7 @@ def test_both_forms_of_the_decorator():
 @pytest.mark.parametrize(
     ("register", "said"),
     [
-        (lambda fresh: fresh.function("quote"), "A name goes by name="),
+        (lambda fresh: fresh.function("quote"), "The argument for a name is name="),
         (lambda fresh: fresh.function(lambda: 1), "'<lambda>' is not a valid name"),
         (lambda fresh: fresh.function(name="os.system")(len), "'os.system' is not a valid name"),
         (lambda fresh: (fresh.function(len), fresh.function(max, name="len")), "'len' is registered already"),

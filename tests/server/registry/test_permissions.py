@@ -244,6 +244,6 @@ def test_a_mistake_of_a_method_is_an_error_of_the_service(as_client, registered,
     response = as_client("bare", COUNT)
     assert (response.error.code, response.error.message) == (
         "Remote",
-        "The service is not set up as it should be; its log says how.",
+        "The service has a wrong setting; its log has the details.",
     )
     assert "has to be a list of names, not 'name'" in caplog.text

@@ -13,7 +13,7 @@ from django_rpc.server.ledger.pruning import prune
 
 
 class Command(BaseCommand):
-    help = "Deletes old entries of the ledger, which holds that each writing request is done once."
+    help = "Deletes old entries of the ledger, which prevents that a request that writes is executed twice."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--days", type=float, help="Keep so many days (default: the setting LEDGER_DAYS).")
@@ -23,9 +23,9 @@ class Command(BaseCommand):
         days = settings.LEDGER_DAYS if options["days"] is None else options["days"]
         if days < 0:
             raise CommandError("--days is a number of days, 0 or more.")
-        known = kept_in()
+        aliases = kept_in()
         alias = options["database"]
-        if alias is not None and alias not in known:
-            raise CommandError(f"{alias!r} has no ledger; these have: {', '.join(known) or 'none'}.")
+        if alias is not None and alias not in aliases:
+            raise CommandError(f"{alias!r} has no ledger; these have: {', '.join(aliases) or 'none'}.")
         for name, number in prune(days, None if alias is None else [alias]).items():
             self.stdout.write(f"{name}: {number} entries older than {days:g} days deleted.")
