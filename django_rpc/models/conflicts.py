@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from django_rpc.graph.nodes import Attr, Call, ModelSource, Node, ServiceCall, own_fields
+from django_rpc.graph.nodes import Attr, ModelSource, Node, own_fields
 from django_rpc.graph.nodes.collections import Scope
 from django_rpc.graph.traversal import topological
 from django_rpc.graph.values import Condition, Expr
@@ -38,7 +38,7 @@ class ConflictCheck:
                 models |= dependents(models)
             labels = _labels(models) | _label_of_source(write)
             self._written |= labels
-            if not labels or isinstance(write, Call | ServiceCall):
+            if not labels or write.runs_service_code:
                 self._writes_anything = True
 
     def could_see(self, nodes: Sequence[Node]) -> bool:
@@ -60,7 +60,7 @@ class _UsedModels:
     def __init__(self, using: str, nodes: Iterable[Node]) -> None:
         self.nodes = topological(list(nodes))
         self.labels: set[str] = set()
-        self.is_known = not any(isinstance(node, Call | ServiceCall) for node in self.nodes)
+        self.is_known = not any(node.runs_service_code for node in self.nodes)
         self._using = using
         self._scopes = [node for node in self.nodes if isinstance(node, Scope)]
         self.models: dict[Node, frozenset[Any]] = {}
