@@ -111,7 +111,6 @@ __all__ = [
     "selected_fields",
     "selected_names",
     "selects_columns",
-    "set_default_rows",
     "set_prefetch_lookups",
     "set_rows",
     "sql_compiler",
@@ -329,11 +328,6 @@ def selected_fields(queryset: QuerySet) -> tuple[str, ...]:
 def row_iterable(queryset: QuerySet) -> Any:
     """Return the class that makes the rows."""
     return queryset._iterable_class
-
-
-def set_default_rows(queryset: QuerySet, iterable: type) -> None:
-    """Set the class that makes the rows, until ``values()`` and similar methods set another class."""
-    queryset._iterable_class = iterable
 
 
 def has_rows(queryset: QuerySet) -> bool:

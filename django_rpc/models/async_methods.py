@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from django_rpc.client.async_replay import replayed
-from django_rpc.models.expressions import settle
+from django_rpc.models.expressions import materialize_iterators
 
 __all__ = ["AsyncMethods"]
 
@@ -47,7 +47,9 @@ class AsyncMethods:
 def _awaited(name: str) -> Callable[..., Any]:
     async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         # Iterators are read once, however often the method is called.
-        return await replayed(functools.partial(getattr(self, name), *settle(args), **settle(kwargs)))
+        return await replayed(
+            functools.partial(getattr(self, name), *materialize_iterators(args), **materialize_iterators(kwargs))
+        )
 
     method.__name__ = "a" + name
     method.__qualname__ = f"{AsyncMethods.__name__}.a{name}"

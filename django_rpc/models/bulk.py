@@ -18,7 +18,7 @@ from django_rpc.models.atomic import together
 from django_rpc.models.custom_fields import loaded_value, stored_value
 from django_rpc.models.dispatch import Before, perform
 from django_rpc.models.expressions import is_database_default, prepared_value
-from django_rpc.models.options import options_of
+from django_rpc.models.options import mirror_options
 
 __all__ = ["BulkMethods"]
 
@@ -117,7 +117,7 @@ class BulkMethods:
             return prepared_value(field, value, connection)
 
         node = Insert(
-            options_of(self.model).label,  # type: ignore[union-attr]
+            mirror_options(self.model).label,
             connection.alias,
             fields=tuple(field.attname for field in fields),
             rows=tuple(tuple(value_of(obj, field) for field in fields) for obj in objs),

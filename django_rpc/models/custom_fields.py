@@ -212,7 +212,12 @@ def _key_of_other(field: Any, value: Any) -> Any:
 
     Return other values unchanged.
     """
-    if field.is_relation and field.many_to_one and leads_away(field) and isinstance(value, field.remote_field.model):
+    if (
+        isinstance(value, Model)
+        and field.many_to_one
+        and leads_away(field)
+        and isinstance(value, field.remote_field.model)
+    ):
         return getattr(value, field.target_field.attname)
     return value
 

@@ -1,8 +1,8 @@
 """Conversion of Django's query expressions, conditions and instances to nodes, and to arguments of the local query.
 
 Each argument of a recorded method is converted twice. `freeze` returns its form on the wire; this module registers
-Django's types for it. `localise` returns the argument for Django's method on the local query, with a placeholder for a
-`Delayed` or a future, which has no value yet.
+Django's types for it. `to_local_query` returns the argument for Django's method on the local query, with a placeholder
+for a `Delayed` or a future, which has no value yet.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from django_rpc.models.custom_fields import prepared_by, stored_value, text_of, 
 from django_rpc.models.options import options_of
 from django_rpc.models.tuples import own_column, tuple_condition
 
-__all__ = ["Placeholder", "is_database_default", "localise", "prepared_value", "settle"]
+__all__ = ["Placeholder", "is_database_default", "materialize_iterators", "prepared_value", "to_local_query"]
 
 #: Default values of field arguments that are not None by default.
 _DEFAULTS = {"protocol": "both", "unpack_ipv4": False}
@@ -252,33 +252,34 @@ def _(value: models.Model) -> Reference | Node:
 # Conversion for the local query
 
 
-def settle(value: Any) -> Any:
+def materialize_iterators(value: Any) -> Any:
     """Return ``value`` with iterators read into lists, and with lazy objects (such as ``request.user``) replaced.
 
     Both are replaced at any depth of containers and Q, so that each iterator is read only once.
     """
-    if type(value) in ATOMS:
+    kind = type(value)
+    if kind in ATOMS or (kind in DATA and not value):
         return value
     if isinstance(value, LazyObject):
         value = unwrapped(value)
     if isinstance(value, BaseExpression | Combinable | QuerySet | models.Model):
         return value
     if hasattr(value, "__next__"):
-        return [settle(item) for item in value]
+        return [materialize_iterators(item) for item in value]
     if type(value) in (tuple, list, dict):
-        return map_children(value, settle)
-    if isinstance(value, Q) and any(_is_unsettled(child) for child in value.children):
-        return _rebuild(value, settle)
+        return map_children(value, materialize_iterators)
+    if isinstance(value, Q) and any(_has_iterator(child) for child in value.children):
+        return _rebuild(value, materialize_iterators)
     return value
 
 
-def _is_unsettled(child: Any) -> bool:
+def _has_iterator(child: Any) -> bool:
     if isinstance(child, tuple):
         return isinstance(child[1], LazyObject) or hasattr(child[1], "__next__")
-    return isinstance(child, Q) and any(_is_unsettled(inner) for inner in child.children)
+    return isinstance(child, Q) and any(_has_iterator(inner) for inner in child.children)
 
 
-def localise(value: Any) -> Any:
+def to_local_query(value: Any) -> Any:
     """Return ``value`` with a `Placeholder` for each `Delayed` or future; the same object where it contains neither."""
     kind = type(value)
     if kind in ATOMS or kind is models.F:
@@ -286,14 +287,14 @@ def localise(value: Any) -> Any:
     if isinstance(value, QuerySet):
         return value
     if isinstance(value, Q):
-        changed = [localise(child) for child in value.children]
-        return value if all(map(_same, changed, value.children)) else _rebuild(value, localise)
+        changed = [to_local_query(child) for child in value.children]
+        return value if all(map(_same, changed, value.children)) else _rebuild(value, to_local_query)
     if kind in DATA:
-        return map_leaves(value, localise, DATA)
+        return value if not value else map_leaves(value, to_local_query, DATA)
     if isinstance(value, BaseExpression):
-        return _localise_expression(value)
+        return _to_local_expression(value)
     if isinstance(value, models.FilteredRelation):  # annotate() changes it in place
-        return models.FilteredRelation(value.relation_name, condition=localise(value.condition))
+        return models.FilteredRelation(value.relation_name, condition=to_local_query(value.condition))
     if getattr(kind, "__rpc_node__", None) is not None:
         local = getattr(value, "__rpc_local__", None)
         return local() if local is not None else Placeholder()
@@ -302,12 +303,12 @@ def localise(value: Any) -> Any:
     return value
 
 
-def _localise_expression(value: BaseExpression) -> BaseExpression:
+def _to_local_expression(value: BaseExpression) -> BaseExpression:
     if isinstance(value, expressions.Value):
-        local = localise(value.value)
+        local = to_local_query(value.value)
         return value if local is value.value else local
     sources = value.get_source_expressions()
-    local = [item if item is None else localise(item) for item in sources]
+    local = [item if item is None else to_local_query(item) for item in sources]
     if all(map(_same, local, sources)):
         return value
     clone = value.copy()

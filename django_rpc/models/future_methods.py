@@ -11,7 +11,7 @@ from django_rpc.backend.django_compat import check_expressions
 from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.nodes import Method, callsite
 from django_rpc.graph.values import freeze
-from django_rpc.models.expressions import settle
+from django_rpc.models.expressions import materialize_iterators
 from django_rpc.models.instances import as_model, deleted_labels
 
 __all__ = ["delayed_terminal"]
@@ -19,7 +19,7 @@ __all__ = ["delayed_terminal"]
 
 def delayed_terminal(queryset: Any, name: str, args: Any, kwargs: Any) -> Delayed:
     """``queryset.name(*args, **kwargs)``, unsent; raises what Django raises for wrong names, at the user's line."""
-    args, kwargs = settle(args), settle(kwargs)
+    args, kwargs = materialize_iterators(args), materialize_iterators(kwargs)
     if name == "get" and (args or kwargs):
         if queryset.query.combinator:
             QuerySet.get(queryset, *args, **kwargs)  # which says that it cannot be

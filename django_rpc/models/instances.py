@@ -21,7 +21,7 @@ from django_rpc.errors import BadResponse
 from django_rpc.graph.nodes import ModelSource, Node, Save
 from django_rpc.graph.values import Record, Table
 from django_rpc.models.custom_fields import loader
-from django_rpc.models.options import mirror_for, options_of, through_named
+from django_rpc.models.options import mirror_for, mirror_options, options_of, through_named
 from django_rpc.models.reply_checks import (
     annotated_names,
     check_deleted,
@@ -62,7 +62,7 @@ class MirrorResults:
         mirrors = dict(written)
         for mirror in written.values():
             for related in related_mirrors(mirror):
-                mirrors.setdefault(options_of(related).label.lower(), related)  # type: ignore[union-attr]
+                mirrors.setdefault(mirror_options(related).label.lower(), related)
         if not annotated and all(mirror_for(self.alias, label) is mirror for label, mirror in mirrors.items()):
             return self
         return MirrorResults(self.alias, mirrors, annotated)
@@ -124,7 +124,7 @@ class MirrorResults:
             if isinstance(node, ModelSource):
                 model = node.mirror or mirror_for(self.alias, node.model)
                 for related in () if model is None else related_mirrors(model):
-                    label = options_of(related).label  # type: ignore[union-attr]
+                    label = mirror_options(related).label
                     names = loaded_names(related)
                     shapes[label] = tuple(dict.fromkeys((*shapes.get(label, ()), *names)))
             elif isinstance(node, Save) and node.adding:
@@ -142,7 +142,7 @@ class MirrorResults:
 @functools.cache
 def related_mirrors(model: Any) -> tuple[Any, ...]:
     """Return ``model``, and the mirrors of its service that its fields lead to, each once."""
-    database = options_of(model).database  # type: ignore[union-attr]
+    database = mirror_options(model).database
     related = [model, *(field.related_model for field in model._meta.get_fields() if field.is_relation)]
     options = {item: options_of(item) for item in related if isinstance(item, type)}
     return tuple(
@@ -283,7 +283,7 @@ def as_model(model: Any, value: Any) -> Any:
     if isinstance(value, dict):  # in_bulk()
         return {key: as_model(model, item) for key, item in value.items()}
     options = options_of(type(value)) if hasattr(type(value), "_meta") else None
-    if options is None or type(value) is model or options.label != options_of(model).label:  # type: ignore[union-attr]
+    if options is None or type(value) is model or options.label != mirror_options(model).label:
         return value
     names = [f.attname for f in model._meta.concrete_fields if f.attname in value.__dict__]
     clone = model.from_db(value._state.db, names, [value.__dict__[name] for name in names])

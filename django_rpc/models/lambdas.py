@@ -18,7 +18,7 @@ from django_rpc.graph.delayed.delayed import Delayed
 from django_rpc.graph.format import describe
 from django_rpc.graph.nodes import Item, Method, callsite
 from django_rpc.graph.values import freeze
-from django_rpc.models.expressions import settle
+from django_rpc.models.expressions import materialize_iterators
 
 __all__ = ["recorded_in_lambdas"]
 
@@ -44,7 +44,11 @@ def _written_down(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     def inner(self: Any, *args: Any, **kwargs: Any) -> Any:
         if recording.is_open():
             node = Method(
-                self.query.recorded(self.db), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite()
+                self.query.recorded(self.db),
+                name,
+                freeze(materialize_iterators(args)),
+                freeze(materialize_iterators(kwargs)),
+                where=callsite(),
             )
             if recording.is_recorded(node):
                 return Delayed(node)

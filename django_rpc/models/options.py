@@ -16,6 +16,7 @@ __all__ = [
     "is_at",
     "leads_away",
     "mirror_for",
+    "mirror_options",
     "options_of",
     "register",
     "through_label",
@@ -91,7 +92,7 @@ def mirror_for(database: str, label: str) -> Any:
 
 def is_at(model: Any, database: str) -> bool:
     """Whether the mirror ``model`` has rows at ``database``: its own service, or one that no mirror is declared for."""
-    if database == options_of(model).database:  # type: ignore[union-attr]
+    if database == mirror_options(model).database:
         return True
     return connections[database].vendor == "rpc" and not _has_own(database)
 
@@ -132,6 +133,14 @@ def options_of(model: Any) -> RpcOptions | None:
     return options
 
 
+def mirror_options(model: Any) -> RpcOptions:
+    """Return the options of a mirror; raise TypeError for a local model."""
+    options = options_of(model)
+    if options is None:
+        raise TypeError(f"{model.__name__} is a local model, and not a mirror of a model of a service.")
+    return options
+
+
 def leads_away(field: Any) -> bool:
     """Whether a foreign key of a mirror leads to rows that are not at its service: of a local model, or of another
     service.  What it holds is a value there, and no relation."""
@@ -156,8 +165,7 @@ def database_of(model: Any, alias: str | None) -> str:
     ``"default"`` is what Django says where nobody chose (``full_clean()``, deserialised objects): the mirror's own
     service.  Raises NotSupportedError for any other local database, where a mirror has no rows.
     """
-    options = options_of(model)
-    assert options is not None
+    options = mirror_options(model)
     if alias is None or alias == options.database:
         return options.database
     if connections[alias].vendor == "rpc":

@@ -43,7 +43,7 @@ from django_rpc.graph.nodes import Column, Literal, Method, Node, Rows, callsite
 from django_rpc.graph.values import Condition, RowSet
 from django_rpc.graph.vocabulary.signatures import THROUGH_PREFIX
 from django_rpc.graph.walk import objects_in
-from django_rpc.models.options import leads_away, options_of
+from django_rpc.models.options import leads_away, mirror_options, options_of
 from django_rpc.models.query import hidden_path
 from django_rpc.models.registry import registry
 from django_rpc.models.relations import RpcReverseDescriptor
@@ -74,7 +74,7 @@ class _Level:
 
     def nearest(self, model: Any) -> str | None:
         """Return the alias for rows of ``model``: the alias of the parents, if one service has both models."""
-        near = options_of(self.model).database == options_of(model).database  # type: ignore[union-attr]
+        near = mirror_options(self.model).database == mirror_options(model).database
         return self.using if near else None
 
 

@@ -27,9 +27,9 @@ from django_rpc.graph.plan.retarget import moved
 from django_rpc.graph.values import Condition, freeze
 from django_rpc.graph.vocabulary.signatures import THROUGH_PREFIX
 from django_rpc.models.custom_fields import loaded_value, makes_values, prepared_lookups, prepares_lookups
-from django_rpc.models.expressions import localise, settle
+from django_rpc.models.expressions import materialize_iterators, to_local_query
 from django_rpc.models.inline_subquery import as_values
-from django_rpc.models.options import options_of
+from django_rpc.models.options import mirror_options, options_of
 
 __all__ = ["RpcQuery", "hidden_path"]
 
@@ -62,7 +62,7 @@ class RpcQuery(Query):
     @property
     def database(self) -> str:
         """Alias of the service for this query, where the caller specifies no ``using``."""
-        return options_of(self.model).database  # type: ignore[union-attr]
+        return mirror_options(self.model).database
 
     # For printing
 
@@ -114,7 +114,7 @@ class RpcQuery(Query):
     # For changes that Django makes to a Query directly
 
     def add_q(self, q_object: Q, *args: Any, **kwargs: Any) -> None:
-        q_object = settle(q_object)
+        q_object = materialize_iterators(q_object)
         if self.has_rows:  # the rows have arrived, and no message is sent; later, a clone is an ordinary query
             super().add_q(q_object, *args, **kwargs)
             return
@@ -125,7 +125,7 @@ class RpcQuery(Query):
         name, step_args, step_kwargs = _filter_step(_hidden_by_server(self.model, freeze(sent)))
         if (args and args[0]) or kwargs.get("reuse_all"):
             name, step_args, step_kwargs = "filter_reuse", (freeze(sent),), {}
-        super().add_q(localise(q_object), *args, **kwargs)
+        super().add_q(to_local_query(q_object), *args, **kwargs)
         self.node = Method(node, name, step_args, step_kwargs, where=callsite())
 
     def set_limits(self, low: int | None = None, high: int | None = None) -> None:
@@ -151,7 +151,7 @@ class RpcQuery(Query):
     def add_ordering(self, *ordering: Any) -> None:
         node = self.node
         frozen = freeze(ordering)
-        super().add_ordering(*[localise(item) for item in ordering])
+        super().add_ordering(*[to_local_query(item) for item in ordering])
         self.node = Method(node, "add_ordering", frozen, where=callsite())
 
     def clear_select_clause(self) -> None:
@@ -231,7 +231,9 @@ class RpcQuery(Query):
         resolved_aggregates: dict[str, Any] = {}
         for alias, expression in aggregate_exprs.items():
             query.check_alias(alias)
-            resolved = localise(expression).resolve_expression(query, allow_joins=True, reuse=None, summarize=True)
+            resolved = to_local_query(expression).resolve_expression(
+                query, allow_joins=True, reuse=None, summarize=True
+            )
             if not resolved.contains_aggregate:
                 raise TypeError(f"{alias} is not an aggregate expression")
             query.append_annotation_mask([alias])

@@ -24,7 +24,6 @@ from django_rpc.backend.django_compat import (
     Query,
     UpdateQuery,
     rows_in_memory,
-    set_default_rows,
     set_rows,
     was_prefetched,
 )
@@ -42,7 +41,7 @@ from django_rpc.models.cascades import LocalPart
 from django_rpc.models.custom_fields import prepared_lookups, prepares_lookups
 from django_rpc.models.delete_signals import Heard
 from django_rpc.models.dispatch import perform
-from django_rpc.models.expressions import localise, prepared_value, settle
+from django_rpc.models.expressions import materialize_iterators, prepared_value, to_local_query
 from django_rpc.models.future_methods import delayed_terminal
 from django_rpc.models.instances import as_model, deleted_labels, found_or_made, with_known_related
 from django_rpc.models.iterable import MirrorIterable
@@ -65,9 +64,9 @@ def _recorded(name: str) -> Callable[..., Any]:
 
     @functools.wraps(parent)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        args, kwargs = settle(args), settle(kwargs)
+        args, kwargs = materialize_iterators(args), materialize_iterators(kwargs)
         node = Method(self.query.node, name, freeze(args), freeze(kwargs), where=callsite())
-        clone = parent(self, *localise(args), **localise(kwargs))
+        clone = parent(self, *to_local_query(args), **to_local_query(kwargs))
         clone.query.node = node
         return clone
 
@@ -82,7 +81,7 @@ def _terminal(name: str) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self._future:
             return delayed_terminal(self, name, args, kwargs).submit(**self.query.options)
-        return parent(self, *settle(args), **settle(kwargs))
+        return parent(self, *materialize_iterators(args), **materialize_iterators(kwargs))
 
     return method
 
@@ -107,7 +106,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
     def __init__(self, model: Any = None, query: Any = None, using: Any = None, hints: Any = None) -> None:
         super().__init__(model, query if query is not None else RpcQuery(model), using, hints)
-        set_default_rows(self, MirrorIterable)
+        self._iterable_class = MirrorIterable
 
     # Methods that return a queryset
 
@@ -150,10 +149,10 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
         Without arguments, they select the fields of the mirror, not all of the service.
         """
-        fields, keywords = tuple(map(_named, settle(fields))), settle(keywords)
+        fields, keywords = tuple(map(_named, materialize_iterators(fields))), materialize_iterators(keywords)
         node, where = self.query.node, callsite()
         frozen, options = freeze(fields), freeze(keywords)
-        clone = getattr(super(), name)(*localise(fields), **localise(keywords))
+        clone = getattr(super(), name)(*to_local_query(fields), **to_local_query(keywords))
         if not fields and (name == "values_list" or not keywords):
             frozen = (*clone.query.values_select, *clone.query.annotation_select)
         clone.query.node = Method(node, name, frozen, options, where=where)
@@ -202,7 +201,7 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
     def create(self, **kwargs: Any) -> Any:
         """Create a row, as Django does; values may be futures and Delayed."""
         self._for_write = True
-        instance = new_instance(self.model, settle(kwargs))
+        instance = new_instance(self.model, materialize_iterators(kwargs))
         results = []
         instance._state.sending = lambda saved: results.append(self._perform(saved))  # so that the mirror's save() runs
         instance.save(force_insert=True, using=self.db)
@@ -308,7 +307,13 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
         Arguments are data, queries, futures or Delayed. Return the result of the method.
         """
-        node = Call(self.__rpc_node__(), name, freeze(settle(args)), freeze(settle(kwargs)), where=callsite())
+        node = Call(
+            self.__rpc_node__(),
+            name,
+            freeze(materialize_iterators(args)),
+            freeze(materialize_iterators(kwargs)),
+            where=callsite(),
+        )
         return self._run(node)
 
     # Other ways to evaluate
@@ -434,9 +439,9 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
     def _update_values(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return ``values`` of an update, checked against the fields of the mirror and prepared for the wire."""
-        values = settle(values)
+        values = materialize_iterators(values)
         check = self.query.chain(UpdateQuery)
-        check.add_update_values(localise(values))
+        check.add_update_values(to_local_query(values))
         connection = connections[self.db]
         meta = self.model._meta
         fields = {name: meta.pk if name == "pk" else meta.get_field(name) for name in values}

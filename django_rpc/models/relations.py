@@ -21,7 +21,7 @@ from django_rpc.graph.nodes import Attr, Method, ModelSource, callsite
 from django_rpc.graph.values import ATOMS, freeze
 from django_rpc.models.atomic import together
 from django_rpc.models.dispatch import perform
-from django_rpc.models.options import chosen_database, options_of
+from django_rpc.models.options import chosen_database, mirror_options, options_of
 
 __all__ = ["RpcManyToManyDescriptor", "RpcReverseDescriptor", "recorded_relation"]
 
@@ -154,8 +154,7 @@ def recorded_relation(base: Any, accessor: str) -> Any:
 
 
 def _row_of(instance: Any, alias: str) -> Method:
-    options = options_of(type(instance))
-    assert options is not None
+    options = mirror_options(type(instance))
     return Method(
         ModelSource(options.label, alias, base=True), "get", (), {"pk": freeze(instance.pk)}, where=callsite()
     )

@@ -19,7 +19,7 @@ from django_rpc.models.custom_fields import loaded_value
 from django_rpc.models.dispatch import Before, key_names
 from django_rpc.models.expressions import is_database_default, prepared_value
 from django_rpc.models.instances import keep_expression
-from django_rpc.models.options import options_of
+from django_rpc.models.options import mirror_options, options_of
 from django_rpc.models.reply_checks import changed_values
 
 __all__ = ["begin_save", "forced_inserts", "new_instance"]
@@ -61,7 +61,7 @@ def forced_inserts(model: Any, force_insert: Any) -> bool | tuple[str, ...]:
     mirrors = [
         mirror for mirror in (model, *model._meta.get_parent_list()) if issubclass(mirror, bases) and options_of(mirror)
     ]
-    return tuple([options_of(mirror).label for mirror in mirrors])  # type: ignore[union-attr]
+    return tuple([mirror_options(mirror).label for mirror in mirrors])
 
 
 def begin_save(

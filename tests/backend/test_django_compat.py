@@ -175,7 +175,7 @@ def test_class_of_the_rows():
         pass
 
     orders = Order.objects.all()
-    compat.set_default_rows(orders, Rows)
+    orders._iterable_class = Rows
     assert compat.row_iterable(orders.filter(pk=1)) is Rows
     assert compat.row_iterable(orders.values()) is not Rows
 
