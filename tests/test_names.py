@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "django_rpc"
 #: Names of more than one class, which are to be renamed.  Remove a name that is unique now.
-DUPLICATES = set("Answer Call Engine Key Message Missing NodeCost NotSentYet Options Part Plan Writer".split())
+DUPLICATES = set("Answer Call Engine Key NotSentYet Part Plan Writer".split())
 #: Names that Django prescribes.
 PRESCRIBED = {"Command", "Media", "Meta", "Migration"}
 

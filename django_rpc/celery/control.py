@@ -42,7 +42,7 @@ class _Arguments(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     signal: _Text | None = None
 
 
-class _Command(msgspec.Struct, forbid_unknown_fields=True):
+class _ControlCommand(msgspec.Struct, forbid_unknown_fields=True):
     method: _Text
     arguments: _Arguments | None = None
     destination: list[_Text] | None = None
@@ -75,7 +75,7 @@ def _checked(node: Any, handle: Callable[..., Any]) -> Callable[..., Any]:
     def handle_message(body: Any, message: Any = None) -> Any:
         """Handle a command without its message: only elections among workers, which are disabled, use its clock."""
         try:
-            command = msgspec.convert(body, _Command)
+            command = msgspec.convert(body, _ControlCommand)
         except msgspec.ValidationError as error:
             return reject(f"it is not a command: {error}")
         if command.method not in COMMANDS or (command.arguments is not None and command.arguments.terminate):

@@ -13,10 +13,10 @@ from django_rpc.graph.values import ATOMS, NamedRow, Record, RowSet, Table
 from django_rpc.graph.walk import DATA, map_leaves
 from django_rpc.wire.messages import ErrorReport
 
-__all__ = ["Missing", "check_answer", "had", "thaw"]
+__all__ = ["FailedOutput", "check_answer", "decode_result", "raise_failed"]
 
 
-class Missing:
+class FailedOutput:
     """Placeholder of an output that the service could not compute. ``error`` is raised to the caller that reads it."""
 
     __slots__ = ("error",)
@@ -25,21 +25,21 @@ class Missing:
         self.error = error
 
 
-def had(values: list[Any]) -> list[Any]:
+def raise_failed(values: list[Any]) -> list[Any]:
     """Return ``values``; raise the error of the first missing value."""
     for value in values:
-        if type(value) is Missing:
+        if type(value) is FailedOutput:
             raise value.error
     return values
 
 
-def thaw(value: Any, results: Results, failure: Callable[[ErrorReport], Exception] | None = None) -> Any:
+def decode_result(value: Any, results: Results, failure: Callable[[ErrorReport], Exception] | None = None) -> Any:
     """Return ``value`` with its records made into objects by ``results``; containers without records stay unchanged.
 
     ``failure`` makes the exceptions of the elements of a map that failed.
 
     >>> from django_rpc.client.call_record import PlainResults
-    >>> thaw({"a": [1, 2]}, PlainResults())
+    >>> decode_result({"a": [1, 2]}, PlainResults())
     {'a': [1, 2]}
     """
     kind = type(value)
@@ -51,9 +51,9 @@ def thaw(value: Any, results: Results, failure: Callable[[ErrorReport], Exceptio
         return results.table(value)
     if kind in DATA:
         is_plain = kind is list and _all_plain(value)
-        return value if is_plain else map_leaves(value, lambda leaf: thaw(leaf, results, failure), DATA)
+        return value if is_plain else map_leaves(value, lambda leaf: decode_result(leaf, results, failure), DATA)
     if kind is NamedRow:
-        return results.row(value.fields, [thaw(item, results, failure) for item in value.values])
+        return results.row(value.fields, [decode_result(item, results, failure) for item in value.values])
     if kind is ErrorReport:
         return failure(value) if failure is not None else results.error(value, None)
     return value
@@ -81,7 +81,7 @@ def check_answer(node: Node, answer: Any) -> None:
 
     ``if rows.exists()`` would otherwise be true for an answer of any type.
     """
-    if type(node) is not Method or type(answer) is Missing:
+    if type(node) is not Method or type(answer) is FailedOutput:
         return
     expected = _ANSWERS.get(node.name)
     if expected is not None and type(answer) is not expected:

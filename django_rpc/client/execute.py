@@ -18,7 +18,7 @@ from typing import Any
 
 from django_rpc.client.async_replay import current
 from django_rpc.client.background_plan import PlanCall
-from django_rpc.client.decode_result import had
+from django_rpc.client.decode_result import raise_failed
 from django_rpc.client.deferred import collectors
 from django_rpc.client.forwarding import Forwarding, Links
 from django_rpc.client.futures import Future
@@ -210,7 +210,7 @@ class Run:
                 raise CallCancelled(f"The plan was cancelled before its stage {numbers[0] + 1}.")
             if round_ and self._deadline is not None and time.monotonic() >= self._deadline:
                 raise RpcTimeout(
-                    f"The time-out of {self._limit:g} s had passed before stage {numbers[0] + 1} of the plan."
+                    f"The timeout of {self._limit:g} s had passed before stage {numbers[0] + 1} of the plan."
                 )
             yield numbers
 
@@ -224,7 +224,7 @@ class Run:
         if self.is_one_message:
             self._stage_begins(0)
             call = self._calls[0] = self.send(0)
-            self.results[0] = had(call.wait())
+            self.results[0] = raise_failed(call.wait())
             self._stage_ends(0)
             return
         for numbers in self.rounds():
@@ -238,7 +238,7 @@ class Run:
                     self._stage_ends(number)
             for number in self._to_wait_for(numbers):
                 with self.forwarding.naming(number):
-                    self.results[number] = had(self._calls[number].wait())
+                    self.results[number] = raise_failed(self._calls[number].wait())
                 self._ended(number)
 
     def _to_send(self, numbers: list[int]) -> list[int]:
@@ -327,7 +327,7 @@ class Run:
 
     async def _aarrive(self, number: int) -> None:
         with self.forwarding.naming(number):
-            self.results[number] = had(await self._calls[number].arrive())
+            self.results[number] = raise_failed(await self._calls[number].arrive())
         self._ended(number)
 
     async def _arun_here(self, number: int) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from django_rpc.client.decode_result import Missing
+from django_rpc.client.decode_result import FailedOutput
 from django_rpc.errors import CallCancelled, ResultBackendUnavailable, RpcTimeout
 from django_rpc.graph.delayed.local_arguments import waited_for
 from django_rpc.graph.nodes import LOCAL_KINDS, Literal, Node
@@ -290,7 +290,7 @@ class Future(concurrent.futures.Future[T]):
         """
         if not self._finished:
             value = self._call.wait(timeout)[self._index]
-            if type(value) is Missing:
+            if type(value) is FailedOutput:
                 raise value.error
             with self._lock:  # `finish` makes objects, and all callers must get the same objects
                 if not self._finished:

@@ -33,7 +33,7 @@ class Ids(NamedTuple):
     insists: bool
 
 
-class _Key:
+class _OnceBlock:
     def __init__(self, key: str) -> None:
         self.key = key
         self.count = itertools.count(1)
@@ -43,7 +43,7 @@ class _Key:
         return self.key if number == 1 else f"{self.key}.{number}"
 
 
-_current: contextvars.ContextVar[_Key | None] = contextvars.ContextVar("django_rpc_once", default=None)
+_current: contextvars.ContextVar[_OnceBlock | None] = contextvars.ContextVar("django_rpc_once", default=None)
 
 
 @contextlib.contextmanager
@@ -59,7 +59,7 @@ def once(key: str) -> Iterator[None]:
     """
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise ValueError(f"{key!r} cannot be a key: use 1 to 96 letters, digits and . _ -")
-    token = _current.set(_Key(key))
+    token = _current.set(_OnceBlock(key))
     try:
         yield
     finally:

@@ -41,10 +41,10 @@ class ObserverHook(Hook):
 
     def message_begins(self, message: Sent) -> MessageEnd | None:
         ends = begin((self.observer,), message)
-        return _ObservedMessage(message, ends[0]) if ends else None
+        return _Observation(message, ends[0]) if ends else None
 
 
-class _ObservedMessage:
+class _Observation:
     """End of a message for one observer, which is called once."""
 
     __slots__ = ("_at_end", "_message")

@@ -11,7 +11,7 @@ from typing import Any
 from django_rpc import errors
 from django_rpc.client import execute as run
 from django_rpc.client.call_record import Results
-from django_rpc.client.decode_result import thaw
+from django_rpc.client.decode_result import decode_result
 from django_rpc.graph.delayed.runner import Output, resolve
 from django_rpc.graph.nodes import RequestOutcome, callsite
 from django_rpc.wire.codec import decode_response
@@ -120,7 +120,7 @@ def _outcome(session: Any, request_id: str, value: Mapping[str, Any]) -> Outcome
     if response.error is not None:
         error = results.of(()).error(response.error, None)
         return Outcome(request_id, state, value["at"], error=_of(error, request_id))
-    values = tuple([thaw(output, results.of(())) for output in response.outputs])
+    values = tuple([decode_result(output, results.of(())) for output in response.outputs])
     return Outcome(request_id, state, value["at"], values)
 
 

@@ -21,14 +21,14 @@ from django_rpc.graph.nodes import Node
 from django_rpc.graph.plan.stages import Plan, Routing
 from django_rpc.wire.messages import Response
 
-__all__ = ["NodeCost", "Profile", "profile"]
+__all__ = ["NodeProfile", "Profile", "profile"]
 
 _SHOWN = 0.0005  # minimum seconds of a node without rows and statements in the table
 _SECONDS = 5.0  # limit for the rendering of a picture in a notebook
 
 
 @dataclass(frozen=True, slots=True)
-class NodeCost:
+class NodeProfile:
     """Cost of one node. ``sql`` has the statements with their seconds, if the service shows them."""
 
     stage: int
@@ -55,7 +55,7 @@ class Profile:
     result: Any
     seconds: float
     plan: Plan
-    nodes: tuple[NodeCost, ...]
+    nodes: tuple[NodeProfile, ...]
     messages: dict[int, float] = field(default_factory=dict)
     #: Routing of values between stages.
     routing: Routing | None = None
@@ -106,7 +106,7 @@ class Profile:
             f"({sum(self.messages.values()) * 1000:.1f} ms), {sql} SQL statement{'' if sql == 1 else 's'}"
         )
 
-    def _shown(self) -> list[NodeCost]:
+    def _shown(self) -> list[NodeProfile]:
         return [cost for cost in self.nodes if cost.rows or cost.statements or cost.seconds >= _SHOWN]
 
     def _notes(self) -> dict[tuple[int, Node], str]:
@@ -123,7 +123,7 @@ class _CostRecorder(Hook):
     """Recorder of the costs of the stages of one run."""
 
     def __init__(self) -> None:
-        self.costs: dict[int, list[NodeCost]] = {}
+        self.costs: dict[int, list[NodeProfile]] = {}
         self.messages: dict[int, float] = {}
         self.plan: Plan | None = None
         self._begun: dict[int, float] = {}
@@ -149,7 +149,7 @@ class _CostRecorder(Hook):
             if 0 <= index < len(stage.nodes):
                 sql = tuple([(entry.sql, entry.seconds) for entry in response.trace if entry.node == cost.node])
                 where = (number, stage.service, stage.nodes[index])
-                costs.append(NodeCost(*where, cost.times, cost.seconds, cost.rows, cost.statements, sql))
+                costs.append(NodeProfile(*where, cost.times, cost.seconds, cost.rows, cost.statements, sql))
         self.costs[number] = costs
 
     def timer(self, number: int) -> Callable[[Node, float, Any], object]:
@@ -157,7 +157,7 @@ class _CostRecorder(Hook):
 
         def record(node: Node, seconds: float, value: Any) -> None:
             rows = len(value) if isinstance(value, list | tuple | set | frozenset) else 0
-            costs.append(NodeCost(number, None, node, 1, seconds, rows, 0))
+            costs.append(NodeProfile(number, None, node, 1, seconds, rows, 0))
 
         return record
 

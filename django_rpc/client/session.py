@@ -17,7 +17,7 @@ from django_rpc import errors
 from django_rpc.client import execute as run
 from django_rpc.client import outcome as outcomes
 from django_rpc.client.call_record import MessageRecord, PlainResults, Results
-from django_rpc.client.decode_result import Missing, check_answer, thaw
+from django_rpc.client.decode_result import FailedOutput, check_answer, decode_result
 from django_rpc.client.forwarding import Links, why_not
 from django_rpc.client.futures import Future, PendingCall
 from django_rpc.client.hooks import Hook, MessageEnd
@@ -201,7 +201,7 @@ class Session(Runner):
             started=started,
         )
         ends = [end for hook in self.hooks if (end := hook.message_begins(sent)) is not None]
-        call = _Call(self, request, sent, ends, None if asking is None else asking.receive, links, locale)
+        call = _SentMessage(self, request, sent, ends, None if asking is None else asking.receive, links, locale)
         try:
             sent.data = encode_request(request, naive_zone=locale.naive_zone)
             sent.bytes_of_request = len(sent.data)
@@ -218,7 +218,7 @@ class Session(Runner):
             options = Options(max(options.timeout - (time.perf_counter() - started), 0.0), options.priority)
         return PendingCall(request.id, reply, options, call.settle, call.end, call)
 
-    def _put(self, call: _Call, options: Options, *, repeatable: bool) -> Reply:
+    def _put(self, call: _SentMessage, options: Options, *, repeatable: bool) -> Reply:
         links = call.links
         headers, data = call.sent.headers, call.sent.data
         token = None if self.signer is None else self.signer.sign(data, call.request.id, options.timeout)
@@ -263,7 +263,7 @@ def _given(options: Options | None, timeout: float | None, priority: bool) -> di
     return {"timeout": timeout, "priority": priority}
 
 
-class _Call:
+class _SentMessage:
     """State of one message between its sending and its end."""
 
     __slots__ = ("ends", "links", "locale", "receive", "request", "sent", "session")
@@ -287,7 +287,7 @@ class _Call:
         self.locale = locale
 
     def settle(self, answer: bytes) -> list[Any]:
-        """Return the outputs' values, which may contain `Missing`; raise the error of the call."""
+        """Return the outputs' values, which may contain `FailedOutput`; raise the error of the call."""
         self.sent.bytes_of_answer = len(answer)
         response = self._decode(answer)
         self.sent.trace = response.trace
@@ -306,7 +306,9 @@ class _Call:
         if not _are_rows(self.request):
             results = results.of(self.request.nodes)
         values = [
-            Missing(self.failure(value)) if type(value) is ErrorReport else thaw(value, results, self.failure)
+            FailedOutput(self.failure(value))
+            if type(value) is ErrorReport
+            else decode_result(value, results, self.failure)
             for value in response.outputs
         ]
         values = self.links.expanded(values, len(self.request.outputs))

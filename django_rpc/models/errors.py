@@ -15,7 +15,7 @@ from django.db.models import Model, ProtectedError, RestrictedError
 from django_rpc import errors
 from django_rpc.backend.django_compat import ReverseOneToOneDescriptor
 from django_rpc.client import remote_errors
-from django_rpc.client.decode_result import thaw
+from django_rpc.client.decode_result import decode_result
 from django_rpc.graph.nodes import Node
 from django_rpc.models.dispatch import key_names
 from django_rpc.wire.messages import ErrorReport
@@ -125,7 +125,7 @@ def _constraint(cls: type[Exception]) -> Callable[[Any, ErrorReport], Exception]
 
 def _protected(cls: type[Exception]) -> Callable[[Any, ErrorReport], Exception]:
     def builder(results: Any, report: ErrorReport) -> Exception:
-        instances = thaw(report.data, results)
+        instances = decode_result(report.data, results)
         rows = instances if isinstance(instances, list) else []
         return cls(report.message, {row for row in rows if _has_key(row)})
 

@@ -38,7 +38,7 @@ M = TypeVar("M", "Sent", "Served")
 Ends = list[Callable[[Any], object]]
 
 
-class _Message(msgspec.Struct, kw_only=True):
+class _ObservedMessage(msgspec.Struct, kw_only=True):
     """Data of a message at either end, completed until its end."""
 
     request: Request | None = None
@@ -67,7 +67,7 @@ class _Message(msgspec.Struct, kw_only=True):
         return "" if self.request is None else operations.kind(self.request)
 
 
-class Sent(_Message, kw_only=True):
+class Sent(_ObservedMessage, kw_only=True):
     """Message at the client.
 
     ``outcome`` is ``done``, ``failed`` (the answer is an error), ``lost`` (no answer), ``cancelled`` or ``unread``.
@@ -82,7 +82,7 @@ class Sent(_Message, kw_only=True):
     trace: tuple[TraceEntry, ...] = ()
 
 
-class Served(_Message, kw_only=True):
+class Served(_ObservedMessage, kw_only=True):
     """Message at the service.
 
     ``outcome`` is ``done``, ``refused``, ``failed`` (writes are rolled back), ``again`` (the first answer was sent

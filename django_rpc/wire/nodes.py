@@ -38,7 +38,7 @@ class _Form(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=
     """Base of the forms: arrays of exactly these fields."""
 
 
-class _Options(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class _NodeOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Base of the objects at the end of an array."""
 
 
@@ -98,7 +98,7 @@ class _Codec:
         self.options: Any = msgspec.defstruct(
             f"{kind.__name__}Options",
             [(field.name, field.type, field.default) for field in options],
-            bases=(_Options,),
+            bases=(_NodeOptions,),
             frozen=True,
         )
         columns: list[Any] = [(field.name, field.type) for field in items]

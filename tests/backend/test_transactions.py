@@ -215,14 +215,14 @@ def test_future_without_an_answer(remote, shop_data):
 
 
 def test_write_with_unknown_outcome_is_reported_as_perhaps_done(remote, shop_data, monkeypatch):
-    from django_rpc.client.session import _Call
+    from django_rpc.client.session import _SentMessage
     from django_rpc.errors import RpcTimeout
 
     def no_answer(call, answer):
         raise RpcTimeout("No answer.")
 
     with pytest.raises(CannotRollBack, match="perhaps: no answer arrived"), atomic(using="rpc"):
-        monkeypatch.setattr(_Call, "settle", no_answer)
+        monkeypatch.setattr(_SentMessage, "settle", no_answer)
         remote.Tag.objects.create(name="a")
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.db.models import Count, F
 
 from django_rpc.client import session as session_module
-from django_rpc.client.decode_result import thaw
+from django_rpc.client.decode_result import decode_result
 from django_rpc.demo.client.shop.models import Customer, CustomerCard, Order, Product, Tag
 from django_rpc.errors import BadResponse
 from django_rpc.graph.nodes import Method, ModelSource
@@ -54,7 +54,7 @@ def hostile(monkeypatch):
 
 
 def loaded(record):
-    return thaw(record, MirrorResults("rpc"))
+    return decode_result(record, MirrorResults("rpc"))
 
 
 def order(**values):
@@ -127,10 +127,10 @@ def test_an_annotation_may_replace_a_method_that_the_user_wrote(monkeypatch):
         Method(ModelSource("shop.Order", "rpc"), "annotate", (), {"rank": F("id"), "save": F("id"), "_state": F("id")})
     ]
     results = MirrorResults("rpc").of(nodes)
-    assert thaw(order(rank=3), results).rank == 3
+    assert decode_result(order(rank=3), results).rank == 3
     for name in ("save", "_state", "pk"):
         with pytest.raises(BadResponse):
-            thaw(order(**{name: 3}), results)
+            decode_result(order(**{name: 3}), results)
 
 
 def with_parents(record, **parents):
