@@ -147,7 +147,7 @@ def test_a_process_that_ends_early_is_an_error_with_its_output(tmp_path):
 
 
 def test_a_process_that_is_never_ready_is_an_error(tmp_path):
-    process = Process([sys.executable, "-c", "input()"], log_path=tmp_path / "log")
+    process = Process([sys.executable, "-c", "import time; time.sleep(60)"], log_path=tmp_path / "log")
     process.pause()
     with pytest.raises(ServiceError, match=r"not ready after 0\.2 s"):
         process.wait_until(lambda: False, "It", timeout=0.2)

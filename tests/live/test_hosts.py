@@ -73,11 +73,11 @@ FORKS_OF_A_LOOP = """
 import asyncio, faulthandler, os, signal
 from django_rpc.client.execute import acompute
 from django_rpc.client.session import Output
-from django_rpc.graph.nodes import Method, Source
+from django_rpc.graph.nodes import Method, ModelSource
 import echo_client
 
 def values(value):
-    node = Method(parent=Source(model="echo.Echo", service="rpc"), name="filter", kwargs={"value": value})
+    node = Method(parent=ModelSource(model="echo.Echo", service="rpc"), name="filter", kwargs={"value": value})
     return acompute([Output(node)], [echo_client.session])
 
 async def in_child(kind, sent):
@@ -97,7 +97,7 @@ async def in_child(kind, sent):
 
 async def fork(kind, children):
     [sent] = echo_client.session.submit([Output(Method(
-        parent=Source(model="echo.Echo", service="rpc"), name="filter", kwargs={"value": kind}))])
+        parent=ModelSource(model="echo.Echo", service="rpc"), name="filter", kwargs={"value": kind}))])
     child = os.fork()
     if child == 0:
         code = 1
