@@ -1,4 +1,4 @@
-"""Values for every field of the zoo's ``Everything``: usual ones, empty ones and extremes."""
+"""Values for every field of the zoo's ``Everything``: usual values, empty values and extremes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def same(found, expected):
     if isinstance(expected, memoryview):
         expected = bytes(expected)
     if isinstance(expected, FieldFile):
-        assert type(found) in (type(expected), str, type(None))  # values() brings the name
+        assert type(found) in (type(expected), str, type(None))  # values() returns the name
         assert (getattr(found, "name", found) or "") == (expected.name or "")  # update() keeps NULL, save() does not
         return
     assert type(found) is type(expected), (found, expected)
@@ -100,6 +100,6 @@ def same(found, expected):
 
 
 def stored(local, name, value):
-    """What the service's own model makes of ``value`` by writing and reading it."""
+    """Return ``value`` after the service's model has written and read it."""
     row = local.Everything.objects.create(**{name: value})
     return getattr(local.Everything.objects.get(pk=row.pk), name)

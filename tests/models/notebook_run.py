@@ -1,4 +1,4 @@
-"""Run by ``test_notebook.py`` in a process of its own: cells that define mirrors, in an IPython shell or without it.
+"""Cells that define mirrors, in an IPython shell or without it; ``test_redefine.py`` runs them in a separate process.
 
 The service's models are here too; mirrors are only those of the cells.
 """

@@ -9,7 +9,9 @@ HIDDEN = {"secret_note", "password"}
 
 
 def plain(value, above=()):
-    """Instances as what they hold, so that a mirror and its model compare equal; ``above`` are those that hold it."""
+    """Return instances as their fields, so that a mirror and its model compare equal; ``above`` are the enclosing
+    instances.
+    """
     if isinstance(value, models.Model):
         if any(value is holder for holder in above):
             return type(value).__name__, value.pk

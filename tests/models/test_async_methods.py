@@ -1,4 +1,4 @@
-"""The async methods of mirrors: the answers and messages of the blocking ones, in the loop's own thread."""
+"""The async methods of mirrors: the answers and messages of the blocking methods, in the thread of the loop."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ def run(coroutine):
 
 @pytest.fixture
 def messages():
-    """``with messages() as sent``: what this process sends, by whatever thread."""
+    """``with messages() as sent``: the messages of this process, from all threads."""
 
     @contextlib.contextmanager
     def capture():

@@ -1,6 +1,6 @@
-"""``django_rpc.atomic()``: what mirrors write in a block is one message, and all of it is done, or nothing."""
+"""``django_rpc.atomic()``: the writes of mirrors in a block are one message, and all of them are done, or none."""
 
-# ruff: noqa: PT012 - what is left by an exception are whole blocks
+# ruff: noqa: PT012 - the exceptions leave whole blocks
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_bulk_create(local, remote, shop_data, messages):
     with messages() as sent, django_rpc.atomic("rpc"):
         remote.Tag.objects.bulk_create(tags)
         remote.Product.objects.get(pk=1)
-    assert len(sent) == 2  # what was read, and the block
+    assert len(sent) == 2  # the read, and the block
     with messages() as sent, django_rpc.atomic("rpc"):
         new = remote.Tag.objects.bulk_create([remote.Tag(name="d")])
         remote.Product(pk=1).tags.add(new[0])
@@ -352,7 +352,7 @@ def test_write_with_immediate_result_is_refused(local, remote, shop_data):
 
 
 def test_delayed_values_and_add(local, remote, shop_data, messages):
-    """What is read within the block's message sees what was written before it."""
+    """A read within the block's message sees the earlier writes."""
     with messages() as sent, django_rpc.atomic("rpc") as block:
         first = remote.Customer.objects.delayed().order_by("pk").first()
         order = remote.Order.objects.create(customer=first, total=7)

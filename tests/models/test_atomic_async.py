@@ -21,7 +21,7 @@ class Left(Exception):
 
 @pytest.fixture
 def sent(monkeypatch):
-    """What this process sends, by whatever thread and session."""
+    """The messages of this process, from all threads and sessions."""
     records = []
     session = connections["rpc"].session
     monkeypatch.setattr(session, "hooks", [*session.hooks, MessageListener(records.append)])

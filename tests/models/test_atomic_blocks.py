@@ -1,6 +1,6 @@
 """``django_rpc.atomic()`` among its neighbours: other blocks, ``once()``, permissions, canned answers, signals."""
 
-# ruff: noqa: PT012 - what is left by an exception are whole blocks
+# ruff: noqa: PT012 - the exceptions leave whole blocks
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_on_commit(local, remote, shop_data):
         transaction.on_commit(lambda: ran.append(tag.pk), using="rpc")
         assert ran == []
     assert ran == [tag.pk]
-    for name in ("a", "b"):  # one that the service refuses, one that is left
+    for name in ("a", "b"):  # the service refuses the first, and the second remains
         with contextlib.suppress(IntegrityError, Left), django_rpc.atomic("rpc"):
             transaction.on_commit(lambda: ran.append("never"), using="rpc")
             remote.Tag.objects.create(name=name)
@@ -240,7 +240,7 @@ def test_on_commit(local, remote, shop_data):
 
 
 def test_the_same_code_under_a_key_is_the_same_request(local, remote, shop_data):
-    """Whatever this process has built before: a node that is kept from the first time would come earlier."""
+    """Nodes that this process has built before do not matter: a node of the first run would precede the others."""
 
     def work():
         with django_rpc.once("the-same"), django_rpc.atomic("rpc"):

@@ -22,7 +22,7 @@ WHEN = dt.datetime(2025, 6, 1, 12, tzinfo=dt.UTC)
 
 
 class Program:
-    """Steps on the models of one side; each step is a name with numbers that choose among what there is."""
+    """Steps on the models of one side; each step is a name with numbers that choose among the existing rows."""
 
     def __init__(self, models, block):
         self.models = models
@@ -89,7 +89,8 @@ class Program:
         self.models.Line.objects.filter(order=self.orders[one % len(self.orders)], quantity__gte=two).delete()
 
     def within(self, one, two, steps):
-        """A block within.  Left by an exception, with copies of the instances, whose keys Django does not take back.
+        """An inner block. An exception leaves it, with copies of the instances, since Django does not restore their
+        keys.
 
         What fails in such a block is never sent, so it does not count.
         """
@@ -130,10 +131,10 @@ def rows(local):
 
 
 def outcome(program, block, steps, local):
-    """Whether a block failed, what is in the tables, and what its instances hold; all is undone."""
+    """Return if the block failed, the rows of the tables, and the values of the instances; undo all changes."""
     chance = secrets.token_hex
 
-    def number(size):  # of an order, by what is in the table
+    def number(size):  # the number of an order, by the rows of the table
         return chance(size) if size > 4 else str(local.Order.objects.aggregate(last=Max("pk"))["last"])
 
     with transaction.atomic(), mock.patch("secrets.token_hex", number):

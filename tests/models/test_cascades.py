@@ -1,4 +1,4 @@
-"""Deletions that cross: local rows that go with a mirror's, and a mirror's rows that go with a local one."""
+"""Deletions across databases: local rows with the row of a mirror, and rows of a mirror with a local row."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def defined(remote):
 
 @pytest.fixture
 def remark(defined, remote):
-    """``remark(on_delete)``: a local model whose rows are about orders of the service, with its table."""
+    """``remark(on_delete)``: a local model with a foreign key to orders of the service, with its table."""
 
     def make(on_delete):
         def define(label):

@@ -1,4 +1,4 @@
-"""Expressions of a project's own: registered at both ends, and sent by their names."""
+"""Custom expressions: registered at both ends, and sent by their names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
 
 class Scaled(Func):
-    """``by`` is a number, and no text of its own becomes SQL."""
+    """``by`` is a number, and no text of the client becomes SQL."""
 
     template = "(%(expressions)s * %(by)d)"
     output_field = IntegerField()

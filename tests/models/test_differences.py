@@ -328,7 +328,7 @@ CAME_WITH = {
 
 @pytest.mark.parametrize("name", CAME_WITH)
 def test_related_row_keeps_loaded_relations(local, remote, shop_data, name):
-    """It is a value of its own, with its parent and with the rows that were joined or prefetched."""
+    """It is a separate value, with its parent and with the joined or prefetched rows."""
 
     def cached(row):
         return sorted(row._state.fields_cache)

@@ -91,7 +91,7 @@ if django.VERSION < (5, 0):
 
 
 def outcome(local, write, models):
-    """What ``write`` returns or raises, and the rows that it leaves; all is rolled back."""
+    """Return the result or error of ``write`` and the rows after it; roll everything back."""
     try:
         with transaction.atomic():
             try:

@@ -1,6 +1,6 @@
 """Every argument of an expression, an output field and a QuerySet method is sent, refused, or has no effect on a query.
 
-The tests read the signatures of the installed release of Django, so a new parameter fails until somebody decides.
+The tests read the signatures of the installed release of Django, so a new parameter fails until it is classified.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ WITHOUT_EFFECT = {
     ("Exists", "output_field"): "always a boolean",
     ("Case", "cases"): "positional",
 }
-#: Tested by themselves: what they hold has no identity of its own.
+#: Tested separately: their arguments have no identity.
 APART = {"F", "OuterRef", "Subquery", "Exists", "Prefetch", "ArraySubquery"}
 
 
@@ -153,7 +153,7 @@ def _cases():
 
 
 def _own(cls):
-    """Django's class, in the place of the one that the server has for it."""
+    """Django's class, in place of the server's class for it."""
     return cls if cls.__module__.startswith("django.") else cls.__mro__[1]
 
 
@@ -207,7 +207,7 @@ def test_a_variable_of_an_sql_template_is_refused(name):
 
 
 def test_a_subquery_of_another_shape_is_refused(remote):
-    """A subclass with a template of its own was sent as a plain subquery, which is another query."""
+    """A subclass with its template was sent as a plain subquery, which is another query."""
 
     class CountOf(Subquery):
         template = "(SELECT count(*) FROM (%(subquery)s) _count)"
@@ -222,13 +222,13 @@ def test_a_subquery_of_another_shape_is_refused(remote):
     assert frozen.kwargs == {"output_field": Expr("FloatField")}
 
 
-#: Parameters of fields that say something of a column, a form or validation; none is a part of an expression's SQL.
+#: Parameters of fields that describe a column, a form or validation; none is a part of an expression's SQL.
 OF_COLUMNS = frozenset(
     "allow_unicode auto_created auto_now auto_now_add blank choices db_column db_comment db_default db_index "
     "db_tablespace default editable error_messages help_text name primary_key rel serialize unique unique_for_date "
     "unique_for_month unique_for_year validators verbose_name null".split()
 )
-#: Parameters whose work the client does.
+#: Parameters that the client applies.
 AT_THE_CLIENT = {
     "encoder": "a Value() is encoded before it is sent",
     "decoder": "the client's own query decodes its rows",
@@ -319,7 +319,7 @@ def test_a_lookup_of_the_project_is_not_taken_for_djangos(remote):
         remote.Customer.objects.filter(Exact(F("name"), Value("x")))
 
 
-#: Methods of a queryset whose arguments need no decision.
+#: Methods of a queryset with arguments that need no classification.
 LOCAL_METHODS = {
     "iterator": "chunk_size is the size of the chunks in which the client reads its rows",
     "aiterator": "as iterator()",
@@ -396,7 +396,7 @@ def test_each_parameter_of_a_queryset_method_is_in_the_node(remote, messages, na
         assert node.kwargs.get(keyword) == freeze(METHOD_SAMPLES[keyword])
 
 
-#: The parameters of the methods that ask for a value: all are sent, but for those in `NOT_SENT`.
+#: The parameters of the methods that return a value: all are sent, except those in `NOT_SENT`.
 TERMINALS = {
     "aggregate": set(),
     "bulk_update": {"batch_size"},

@@ -1,4 +1,4 @@
-"""What Django's own tests of the ORM found in mirrors: one test for each cause that was cured."""
+"""Differences that Django's tests of the ORM found in mirrors: one test for each corrected cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Django's own tests found where queries, instances and columns are arguments: one test for each cause."""
+"""Differences that Django's tests found where queries, instances and columns are arguments: one test for each cause."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_an_annotation_may_have_the_name_of_a_method(local, remote, shop_data):
     assert callable(local.Customer.display_name)
     named = remote.Customer.objects.annotate(display_name=Value("x"))
     assert named.filter(display_name="x").count() == named.count() > 0
-    for name in ("save", "pk"):  # of Django's own, and no method
+    for name in ("save", "pk"):  # attributes of Django, and no methods
         with pytest.raises(ValueError, match="conflicts"):
             remote.Customer.objects.annotate(**{name: Value(5)}).delayed().first().compute()
 
@@ -190,7 +190,7 @@ def test_fields_of_a_filtered_relation_may_be_deferred(remote, shop_data):
     assert first.described.get_deferred_fields() == {"bio"}
     assert first.described.bio == remote.Profile.objects.get(customer=first).bio
     owners = remote.Profile.objects.annotate(owner=models.FilteredRelation("customer", condition=models.Q(pk__gt=0)))
-    for hidden in ("owner__secret_note", "owner__nothing"):  # refused alike
+    for hidden in ("owner__secret_note", "owner__nothing"):  # refused in the same way
         with pytest.raises(FieldDoesNotExist, match="Customer has no field named"):
             owners.delayed().defer(hidden).first().compute()
 
@@ -222,7 +222,7 @@ def test_delete_sends_signals_of_cascaded_rows(remote, shop_data, heard, message
     told = heard(remote.Line)
     with messages() as sent:
         order.delete()
-    assert len(sent) <= 2  # the lines, and what Django asks no more of
+    assert len(sent) <= 2  # the lines, and no further request of Django
     before, after = ([key for when, name, key, origin in told if when == kind] for kind in ("pre", "post"))
     assert (before, after) == (lines, lines[::-1])
     assert all(origin is order for *_, origin in told)
@@ -246,5 +246,5 @@ def test_queryset_delete_sends_signals_of_cascaded_rows(remote, shop_data, heard
 
 @pytest.mark.parametrize("put", [F("b") + 1, Cast("b", models.FloatField()), F("b"), Value(2)], ids=repr)
 def test_replaced_attribute_is_sent(put):
-    """By this, Django's constraints ask with the values of an instance, and with what generated fields are made of."""
+    """Django's constraints query with the values of an instance, and with the sources of generated fields."""
     assert freeze(Sqrt("a").replace_expressions({F("a"): put})) == Expr("Sqrt", (freeze(put),))

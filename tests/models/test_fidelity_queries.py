@@ -1,4 +1,4 @@
-"""What Django's own tests found in the queries of mirrors: one test for each cause that was cured."""
+"""Differences that Django's tests found in the queries of mirrors: one test for each corrected cause."""
 
 from __future__ import annotations
 

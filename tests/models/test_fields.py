@@ -1,4 +1,4 @@
-"""Every type of field brings exactly what was given to it, by every way in and every way out."""
+"""Every type of field returns exactly the written value, for each way to write and each way to read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_in_all_ways(remote, pk, name):
     yield getattr(manager.get(pk=pk), name)
     yield getattr(manager.filter(pk=pk)[0], name)
     yield getattr(manager.only(name).get(pk=pk), name)
-    yield getattr(manager.defer(name).get(pk=pk), name)  # read by its own message
+    yield getattr(manager.defer(name).get(pk=pk), name)  # read in a separate message
     yield manager.filter(pk=pk).values(name)[0][name]
     yield manager.filter(pk=pk).values_list(name)[0][0]
     yield manager.values_list(name, flat=True).get(pk=pk)
@@ -109,7 +109,7 @@ def test_filters_match_stored_values(name, value, local, remote):
         assert made.pk in keys or (name == "json" and connection.vendor == "mysql")  # which compares no JSON texts
 
 
-#: Values that can stand in an expression: files and JSON have no output field of their own.
+#: Values that an expression can contain: files and JSON have no output field.
 EXPRESSED = [case for case in CASES if LOOKED_UP(*case) and case[0] not in ("json", "file", "image")]
 
 
@@ -225,7 +225,7 @@ def test_database_defaults(local, remote):
 
 
 class Words(tuple):
-    """A value of a project's own field."""
+    """A value of a custom field of the project."""
 
 
 class WordsField(models.TextField):
@@ -246,7 +246,7 @@ class Cased(str):
 
 
 class CasedField(models.CharField):
-    """Stored in capitals; the value's type is the project's own."""
+    """Stored in capitals; the type of the value belongs to the project."""
 
     def from_db_value(self, value, expression, connection):
         return None if value is None else Cased(value.lower())
@@ -326,7 +326,7 @@ def test_lookups_of_custom_field(local):
 
 
 class Price(decimal.Decimal):
-    """A value of the service's own field."""
+    """A value of a custom field of the service."""
 
     def from_database(self, value, expression, connection):
         return None if value is None else Price(value)
@@ -340,7 +340,7 @@ def test_aggregates_of_custom_fields(local, monkeypatch):
     local.Everything.objects.update(decimal=decimal.Decimal("2.5"))
     monkeypatch.setattr(models.DecimalField, "from_db_value", Price.from_database, raising=False)
     assert type(local.Everything.objects.aggregate(x=models.Max("decimal"))["x"]) is Price
-    monkeypatch.setattr("django_rpc.models.query.makes_values", lambda field: False)  # the client's is Django's own
+    monkeypatch.setattr("django_rpc.models.query.makes_values", lambda field: False)  # the client has Django's field
     remote = Spoken.objects.delayed().aggregate(models.Max("decimal"), x=models.Max("decimal")).compute()
     assert {name: (type(value), value) for name, value in remote.items()} == dict.fromkeys(
         ("decimal__max", "x"), (decimal.Decimal, decimal.Decimal("2.5"))

@@ -1,4 +1,4 @@
-"""Instances made by the short way are those that Django makes, and it is left where somebody has a part in them."""
+"""The fast path makes the instances that Django makes; it is not used for customized models."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def test_same_instances(remote, shop_data, names):
 
 
 def _state(instance):
-    """What Django looks at; the cache of fields, and since 6.1 the fetch mode, are made when they are."""
+    """The attributes that Django reads. Django makes the cache of fields, and since 6.1 the fetch mode, with the
+    instance.
+    """
     return {"fields_cache": {}, **vars(instance._state), "fetch_mode": getattr(instance._state, "fetch_mode", None)}
 
 

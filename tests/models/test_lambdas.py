@@ -1,4 +1,4 @@
-"""Querysets of mirrors in lambdas: written down where the placeholder stands, sent as ever where it does not."""
+"""Querysets of mirrors in lambdas: recorded if they contain the placeholder, sent at once otherwise."""
 
 from __future__ import annotations
 

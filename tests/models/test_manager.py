@@ -1,4 +1,4 @@
-"""Soft deletion at a service with ``STRICT=False``: mirrors use the base manager where Django's own models do."""
+"""Soft deletion at a service with ``STRICT=False``: mirrors use the base manager where Django's models do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
 @pytest.fixture
 def people(shop_data, local, remote, unregistered, settings_of_server, monkeypatch):  # noqa: F811
-    """Customers whose default manager leaves out those that are not active; the model is not registered."""
+    """Customers with a default manager that excludes inactive rows; the model is not registered."""
     settings_of_server(STRICT=False)
     unregistered(local.Customer)
     unregistered(local.Order)

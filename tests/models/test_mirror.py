@@ -53,7 +53,7 @@ def package(tmp_path_factory, django_db_setup, django_db_blocker):
 
 
 def declared(model):
-    """What two mirrors of one model have to agree in."""
+    """The properties that two mirrors of one model must share."""
     found = {}
     for field in (*model._meta.local_fields, *model._meta.local_many_to_many):
         _name, _, args, kwargs = field.clone().deconstruct()
@@ -176,7 +176,7 @@ def test_the_text_is_formatted_and_without_a_lint(tmp_path):
     text = written("rpc")
     formatted = ruff("format", text=text, folder=tmp_path)
     assert formatted.stdout.decode() == text
-    for rules in ([], ["--select=E,F,I,RUF", "--ignore=E501,RUF001"]):  # the default ones, and more
+    for rules in ([], ["--select=E,F,I,RUF", "--ignore=E501,RUF001"]):  # the default permissions, and more
         checked = ruff("check", *rules, text=text, folder=tmp_path)
         assert checked.returncode == 0, checked.stdout.decode()
 

@@ -1,4 +1,4 @@
-"""What a notebook shows of a query: a table by one bounded message, and never an error of its own."""
+"""The table of a query in a notebook: one bounded message, and never an error of the table itself."""
 
 import pytest
 

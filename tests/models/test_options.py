@@ -1,4 +1,4 @@
-"""Mirrors can be defined in an app, in a script and in a notebook's cell; what ``class Rpc`` says is checked."""
+"""Mirrors can be defined in an app, in a script and in a notebook's cell; the options of ``class Rpc`` are checked."""
 
 from __future__ import annotations
 

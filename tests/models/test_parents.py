@@ -1,4 +1,4 @@
-"""Rows that arrive with other rows know their parent, whichever way they were asked for: nothing is fetched again."""
+"""Rows that arrive with other rows know their parent, however they were read: nothing is requested again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _profile(customer):
     return customer.profile.customer.name if hasattr(customer, "profile") else None
 
 
-#: A query, and what is read of each of its rows.
+#: A query, and the attribute that is read of each of its rows.
 CASES = {
     "foreign key": (
         lambda m: _customers(m).prefetch_related("orders"),

@@ -1,6 +1,6 @@
 """``django.contrib.postgres`` on mirrors: values are those of local models on the same database.
 
-``tests/live/test_postgres.py`` runs these tests with a PostgreSQL of its own.
+``tests/live/test_postgres.py`` runs these tests with a separate PostgreSQL.
 """
 
 from __future__ import annotations

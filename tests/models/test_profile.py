@@ -1,4 +1,4 @@
-"""``d.profile()``: the value, and what each node cost, told by the service."""
+"""``d.profile()``: the value, and the cost of each node as the service measured it."""
 
 import pytest
 
@@ -64,7 +64,7 @@ def test_writes_and_local_functions_are_there(remote, shop_data):
     assert costs["half(Order.objects.count())"].service is None
     create = next(cost for text, cost in costs.items() if text.endswith(")") and ".create(" in text)
     assert create.stage == 2
-    assert create.statements >= 2  # the order, and the shop's own audit
+    assert create.statements >= 2  # the order, and the audit of the shop
     assert any(sql.startswith("INSERT") for sql, _ in create.sql)
     assert len(profile.messages) == 2
 

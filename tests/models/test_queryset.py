@@ -1,7 +1,6 @@
 """Every public method of Django's QuerySet and Manager works on a mirror, or is refused with the reason.
 
-The list of methods is Django's own, by introspection: a method that a new release adds fails here until
-somebody has looked at it.
+The tests read the list of methods from Django, so a method that a new release adds fails here until it is classified.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tests.models.plain import plain
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
-#: What is no method that a user calls on rows.
+#: Attributes that are no methods for users.
 NOT_FOR_ROWS = {
     "as_manager",
     "auto_created",
@@ -40,7 +39,7 @@ def customers(m):
 
 
 def changed(m, value):
-    """What a write returned, and the rows after it."""
+    """Return the result of a write, and the rows after it."""
     rows = m.Customer.objects.order_by("id").values_list("id", "name", "email", "city", "credit")
     return value, list(rows)
 
@@ -171,7 +170,7 @@ def test_every_public_method_has_a_case():
 
 
 def neutral(value):
-    """The labels of models in what delete() returns differ between both ends."""
+    """The labels of models in the result of delete() differ between both ends."""
     text = plain(value)
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict):
         return value[0], sorted(label.partition(".")[2] for label in value[1])
@@ -199,7 +198,7 @@ async def run(case, side):
 
 @pytest.fixture
 def in_savepoint():
-    """``with in_savepoint(): ...``: what is written in it is undone, so that keys come out the same again."""
+    """``with in_savepoint(): ...``: undo the writes in it, so that the keys are the same again."""
     from contextlib import contextmanager
 
     from django.db import transaction

@@ -1,4 +1,4 @@
-"""Queries that Django refuses when they are evaluated are refused for mirrors, whichever way they are asked for."""
+"""Queries that Django refuses at their evaluation are refused for mirrors, however they are evaluated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes through mirrors: what the service's tables hold afterwards, and in how many messages."""
+"""Writes through mirrors: the rows of the service's tables afterwards, and the number of messages."""
 
 from __future__ import annotations
 

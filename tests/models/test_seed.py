@@ -1,4 +1,4 @@
-"""Each line of the first example that our user wrote, in its shape, and what it has to send."""
+"""Each line of the first example of our user, in its form, and the messages that it sends."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
 @pytest.fixture
 def rows(request, local, db):
-    """Three rows, of which two have the some_field of the example."""
-    if "shop_data" in request.fixturenames:  # whose rows have keys from 1 on
+    """Three rows; two of them have the some_field of the example."""
+    if "shop_data" in request.fixturenames:  # its rows have keys from 1 on
         request.getfixturevalue("shop_data")
     local.ServerModel.objects.bulk_create(
         [

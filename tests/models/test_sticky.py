@@ -1,7 +1,7 @@
 """The filter after a many-to-many manager joins as it does on a local model.
 
-Django treats the first filter after a related manager and the manager's own as one filter.  Any step in between ends
-that.  The same holds for the queries that prefetch the rows of a relation.
+Django treats the filter of a related manager and the first filter after it as one filter. Any step in between ends
+that. The same is true for the queries that prefetch the rows of a relation.
 """
 
 from __future__ import annotations

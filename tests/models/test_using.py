@@ -52,7 +52,7 @@ def test_a_query_moves_with_all_that_is_nested_in_it(remote, shop_data, sent):
 
 
 def test_query_with_using_stays_at_service(remote, shop_data, sent):
-    """Its values are carried: what it holds at "rpc" may not be there at "copy"."""
+    """Its values are sent: the rows that it refers to at "rpc" may not exist at "copy"."""
     vips = remote.Customer.objects.using("rpc").filter(tier="vip")
     assert remote.Order.objects.filter(customer__in=vips).using("copy").count()
     assert sent == ["rpc", "copy"]
@@ -133,7 +133,7 @@ def test_a_router_may_choose_the_service(remote, shop_data, sent, settings):
 
 
 def test_test_case_writes_are_isolated(shop_data, remote):
-    """The rollback of a test's own block was taken for one of a user's, which a service cannot do."""
+    """The rollback of a test's block was taken for the rollback of a user's block, which a service cannot do."""
 
     class Tests(TestCase):
         databases = {"default", "rpc"}

@@ -42,7 +42,7 @@ def proxy_of(mirror, name=None):
 
 @pytest.fixture
 def found(monkeypatch):
-    """``found(mirror, ...)``: what the check says of these mirrors."""
+    """``found(mirror, ...)``: the messages of the check for these mirrors."""
 
     def run(*mirrors):
         monkeypatch.setattr(checks, "_mirrors", lambda app_configs=None: list(mirrors))
@@ -125,9 +125,9 @@ def test_the_examples_mirrors_fit():
         ("shop.Line", {"quantity": models.PositiveSmallIntegerField()}, "W013"),
         ("shop.Line", {"quantity": models.BigIntegerField()}, "W014"),
         ("shop.Profile", {"customer": models.OneToOneField("self", models.CASCADE)}, "E014"),
-        # a name that is no model: Django's own fields.E300 says so
+        # a name that is no model: Django reports it with fields.E300
         ("shop.Order", {"customer": models.ForeignKey("nowhere.Nothing", models.CASCADE)}, ""),
-        # what is as good as the service's own
+        # equivalent to the declaration of the service
         ("shop.Order", {"customer": models.BigIntegerField()}, ""),
         ("shop.Order", {"customer_id": models.BigIntegerField()}, ""),
         ("shop.Order", {"customer": models.ForeignKey(ContentType, models.CASCADE, related_name="+")}, ""),

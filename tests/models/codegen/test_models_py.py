@@ -1,4 +1,4 @@
-"""The text of a mirror is formatted, imports what it needs, and says what was described, whatever that is."""
+"""The text of a mirror is formatted, imports the names that it needs, and declares the described model."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import django_rpc
 from django_rpc.graph.schema import FieldSchema, ModelSchema
 from django_rpc.models.codegen.models_py import models_source
 
-#: Values whose ``repr`` is not what a formatter writes, or no expression of Python.
+#: Values with a ``repr`` that a formatter would change, or that is no expression of Python.
 TEXTS = ["it's", '"so"', 'it\'s "so"', "back\\slash'", "\n\t\0", "žluťoučký 🦊🦊🦊 ключ", "\\'", "x\\", '\\"\\"\\"']
 DEFAULTS = [*TEXTS, float("inf"), float("-inf"), Decimal("1.500"), Decimal("-0"), 2**70, True]
 
 
 def ruff(*command, text, folder):
-    """Where django_rpc is installed, and no project's own settings are found."""
+    """A directory with django_rpc installed, and without the settings of a project."""
     command = [sys.executable, "-m", "ruff", *command, "--isolated", "-"]
     return subprocess.run(command, input=text.encode(), cwd=folder, capture_output=True, timeout=60)
 
 
 @pytest.fixture
 def load(monkeypatch):
-    """The names of a text that was run as a module; its models are nobody's."""
+    """The names of a text that was run as a module; its models belong to no app."""
     monkeypatch.setattr("django.apps.registry.Apps.register_model", lambda *args: None)
 
     def run(text):
