@@ -76,7 +76,9 @@ def _lines(stage: Stage, response: Response) -> list[str]:
         f"{named(error.node)}: {error.remote_name or error.code}: {error.message}" for error in response.refused
     ]
     later = [named(index) for index in response.later]
+    reads = [f"{named(read.node)}: {read.kind}, {read.detail}" for read in response.reads]
     return [
+        *some("reads", "reads", reads),
         *some("SQL of", "statements", shown),
         *some("SQL known when it runs:", "such nodes", later),
         *some("refused:", "refusals", refusals),

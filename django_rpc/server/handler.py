@@ -27,7 +27,7 @@ from django_rpc.server.core.reply import Sending, reply_id, sealed_reply
 from django_rpc.server.core.request import RpcRequest
 from django_rpc.server.errors.reports import log_level, report
 from django_rpc.server.errors.sent_values import SentValues
-from django_rpc.server.evaluate import EvaluationError, Meter, evaluate, explain
+from django_rpc.server.evaluate.evaluation import EvaluationError, Meter, evaluate, explain
 from django_rpc.server.ledger import ledger
 from django_rpc.server.locale import client_locale, naive_zone
 from django_rpc.server.policy.client_policy import CURRENT, Policy

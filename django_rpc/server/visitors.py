@@ -17,7 +17,7 @@ _Visitor = TypeVar("_Visitor", bound=Callable[..., Any])
 
 #: Computes the value of a node: ``visit(evaluator, node)``.
 VISITORS: dict[type[Node], Callable[[Any, Any], Any]] = {}
-#: Computes the values of a node for many rows at once: ``visit(engine, node, frame, rows)``.
+#: Computes the values of a node for many rows at once: ``visit(engine, node, environment, rows)``.
 BATCH_VISITORS: dict[type[Node], Callable[[Any, Any, Any, list[int]], list[Any]]] = {}
 
 

@@ -43,6 +43,7 @@ from django_rpc.wire.messages import (
     NodeCost,
     Origin,
     Origins,
+    PlannedRead,
     Request,
     Response,
     TraceEntry,
@@ -104,6 +105,7 @@ class _ResponseForm(msgspec.Struct, frozen=True, kw_only=True):
     costs: tuple[NodeCost, ...] = ()
     refused: list[ErrorForm] = []
     later: tuple[int, ...] = ()
+    reads: tuple[PlannedRead, ...] = ()
 
 
 class _RowsForm(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -448,6 +450,8 @@ def encode_response(
         message["refused"] = refused
     if response.later:
         message["later"] = response.later
+    if response.reads:
+        message["reads"] = response.reads
     data = _encode(message)
     check_size(data, limits)
     return data
@@ -494,6 +498,7 @@ def decode_response(
         costs=form.costs,
         refused=refused,
         later=form.later,
+        reads=form.reads,
     )
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "HandOver",
     "NodeCost",
     "Origin",
+    "PlannedRead",
     "Request",
     "Response",
     "TraceEntry",
@@ -123,6 +124,14 @@ class NodeCost(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     statements: int
 
 
+class PlannedRead(msgspec.Struct, frozen=True, array_like=True):
+    """The way in which the server answers many reads: ``kind`` is a name, ``detail`` a text for a person."""
+
+    node: int
+    kind: str
+    detail: str
+
+
 class ErrorReport(msgspec.Struct, frozen=True, kw_only=True):
     """The reason why a request failed; among the outputs or in a list, the reason why one value is missing.
 
@@ -151,3 +160,4 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     costs: tuple[NodeCost, ...] = ()
     refused: tuple[ErrorReport, ...] = ()
     later: tuple[int, ...] = ()
+    reads: tuple[PlannedRead, ...] = ()

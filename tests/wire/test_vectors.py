@@ -50,6 +50,7 @@ from django_rpc.wire.messages import (
     HandOver,
     NodeCost,
     Origin,
+    PlannedRead,
     Request,
     Response,
     TraceEntry,
@@ -215,7 +216,10 @@ def an_explained():
 def explain_answer():
     refused = ErrorReport(code="PermissionDenied", message="This client may not create shop.Order.", node=3)
     built = TraceEntry('SELECT COUNT(*) FROM "order"', 0.0, 1)
-    return Response(id="e1", trace=(built,), costs=(NodeCost(1, 1, 0.0, 0, 1),), refused=(refused,), later=(2,))
+    read = PlannedRead(1, "grouped aggregate", "one statement by customer")
+    return Response(
+        id="e1", trace=(built,), costs=(NodeCost(1, 1, 0.0, 0, 1),), refused=(refused,), later=(2,), reads=(read,)
+    )
 
 
 def records_answer():

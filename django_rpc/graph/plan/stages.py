@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from django_rpc.graph.format import describe
 from django_rpc.graph.identity import substitute
 from django_rpc.graph.nodes import Literal, LocalCall, ModelSource, Node, Shipped
-from django_rpc.graph.plan.single_reads import single_reads
 from django_rpc.graph.values import freeze
 
 __all__ = ["Plan", "Routing", "Stage", "StageInput", "explainer", "some"]
@@ -171,8 +170,6 @@ class Plan(NamedTuple):
         lines += some("calls", "calls", [describe(node, 100) for node in calls])
         lines += some("ships", "functions", [_why_shipped(node) for node in stage.nodes if isinstance(node, Shipped)])
         lines += some("writes", "writes", [describe(node, 100) for node in writes])
-        alone = [] if stage.service is None else single_reads(stage.nodes)
-        lines += some("asks one by one", "such reads", [f"{describe(node, 100)}: {reason}" for node, reason in alone])
         return lines + some("returns", "outputs", [describe(stage.nodes[index], 100) for index in stage.outputs])
 
     def _boundary(self, value: StageInput, receiver: int, routing: Routing) -> str:

@@ -159,7 +159,7 @@ def _rows(ev: Evaluator, queryset: QuerySet, bare: bool) -> QuerySet:
 def _own(ev: Evaluator, value: Any) -> Any:
     """Return an argument as the server's own code expects it: rows are loaded, queries are checked.
 
-    Raises TypeError for an expression or condition: the service's code could use it in a query that nobody checks, in
+    Raises TypeError for an expression or condition: the service's code could use it in an unchecked query, in
     the place of a plain value.
     """
     return replaced(ev.references.rows(value), lambda item: _trusted(ev, item))

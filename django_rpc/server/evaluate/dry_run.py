@@ -15,14 +15,15 @@ from django.db import connections, transaction
 from django.db.models import Model, QuerySet
 
 from django_rpc.graph.nodes import Call, Function, Method, Node, Shipped
-from django_rpc.graph.plan.query_template import is_asked
 from django_rpc.server import pickled_functions as shipped
 from django_rpc.server.errors.reports import report
 from django_rpc.server.evaluate import calls, prefetch
-from django_rpc.server.evaluate.environment import Failure, Frame
+from django_rpc.server.evaluate.environment import Binding, Environment, Failure
 from django_rpc.server.evaluate.profiling import Meter, MeteredEvaluator
 from django_rpc.server.evaluate.relations import Relation
-from django_rpc.server.evaluate.scheduler import Engine, Lane
+from django_rpc.server.evaluate.scheduler import Engine
+from django_rpc.server.lowering.physical_plan import physical_plan
+from django_rpc.server.lowering.query_template import is_terminal
 from django_rpc.server.policy.client_policy import CURRENT, Policy
 from django_rpc.wire.messages import NodeCost, Request, Response, TraceEntry
 
@@ -65,10 +66,11 @@ def rehearse(request: Request, policy: Policy, tables: Any, locked: list[str], s
             stack.enter_context(_guarded(meter, trace, shown))
             engine = _Rehearsal(evaluator, *tables)
             failures = _go_through(engine)
+        reads = physical_plan(engine)
     finally:
         CURRENT.reset(token)
-    for frame in meter.frames:
-        for columns in (*frame.columns.values(), *frame.lists.values()):
+    for environment in meter.environments:
+        for columns in (*environment.columns.values(), *environment.lists.values()):
             failures += [value for value in columns.values() if type(value) is Failure]
     refused = {id(one.error): one for one in failures if type(one.error) is not Unknown}
     statements = meter.statements
@@ -78,6 +80,7 @@ def rehearse(request: Request, policy: Policy, tables: Any, locked: list[str], s
         trace=tuple(trace),
         costs=tuple([NodeCost(number, 1, 0.0, 0, statements[number]) for number in places]),
         refused=tuple([report(one.error, one.position, policy=policy) for one in refused.values()]),
+        reads=reads,
         later=_later(request, meter, {*statements, *engine.asked, *[one.position for one in refused.values()]}),
     )
 
@@ -89,13 +92,13 @@ class _Rehearsal(Engine):
         super().__init__(*args)
         self.asked: set[int] = set()
 
-    def single(self, node: Node, frame: Frame, row: int) -> Any:
+    def single(self, node: Node, environment: Environment, row: int) -> Any:
         if not node.writes and not node.runs_service_code:
             try:
-                return super().single(node, frame, row)
+                return super().single(node, environment, row)
             except NotRun:
                 return Failure(Unknown(), self.ev.position)
-        self._at(node, frame, row)
+        self._at(node, environment, row)
         try:
             _check(self.ev, node)
         except NotRun:
@@ -104,25 +107,25 @@ class _Rehearsal(Engine):
             return getattr(error, "failure", None) or Failure(error, self.place[node])
         return Failure(Unknown(), self.place[node])
 
-    def _group(self, group: list[Node], frame: Frame, rows: list[int]) -> None:
+    def _group(self, group: list[Node], environment: Environment, rows: list[int]) -> None:
         try:
-            super()._group(group, frame, rows)
+            super()._group(group, environment, rows)
         except NotRun:
             self.asked |= {self.place[node] for node in group}
             for node in group:
-                column = frame.columns.setdefault(node, {})
+                column = environment.columns.setdefault(node, {})
                 for row in rows:
                     column.setdefault(row, Failure(Unknown(), self.place[node]))
 
-    def read_queries(self, lanes: list[Lane]) -> None:
+    def read_queries(self, bindings: list[Binding]) -> None:
         try:
-            super().read_queries(lanes)
+            super().read_queries(bindings)
         except NotRun:
-            self.asked |= {self.place[node] for node, _, _ in lanes}
-            for node, frame, row in lanes:
-                frame.lists.setdefault(node, {})[row] = Failure(Unknown(), self.place[node])
+            self.asked |= {self.place[node] for node, _, _ in bindings}
+            for node, environment, row in bindings:
+                environment.lists.setdefault(node, {})[row] = Failure(Unknown(), self.place[node])
 
-    def _is_fatal(self, failure: Failure, frame: Frame) -> bool:
+    def _is_fatal(self, failure: Failure, environment: Environment) -> bool:
         return False
 
 
@@ -176,15 +179,15 @@ def _later(request: Request, meter: Meter, told: set[int | None]) -> tuple[int, 
     ``told`` are the positions of the nodes with a recorded statement or refusal.
     """
     evaluated: set[Node] = set()
-    for frame in meter.frames:
-        for node, column in frame.columns.items():
+    for environment in meter.environments:
+        for node, column in environment.columns.items():
             if column and all(type(value) is not Failure for value in column.values()):
                 evaluated.add(node)
     return tuple(
         [
             position
             for position, node in enumerate(request.nodes)
-            if (node.writes or is_asked(node) or node.runs_service_code)
+            if (node.writes or is_terminal(node) or node.runs_service_code)
             and node not in evaluated
             and position not in told
         ]

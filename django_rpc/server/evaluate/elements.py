@@ -1,4 +1,4 @@
-"""Evaluation of the kinds with elements (map, filter, fold and cond), for all rows of a frame at once."""
+"""Evaluation of the kinds with elements (map, filter, fold and cond), for all rows of a environment at once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from django.db.models import QuerySet
 from django_rpc.errors import LimitExceeded
 from django_rpc.graph.nodes import Element, Filter, IfElse, Literal, Map, Node, Reduce
 from django_rpc.graph.nodes.collections import total
-from django_rpc.graph.plan.query_template import is_step
 from django_rpc.graph.values import ATOMS, RowSet
 from django_rpc.server.django_compat import is_evaluated, selects_columns
-from django_rpc.server.evaluate.environment import Failure, Frame
+from django_rpc.server.evaluate.environment import Environment, Failure
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.lowering.query_template import makes_query
 from django_rpc.server.query.loaded_relations import loaded_by, remember
 from django_rpc.server.visitors import visits, visits_batch
 
@@ -31,13 +31,13 @@ _CONTAINERS = (list, tuple, dict, set, frozenset)
 class _Spans:
     """Elements of all rows in one list; ``ends`` has the end of each row's elements in the list."""
 
-    def __init__(self, engine: Engine, node: Map | Filter, frame: Frame, rows: list[int]) -> None:
+    def __init__(self, engine: Engine, node: Map | Filter, environment: Environment, rows: list[int]) -> None:
         self.failures: dict[int, Failure] = {}
         self.ends: list[int] = []
         elements: list[Any] = []
         owner: list[int] = []
         position = engine.place[node]
-        for index, (row, value) in enumerate(zip(rows, engine.pull(node.parent, frame, rows), strict=True)):
+        for index, (row, value) in enumerate(zip(rows, engine.pull(node.parent, environment, rows), strict=True)):
             row_elements: list[Any] = []
             if type(value) is Failure:
                 self.failures[index] = value
@@ -50,19 +50,19 @@ class _Spans:
             elements += row_elements
             owner += [row] * len(row_elements)
             self.ends.append(len(elements))
-        made = Frame(node.param, elements, owner, frame)  # type: ignore[arg-type]
-        self.frame: Frame = engine.ev.noted(made)
+        made = Environment(node.param, elements, owner, environment)  # type: ignore[arg-type]
+        self.environment: Environment = engine.ev.noted(made)
 
     def bodies(self, engine: Engine, node: Map | Filter) -> list[list[Any]]:
         """Return the value of the body for each element, grouped by row."""
-        values = engine.pull(node.body, self.frame, range(len(self.frame.elements)))
+        values = engine.pull(node.body, self.environment, range(len(self.environment.elements)))
         count_rows(engine, values)
         starts = [0, *self.ends[:-1]] if self.ends else []
         return [values[start:end] for start, end in zip(starts, self.ends, strict=True)]
 
     def elements(self) -> list[list[Any]]:
         starts = [0, *self.ends[:-1]] if self.ends else []
-        return [self.frame.elements[start:end] for start, end in zip(starts, self.ends, strict=True)]
+        return [self.environment.elements[start:end] for start, end in zip(starts, self.ends, strict=True)]
 
 
 def _elements(engine: Engine, value: Any) -> list[Any] | None:
@@ -100,8 +100,8 @@ def _size(value: Any, known: dict[int, int]) -> int:
 
 
 @visits_batch(Map)
-def _map(engine: Engine, node: Map, frame: Frame, rows: list[int]) -> list[Any]:
-    spans = _Spans(engine, node, frame, rows)
+def _map(engine: Engine, node: Map, environment: Environment, rows: list[int]) -> list[Any]:
+    spans = _Spans(engine, node, environment, rows)
     results = []
     for index, values in enumerate(spans.bodies(engine, node)):
         failed = spans.failures.get(index)
@@ -116,8 +116,8 @@ def _first_failure(values: list[Any]) -> Failure | None:
 
 
 @visits_batch(Filter)
-def _where(engine: Engine, node: Filter, frame: Frame, rows: list[int]) -> list[Any]:
-    spans = _Spans(engine, node, frame, rows)
+def _where(engine: Engine, node: Filter, environment: Environment, rows: list[int]) -> list[Any]:
+    spans = _Spans(engine, node, environment, rows)
     results: list[Any] = []
     for index, (values, elements) in enumerate(zip(spans.bodies(engine, node), spans.elements(), strict=True)):
         failed = spans.failures.get(index)
@@ -147,8 +147,8 @@ def _truth(value: Any) -> bool:
 
 
 @visits_batch(IfElse)
-def _cond(engine: Engine, node: IfElse, frame: Frame, rows: list[int]) -> list[Any]:
-    tests = engine.pull(node.test, frame, rows)
+def _cond(engine: Engine, node: IfElse, environment: Environment, rows: list[int]) -> list[Any]:
+    tests = engine.pull(node.test, environment, rows)
     chosen: dict[Node, list[int]] = {node.then: [], node.otherwise: []}
     results: dict[int, Any] = {}
     for row, test in zip(rows, tests, strict=True):
@@ -158,17 +158,21 @@ def _cond(engine: Engine, node: IfElse, frame: Frame, rows: list[int]) -> list[A
         else:
             chosen[node.then if truth else node.otherwise].append(row)
     for branch, members in chosen.items():
-        results.update(zip(members, engine.pull(branch, frame, members), strict=True))
+        results.update(zip(members, engine.pull(branch, environment, members), strict=True))
     return [results[row] for row in rows]
 
 
 @visits_batch(Literal)
-def _literal(engine: Engine, node: Literal, frame: Frame, rows: list[int]) -> list[Any]:
+def _literal(engine: Engine, node: Literal, environment: Environment, rows: list[int]) -> list[Any]:
     """Evaluate a container; a query in it is read once for all rows."""
     inputs = node.inputs()
     if not inputs:
-        return [engine.single(node, frame, row) for row in rows]
-    read = {query: engine.pull(query, frame, rows) for query in inputs if frame.outer is not None or is_step(query)}
+        return [engine.single(node, environment, row) for row in rows]
+    read = {
+        query: engine.pull(query, environment, rows)
+        for query in inputs
+        if environment.outer is not None or makes_query(query)
+    }
     for values in read.values():
         count_rows(engine, values)
     results = []
@@ -176,20 +180,20 @@ def _literal(engine: Engine, node: Literal, frame: Frame, rows: list[int]) -> li
         instead = {query: values[index] for query, values in read.items()}
         failed = _first_failure(list(instead.values()))
         if failed is None:
-            engine.cells.instead = instead
+            engine.visible.instead = instead
             try:
-                results.append(engine.single(node, frame, row))
+                results.append(engine.single(node, environment, row))
             finally:
-                engine.cells.instead = {}
+                engine.visible.instead = {}
         else:
             results.append(failed)
     return results
 
 
 @visits_batch(Reduce)
-def _fold(engine: Engine, node: Reduce, frame: Frame, rows: list[int]) -> list[Any]:
+def _fold(engine: Engine, node: Reduce, environment: Environment, rows: list[int]) -> list[Any]:
     results = []
-    for value in engine.pull(node.parent, frame, rows):
+    for value in engine.pull(node.parent, environment, rows):
         failed = value if type(value) is Failure else None
         elements = None if failed is not None else _elements(engine, value)
         if elements is not None:

@@ -1,4 +1,4 @@
-"""Where the values of nodes are, when a node can have one for each element of a map."""
+"""Environments: the rows that nodes are evaluated for, and the values of the nodes for each row."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from typing import Any
 from django_rpc.graph.nodes import Element, Node
 from django_rpc.server.errors.failure import Failure
 
-__all__ = ["Cells", "Failed", "Failure", "Frame", "home"]
+__all__ = ["Binding", "Environment", "Failed", "Failure", "VisibleValues", "owner_environment"]
 
 
 class Failed(Exception):
-    """Something needs a value that could not be had."""
+    """A node needs the value of another node, which failed."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__()
         self.failure = failure
 
 
-class Frame:
-    """The rows for which nodes are evaluated together: one for the request, and one for each element of a map.
+class Environment:
+    """The rows for which nodes are evaluated together: a single row for the request, a row for each element of a map.
 
-    ``param`` is what the elements are called; ``owner`` gives for each row the row of the ``outer`` frame that it
-    belongs to.  ``columns`` are the values: node -> row -> value; ``lists`` the rows of those that are queries.
+    - ``param``: the node that has the elements as its values; None for the request.
+    - ``owner``: for each row, its row in the ``outer`` environment.
+    - ``columns``: the values, as node -> row -> value.
+    - ``lists``: the rows of values that are queries, in the same form.
     """
 
     __slots__ = ("columns", "elements", "lists", "outer", "owner", "param")
@@ -33,7 +35,7 @@ class Frame:
         param: Element | None = None,
         elements: list[Any] | None = None,
         owner: list[int] | None = None,
-        outer: Frame | None = None,
+        outer: Environment | None = None,
     ) -> None:
         self.param = param
         self.elements = elements if elements is not None else [None]
@@ -43,52 +45,64 @@ class Frame:
         self.lists: dict[Node, dict[int, Any]] = {}
 
 
-def home(frame: Frame, params: frozenset[Element]) -> tuple[Frame, Callable[[Iterable[int]], list[int]] | None]:
-    """The frame in which a node that depends on ``params`` has its values, and how rows of ``frame`` lead to it."""
+#: A node, an environment and a row: the place of one value.
+Binding = tuple[Node, Environment, int]
+
+
+def owner_environment(
+    environment: Environment, params: frozenset[Element]
+) -> tuple[Environment, Callable[[Iterable[int]], list[int]] | None]:
+    """Return the environment with the values of a node that depends on ``params``.
+
+    The second value is a function from rows of ``environment`` to rows of the result; None if both are the same.
+    """
     owners = []
-    while frame.outer is not None and frame.param not in params:
-        owners.append(frame.owner)
-        frame = frame.outer
+    while environment.outer is not None and environment.param not in params:
+        owners.append(environment.owner)
+        environment = environment.outer
     if not owners:
-        return frame, None
+        return environment, None
 
-    def rows(given: Iterable[int]) -> list[int]:
+    def to_owner(rows: Iterable[int]) -> list[int]:
         for owner in owners:
-            given = [owner[row] for row in given]
-        return list(given)
+            rows = [owner[row] for row in rows]
+        return list(rows)
 
-    return frame, rows
+    return environment, to_owner
 
 
-class Cells(Mapping[Node, Any]):
-    """The values of nodes as one row sees them: what the visitors and the resolver read.
+class VisibleValues(Mapping[Node, Any]):
+    """The values of nodes for one row of an environment; visitors and the resolver read them.
 
-    ``missing`` is asked for what nobody has evaluated yet.  Raises Failed for a value that could not be had.
+    ``missing`` is called for a value that is not evaluated yet.  Raises Failed for a value that failed.
     """
 
     def __init__(
-        self, free: dict[Node, frozenset[Element]], frame: Frame, missing: Callable[[Node, Frame, int], Any]
+        self,
+        free: dict[Node, frozenset[Element]],
+        environment: Environment,
+        missing: Callable[[Node, Environment, int], Any],
     ) -> None:
         self.free = free
-        self.frame = frame
+        self.environment = environment
         self.row = 0
         self.missing = missing
-        #: What stands for a node while a query is built: an OuterRef in place of a value.
+        #: Replacements of values while a query is built, for example an OuterRef.
         self.instead: dict[Node, Any] = {}
 
     def __getitem__(self, node: Node) -> Any:
         if self.instead and node in self.instead:
             return self.instead[node]
-        params, frame, row = self.free[node], self.frame, self.row
-        while frame.outer is not None and frame.param not in params:
-            frame, row = frame.outer, frame.owner[row]
-        column = frame.columns.get(node)
+        params, environment, row = self.free[node], self.environment, self.row
+        while environment.outer is not None and environment.param not in params:
+            environment, row = environment.outer, environment.owner[row]
+        column = environment.columns.get(node)
         if column is not None and row in column:
             value = column[row]
-        elif node is frame.param:
-            value = frame.elements[row]
+        elif node is environment.param:
+            value = environment.elements[row]
         else:
-            value = self.missing(node, frame, row)
+            value = self.missing(node, environment, row)
         if type(value) is Failure:
             raise Failed(value)
         return value

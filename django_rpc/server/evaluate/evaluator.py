@@ -97,9 +97,9 @@ class Evaluator:
         model = self.policy.model(node.model)
         return self.objects(model) if node.base else self.default_objects(model)
 
-    def noted(self, frame: Any) -> Any:
-        """Return a new frame of values unchanged; a subclass counts its values for a profile."""
-        return frame
+    def noted(self, environment: Any) -> Any:
+        """Return a new environment of values unchanged; a subclass counts its values for a profile."""
+        return environment
 
     def complete(self, queryset: QuerySet) -> QuerySet:
         """Return ``queryset`` with all columns, for instances that the service's code may use."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from django_rpc.errors import ResponseTooLarge, TooManyNodes
 from django_rpc.graph.nodes import Literal, Node, Operator
-from django_rpc.graph.plan.query_template import is_step
 from django_rpc.graph.values import Condition, Expr
 from django_rpc.server.core.limits import Allowance, exceeded
+from django_rpc.server.lowering.query_template import makes_query
 from django_rpc.wire.limits import too_deep
 
 __all__ = ["Sizes", "check_nesting"]
@@ -30,7 +30,7 @@ def check_nesting(nodes: Sequence[Node], limits: Allowance) -> None:
     total = 0
     for position, node in enumerate(nodes):
         found = sum([parts[one] for one in node.inputs()])
-        step = is_step(node)
+        step = makes_query(node)
         if step and found > limits.subqueries:
             raise TooManyNodes(
                 f"Written out, the query holds more than {limits.subqueries:,} others (limit 'subqueries'). Ask for "
@@ -48,7 +48,7 @@ def check_nesting(nodes: Sequence[Node], limits: Allowance) -> None:
             parts[node] = found + node.is_source
         elif isinstance(node, Literal | Operator):  # what these hold is nested in them
             parts[node] = found + (isinstance(node, Literal) and _has_expression(node.value))
-        else:  # any other value is there once, whatever it was made from
+        else:  # any other value exists once, independent of its inputs
             parts[node] = 0
 
 

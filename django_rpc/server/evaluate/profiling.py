@@ -1,6 +1,6 @@
-"""What each node of a request costs the server: for ``asking: "profile"``.
+"""Costs of each node of a request at the server: for ``asking: "profile"``.
 
-The evaluator says all the time which node it is at work on (``position``); here a clock runs with it.
+The evaluator sets the node at work (``position``); the meter measures the time between two such changes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.db.models import Model, QuerySet
 from django_rpc.graph.nodes import Node
 from django_rpc.graph.values import Record, RowSet, Table
 from django_rpc.server.django_compat import rows_in_memory
-from django_rpc.server.evaluate.environment import Frame
+from django_rpc.server.evaluate.environment import Environment
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.wire.messages import NodeCost
 
@@ -22,28 +22,30 @@ __all__ = ["Meter", "MeteredEvaluator"]
 
 
 class Meter:
-    """The costs of one request, by the indices of its nodes; None is what no node is to blame for."""
+    """The costs of one request, by the indices of its nodes; None is for costs of no node."""
 
     def __init__(self) -> None:
         self.position: int | None = None
         self.seconds: dict[int | None, float] = defaultdict(float)
         self.statements: Counter[int | None] = Counter()
-        self.frames: list[Frame] = []
+        self.environments: list[Environment] = []
         self._since = time.perf_counter()
 
     def move(self, position: int | None) -> None:
-        """From now on, it is this node that takes the time."""
+        """Assign the time from now on to this node."""
         now = time.perf_counter()
         self.seconds[self.position] += now - self._since
         self._since = now
         self.position = position
 
     def costs(self, evaluator: Evaluator, outputs: tuple[Any, ...]) -> tuple[NodeCost, ...]:
-        """What each node cost that had any."""
+        """Return the costs of each node with costs."""
         self.move(None)
         times: Counter[Node] = Counter()
         rows: Counter[Node] = Counter()
-        for columns, lists in [(frame.columns, frame.lists) for frame in self.frames] or [_plain(evaluator)]:
+        for columns, lists in [(environment.columns, environment.lists) for environment in self.environments] or [
+            _plain(evaluator)
+        ]:
             for node in columns.keys() | lists.keys():
                 values = {**columns.get(node, {}), **lists.get(node, {})}
                 times[node] += len(values)
@@ -61,7 +63,7 @@ class Meter:
 
 
 class MeteredEvaluator(Evaluator):
-    """An evaluator whose work is measured."""
+    """Evaluator with a meter."""
 
     def __init__(self, meter: Meter, *args: Any) -> None:
         self.meter = meter
@@ -75,18 +77,18 @@ class MeteredEvaluator(Evaluator):
     def position(self, position: int | None) -> None:
         self.meter.move(position)
 
-    def noted(self, frame: Frame) -> Frame:
-        self.meter.frames.append(frame)
-        return frame
+    def noted(self, environment: Environment) -> Environment:
+        self.meter.environments.append(environment)
+        return environment
 
 
 def _plain(evaluator: Evaluator) -> tuple[dict[Node, dict[int, Any]], dict[Node, dict[int, Any]]]:
-    """The values of a request that has one for each node."""
+    """Return the values of a request without maps, with a single row."""
     return {node: {0: value} for node, value in evaluator.values.items()}, {}
 
 
 def _rows(value: Any) -> int:
-    """How many rows or elements are in a value that is here; none in one that is still a query, or no list."""
+    """Return the number of rows or elements in a value; 0 for a query that is not evaluated, and for a plain value."""
     if isinstance(value, QuerySet):
         return rows_in_memory(value)
     if isinstance(value, RowSet | Table):

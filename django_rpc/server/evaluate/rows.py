@@ -1,7 +1,7 @@
-"""The rows of a query as tuples of database values: the fastest way out, without an instance.
+"""Rows of a query as tuples of database values, without an instance.
 
-A computed field needs its instance.  The rows are read first, as ever, with the key of each instance; complete
-instances are then read by these keys, and what is computed is put into the rows.
+A computed field needs its instance.  The rows are read first, with the key of each instance.  Complete instances are
+then read by these keys, and the computed values are added to the rows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def visit_rows(ev: Evaluator, node: Rows) -> RowSet:
 
 @visits(Column)
 def visit_column(ev: Evaluator, node: Column) -> list[Any]:
-    """The distinct values of one column, without None, in the order of the rows."""
+    """Return the distinct values of one column, without None, in the order of the rows."""
     rowset: RowSet = ev.values[node.parent]
     try:
         position = rowset.columns.index(node.name)
@@ -54,7 +54,7 @@ def visit_column(ev: Evaluator, node: Column) -> list[Any]:
 
 
 def read_rows(queryset: QuerySet, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    """The rows of ``queryset`` as tuples in the order of ``columns``, before the fields' ``from_db_value``."""
+    """Return the rows of ``queryset`` as tuples in the order of ``columns``, before the fields' ``from_db_value``."""
     if not selects_columns(queryset):
         query = _of_own_columns(queryset, columns) or queryset.values_list(*columns).query
     else:
@@ -68,12 +68,12 @@ def read_rows(queryset: QuerySet, columns: tuple[str, ...]) -> list[tuple[Any, .
     rows = list(query.get_compiler(using=queryset.db).results_iter(tuple_expected=True, chunked_fetch=False))
     if pick is not None:
         return [pick(row) for row in rows]
-    # What a query only orders or filters by may stand behind what it selects.
+    # Columns that the query only orders or filters by may follow the selected columns.
     return rows if not rows or len(rows[0]) == len(names) else [tuple(row[: len(names)]) for row in rows]
 
 
 def _of_own_columns(queryset: QuerySet, columns: tuple[str, ...]) -> Any:
-    """What ``values_list(*columns).query`` is for columns of the model's own table; None where there are others.
+    """Return ``values_list(*columns).query`` if all columns are in the table of the model, otherwise None.
 
     ``values_list()`` resolves each name as a path, which takes a tenth of the time of a query for one row.
     """
@@ -101,7 +101,7 @@ def _own_columns(model: type[Model], columns: tuple[str, ...]) -> tuple[Any, ...
 
 
 def selected_names(query: Any) -> tuple[str, ...]:
-    """The names of the selected columns in their order; releases before 5.2 put annotations last."""
+    """Return the names of the selected columns in their order; releases before 5.2 put annotations last."""
     selected = getattr(query, "selected", None)
     if selected:
         return tuple(selected)
@@ -126,7 +126,7 @@ def _picker(names: tuple[str, ...], columns: tuple[str, ...]) -> Any:
 
 
 def has_computed(ev: Evaluator, queryset: QuerySet, columns: tuple[str, ...]) -> bool:
-    """Whether a column is computed from an instance."""
+    """Return True if a column is computed from an instance."""
     return bool(_computed_columns(ev, queryset, columns))
 
 

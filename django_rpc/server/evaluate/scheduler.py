@@ -1,6 +1,6 @@
-"""Evaluation of a graph by columns: one node for all elements of a map, and all nodes of one shape, together.
+"""Evaluation of a graph by columns: one node for all elements of a map, and all reads of one query template, together.
 
-Reads that can share a statement are done by `batches`.  All other nodes are evaluated separately by the visitors.
+Reads that can share a statement are done by `lowering`.  All other nodes are evaluated separately by the visitors.
 Queries are not evaluated by themselves; the node that reads a query builds it, once for all elements or once for each.
 """
 
@@ -15,26 +15,37 @@ from django.db.models import QuerySet
 from django_rpc.errors import BadValue, LimitExceeded, TooManyNodes
 from django_rpc.graph.nodes import Attr, Element, Filter, IfElse, Literal, Map, Node, Operator
 from django_rpc.graph.nodes.collections import MAX_DEPTH, Scope, free_params
-from django_rpc.graph.plan.query_template import Shape, is_asked, is_step, shape_of
-from django_rpc.server.evaluate import batched_lookup as batches
-from django_rpc.server.evaluate import batched_terminals as asked
-from django_rpc.server.evaluate.environment import Cells, Failed, Failure, Frame, home
+from django_rpc.server.evaluate.environment import (
+    Binding,
+    Environment,
+    Failed,
+    Failure,
+    VisibleValues,
+    owner_environment,
+)
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.lowering.loop import as_list, rows_of
+from django_rpc.server.lowering.query_template import (
+    QueryTemplate,
+    is_terminal,
+    makes_query,
+    relation_template,
+    template_of,
+)
+from django_rpc.server.lowering.rules import read_together
 
-__all__ = ["Engine", "Lane", "is_read"]
-
-Lane = tuple[Node, Frame, int]
+__all__ = ["Engine", "is_read"]
 
 
 class Engine:
-    """One evaluation: ``visitors`` evaluate one node for one row, ``special`` one node for many rows of a frame."""
+    """One evaluation: ``visitors`` evaluate a node for one row, ``special`` for many rows of an environment."""
 
     def __init__(
         self,
         ev: Evaluator,
         visitors: dict[type[Node], Callable[[Evaluator, Any], Any]],
-        special: dict[type[Node], Callable[[Engine, Any, Frame, list[int]], list[Any]]],
+        special: dict[type[Node], Callable[[Engine, Any, Environment, list[int]], list[Any]]],
     ) -> None:
         self.ev = ev
         self.visitors = visitors
@@ -44,16 +55,16 @@ class Engine:
         self.inputs = {node: node.inputs() for node in self.nodes}
         self.free = free_params(self.nodes, self.inputs)
         self.used = {source for inputs in self.inputs.values() for source in inputs}
-        self.root = ev.noted(Frame())
+        self.root = ev.noted(Environment())
         self.limits = ev.policy.budget.limits
         self.elements = 0
         self.steps = 0
         self._recipes: dict[tuple[Node, Element | None], list[Node]] = {}
-        self._shapes: dict[Node, Any] = {}
+        self._templates: dict[Node, QueryTemplate] = {}
         self._writing: dict[Node, bool] = {}
-        self.cells = Cells(self.free, self.root, self._missing)
-        ev.values = self.cells  # type: ignore[assignment]
-        ev.resolve.values = self.cells  # type: ignore[assignment]
+        self.visible = VisibleValues(self.free, self.root, self._missing)
+        ev.values = self.visible  # type: ignore[assignment]
+        ev.resolve.values = self.visible  # type: ignore[assignment]
 
     # Nodes to evaluate
 
@@ -89,36 +100,36 @@ class Engine:
                     stack.append(source)
         return sorted((node for node in seen if not self.free[node]), key=self.place.__getitem__)
 
-    def recipe(self, node: Node, frame: Frame) -> list[Node]:
-        """Return ``node`` and the nodes that it always needs, if their values belong to this frame; inputs first."""
-        key = (node, frame.param)
+    def recipe(self, node: Node, environment: Environment) -> list[Node]:
+        """Return ``node`` and the nodes that it always needs, inputs first, if they belong to ``environment``."""
+        key = (node, environment.param)
         nodes = self._recipes.get(key)
         if nodes is None:
             seen, stack = {node}, [node]
             while stack:
                 for source in self._needed(stack.pop()):
-                    if source not in seen and self._is_here(source, frame):
+                    if source not in seen and self._is_here(source, environment):
                         seen.add(source)
                         stack.append(source)
             self.count(len(seen))
             nodes = self._recipes[key] = sorted(seen, key=self.place.__getitem__)
         return nodes
 
-    def _is_here(self, node: Node, frame: Frame) -> bool:
+    def _is_here(self, node: Node, environment: Environment) -> bool:
         if node.is_element:
             return False
-        return frame.param in self.free[node] if frame.param is not None else not self.free[node]
+        return environment.param in self.free[node] if environment.param is not None else not self.free[node]
 
     def _needed(self, node: Node) -> Iterable[Node]:
         return (node.parent,) if isinstance(node, Scope) else node.certain_inputs()
 
-    def pull(self, node: Node, frame: Frame, rows: Sequence[int]) -> list[Any]:
+    def pull(self, node: Node, environment: Environment, rows: Sequence[int]) -> list[Any]:
         """Return the values of ``node`` for these rows as data; the value of a query is its rows.
 
         A value is a Failure if the evaluation of the node failed for the row.  Missing values are evaluated for all
         rows at once.
         """
-        there, lead = home(frame, self.free[node])
+        there, lead = owner_environment(environment, self.free[node])
         owner_rows = list(rows)
         if lead is not None:
             owner_rows = lead(owner_rows)
@@ -127,13 +138,13 @@ class Engine:
         else:
             column = self._column(node, there, list(dict.fromkeys(owner_rows)))
         lists = there.lists.get(node, {})
-        if frame is not self.root and there is self.root and isinstance(lists.get(0), QuerySet):
-            lists[0] = asked.rows_of(self, lists[0], self.place[node])  # read once for all elements
+        if environment is not self.root and there is self.root and isinstance(lists.get(0), QuerySet):
+            lists[0] = rows_of(self, lists[0], self.place[node])  # read once for all elements
         return [lists[row] if row in lists else column[row] for row in owner_rows]
 
-    def _column(self, node: Node, there: Frame, rows: list[int]) -> dict[int, Any]:
-        """Return the values of a node in the frame that it belongs to, evaluated for all ``rows``."""
-        query = is_step(node)
+    def _column(self, node: Node, there: Environment, rows: list[int]) -> dict[int, Any]:
+        """Return the values of a node in the environment that it belongs to, evaluated for all ``rows``."""
+        query = makes_query(node)
         column = (there.lists if query else there.columns).setdefault(node, {})
         todo = [row for row in rows if row not in column]
         if todo and self.writes_within(node):
@@ -148,11 +159,11 @@ class Engine:
             self.read_queries([(node, there, row) for row in todo])
         return column
 
-    def value(self, node: Node, frame: Frame, row: int) -> Any:
+    def value(self, node: Node, environment: Environment, row: int) -> Any:
         """Return the value of ``node`` for one row, a query as a query; a Failure if it failed."""
-        self.cells.frame, self.cells.row = frame, row
+        self.visible.environment, self.visible.row = environment, row
         try:
-            return self.cells[node]
+            return self.visible[node]
         except Failed as failed:
             return failed.failure
 
@@ -181,30 +192,30 @@ class Engine:
 
     # Order of evaluation
 
-    def _run(self, recipe: list[Node], frame: Frame, rows: list[int]) -> None:
-        """Evaluate ``recipe`` for ``rows``; nodes between two writes run by levels, nodes of one shape together."""
+    def _run(self, recipe: list[Node], environment: Environment, rows: list[int]) -> None:
+        """Evaluate ``recipe`` for ``rows``; nodes between two writes by levels, nodes of a template together."""
         segment: list[Node] = []
         for node in recipe:
-            if is_step(node) or node.is_element:
+            if makes_query(node) or node.is_element:
                 continue
             if self.writes_within(node):
-                self._run_reads(segment, frame, rows)
+                self._run_reads(segment, environment, rows)
                 segment = []
-                self._group([node], frame, rows)
+                self._group([node], environment, rows)
             else:
                 segment.append(node)
-        self._run_reads(segment, frame, rows)
+        self._run_reads(segment, environment, rows)
 
-    def _run_reads(self, segment: list[Node], frame: Frame, rows: list[int]) -> None:
+    def _run_reads(self, segment: list[Node], environment: Environment, rows: list[int]) -> None:
         level: dict[Node, int] = {}
         waves: dict[int, dict[Any, list[Node]]] = {}
         for node in segment:
             number = level[node] = 1 + max((level.get(source, 0) for source in self._values_below(node)), default=0)
-            key = self._shape(node).key if is_read(node) else None
+            key = self._template(node).key if is_read(node) else None
             waves.setdefault(number, {}).setdefault((type(node), key, None if key else node), []).append(node)
         for number in sorted(waves):
             for group in waves[number].values():
-                self._group(group, frame, rows)
+                self._group(group, environment, rows)
 
     def _values_below(self, node: Node) -> Iterable[Node]:
         """Return the nodes with the values that ``node`` needs; queries between them are skipped."""
@@ -213,17 +224,17 @@ class Engine:
         stack, nodes = list(self._needed(node)), []
         while stack:
             source = stack.pop()
-            if is_step(source):
+            if makes_query(source):
                 stack.extend(self.inputs[source])
             else:
                 nodes.append(source)
         return nodes
 
-    def _shape(self, node: Node) -> Any:
-        shape = self._shapes.get(node)
-        if shape is None:
-            shape = self._shapes[node] = shape_of(node)
-        return shape
+    def _template(self, node: Node) -> QueryTemplate:
+        template = self._templates.get(node)
+        if template is None:
+            template = self._templates[node] = template_of(node)
+        return template
 
     def writes_within(self, node: Node) -> bool:
         """Return True if the evaluation of ``node``, or of its body or branches, writes."""
@@ -249,44 +260,44 @@ class Engine:
         self.count(len(seen))
         return seen
 
-    # Evaluation of one node, or of several nodes of one shape, for all rows
+    # Evaluation of one node, or of several nodes of one query template, for all rows
 
-    def _group(self, group: list[Node], frame: Frame, rows: list[int]) -> None:
-        lanes = []
+    def _group(self, group: list[Node], environment: Environment, rows: list[int]) -> None:
+        bindings = []
         for node in group:
-            column = frame.columns.setdefault(node, {})
-            lanes += [(node, frame, row) for row in rows if row not in column]
-        if not lanes:
+            column = environment.columns.setdefault(node, {})
+            bindings += [(node, environment, row) for row in rows if row not in column]
+        if not bindings:
             return
-        self.count(len(lanes) if frame.param is not None else 0)
+        self.count(len(bindings) if environment.param is not None else 0)
         special = self.special.get(type(group[0]))
         if special is not None:
             for node in group:
-                todo = [row for lane_node, _, row in lanes if lane_node is node]
-                self._at(node, frame, todo[0])
-                self._store([(node, frame, row) for row in todo], special(self, node, frame, todo))
+                todo = [row for lane_node, _, row in bindings if lane_node is node]
+                self._at(node, environment, todo[0])
+                self._store([(node, environment, row) for row in todo], special(self, node, environment, todo))
             return
         values = None
-        if len(lanes) > 1 and is_read(group[0]):
-            values = batches.read(self, lanes, [self._shape(node) for node, _, _ in lanes])
-        self._store(lanes, values if values is not None else [self.single(*lane) for lane in lanes])
+        if len(bindings) > 1 and is_read(group[0]):
+            values = read_together(self, bindings, [self._template(node) for node, _, _ in bindings])
+        self._store(bindings, values if values is not None else [self.single(*binding) for binding in bindings])
 
-    def _store(self, lanes: list[Lane], values: list[Any]) -> None:
-        for (node, frame, row), value in zip(lanes, values, strict=True):
-            if type(value) is Failure and self._is_fatal(value, frame):
+    def _store(self, bindings: list[Binding], values: list[Any]) -> None:
+        for (node, environment, row), value in zip(bindings, values, strict=True):
+            if type(value) is Failure and self._is_fatal(value, environment):
                 self.ev.position = value.position
                 raise value.error
-            frame.columns.setdefault(node, {})[row] = value
+            environment.columns.setdefault(node, {})[row] = value
 
-    def _is_fatal(self, failure: Failure, frame: Frame) -> bool:
+    def _is_fatal(self, failure: Failure, environment: Environment) -> bool:
         """Return True if the evaluation has to end: a transaction cannot continue after this failure."""
         if isinstance(failure.error, DatabaseError):
             return self.ev.in_transaction
-        return self.ev.writes and frame is self.root
+        return self.ev.writes and environment is self.root
 
-    def single(self, node: Node, frame: Frame, row: int) -> Any:
+    def single(self, node: Node, environment: Environment, row: int) -> Any:
         """Return the value of one node for one row, by its visitor; a Failure if the visitor raises an error."""
-        self._at(node, frame, row)
+        self._at(node, environment, row)
         self.ev.policy.budget.check()
         try:
             return self.visitors[type(node)](self.ev, node)
@@ -299,52 +310,52 @@ class Engine:
                 raise
             return Failure(error, self.ev.position)
 
-    def _at(self, node: Node, frame: Frame, row: int) -> None:
-        self.cells.frame, self.cells.row = frame, row
+    def _at(self, node: Node, environment: Environment, row: int) -> None:
+        self.visible.environment, self.visible.row = environment, row
         self.ev.position = self.place[node]
-        self.ev.is_leaf = frame is self.root and node not in self.used
+        self.ev.is_leaf = environment is self.root and node not in self.used
 
-    def _missing(self, node: Node, frame: Frame, row: int) -> Any:
+    def _missing(self, node: Node, environment: Environment, row: int) -> Any:
         """Return a value that is not evaluated yet; a query is built from its first step that is not built yet."""
-        before = self.cells.frame, self.cells.row, self.ev.position, self.ev.is_leaf
-        column = frame.columns.setdefault(node, {})
+        before = self.visible.environment, self.visible.row, self.ev.position, self.ev.is_leaf
+        column = environment.columns.setdefault(node, {})
         try:
-            if not is_step(node):
-                return self.pull(node, frame, [row])[0]
+            if not makes_query(node):
+                return self.pull(node, environment, [row])[0]
             todo = [node]
             parent = getattr(node, "parent", None)
-            while parent is not None and is_step(parent) and self._is_here(parent, frame):
-                if row in frame.columns.setdefault(parent, {}):
+            while parent is not None and makes_query(parent) and self._is_here(parent, environment):
+                if row in environment.columns.setdefault(parent, {}):
                     break
                 todo.append(parent)
                 parent = getattr(parent, "parent", None)
             for step in reversed(todo):
-                value = self.single(step, frame, row)
-                frame.columns.setdefault(step, {})[row] = value
+                value = self.single(step, environment, row)
+                environment.columns.setdefault(step, {})[row] = value
                 if type(value) is Failure:
                     column[row] = value
                     break
             return column[row]
         finally:
-            self.cells.frame, self.cells.row, self.ev.position, self.ev.is_leaf = before
+            self.visible.environment, self.visible.row, self.ev.position, self.ev.is_leaf = before
 
-    def read_queries(self, lanes: list[Lane]) -> None:
-        """Read the rows of queries of one shape as data, in one statement if possible."""
-        shapes = [self._shape(node) if is_step(node) else Shape(("relation",), node, ()) for node, _, _ in lanes]
-        if len(lanes) > 1:
-            values = batches.read(self, lanes, shapes)
+    def read_queries(self, bindings: list[Binding]) -> None:
+        """Read the rows of queries of one template as data, in one statement if possible."""
+        templates = [self._template(node) if makes_query(node) else relation_template(node) for node, _, _ in bindings]
+        if len(bindings) > 1:
+            values = read_together(self, bindings, templates)
         else:
-            values = [asked.as_list(self, *lanes[0])]
-        for (node, frame, row), value in zip(lanes, values, strict=True):
-            frame.lists.setdefault(node, {})[row] = value
+            values = [as_list(self, *bindings[0])]
+        for (node, environment, row), value in zip(bindings, values, strict=True):
+            environment.lists.setdefault(node, {})[row] = value
 
     def read_outputs(self) -> None:
-        """Read the queries among the outputs, if there are several of one shape."""
+        """Read the queries among the outputs, if there are several of one template."""
         groups: dict[Any, dict[Node, None]] = {}
         for position in self.ev.request.outputs:
             node = self.nodes[position]
-            if is_step(node):
-                groups.setdefault(self._shape(node).key, {})[node] = None
+            if makes_query(node):
+                groups.setdefault(self._template(node).key, {})[node] = None
         for group in groups.values():
             if len(group) > 1:
                 self.read_queries([(node, self.root, 0) for node in group])
@@ -356,4 +367,4 @@ class Engine:
 
 
 def is_read(node: Node) -> bool:
-    return isinstance(node, Attr) or is_asked(node)
+    return isinstance(node, Attr) or is_terminal(node)

@@ -16,8 +16,7 @@ from django_rpc.graph.nodes import Attr, Element, Filter, IfElse, Literal, Map
 from django_rpc.server import ModelRpc
 from django_rpc.server.errors import reports as errors
 from django_rpc.server.errors.sent_values import words_of
-from django_rpc.server.evaluate import key_columns as keys
-from django_rpc.server.evaluate import relation_batch as related
+from django_rpc.server.lowering import key_columns, related_instance
 from django_rpc.server.query import sqlite
 from tests.server.conftest import method, source
 
@@ -81,14 +80,14 @@ def currencies(ask):
 def test_keys_that_a_collation_compares_are_looked_up_by_the_database(ask, prices, monkeypatch):
     """A foreign key "usd" has the row "USD" in a database that ignores case, and Python would find no row."""
     assert len(currencies(ask)) == 1
-    monkeypatch.setattr(keys, "_LOOSE", frozenset({"sqlite"}))
+    monkeypatch.setattr(key_columns, "_LOOSE", frozenset({"sqlite"}))
     statements = currencies(ask)
     assert len(statements) == 2
     assert not [sql for sql in statements if " IN (" in sql]
 
 
 def test_a_statement_for_related_rows_has_room_for_its_values(ask, prices, monkeypatch):
-    monkeypatch.setattr(related, "room", lambda using: 1)
+    monkeypatch.setattr(related_instance, "max_values", lambda using: 1)
     assert len(currencies(ask)) == 2
 
 

@@ -75,7 +75,7 @@ def test_statements_equal_those_of_single_element(thousand, name):
         assert len(values) == number
         # A single element is evaluated alone: it never needs more statements.
         assert len(captured) == statements or len(captured) < statements * (number == 1), captured.captured_queries
-    assert " one by one " not in CUSTOMERS.map(body).explain()
+    assert ": loop, " not in CUSTOMERS.map(body).explain()
 
 
 LOOPS = {

@@ -10,7 +10,7 @@ from django_rpc.graph.nodes import KINDS
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference
 from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS, METHODS, OUTPUT_FIELDS, POSTGRES
 from django_rpc.server.django_compat import NEWER_EXPRESSIONS
-from django_rpc.server.evaluate import VISITORS
+from django_rpc.server.evaluate.evaluation import VISITORS
 from django_rpc.server.evaluate.methods import QUERY_METHODS
 from django_rpc.server.query.expressions import _MAKERS, CLASSES, RESOLVERS, Resolver
 from django_rpc.server.query.expressions import FIELDS as FIELD_CLASSES

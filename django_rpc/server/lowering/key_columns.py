@@ -10,17 +10,15 @@ from django.db import connections, models, router
 from django.db.models import Model
 
 from django_rpc.server.evaluate.evaluator import Evaluator
+from django_rpc.server.evaluate.relations import Relation
+from django_rpc.server.lowering.physical_read import NotPossible
 from django_rpc.server.policy.client_policy import Use
 from django_rpc.server.policy.references import is_instance
 
-__all__ = ["Key", "NoKey", "is_loose", "key_of", "made", "room"]
+__all__ = ["KeyColumn", "column_key", "is_loose", "lookup_key", "max_values", "relation_key"]
 
 #: The maximum of keys in one statement, and a reserve for the values in the client's query.
 _CHUNK, _OTHERS = 5_000, 500
-
-
-class NoKey(Exception):
-    """The rows of many reads cannot be separated by a key; the text is the reason."""
 
 
 #: Fields with values that are equal in Python if and only if they are equal in SQL.
@@ -38,7 +36,7 @@ _TEXT = (models.CharField, models.TextField)
 _LOOSE = frozenset({"mysql", "oracle"})
 
 
-class Key:
+class KeyColumn:
     """Column at the end of ``path``, which separates the rows of many reads.
 
     - ``column``: attribute of an instance of the query's model with the value; None for a column of a joined table.
@@ -85,40 +83,63 @@ class Key:
         return queryset.filter(**{f"{self.path}__in": values})
 
 
-def room(using: str) -> int:
+def max_values(using: str) -> int:
     """Return the number of values that one statement on this database may have."""
     connection = connections[using]
     connection.ensure_connection()
-    own_limit = getattr(connection.connection, "getlimit", None)  # SQLite; its features name the limit of old releases
-    if own_limit is not None:
-        return min(_CHUNK, own_limit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - _OTHERS)
+    sqlite_limit = getattr(
+        connection.connection, "getlimit", None
+    )  # SQLite; its features name the limit of old releases
+    if sqlite_limit is not None:
+        return min(_CHUNK, sqlite_limit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - _OTHERS)
     return min(_CHUNK, connection.features.max_query_params or _CHUNK)
 
 
-def key_of(ev: Evaluator, model: type[Model], lookup: str) -> Key:
-    """Return the key of ``lookup=value`` on ``model``; raises NoKey if there is none."""
+def lookup_key(ev: Evaluator, model: type[Model], lookup: str) -> KeyColumn:
+    """Return the key of ``lookup=value`` on ``model``; raises NotPossible if there is none."""
     names = lookup.split("__")
     if names[-1] == "exact":
         names.pop()
     opts: Any = model._meta
     if not names or ev.policy.blocked(names, opts, use=Use.ANY) is not None:
-        raise NoKey(f"{lookup} is no field")
+        raise NotPossible(f"{lookup} is no field")
     field: Any = None
     for name in names:
         if opts is None:
-            raise NoKey(f"{lookup} is a transform, or the field of a value")
+            raise NotPossible(f"{lookup} is a transform, or the field of a value")
         try:
             field = opts.pk if name == "pk" else opts.get_field(name)
         except Exception:  # noqa: BLE001 - FieldDoesNotExist: an annotation, or attname of a foreign key
-            raise NoKey(f"{lookup} is no column") from None
+            raise NotPossible(f"{lookup} is no column") from None
         if not field.concrete or field.many_to_many:
-            raise NoKey(f"{lookup} leads to many rows")
+            raise NotPossible(f"{lookup} leads to many rows")
         opts = field.related_model._meta if field.is_relation else None
-    return made(model, "__".join(names), field)
+    return column_key(model, "__".join(names), field)
 
 
-def made(model: type[Model], path: str, field: Any) -> Key:
-    """Return the key of a column; raises NoKey if equality of its values differs between Python and SQL."""
+def relation_key(relation: Relation) -> KeyColumn:
+    """Return the key of the rows of a to-many relation; raises NotPossible if the relation has no such key."""
+    field = relation.field
+    if relation.is_generic:
+        raise NotPossible("a generic relation")
+    if relation.prefetched is not None:
+        raise NotPossible("a relation that was prefetched by a query")
+    if field.one_to_many:
+        foreign = field.remote_field
+        if len(foreign.foreign_related_fields) != 1:
+            raise NotPossible("a foreign key of several columns")
+        return column_key(relation.model, foreign.name, foreign)
+    manager = relation.manager
+    targets = manager.source_field.foreign_related_fields
+    owner = targets[0].model
+    if len(targets) != 1 or not targets[0].primary_key:
+        raise NotPossible("a relation by another column than the primary key")
+    key = column_key(owner, manager.query_field_name, targets[0])
+    return KeyColumn(key.path, key.field, owner, targets[0].attname)
+
+
+def column_key(model: type[Model], path: str, field: Any) -> KeyColumn:
+    """Return the key of a column; raises NotPossible if equality of its values differs between Python and SQL."""
     related, attname = None, ""
     target = field
     while target.is_relation:
@@ -126,12 +147,12 @@ def made(model: type[Model], path: str, field: Any) -> Key:
         attname = target.attname
     kind = type(target)
     if not isinstance(target, _EXACT) or isinstance(target, models.DateTimeField) or not _is_plain(kind):
-        raise NoKey(f"{path} is a {kind.__name__}, whose values cannot be told apart here")
+        raise NotPossible(f"{path} is a {kind.__name__}, and equality of its values differs between Python and SQL")
     if is_loose(model, target):
-        raise NoKey("this database does not tell all texts apart")
+        raise NotPossible("this database finds different texts equal")
     if "__" in path:
-        return Key(path, target, related, attname)
-    return Key(path, target, related, attname, column=field.attname, is_unique=bool(field.unique))
+        return KeyColumn(path, target, related, attname)
+    return KeyColumn(path, target, related, attname, column=field.attname, is_unique=bool(field.unique))
 
 
 def is_loose(model: type[Model], field: Any) -> bool:
