@@ -157,12 +157,12 @@ def test_repeated_output_is_counted(send):
     assert peak < 3 * DEFAULT.response_bytes
 
 
-def test_repeated_description_is_counted(send, monkeypatch):
-    from django_rpc.server import evaluate
+def test_one_description_many_times(send, monkeypatch):
+    from django_rpc.server.evaluate import evaluation
 
     made = []
     monkeypatch.setattr(
-        evaluate, "describe_models", lambda *args, make=evaluate.describe_models: made.append(1) or make(*args)
+        evaluation, "describe_models", lambda *args, make=evaluation.describe_models: made.append(1) or make(*args)
     )
     assert send([["schema", []]] * 200, outputs=[0]).error is None
     assert len(made) == 1
