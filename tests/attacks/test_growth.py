@@ -157,7 +157,7 @@ def test_repeated_output_is_counted(send):
     assert peak < 3 * DEFAULT.response_bytes
 
 
-def test_one_description_many_times(send, monkeypatch):
+def test_repeated_description_is_counted(send, monkeypatch):
     from django_rpc.server.evaluate import evaluation
 
     made = []

@@ -87,7 +87,7 @@ KNOWN: dict[str, Known] = {
     "tests/server/registry/test_service_info.py::test_versions_and_clock": Known(
         "tells the version of an installed django_rpc, which these environments have on the path", tuple(SERIES)
     ),
-    "tests/server/evaluate/test_batched_lookup.py::test_constant_statements_or_reason_in_plan[chain]": (
+    "tests/server/lowering/test_rules.py::test_constant_statements_or_reason_in_plan[chain]": (
         Known(_NO_WINDOW, ("4.2",))
     ),
     "tests/server/evaluate/test_elements.py::test_statements_equal_those_of_single_element[first]": Known(
