@@ -53,7 +53,7 @@ def run(broker: str | None = None, backend: str | None = None, port: int | None 
 
     ``broker`` and ``backend`` are URLs; without a broker a Redis is started on a free port.
     """
-    # Also where the shell started us in the background, in which SIGINT is ignored.
+    # Also if the shell started this process in the background, where SIGINT is ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), running(broker, backend, port) as parts:
@@ -91,7 +91,7 @@ def running(
         service = stack.enter_context(worker(env=variables))
         say("Worker: celery -A django_rpc.celery.app worker")
         variables[environment.SITE_DATABASE] = environment.sqlite_url(folder / "site.sqlite3")
-        variables[environment.DEBUG] = "1"  # Django's server of static files asks for it
+        variables[environment.DEBUG] = "1"  # Django's server of static files needs it
         port = port or _usual_port()
         site = stack.enter_context(_site(port, variables))
         yield Running(f"http://{HOST}:{port}/admin/", broker, database, service, site)
@@ -102,7 +102,7 @@ def say(text: str) -> None:
 
 
 def _usual_port() -> int:
-    """8000, as Django's own server has it, or a free one where that is taken."""
+    """Return 8000, the port of Django's development server, or a free port if it is taken."""
     with socket.socket() as probe:
         try:
             probe.bind((HOST, 8000))

@@ -1,5 +1,6 @@
-"""Server and client in one process, for tests: a call goes through the wire's bytes and back,
-without a broker, within the caller's thread and transaction."""
+"""Settings of server and client in one process, for tests: a call is encoded and decoded as on the wire, without a
+broker, in the thread and transaction of the caller.
+"""
 
 from django_rpc.demo import environment
 from django_rpc.demo.client import settings as client
@@ -16,7 +17,7 @@ from django_rpc.demo.server.settings import (  # noqa: F401 (settings are read b
 
 INSTALLED_APPS = list(dict.fromkeys([*server.INSTALLED_APPS, *site.INSTALLED_APPS]))
 
-#: Everybody may call, and says so.
+#: Every client may call, and the setting declares it.
 DJANGO_RPC = {**server.DJANGO_RPC, "CLIENTS": {"anonymous": {}}}
 
 MIGRATION_MODULES = {**server.MIGRATION_MODULES, **site.MIGRATION_MODULES}

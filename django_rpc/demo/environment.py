@@ -1,8 +1,7 @@
-"""What the example projects take from environment variables, parsed in one place.
+"""Configuration of the example projects from environment variables, parsed in one place.
 
-The demo, the tests and the benchmarks start processes; variables are how they say to a process
-which broker, which database and which queues it works with. ``variables()`` makes them,
-``database()`` and ``broker()`` read them. No Django is needed here.
+The demo, the tests and the benchmarks start processes. The variables determine the broker, the database and the queues
+of a process. ``variables()`` makes them, ``database()`` and ``broker()`` read them. This module needs no Django.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ OLDEST = "DJANGO_RPC_DEMO_OLDEST_DJANGO"
 
 
 def parse_database(url: str) -> dict[str, Any]:
-    """An entry of Django's DATABASES for a URL such as ``sqlite:///file`` or ``mysql://u@h/db``.
+    """Return an entry of Django's DATABASES for a URL such as ``sqlite:///file`` or ``mysql://u@h/db``.
 
     ``sqlite://`` alone, and ``sqlite:///:memory:``, are a database in memory. As with other tools,
     three slashes begin a relative path and four an absolute one.
@@ -66,13 +65,13 @@ def sqlite_url(path: str | os.PathLike[str]) -> str:
 
 
 def database(default: str | None = None) -> dict[str, Any]:
-    """The server's own database. Without a variable and a default: a file in the temp folder."""
+    """Return the database of the server. Without a variable and a default, it is a file in the temp folder."""
     fallback = default or sqlite_url(Path(tempfile.gettempdir()) / "django_rpc_demo.sqlite3")
     return parse_database(os.environ.get(DATABASE, fallback))
 
 
 def site_database() -> dict[str, Any]:
-    """The client's own database, for users and sessions.  Without a variable: one in memory."""
+    """Return the database of the client, for users and sessions. Without a variable, it is in memory."""
     return parse_database(os.environ.get(SITE_DATABASE, "sqlite://"))
 
 
@@ -88,12 +87,14 @@ def broker() -> dict[str, str]:
 
 
 def flag(name: str) -> bool:
-    """Whether a variable says yes (``1``, ``true``, ``yes``, ``on``); absent is no."""
+    """Return True if a variable is ``1``, ``true``, ``yes`` or ``on``."""
     return os.environ.get(name, "").lower() in {"1", "true", "yes", "on"}
 
 
 def everywhere_since(*release: int) -> bool:
-    """Whether no end of the example is on an older Django than ``release`` (``5, 0``); without a variable: yes."""
+    """Return True if both ends of the example have at least the Django ``release`` (``5, 0``), or if no variable is
+    set.
+    """
     oldest = os.environ.get(OLDEST)
     return oldest is None or tuple(map(int, oldest.split("."))) >= release
 

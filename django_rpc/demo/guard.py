@@ -1,9 +1,9 @@
-"""``python guard.py PARENT GROUP [FOLDER]``: end a process group when its parent is gone.
+"""``python guard.py PARENT GROUP [FOLDER]``: end a process group when its parent has ended.
 
-A ``finally`` cannot run in a process that is killed. So beside each process that the demo or a test
-starts stands this small one: it waits until the PARENT has died, kills the GROUP (a worker with
-its pool, even one that is stopped) and removes the FOLDER. When the parent stops the process by
-itself, it ends the guard as well. Works on any POSIX system, and whichever thread started it.
+A killed process cannot run a ``finally``. So the demo and the tests start this small process with each of their
+processes. It waits until the PARENT has ended, kills the GROUP (a worker with its pool, even if it is stopped) and
+removes the FOLDER. A parent that stops the process itself also ends the guard. The guard works on any POSIX system, and
+for processes that any thread starts.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""A process in a group of its own that cannot outlive the one that started it."""
+"""A process in a separate process group that cannot outlive its parent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from . import guard
 
 
 class ServiceError(RuntimeError):
-    """A process did not start, or did not answer in time. The text ends with its own output."""
+    """A process did not start, or did not answer in time. The text ends with the output of the process."""
 
 
 class Process:
@@ -61,7 +61,7 @@ class Process:
         return self._popen.poll()
 
     def log(self) -> str:
-        """What the process has printed so far."""
+        """Return the output of the process so far."""
         return self.log_path.read_text(errors="replace")
 
     def signal_group(self, number: int) -> None:
@@ -83,7 +83,7 @@ class Process:
             self._finish()
 
     def stop(self, timeout: float = 10) -> int | None:
-        """Ask it to end, and kill what is left after ``timeout`` seconds; return its exit code."""
+        """Terminate the process, kill its group after ``timeout`` seconds, and return its exit code."""
         if self._finished:  # its number may belong to another process by now
             return self.returncode
         if self.alive:

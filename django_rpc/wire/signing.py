@@ -130,14 +130,14 @@ def _ed25519(text: str, key_id: str) -> Key:
     return Key(key_id, "EdDSA", value, signs=isinstance(value, Ed25519PrivateKey))
 
 
-def read_keys(given: Any) -> dict[str, Key]:
+def read_keys(texts: Any) -> dict[str, Key]:
     """Return keys by their ids, from a dict of texts or from one text; raises ValueError."""
-    if isinstance(given, str):
-        given = {DEFAULT_KEY_ID: given}
-    if not isinstance(given, Mapping) or not given:
+    if isinstance(texts, str):
+        texts = {DEFAULT_KEY_ID: texts}
+    if not isinstance(texts, Mapping) or not texts:
         raise ValueError('has to be a dict of keys by their ids, such as {"2026-01": "..."}.')
     keys = {}
-    for key_id, text in given.items():
+    for key_id, text in texts.items():
         try:
             keys[str(key_id)] = read_key(text, str(key_id))
         except ValueError as error:

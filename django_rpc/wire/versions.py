@@ -1,4 +1,4 @@
-"""The versions of one end: what both tell each other of themselves."""
+"""The versions of one end, which both ends send to each other."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def versions() -> Mapping[str, str]:
     >>> versions()["protocol"]
     '1'
     """
-    found = {"protocol": str(PROTOCOL_VERSION), "python": platform.python_version()}
+    versions = {"protocol": str(PROTOCOL_VERSION), "python": platform.python_version()}
     for name, package in _PACKAGES.items():
         try:
-            found[name] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # a client without Django, or a copy that nobody installed
+            versions[name] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # a client without Django, or a copy that is not installed
             continue
-    return MappingProxyType(found)
+    return MappingProxyType(versions)

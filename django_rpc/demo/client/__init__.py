@@ -1,1 +1,1 @@
-"""The example client: another Django project, whose models mirror those of the server."""
+"""The example client: another Django project, with mirrors of the models of the server."""

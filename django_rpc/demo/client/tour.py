@@ -1,6 +1,6 @@
 """The client's process of the demo: each step's code, result, messages and SQL.
 
-The steps are lines of code that are shown and then run, so that what is shown is what runs.
+The steps are lines of code. The same lines are shown and executed.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ DESIGN = [
 
 @dataclass
 class Step:
-    """What one step did."""
+    """The result of a step."""
 
     name: str
     code: str

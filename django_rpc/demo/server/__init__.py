@@ -1,1 +1,1 @@
-"""The example server: a plain Django project whose models are exposed by ``rpc.py`` files."""
+"""The example server: a plain Django project that exposes its models in ``rpc.py`` files."""

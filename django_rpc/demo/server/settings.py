@@ -31,7 +31,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3") and django.VERSION >= (5, 
     DATABASES["default"]["OPTIONS"].update(transaction_mode="IMMEDIATE", init_command="PRAGMA journal_mode=WAL;")
 
 if DATABASES["default"]["ENGINE"].endswith("mysql"):
-    import pymysql  # a driver without a compiler; Django asks for MySQLdb by name
+    import pymysql  # a driver without a compiler; Django imports MySQLdb by name
 
     pymysql.install_as_MySQLdb()
 

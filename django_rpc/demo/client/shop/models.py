@@ -1,7 +1,7 @@
 """Mirrors of the shop's models: the exposed fields, under the names of the server.
 
-``CustomerCard`` and ``OrderCard`` are second, smaller mirrors with the computed fields: a client
-declares only what it needs, as often as it likes.
+``CustomerCard`` and ``OrderCard`` are second, smaller mirrors with the computed fields. A client may declare several
+mirrors of a model, each with the fields that it needs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The settings of the example client with what Django's admin needs; users and sessions are in its own database."""
+"""Settings of the example client for Django's admin; users and sessions are in the database of the client."""
 
 from django_rpc.demo import environment
 from django_rpc.demo.client import settings as client

@@ -5,6 +5,6 @@ from django.views.generic import RedirectView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
-    path("favicon.ico", RedirectView.as_view(url=static("admin/img/icon-viewlink.svg"))),  # browsers ask for one
+    path("favicon.ico", RedirectView.as_view(url=static("admin/img/icon-viewlink.svg"))),  # browsers request an icon
     path("admin/", admin.site.urls),
 ]

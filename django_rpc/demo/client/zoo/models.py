@@ -1,4 +1,4 @@
-"""Mirrors of the zoo. Column and table names are the server's own business and are not repeated."""
+"""Mirrors of the zoo. Column and table names are known only to the server, and are not repeated."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class TaggedItem(RpcModel):
         app_label = "zoo"
 
     tag = models.SlugField()
-    # The client's own ContentType: between services it travels as (app_label, model).
+    # The client's ContentType: between services it is sent as (app_label, model).
     content_type = models.ForeignKey(ContentType, models.DO_NOTHING, related_name="+")
     object_id = models.PositiveBigIntegerField()
     content_object = GenericForeignKey("content_type", "object_id")

@@ -55,7 +55,7 @@ def load(seed=42, customers=500, products=120, orders=1500, using="default"):
 
 
 def _reset_sequences(models, using):
-    """Let the database's own counters go on after the keys that we gave (PostgreSQL needs it)."""
+    """Set the sequences of the database after the explicit keys (PostgreSQL needs it)."""
     connection = connections[using]
     statements = connection.ops.sequence_reset_sql(no_style(), models)
     with connection.cursor() as cursor:
@@ -161,6 +161,6 @@ def _orders(rng, count, customers, products):
 
 
 def _server_rows():
-    """Rows for the first example: exactly one has some_field='123' and other_field != 1."""
+    """Rows for the first example: exactly one row has some_field='123' and other_field != 1."""
     rows = [("123", 1), ("123", 1), ("123", 7), ("456", 1), ("456", 2), ("789", 0)]
     return [ServerModel(pk=pk, some_field=some, other_field=other) for pk, (some, other) in enumerate(rows, 1)]

@@ -38,7 +38,7 @@ class Customer(models.Model):
     credit = models.DecimalField(max_digits=10, decimal_places=2, default=0)
     active = models.BooleanField(default=True)
     notes = models.TextField(null=True, blank=True)
-    # Not exposed: what no client may read, sort by, filter by or infer.
+    # Not exposed: no client may read it, sort or filter by it, or infer it.
     secret_note = models.TextField(blank=True, default="")
     referred_by = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="referrals")
 
@@ -124,7 +124,7 @@ class Order(models.Model):
 
     @property
     def is_large(self):
-        """Whether the sales people should telephone."""
+        """Return True if the sales department should telephone."""
         return self.total >= LARGE_ORDER
 
     def save(self, *args, **kwargs):
@@ -152,7 +152,7 @@ class Line(models.Model):
 
 
 class AuditEntry(models.Model):
-    """Who did what; written by the signal below, and only read by clients."""
+    """A record of each change, written by the signal below, and only read by clients."""
 
     model = models.CharField(max_length=60)
     object_pk = models.CharField(max_length=40)

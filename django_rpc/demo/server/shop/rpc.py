@@ -1,4 +1,4 @@
-"""What clients may do with the shop."""
+"""The shop's exposure: permissions of clients by model."""
 
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ ALL = {"read", "create", "update", "delete"}
 
 @site.function(reads_only=True)
 def basket_total(products, discount=0):
-    """What these products cost together, less a discount in percent."""
+    """Return the sum of the prices of these products, less a discount in percent."""
     return sum((product.price for product in products), Decimal(0)) * (100 - discount) / 100
 
 

@@ -21,7 +21,7 @@ def here():
 
 
 class Everything(models.Model):
-    """All fields are nullable (text is blank), so that a test sets only what it looks at."""
+    """All fields are nullable (text is blank), so that a test sets only the fields that it checks."""
 
     class Level(models.IntegerChoices):
         LOW = 1
@@ -68,7 +68,7 @@ class Everything(models.Model):
 
 
 class Stamped(models.Model):
-    """An abstract base with what a server fills by itself."""
+    """An abstract base with fields that the server fills."""
 
     created = models.DateTimeField(auto_now_add=True)
     modified = models.DateTimeField(auto_now=True)
@@ -88,13 +88,13 @@ class Note(Stamped):
         return self.title
 
     def save(self, *args, **kwargs):
-        """Derive the slug; the client finds it on its instance after its own save()."""
+        """Derive the slug; the client has it on its instance after its save()."""
         self.slug = self.slug or self.title.lower().replace(" ", "-")
         super().save(*args, **kwargs)
 
 
 class Filled(models.Model):
-    """What the database fills by itself, where Django can say so (5.0)."""
+    """Fields that the database fills, if Django can declare it (5.0)."""
 
     name = models.CharField(max_length=60)
     if HAS_GENERATED:
