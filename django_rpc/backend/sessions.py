@@ -60,9 +60,7 @@ class _ConnectionHook(Hook):
     def message_begins(self, message: Sent) -> MessageEnd:
         request = message.request
         assert request is not None
-        note_end: MessageEnd | None = None
-        if request.asking != "explain" and any(node.writes for node in request.nodes):
-            note_end = connections[self.alias].note_writes(request.nodes)
+        note_end = None if request.asking == "explain" else connections[self.alias].note_writes(request.nodes)
         return self._log if note_end is None else partial(self._end, note_end)
 
     def _end(self, note_end: MessageEnd, message: Sent) -> None:

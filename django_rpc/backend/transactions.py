@@ -68,8 +68,8 @@ class Transactions:
         super().__init__(*args, **kwargs)
 
     def note_writes(self, nodes: tuple[Node, ...]) -> MessageEnd | None:
-        """Note a message of a block that writes, before it is sent; return the function for its end."""
-        if not self.in_atomic_block:  # type: ignore[attr-defined]
+        """Note a message before it is sent, if it writes within a block; return the function for its end."""
+        if not self.in_atomic_block or not any(node.writes for node in nodes):  # type: ignore[attr-defined]
             return None
         written = WriteMessage(nodes)
         self._sent.append(written)

@@ -151,7 +151,7 @@ class Run:
         self._locales = {name: locale or runner.locale() for name, runner in self._runners.items()}
         self._hooks = context_hooks.get() if profiler is None else (*context_hooks.get(), profiler)
         for hook in dict.fromkeys(
-            [*self._hooks, *(hook for runner in self._runners.values() for hook in runner.hooks)]
+            [*self._hooks, *[hook for runner in self._runners.values() for hook in runner.hooks]]
         ):
             hook_of_run = hook.plan_begins(self)
             if hook_of_run is not None:

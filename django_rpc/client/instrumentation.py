@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from django_rpc import errors
 from django_rpc.client.hooks import Hook, MessageEnd
@@ -30,6 +30,7 @@ class ObserverHook(Hook):
     """Hook for one observer. Hooks of equal observers are equal, so that a plan of several services has one of them."""
 
     observer: Observer
+    wants_sql: ClassVar[bool] = False
 
     def plan_begins(self, run: Run) -> Hook | None:
         """Return the hook of the observer for a plan of several stages, such as `telemetry.tracing.PlanSpans`."""

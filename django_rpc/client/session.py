@@ -192,7 +192,7 @@ class Session(Runner):
         what = "" if asking is None else asking.kind
         links = links or Links(self.ids(writes=stage.writes and what != "explain"))
         locale = self.locale() if locale is None else locale
-        trace = any(hook.wants_sql for hook in self.hooks)
+        trace = True in [hook.wants_sql for hook in self.hooks]
         request = self._request(stage, options, what, links, locale, trace=trace)
         sent = Sent(
             service=self.config.alias,
