@@ -17,7 +17,6 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.utils import NotSupportedError
 
-from django_rpc.backend import select_cache as plain
 from django_rpc.backend.django_compat import (
     CURSOR,
     GET_ITERATOR_CHUNK_SIZE,
@@ -29,6 +28,7 @@ from django_rpc.backend.django_compat import (
 from django_rpc.backend.django_compat import (
     sql_compiler as compiler,
 )
+from django_rpc.backend.select_cache import Selection, cache_selection, cached_selection
 from django_rpc.errors import BadResponse
 from django_rpc.graph.nodes import Rows
 from django_rpc.graph.values import ATOMS, RowSet
@@ -128,14 +128,14 @@ class SQLCompiler(_LocalModels, compiler.SQLCompiler):
 
     def set_up(self) -> tuple[str, ...]:
         """Set up the query as ``setup_query()`` does, and return the names of the columns."""
-        selection = plain.kept(self.query)
+        selection = cached_selection(self.query)
         if selection is None:
             self.setup_query()
             columns = column_names(self)
             expressions = [selected[0] for selected in self.select]
             converters = super().get_converters(expressions)
-            selection = plain.Selection(self.select, self.klass_info, self.annotation_col_map, columns, converters)
-            plain.keep(self.query, selection)
+            selection = Selection(self.select, self.klass_info, self.annotation_col_map, columns, converters)
+            cache_selection(self.query, selection)
         self.select, self.klass_info, self.annotation_col_map, columns, self._converters = selection
         self.col_count = len(self.select)
         return columns

@@ -1,7 +1,7 @@
-"""Makes entries of DATABASES that name a broker databases of this engine, as if they had said so.
+"""The engine of entries in DATABASES that name a broker and no ``ENGINE``.
 
-The quick start writes ``settings.DATABASES["rpc"] = {"BROKER_URL": ...}`` with no ``ENGINE``, possibly after
-Django has filled in the defaults of the other entries.
+The quick start sets ``settings.DATABASES["rpc"] = {"BROKER_URL": ...}``, possibly after Django has set the defaults of
+the other entries.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from django_rpc.graph.delayed import runner
 __all__ = ["ENGINE", "configure_databases"]
 
 ENGINE = "django_rpc.backend"
-_OWN_KEYS = ("BROKER_URL", "RESULT_BACKEND", "DEFAULT_QUEUE_NAME", "PRIORITY_QUEUE_NAME", "CELERY")
+_KEYS = ("BROKER_URL", "RESULT_BACKEND", "DEFAULT_QUEUE_NAME", "PRIORITY_QUEUE_NAME", "CELERY")
 
 
 def configure_databases() -> None:
-    """Give every entry of DATABASES that has a key of ours the engine and Django's own defaults.
+    """Set the engine and Django's defaults in each entry of DATABASES with a key of this package.
 
-    Cheap and safe to call at any time and any number of times.
+    Several calls have the effect of a single call.
     """
     try:
         databases = settings.DATABASES
@@ -32,7 +32,7 @@ def configure_databases() -> None:
     changed = False
     for database in databases.values():
         engine = database.get("ENGINE")
-        if any(key in database for key in _OWN_KEYS) and engine in (None, "", "django.db.backends.dummy"):
+        if any(key in database for key in _KEYS) and engine in (None, "", "django.db.backends.dummy"):
             database["ENGINE"] = ENGINE
             changed = True
         elif engine == ENGINE and "TIME_ZONE" not in database:
@@ -42,7 +42,7 @@ def configure_databases() -> None:
 
 
 def _resolve(service: str) -> Any:
-    """The session of a service by its alias; here, since this is imported before anybody can ask for one."""
+    """Return the session of a service by its alias; None for other databases."""
     if service not in connections or connections[service].vendor != "rpc":
         return None
     return connections[service].session

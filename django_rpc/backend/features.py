@@ -1,7 +1,7 @@
-"""What a database of django_rpc can do, as Django asks it.
+"""Features of a database of django_rpc, as Django reads them.
 
-The client behaves as an ideal backend: native types everywhere, rows come back from inserts.  What the
-service's own database cannot do fails there, with that database's own error.
+The client behaves as a backend with all features: native types, and rows that inserts return. If the database of the
+service does not support a feature, the service returns the error of this database.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_virtual_generated_columns = True
     supports_json_field_contains = True
     can_distinct_on_fields = True
-    # Asked by Django's TestCase alone, which else empties all tables of all databases of a test, the local ones too, in
-    # place of rolling back.  A service that is evaluated in the test's process takes part in its transaction.
+    # Only Django's TestCase reads this. Without it, TestCase empties all tables of all databases, without a rollback.
+    # A service in the process of the test takes part in its transaction.
     supports_transactions = True
     uses_savepoints = True
     supports_timezones = True
     supports_explaining_query_execution = True
-    # Asked for to decide on CREATE and TRUNCATE statements, which are never written here.
+    # Django reads these for CREATE and TRUNCATE statements, which the client never writes.
     can_create_inline_fk = False
     supports_foreign_keys = True
     can_defer_constraint_checks = False

@@ -1,4 +1,4 @@
-"""The schema of a service is changed by its own migrations, never from a client."""
+"""The schema editor of a service. It refuses all changes, since the project of the service migrates its database."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from django.db.utils import NotSupportedError
 class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
     def execute(self, sql: Any, params: Any = ()) -> None:
         raise NotSupportedError(
-            f"The database {self.connection.alias!r} is a remote service: run its migrations in its own project."
+            f"The database {self.connection.alias!r} is a remote service: run migrations in the project of the service."
         )

@@ -1,9 +1,9 @@
-"""The async methods of a mirror's querysets: Django's blocking ones, called without blocking and without a thread.
+"""The async methods of a mirror's querysets. They call the blocking methods without blocking and without a thread.
 
-Django runs its own async methods in one thread, one after the other, so 200 concurrent calls take 200 round trips.
-Here each method runs in the event loop until it sends its message (`django_rpc.client.async_replay`).  This is right
-for methods without an effect before their message: all reads, and the writes that are one message.
-``acreate()`` and ``abulk_create()`` send signals and prepare instances first, so they are Django's own.
+Django runs async methods in one thread, one after the other, so 200 concurrent calls take 200 round trips. Here each
+method runs in the event loop until it sends its message (`django_rpc.client.async_replay`). This needs methods without
+an effect before their message: all reads, and the writes that are one message. ``acreate()`` and ``abulk_create()``
+send signals and prepare instances first, so they are the methods of Django.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class AsyncMethods:
         return rows()
 
     async def aiterator(self, chunk_size: int = 2000) -> AsyncIterator[Any]:
-        """As ``iterator()``: the rows are not kept."""
+        """Yield the rows without a cache, as ``iterator()`` does."""
         for row in await replayed(lambda: list(self.iterator(chunk_size))):
             yield row
 

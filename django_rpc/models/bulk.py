@@ -1,4 +1,4 @@
-"""Many rows at once: ``bulk_create()`` and ``bulk_update()`` of a mirror's queryset, in one message each."""
+"""``bulk_create()`` and ``bulk_update()`` of a mirror's queryset, in one message each."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class BulkMethods:
     _write: Callable[..., Any]
 
     def bulk_create(self, objs: Any, *args: Any, **kwargs: Any) -> Any:
-        """As Django's, in one message, of whatever number of batches."""
+        """Create rows as Django does, in one message for all batches."""
         if self._future:
             raise NotSupportedError(
                 f"{self.model.__name__}.objects.future().bulk_create() cannot be sent: it has to write the new keys "
-                "into the instances that it was given. Leave out future(), or use future().create()."
+                "into the instances. Omit future(), or use future().create()."
             )
         with together(self.db, self.query.options):
             return super().bulk_create(objs, *args, **kwargs)  # type: ignore[misc]
@@ -45,7 +45,7 @@ class BulkMethods:
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
     def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> Any:
-        """As Django's, in one message; the service splits it into batches as its database needs."""
+        """Update rows as Django does, in one message; the service splits it into batches as its database needs."""
         objs = tuple(objs)
         connection = connections[self.db]
         checked = self._bulk_update_fields(objs, fields, batch_size)
@@ -65,16 +65,16 @@ class BulkMethods:
             raise ValueError("Batch size must be a positive integer.")
         if not fields:
             raise ValueError("Field names must be given to bulk_update().")
-        found = [self.model._meta.get_field(name) for name in fields]
-        if any(not f.concrete or f.many_to_many for f in found):
+        checked = [self.model._meta.get_field(name) for name in fields]
+        if any(not f.concrete or f.many_to_many for f in checked):
             raise ValueError("bulk_update() can only be used with concrete fields.")
-        if any(f.primary_key for f in found):
+        if any(f.primary_key for f in checked):
             raise ValueError("bulk_update() cannot be used with primary key fields.")
         if any(obj.pk is None for obj in objs):
             raise ValueError("All bulk_update() objects must have a primary key set.")
         for obj in objs:
-            prepare_related_fields(obj, "bulk_update", found)
-        return found
+            prepare_related_fields(obj, "bulk_update", checked)
+        return checked
 
     def _insert(
         self,
@@ -87,19 +87,19 @@ class BulkMethods:
         update_fields: Any = None,
         unique_fields: Any = None,
     ) -> Any:
-        """What bulk_create() inserts at once: one node for all rows of which the service fills the same fields."""
+        """Insert rows for ``bulk_create()``: one node for all consecutive rows with the same database defaults."""
         self._for_write = True
         options = (returning_fields, raw, using or self.db, on_conflict, update_fields, unique_fields)
         filled = [field for field in fields if has_db_default(field)]
-        found: list[Any] = []
+        returned: list[Any] = []
         for left_out, rows in groupby(
             objs, lambda obj: [field for field in filled if is_database_default(getattr(obj, field.attname))]
         ):
-            given = [field for field in fields if field not in left_out]
-            found.extend(self._insert_alike(list(rows), given, *options))
-        return found
+            sent = [field for field in fields if field not in left_out]
+            returned.extend(self._insert_same_fields(list(rows), sent, *options))
+        return returned
 
-    def _insert_alike(
+    def _insert_same_fields(
         self,
         objs: list[Any],
         fields: Any,
@@ -128,15 +128,15 @@ class BulkMethods:
             where=callsite(),
         )
         filling = _Filling(objs, list(returning_fields or ()), connection)
-        found = perform(connection.alias, Operation(node, filling.finish, pend=filling.pend), self.query.options)
-        return filling.pending if isinstance(found, Collected) else found
+        returned = perform(connection.alias, Operation(node, filling.finish, pend=filling.pend), self.query.options)
+        return filling.pending if isinstance(returned, Collected) else returned
 
     _insert.alters_data = True  # type: ignore[attr-defined]
     _insert.queryset_only = False  # type: ignore[attr-defined]
 
 
 class _Filling:
-    """The values of ``fields`` that come back for new rows: known at once, or at the end of the block that collects."""
+    """The values of ``fields`` that the service returns for new rows: at once, or at the end of the block."""
 
     def __init__(self, objs: Any, fields: list[Any], connection: Any) -> None:
         self.objs = objs
@@ -147,8 +147,8 @@ class _Filling:
     def pend(self, collected: Collected) -> Callable[[], object]:
         before = [Before(obj) for obj in self.objs]
         for row in range(len(self.objs)):
-            given = [Pending(collected, (row, i), f"The {f.name} of a new row") for i, f in enumerate(self.fields)]
-            self.pending.append(tuple(given))
+            keys = [Pending(collected, (row, i), f"The {f.name} of a new row") for i, f in enumerate(self.fields)]
+            self.pending.append(tuple(keys))
 
         def restore() -> None:
             for instance in before:
@@ -162,8 +162,8 @@ class _Filling:
             for row in returned
         ]
         for obj, row, pending in zip(self.objs, rows, self.pending, strict=False):
-            for field, value, held in zip(self.fields, row, pending, strict=True):
-                held.settle(value)
-                if obj.__dict__.get(field.attname) is held:
+            for field, value, key in zip(self.fields, row, pending, strict=True):
+                key.settle(value)
+                if obj.__dict__.get(field.attname) is key:
                     obj.__dict__[field.attname] = value
         return rows

@@ -1,8 +1,8 @@
-"""Deletions that cross from local tables to a service, and back.
+"""Cascades of deletions between local tables and a service.
 
-Django's collector works in one database.  Rows of a mirror that go with a local row are deleted at the service, with
-its own cascades; local rows that go with a row of a mirror, or lose their key to it, do so when the service has
-deleted it.  No transaction spans the two.
+Django's collector works in one database. A service deletes the rows of a mirror that refer to a deleted local row, with
+its cascades. Local rows that refer to a row of a mirror are deleted or updated after the service has deleted the row.
+There is no transaction for both databases.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["LocalPart", "cascade_from_local"]
 
 
 def cascade_from_local(model: Any, field: Any) -> None:
-    """Where ``field`` of the mirror ``model`` leads to a local model and cascades, the service deletes the rows."""
+    """Let the service delete rows of the mirror ``model``, if ``field`` leads to a local model and cascades."""
     if field.remote_field.on_delete is CASCADE:
         lazy_related_operation(_cascade_where_local, model, field.remote_field.model, field=field)
 
@@ -36,30 +36,30 @@ def _cascade_where_local(model: Any, related: Any, field: Any) -> None:
 
 
 def _at_service(collector: Any, field: Any, sub_objs: Any, using: str) -> None:
-    """``CASCADE`` for rows at a service: nothing is collected of them, and no SQL is run for them."""
+    """Replace ``CASCADE`` for rows at a service, which are not loaded and need no local SQL."""
     if type(collector) is Collector and isinstance(sub_objs, QuerySet):
         collector.fast_deletes.append(sub_objs.model._base_manager.filter(pk__in=[row.pk for row in sub_objs]))
-    else:  # the admin's, which shows what would go
+    else:  # the collector of the admin, which shows the rows
         CASCADE(collector, field, sub_objs, using)
 
 
 class LocalPart:
-    """What goes in local tables with rows of the mirror ``model``; false where no local model has a key to it.
+    """The local rows that refer to rows of the mirror ``model``; false if no local model has a foreign key to it.
 
-    ``collect()`` raises ProtectedError or RestrictedError, before anything is deleted.
+    ``collect()`` raises ProtectedError or RestrictedError before a row is deleted.
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
         related = get_candidate_relations_to_delete(model._meta)
-        self._fields = [one.field for one in related if options_of(one.related_model) is None]
+        self._fields = [relation.field for relation in related if options_of(relation.related_model) is None]
         self._collectors: dict[str, Collector] = {}
 
     def __bool__(self) -> bool:
         return bool(self._fields)
 
     def collect(self, instances: Iterable[Any], origin: Any) -> None:
-        """Look for what goes with ``instances``."""
+        """Find the local rows to delete or update with ``instances``."""
         instances = list(instances)
         for field in self._fields:
             using = router.db_for_write(field.model)
@@ -69,7 +69,9 @@ class LocalPart:
             if on_delete is not DO_NOTHING and (is_lazy_on_delete(on_delete) or rows):
                 on_delete(collector, field, rows, using)
         for collector in self._collectors.values():
-            restricted = {row for rows in collector.restricted_objects.values() for one in rows.values() for row in one}
+            restricted = {
+                row for sets in collector.restricted_objects.values() for rows in sets.values() for row in rows
+            }
             if restricted:
                 raise RestrictedError(
                     f"Cannot delete some instances of model {self.model.__name__!r} because they are referenced "
@@ -78,7 +80,7 @@ class LocalPart:
                 )
 
     def delete(self, done: tuple[int, dict[str, int]]) -> tuple[int, dict[str, int]]:
-        """Do it; returns ``done``, the service's own, with what went here."""
+        """Delete the local rows; return the counts ``done`` of the service together with the local counts."""
         total, by_label = done[0], dict(done[1])
         for collector in self._collectors.values():
             count, labels = collector.delete()

@@ -1,7 +1,7 @@
-"""The arguments by which an expression can be built again as it is now.
+"""The arguments that build an expression in its current state.
 
-Django keeps those that it was built with.  Its own code changes expressions afterwards: ``replace_expressions()``,
-by which a constraint puts an instance's values in place of fields, gives them other sources.
+An expression has the arguments of its construction. Django changes some expressions later: a constraint replaces their
+fields by values of an instance (``replace_expressions()``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["current_arguments"]
 
 
 def current_arguments(value: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """``args``, with which ``value`` was built, as its sources are now; ``args`` itself where none has changed."""
+    """Return the arguments ``args`` of ``value`` with its current sources; ``args`` itself if no source has changed."""
     if isinstance(value, expressions.CombinedExpression):
         return (value.lhs, value.connector, value.rhs) if len(args) == 3 else args
     if isinstance(value, lookups.Lookup):
@@ -22,20 +22,20 @@ def current_arguments(value: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     if not args or not isinstance(value, expressions.Func | expressions.ExpressionWrapper | expressions.Case):
         return args
     sources = value.get_source_expressions()
-    if len(sources) < len(args):  # of another shape, as a chain of pairs
+    if len(sources) < len(args):  # for example pairs of a condition and a result
         return args
     current = tuple([_current(arg, source) for arg, source in zip(args, sources, strict=False)])
     return args if all(map(_is, current, args)) else current
 
 
 def _current(arg: Any, source: Any) -> Any:
-    """``arg`` where ``source`` is what Django makes of it, else ``source``."""
+    """Return ``arg`` if Django makes ``source`` from it, otherwise ``source``."""
     if source is arg or source is None:
         return arg
     if isinstance(arg, str) and type(source) is expressions.F:
         return arg if source.name == arg else source
     if isinstance(arg, str) and not isinstance(source, expressions.Value):
-        return source  # what a generated field is made of, in the place of its name
+        return source  # the expression of a generated field instead of its name
     if hasattr(arg, "resolve_expression"):
         return source if isinstance(source, expressions.BaseExpression | expressions.F) else arg
     if isinstance(source, expressions.Value):

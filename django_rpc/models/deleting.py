@@ -14,7 +14,7 @@ from django_rpc.graph.nodes import IfElse, Literal, Method, ModelSource, Node, c
 from django_rpc.graph.values import freeze
 from django_rpc.models.cascades import LocalPart
 from django_rpc.models.custom_fields import stored_value
-from django_rpc.models.delete_signals import Heard
+from django_rpc.models.delete_signals import DeleteSignals
 from django_rpc.models.dispatch import Before, collect
 from django_rpc.models.instances import deleted_labels
 from django_rpc.models.options import options_of
@@ -32,8 +32,8 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
     assert options is not None
     local = LocalPart(origin)
     local.collect([instance], instance)
-    heard = Heard(origin, lambda: [instance], using, instance, keep_parents)
-    heard.before()
+    delete_signals = DeleteSignals(origin, lambda: [instance], using, instance, keep_parents)
+    delete_signals.before()
     key = freeze(stored_value(origin._meta.pk, instance.pk, connections[using]))
     rows = ModelSource(options.label, using, base=True)
     row = Method(rows, "get", (), {"pk": key}, where=callsite())
@@ -41,7 +41,7 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
     node = Method(row, "delete", (), kwargs, where=callsite())
     gone = (0, {options.label: 0})  # deleted before this call: Django deletes no row either
     finish = functools.partial(_finished, using, local)
-    after = functools.partial(_deleted, instance, instance.pk, heard)
+    after = functools.partial(_deleted, instance, instance.pk, delete_signals)
     pend = functools.partial(_pend, instance)
     collected = collect(using, Operation(_if_there(rows, key, node, gone), finish, after, pend))
     if collected is not None:
@@ -50,7 +50,7 @@ def delete_instance(instance: Any, using: str, keep_parents: bool) -> Any:
         deleted = connections[using].compute(node)
     except origin._meta.concrete_model.DoesNotExist:
         deleted = gone
-    heard.after()
+    delete_signals.after()
     setattr(instance, instance._meta.pk.attname, None)
     return finish(deleted)
 
@@ -65,12 +65,12 @@ def _if_there(rows: ModelSource, key: Any, node: Method, gone: Any) -> Node:
     return IfElse(there, node, Literal(gone), where=node.where)
 
 
-def _deleted(instance: Any, key: Any, heard: Heard, answer: Any) -> None:
+def _deleted(instance: Any, key: Any, delete_signals: DeleteSignals, answer: Any) -> None:
     """Send ``post_delete`` with the key of the row, since the instance may have another key by now."""
     name = instance._meta.pk.attname
     current_key = instance.__dict__.get(name)
     setattr(instance, name, key)
-    heard.after()
+    delete_signals.after()
     setattr(instance, name, current_key)
 
 

@@ -1,4 +1,4 @@
-"""How an operation that writes is done: at once, as a future, or at the end of the block that collects it."""
+"""Execution of operations that write: at once, as a future, or at the end of the block that collects them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Before", "collect", "key_names", "perform"]
 
 
 def perform(using: str, operation: Operation, options: Mapping[str, Any] | None = None, future: bool = False) -> Any:
-    """The result of ``operation`` on the service ``using``; a `Collected` within a block of ``django_rpc.atomic()``."""
+    """Return the result of ``operation`` on the service ``using``; a `Collected` in ``django_rpc.atomic()``."""
     collected = collect(using, operation)
     if collected is not None:
         return collected
@@ -26,9 +26,9 @@ def perform(using: str, operation: Operation, options: Mapping[str, Any] | None 
 
 
 def collect(using: str, operation: Operation) -> Collected | None:
-    """What the open block of ``using`` notes of ``operation``; None without a block.
+    """Collect ``operation`` in the open block of ``using``; return None without a block.
 
-    Raises TransactionManagementError, as any query would, where an inner block has failed without a savepoint.
+    Raise TransactionManagementError, as any query does, if an inner block has failed without a savepoint.
     """
     unit = unit_of(using)
     if unit is None:
@@ -40,9 +40,9 @@ def collect(using: str, operation: Operation) -> Collected | None:
 
 
 class Before:
-    """An instance as it is before a block changes it; ``restore()`` makes it so again.
+    """State of an instance before a block changes it: its keys, and its ``_state``.
 
-    Its keys, and what Django knows of its row.  A pending key of another instance that was never given goes, too.
+    ``restore()`` sets this state again. It also removes pending keys of other instances that were never created.
     """
 
     def __init__(self, instance: Any) -> None:
@@ -51,15 +51,15 @@ class Before:
         self.keys = {name: instance.__dict__[name] for name in key_names(type(instance)) if name in instance.__dict__}
 
     def restore(self) -> None:
-        held, state = self.instance.__dict__, self.instance._state
-        held.update(self.keys)
+        attributes, state = self.instance.__dict__, self.instance._state
+        attributes.update(self.keys)
         state.adding, state.db = self.adding, self.database
-        for name, value in list(held.items()):
+        for name, value in list(attributes.items()):
             if isinstance(value, Pending) and value.collected.is_lost:
-                held[name] = None
+                attributes[name] = None
 
 
 def key_names(model: Any) -> list[str]:
-    """The attributes that are keys of an instance: its own, and those of the parents it inherits from."""
+    """Return the names of the attributes that are keys of an instance, also of its parents."""
     parts = key_fields(model)
     return [field.attname for field in model._meta.concrete_fields if field.primary_key or field in parts]

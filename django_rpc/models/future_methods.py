@@ -1,4 +1,4 @@
-"""A method that asks for a value, after ``future()``: its arguments are checked before the message is sent."""
+"""Methods that return a value, after ``future()``. Their arguments are checked before the message is sent."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["delayed_terminal"]
 
 
 def delayed_terminal(queryset: Any, name: str, args: Any, kwargs: Any) -> Delayed:
-    """``queryset.name(*args, **kwargs)``, unsent; raises what Django raises for wrong names, at the user's line."""
+    """Return a Delayed of ``queryset.name(*args, **kwargs)``; raise Django's errors for wrong names at once."""
     args, kwargs = materialize_iterators(args), materialize_iterators(kwargs)
     if name == "get" and (args or kwargs):
         if queryset.query.combinator:
-            QuerySet.get(queryset, *args, **kwargs)  # which says that it cannot be
+            QuerySet.get(queryset, *args, **kwargs)  # raises NotSupportedError
         queryset, args, kwargs = queryset.filter(*args, **kwargs), (), {}
     elif name == "aggregate":
         check_expressions(queryset, (*args, *kwargs.values()), "aggregate")

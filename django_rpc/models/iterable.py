@@ -1,8 +1,8 @@
-"""Rows into instances, for mirrors whose instances are made as Django makes them by itself.
+"""Conversion of rows to instances, with a short path for mirrors that only have values.
 
-``Model.from_db`` takes 3 us a row, most of it in ``Model.__init__``: looking at each field for a default, and sending
-two signals.  Where nobody has a part in it (no ``__init__`` or ``from_db`` of the model's own, no receiver of its
-``pre_init`` and ``post_init``, no attribute that does more than hold a value), an instance is its ``__dict__``.
+``Model.from_db`` takes 3 microseconds for each row, most of it in ``Model.__init__``: it looks for the default of each
+field, and sends two signals. The short path sets the ``__dict__`` of the instance. It is used for a model without
+``__init__`` and ``from_db``, without receivers of ``pre_init`` and ``post_init``, and without special attributes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PLAIN_ATTRIBUTES = (DeferredAttribute, ForeignKeyDeferredAttribute)
 
 
 class MirrorIterable(ModelIterable):
-    """`ModelIterable`, three times as fast where an instance is nothing but its values."""
+    """`ModelIterable`, three times as fast for instances that only have values."""
 
     def __iter__(self) -> Iterator[Any]:
         queryset = self.queryset
@@ -69,13 +69,13 @@ def _is_plain(queryset: Any) -> bool:
 
 
 def _has_plain_instances(model: Any) -> bool:
-    known: bool | None = model.__dict__.get("_rpc_plain_instances")
-    if known is None:
-        known = (
+    is_plain: bool | None = model.__dict__.get("_rpc_plain_instances")
+    if is_plain is None:
+        is_plain = (
             model.__init__ is models.Model.__init__
             and model.from_db.__func__ is models.Model.from_db.__func__
             and model.__new__ is object.__new__
             and all(type(getattr(model, f.attname, None)) in _PLAIN_ATTRIBUTES for f in model._meta.concrete_fields)
         )
-        model._rpc_plain_instances = known
-    return known
+        model._rpc_plain_instances = is_plain
+    return is_plain

@@ -1,7 +1,7 @@
 """Querysets of mirrors in the lambdas of ``map`` and ``filter_by``.
 
-There a value of a query is not known: what would be sent at once, is written down instead, wherever the placeholder of
-the lambda stands among the query's steps or arguments.
+The value of a query that uses the element of a lambda is not known in the client. A method that returns a value records
+a node for such a query, instead of a message.
 
 >>> Customer.objects.map(lambda row: Order.objects.filter(customer=row).count())
 <Delayed Customer.objects.map(lambda row: Order.objects.filter(customer=row).count())>
@@ -22,24 +22,24 @@ from django_rpc.models.expressions import materialize_iterators
 
 __all__ = ["recorded_in_lambdas"]
 
-#: The methods of a queryset that ask for a value, or write.
-_ASKING = (
+#: The methods of a queryset that return a value, or write.
+_TERMINALS = (
     "get first last earliest latest in_bulk count exists contains aggregate explain "
     "create get_or_create update_or_create update delete getset"
 ).split()
 
 
 def recorded_in_lambdas(cls: Any) -> Any:
-    """Decorates `RpcQuerySet`: adds `map` and `filter_by`, and writes down what a lambda asks of a query."""
-    for name in _ASKING:
-        setattr(cls, name, _written_down(name, getattr(cls, name)))
+    """Decorate `RpcQuerySet`: add `map` and `filter_by`, and record the methods that a lambda calls."""
+    for name in _TERMINALS:
+        setattr(cls, name, _recorded(name, getattr(cls, name)))
     cls.__getitem__ = _item(cls.__getitem__)
     cls._fetch_all = _fetch_all(cls._fetch_all)
     cls.map, cls.filter_by = _map, _filter_by
     return cls
 
 
-def _written_down(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _recorded(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def inner(self: Any, *args: Any, **kwargs: Any) -> Any:
         if recording.is_open():
@@ -72,9 +72,9 @@ def _fetch_all(method: Callable[..., Any]) -> Callable[..., Any]:
     def inner(self: Any) -> Any:
         if recording.is_open() and recording.is_recorded(self.query.node):
             raise TypeError(
-                f"{describe(self.query.node, 80)} is read at the service only, where the lambda will be done: it "
-                "cannot be iterated over, counted by len() or tested here. Return it, or write .map(lambda row: ...) "
-                "for its rows, .count(), .exists(), and django_rpc.cond(test, then, otherwise) in place of if."
+                f"{describe(self.query.node, 80)} is evaluated only at the service, with the lambda: it cannot be "
+                "iterated over, counted by len() or tested in the client. Return it, or use .map(lambda row: ...) for "
+                "its rows, .count(), .exists(), and django_rpc.cond(test, then, otherwise) instead of if."
             )
         return method(self)
 
@@ -82,7 +82,7 @@ def _fetch_all(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _map(self: Any, function: Callable[[Any], Any], return_exceptions: bool = False) -> Delayed:
-    """A list of what ``function`` makes of each row, next to the data; see `Delayed.map`.
+    """Return a Delayed list with the value of ``function`` for each row, computed at the service; see `Delayed.map`.
 
     >>> Customer.objects.filter(pk__lte=2).order_by("pk").map(lambda customer: customer.orders.count()).compute()
     [...]
@@ -91,7 +91,7 @@ def _map(self: Any, function: Callable[[Any], Any], return_exceptions: bool = Fa
 
 
 def _filter_by(self: Any, function: Callable[[Any], Any]) -> Delayed:
-    """The list of the rows for which ``function`` is true, next to the data; see `Delayed.filter_by`."""
+    """Return a Delayed list of the rows that make ``function`` true; see `Delayed.filter_by`."""
     return recording.where(Delayed(self.__rpc_node__()), function)
 
 

@@ -1,4 +1,4 @@
-"""``django_rpc.mirror("shop.Order")``: mirrors made in memory from what the service exposes, for notebooks."""
+"""``django_rpc.mirror("shop.Order")``: mirrors in memory for the models that the service exposes, for notebooks."""
 
 from __future__ import annotations
 
@@ -48,45 +48,46 @@ _lock = _Lock()
 
 
 def exposed_models(using: str = "rpc", *labels: str, timeout: float | None = None) -> dict[str, ModelSchema]:
-    """What the service ``using`` exposes to this client: one message.
+    """Return the models that the service ``using`` exposes to this client, with one message.
 
-    ``labels`` name the models that are wanted, which come with all that they lead to; without any, all come.
-    ``timeout`` is in seconds; None is the service's own.
-    Raises what a message raises, and ValueError where the answer cannot be read.
+    ``labels`` select models, with all models that their relations lead to; without labels, return all models.
+    ``timeout`` is in seconds; None is the timeout of the service. Raise ValueError for an answer that cannot be read.
     """
     connection = connections[using]
     if connection.vendor != "rpc":
-        raise ValueError(f"The database {using!r} is no service of django_rpc: it is of {connection.vendor!r}.")
+        raise ValueError(f"The database {using!r} is no service of django_rpc; its vendor is {connection.vendor!r}.")
     node = DescribeModels(service=using, models=labels, where=callsite())
     return models_of(connection.compute(node, {"timeout": timeout}))
 
 
 def mirror(label: str, using: str = "rpc") -> Any:
-    """The mirror of the service's model ``label``, with all the fields that the service exposes to this client.
+    """Return the mirror of the service's model ``label``, with all fields that the service exposes to this client.
 
-    It is made when it is first asked for, with the mirrors of all that it leads to, each once; that is one
-    message.  Raises LookupError where the service exposes no such model.
+    The first call creates the mirror and the mirrors that its relations lead to, with one message. Raise LookupError
+    for a model that the service does not expose.
 
     >>> Order = mirror("shop.Order")
     >>> Order.objects.filter(customer__tier="vip").order_by("pk").first()
     <Order: Order object (...)>
     """
     with _lock.held:
-        found = _made.get((using, label.lower()))
-        if found is None:
+        model = _made.get((using, label.lower()))
+        if model is None:
             described = exposed_models(using, label)
             if label.lower() not in map(str.lower, described):
                 raise LookupError(unknown_model(label, using))
             _make(described, using)
-            found = _made[using, label.lower()]
-        return found
+            model = _made[using, label.lower()]
+        return model
 
 
 def unknown_model(label: str, using: str) -> str:
-    """What is said of a name that is no model of the service, with names like it; asks the service."""
-    known = sorted(exposed_models(using))
-    near = get_close_matches(label, known, 3) or [name for name in known if name.split(".")[1] == label.split(".")[-1]]
-    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It exposes {', '.join(known) or 'none'}."
+    """Return the error message for a name that is no model of the service, with similar names; send one message."""
+    labels = sorted(exposed_models(using))
+    near = get_close_matches(label, labels, 3) or [
+        name for name in labels if name.split(".")[1] == label.split(".")[-1]
+    ]
+    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It exposes {', '.join(labels) or 'none'}."
     return f"The service {using!r} exposes no model {label!r}. {hint}"
 
 
@@ -123,20 +124,20 @@ def _class(model: ModelSchema, using: str, references: dict[str, str]) -> Any:
 
 
 def _app_label(label: str, using: str) -> str:
-    """An app of its own for each app of each service: a local app may have the same name."""
+    """Return the app label of the mirrors of one app of one service, which differs from the labels of local apps."""
     return f"{using}_{label.partition('.')[0]}"
 
 
 def _module(label: str, service_app: str) -> types.ModuleType:
-    """The module that the classes are in, so that they can be pickled, and the app that Django looks for them in."""
+    """Return the module of the classes, which pickle needs, and add the app where Django finds them."""
     name = f"django_rpc.mirrors.{label}"
     module = sys.modules.get(name)
     if module is None:
         module = sys.modules[name] = types.ModuleType(name, "Mirrors made by django_rpc.mirror().")
     if label not in apps.app_configs:
         # Without an app, Django does not find the relations that lead to a model.
-        known = {"label": label, "path": str(Path(__file__).parent), "verbose_name": capfirst(service_app)}
-        config = type("MirrorsConfig", (AppConfig,), known)(name, module)
+        attributes = {"label": label, "path": str(Path(__file__).parent), "verbose_name": capfirst(service_app)}
+        config = type("MirrorsConfig", (AppConfig,), attributes)(name, module)
         config.apps = apps
         config.models = apps.all_models[label]
         config.models_module = module

@@ -1,4 +1,4 @@
-"""What a notebook shows of a query: a table of its first rows, by one bounded query."""
+"""Display of a query in a notebook: a table of its first rows, loaded by one limited query."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from django_rpc.graph.format import describe, shorten
 
 __all__ = ["NotebookTable"]
 
-ROWS = 20  # are shown, as in Django's own repr
+ROWS = 20  # in the table, as in Django's repr
 _WIDTH = 60  # characters of a value
 _STYLE = "text-align:left; vertical-align:top"
 
 
 class NotebookTable:
-    """Mixed into the querysets of mirrors."""
+    """Mixin of the querysets of mirrors."""
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """The first rows as a table of HTML and of text; what went wrong, in words, where there are none.
+        """Return the first rows as a table in HTML and in text; after an error, its text.
 
-        Rows that are here already are shown; else one query for a few more than are shown is sent.  Values are those
-        that came: a foreign key is its key, so that no row asks for anything more.
+        Rows in memory are used. Otherwise one query is sent. A foreign key is shown by its key, so that no further
+        query is sent.
         """
         queryset: Any = self
         try:
             title = describe(queryset.query.recorded(), 100)
             names, rows, more = _first_rows(queryset)
-        except Exception as error:  # noqa: BLE001 - said: a notebook would show a traceback of its own machinery
-            return {"text/plain": f"<{type(self).__name__} that has no rows to show: {type(error).__name__}: {error}>"}
+        except Exception as error:  # noqa: BLE001 - the text has the error; a notebook would show a traceback of its code
+            return {"text/plain": f"<{type(self).__name__} without rows: {type(error).__name__}: {error}>"}
         return {"text/plain": _as_text(title, names, rows, more), "text/html": _as_html(title, names, rows, more)}
 
 
 def _first_rows(queryset: Any) -> tuple[list[str], list[list[str]], bool]:
-    """The names of the columns, the first rows as text, and whether there are more."""
+    """Return the names of the columns, the first rows as text, and True if there are more rows."""
     if has_rows(queryset):
-        found = rows_in_memory(queryset)[: ROWS + 1]
+        rows = rows_in_memory(queryset)[: ROWS + 1]
     else:
         plain = clone(queryset)
         plain._future = False
-        found = list(plain[: ROWS + 1])
-    shown = found[:ROWS]
+        rows = list(plain[: ROWS + 1])
+    shown = rows[:ROWS]
     names = _names(queryset, shown)
-    return names, [[_text(value) for value in _values(item, names)] for item in shown], len(found) > ROWS
+    return names, [[_text(value) for value in _values(item, names)] for item in shown], len(rows) > ROWS
 
 
-def _names(queryset: Any, found: Sequence[Any]) -> list[str]:
+def _names(queryset: Any, rows: Sequence[Any]) -> list[str]:
     query = queryset.query
-    first = found[0] if found else None
+    first = rows[0] if rows else None
     if isinstance(first, Model) or (first is None and not selects_columns(queryset)):
         deferred = first.get_deferred_fields() if first is not None else ()
-        own = [field.attname for field in queryset.model._meta.concrete_fields if field.attname not in deferred]
-        return [*own, *query.annotation_select]
+        attnames = [field.attname for field in queryset.model._meta.concrete_fields if field.attname not in deferred]
+        return [*attnames, *query.annotation_select]
     if isinstance(first, dict):
         return list(first)
     names = [*query.values_select, *query.annotation_select]
@@ -72,7 +72,7 @@ def _names(queryset: Any, found: Sequence[Any]) -> list[str]:
 
 def _values(item: Any, names: Sequence[str]) -> Iterable[Any]:
     if isinstance(item, Model):
-        return [item.__dict__.get(name) for name in names]  # never an attribute that would ask for more
+        return [item.__dict__.get(name) for name in names]  # no attribute that would send a query
     if isinstance(item, dict):
         return [item.get(name) for name in names]
     return item if isinstance(item, tuple) else (item,)

@@ -1,4 +1,4 @@
-"""What ``class Rpc`` of a mirror says, and the mirrors by the names of their models at the service."""
+"""Options of mirrors (``class Rpc``), and the mirrors by the names of their models at the service."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _KEYS = ("app_label", "name", "database", "fields")
 
 @dataclass(frozen=True)
 class RpcOptions:
-    """``class Rpc`` after its defaults are filled in.
+    """``class Rpc`` with its defaults.
 
-    ``label`` is ``"app_label.Name"`` at the service.  ``fields`` is None, for all fields that the mirror
-    declares, or the names that instances bring with them; of these, ``computed`` are no fields of the mirror.
+    ``label`` is ``"app_label.Name"`` at the service. ``fields`` has the names of attributes of loaded instances; None
+    means all fields of the mirror. ``computed`` are the names among them that are no fields of the mirror.
     """
 
     label: str
@@ -41,7 +41,7 @@ class RpcOptions:
 
     @classmethod
     def from_class(cls, declared: Any, inherited: RpcOptions | None, app_label: str, name: str) -> RpcOptions:
-        """Options of a model ``name`` from its own ``class Rpc`` (or None) and those of its parent (or None)."""
+        """Return the options of the model ``name`` from its ``class Rpc`` and the options of its parent."""
         values = {key: value for key, value in vars(declared or object).items() if not key.startswith("_")}
         for key in values:
             if declared is not None and key not in _KEYS:
@@ -68,41 +68,41 @@ _mirrors: dict[tuple[str, str], Any] = {}
 
 
 def register(model: Any) -> None:
-    """Make ``model`` the mirror of its label: of two mirrors of one model, the first defined.
+    """Make ``model`` the mirror of its label, if it is the first mirror of the label.
 
-    A class that is defined again, as by a notebook's cell, takes the place of its older self.
+    A class that is defined again, for example by a cell of a notebook, replaces its older definition.
     """
     options = model._rpc
     key = (options.database, options.label.lower())
-    known = _mirrors.get(key)
-    if known is None or (known.__module__, known.__qualname__) == (model.__module__, model.__qualname__):
+    first = _mirrors.get(key)
+    if first is None or (first.__module__, first.__qualname__) == (model.__module__, model.__qualname__):
         _mirrors[key] = model
 
 
 def mirror_for(database: str, label: str) -> Any:
-    """The mirror of the service's model ``label``, or None.
+    """Return the mirror of the service's model ``label``, or None.
 
-    A service that no mirror is declared for is reached by ``using()`` alone: it has the models of another one.
+    A service without mirrors has the models of another service: queries use it by ``using()``.
     """
-    found = _mirrors.get((database, label.lower()))
-    if found is not None or _has_own(database):
-        return found
-    return next((mirror for (_, known), mirror in _mirrors.items() if known == label.lower()), None)
+    mirror = _mirrors.get((database, label.lower()))
+    if mirror is not None or _has_mirrors(database):
+        return mirror
+    return next((mirror for (_, name), mirror in _mirrors.items() if name == label.lower()), None)
 
 
 def is_at(model: Any, database: str) -> bool:
-    """Whether the mirror ``model`` has rows at ``database``: its own service, or one that no mirror is declared for."""
+    """Return True if the mirror ``model`` has rows at ``database``: its service, or a service without mirrors."""
     if database == mirror_options(model).database:
         return True
-    return connections[database].vendor == "rpc" and not _has_own(database)
+    return connections[database].vendor == "rpc" and not _has_mirrors(database)
 
 
-def _has_own(database: str) -> bool:
-    return any(known == database for known, _ in _mirrors)
+def _has_mirrors(database: str) -> bool:
+    return any(alias == database for alias, _ in _mirrors)
 
 
 def through_label(model: Any) -> str | None:
-    """The wire's name for the automatic through model ``model`` of a mirror's many-to-many field, or None."""
+    """Return the wire's name for the automatic through model of a many-to-many field, or None for other models."""
     owner = model._meta.auto_created
     if not owner or getattr(owner, "_rpc", None) is None:
         return None
@@ -113,7 +113,7 @@ def through_label(model: Any) -> str | None:
 
 
 def through_named(alias: str, label: str) -> Any:
-    """The automatic through model that the service calls ``label`` (``shop.Order_tags``), or None."""
+    """Return the automatic through model with the name ``label`` at the service (``shop.Order_tags``), or None."""
     for owner in _mirrors.values():
         if is_at(owner, alias) and label.startswith(f"{owner._rpc.label}_"):
             for many in owner._meta.local_many_to_many:
@@ -123,7 +123,7 @@ def through_named(alias: str, label: str) -> Any:
 
 
 def options_of(model: Any) -> RpcOptions | None:
-    """The options of a mirror or of its automatic through model; None for a local model."""
+    """Return the options of a mirror or of its automatic through model; None for a local model."""
     options = getattr(model, "_rpc", None)
     if options is None and getattr(getattr(model, "_meta", None), "auto_created", False):  # a raw query may have none
         label = through_label(model)
@@ -142,16 +142,18 @@ def mirror_options(model: Any) -> RpcOptions:
 
 
 def leads_away(field: Any) -> bool:
-    """Whether a foreign key of a mirror leads to rows that are not at its service: of a local model, or of another
-    service.  What it holds is a value there, and no relation."""
-    own, other = options_of(field.model), options_of(field.remote_field.model)
-    return own is not None and (other is None or own.database != other.database)
+    """Return True if a foreign key of a mirror leads to rows of a local model or of another service.
+
+    At the service of the mirror, such a foreign key is a plain value.
+    """
+    source, target = options_of(field.model), options_of(field.remote_field.model)
+    return source is not None and (target is None or source.database != target.database)
 
 
 def chosen_database(model: Any, alias: str | None, choose: Any, hints: dict[str, Any]) -> str:
-    """`database_of`, where the routers are asked when nobody said ``using``: ``choose`` is one of their two methods.
+    """Return `database_of`, or without an alias the choice of the routers by their method ``choose``.
 
-    Routers that know of no services may send all models to a local database: a mirror is at its service still.
+    If the routers choose a local database for a mirror, the service of the mirror is used.
     """
     if alias is not None:
         return database_of(model, alias)
@@ -160,10 +162,10 @@ def chosen_database(model: Any, alias: str | None, choose: Any, hints: dict[str,
 
 
 def database_of(model: Any, alias: str | None) -> str:
-    """The service that a query on ``model`` goes to when ``using(alias)`` was said.
+    """Return the service of a query on ``model`` with ``using(alias)``.
 
-    ``"default"`` is what Django says where nobody chose (``full_clean()``, deserialised objects): the mirror's own
-    service.  Raises NotSupportedError for any other local database, where a mirror has no rows.
+    Django uses ``"default"`` where the caller has no choice (``full_clean()``, deserialised objects): it means the
+    service of the mirror. Raise NotSupportedError for any other local database, where a mirror has no rows.
     """
     options = mirror_options(model)
     if alias is None or alias == options.database:

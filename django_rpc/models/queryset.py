@@ -39,7 +39,7 @@ from django_rpc.models.async_methods import AsyncMethods
 from django_rpc.models.bulk import BulkMethods
 from django_rpc.models.cascades import LocalPart
 from django_rpc.models.custom_fields import prepared_lookups, prepares_lookups
-from django_rpc.models.delete_signals import Heard
+from django_rpc.models.delete_signals import DeleteSignals
 from django_rpc.models.dispatch import perform
 from django_rpc.models.expressions import materialize_iterators, prepared_value, to_local_query
 from django_rpc.models.future_methods import delayed_terminal
@@ -291,10 +291,10 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         local, alias = LocalPart(self.model), self.db
         instances = list(self._chain()) if local else None
         local.collect(instances or (), self)
-        heard = Heard(self.model, lambda: self._chain() if instances is None else instances, alias, self)
-        heard.before()
+        signals = DeleteSignals(self.model, lambda: self._chain() if instances is None else instances, alias, self)
+        signals.before()
         finish: Callable[[Any], Any] = lambda answer: local.delete(deleted_labels(alias, answer))  # noqa: E731
-        return self._write("delete", (), {}, finish, lambda answer: heard.after())
+        return self._write("delete", (), {}, finish, lambda answer: signals.after())
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]

@@ -1,7 +1,6 @@
-"""A mirror that is defined again, as by a notebook's cell that is run twice, takes the place of its older self.
+"""Redefinition of a mirror, for example by a cell of a notebook that runs twice.
 
-Django's registry would find the older class for ``"self"`` and for the names of models, and the relations of
-other models would go on leading to it.
+The new class replaces the older class in Django's registry, and in the relations of other models.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ __all__ = ["redefining"]
 
 @contextmanager
 def redefining(app_label: str, name: str, module: str) -> Iterator[list[Any]]:
-    """While the class is made, the older one is not in the registry; the list is for the new one."""
-    known = registry.all_models[app_label]
-    older = known.get(name.lower())
+    """Remove the older class from the registry while the new class is created; the caller adds it to the list."""
+    models = registry.all_models[app_label]
+    older = models.get(name.lower())
     if older is None or (older.__name__, older.__module__) != (name, module):
         yield []
         return
-    removed = {key: model for key, model in known.items() if model is older or model._meta.auto_created is older}
+    removed = {key: model for key, model in models.items() if model is older or model._meta.auto_created is older}
     for key in removed:
-        del known[key]
+        del models[key]
     registry.clear_cache()
     made: list[Any] = []
     try:
         yield made
     except BaseException:
-        known.update(removed)
+        models.update(removed)
         registry.clear_cache()
         raise
     _lead_to(older, made[0])
@@ -50,14 +49,14 @@ def _lead_to(older: Any, newer: Any) -> None:
             if rel is None or rel.model is not older:
                 continue
             rel.model = newer
-            for held in (field, rel, model.__dict__.get(field.name)):
-                _forget(held)
+            for cached in (field, rel, model.__dict__.get(field.name)):
+                _forget(cached)
             field.contribute_to_related_class(newer, rel)
     registry.clear_cache()
 
 
-def _forget(held: Any) -> None:
-    """Drop what an object has worked out and kept."""
-    for key in list(getattr(held, "__dict__", ())):
-        if isinstance(getattr(type(held), key, None), cached_property):
-            del held.__dict__[key]
+def _forget(instance: Any) -> None:
+    """Delete the values of cached properties."""
+    for key in list(getattr(instance, "__dict__", ())):
+        if isinstance(getattr(type(instance), key, None), cached_property):
+            del instance.__dict__[key]

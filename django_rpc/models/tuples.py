@@ -1,4 +1,4 @@
-"""Comparisons of several columns at once, as conditions on each: Django's own for composite keys and relations."""
+"""Comparisons of several columns, as conditions on each column. Django makes them for composite keys and relations."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from django_rpc.graph.values import Condition, freeze
 
 __all__ = ["own_column", "tuple_condition"]
 
-#: What the last columns are compared by, and those before them where they are not equal.
+#: Lookups for a column before the last, if it is not equal.
 _ORDER = {"gt": "gt", "gte": "gt", "lt": "lt", "lte": "lt"}
 
 
 def own_column(value: expressions.Col) -> str:
-    """The name of a resolved column of the query's own table, as Django's sliced prefetch gives it."""
+    """Return the name of a resolved column of the query's table, which Django uses for a sliced prefetch."""
     if value.alias != value.target.model._meta.db_table:
         raise TypeError(f"The resolved column {value!r} cannot be sent to a service: write F('path') instead.")
     return str(value.target.attname)
 
 
 def tuple_condition(value: Any) -> Condition:
-    """``(a, b) IN ((1, 2), ...)`` and its like, for columns of the query: ``a`` is 1 and ``b`` is 2, or ...
+    """Return the condition for a comparison such as ``(a, b) IN ((1, 2), ...)``: ``a`` is 1 and ``b`` is 2, or ...
 
-    Raises TypeError for columns that are no paths, and for what is no list of values.
+    Raise TypeError for columns that are no paths, and for values that are no list.
     """
     names = [_path(source) for source in _sources(value.lhs)]
     if value.lookup_name == "isnull":
@@ -32,7 +32,7 @@ def tuple_condition(value: Any) -> Condition:
     if value.lookup_name != "in":
         return _compared(names, _row(value.rhs), value.lookup_name)
     if not isinstance(value.rhs, list | tuple | set | frozenset):
-        raise TypeError("A tuple of columns can be looked up among values, and not in a query: give it list(query).")
+        raise TypeError("A tuple of columns can be compared with values, not with a query: use list(query).")
     rows = [_row(row) for row in value.rhs]
     if len(names) == 1:
         return Condition(((f"{names[0]}__in", [row[0] for row in rows]),))

@@ -74,7 +74,7 @@ def test_table_of_failing_query_is_text(remote, shop_data):
     query.query.node = type(query.query.node)("shop.Nothing", "rpc")
     shown = query._repr_mimebundle_()
     assert set(shown) == {"text/plain"}
-    assert "has no rows to show" in shown["text/plain"]
+    assert "without rows" in shown["text/plain"]
     assert "Nothing" in shown["text/plain"]
 
 
