@@ -1,7 +1,6 @@
-"""Settings of the test run, and the fixtures that any room may use.
+"""Settings of the test run, and the fixtures of all folders.
 
-Tests of ``graph`` and ``wire`` know no Django: when only they are asked for, Django is not set up,
-and not even imported.
+Tests of ``graph`` and ``wire`` need no Django: if only they are selected, Django is not set up and not imported.
 """
 
 from __future__ import annotations
@@ -20,20 +19,20 @@ SETTINGS = "django_rpc.demo.both_settings"
 
 
 def only_pure_rooms(arguments, start):
-    """Whether every path on the command line lies in a room that needs no Django."""
+    """Return True if every path on the command line is in a folder that needs no Django."""
     paths = [(start / argument.partition("::")[0]).resolve() for argument in arguments]
     pure = [TESTS / room for room in PURE_ROOMS]
     return all(any(path.is_relative_to(room) for room in pure) for path in paths)
 
 
 def pytest_configure(config):
-    """Name the settings before pytest-django's own hook, which then calls ``django.setup()``."""
+    """Name the settings before pytest-django's hook, which then calls ``django.setup()``."""
     if only_pure_rooms(config.args, config.invocation_params.dir):
         return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS)
     from django.conf import settings
 
-    # Reading one makes the settings "configured", which is what pytest-django looks for.
+    # Reading a setting makes the settings "configured", which pytest-django requires.
     assert settings.INSTALLED_APPS
 
 
@@ -79,7 +78,7 @@ def run_python():
 
 #: Number of rows of each table that the tests of other files may expect.
 EXPECTED_ROWS = pytest.StashKey[dict[str, int]]()
-#: Django fills these tables after each flush, also for models that an application made since the last one.
+#: Django fills these tables after each flush, also for models that an application has made since the last flush.
 FILLED_AFTER_FLUSH = {"auth_permission", "django_content_type"}
 
 
@@ -143,7 +142,7 @@ def namespace(*packages):
 
 @pytest.fixture(scope="session")
 def local():
-    """The server's own models."""
+    """The server's models."""
     from django_rpc.demo.server.rpc_server import models as rpc_server
     from django_rpc.demo.server.shop import models as shop
     from django_rpc.demo.server.zoo import models as zoo
@@ -163,7 +162,7 @@ def remote():
 
 @pytest.fixture
 def messages():
-    """``with messages() as sent: ...``; ``len(sent)`` messages went to the service."""
+    """``with messages() as sent: ...``; ``len(sent)`` messages were sent to the service."""
 
     def capture():
         from django.db import connections

@@ -1,4 +1,4 @@
-"""``python -m tests.attacks [--write]``: take each defence out, and require the tests that stand for it to fail."""
+"""``python -m tests.attacks [--write]``: take each defence out, and require its tests to fail."""
 
 from __future__ import annotations
 

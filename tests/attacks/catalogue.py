@@ -1,4 +1,4 @@
-"""The attacks: what each is, how it is stopped, the tests that prove it, the defences that are taken out for it."""
+"""The attacks: description, defence, the tests that prove it, and the defences that are taken out for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ __all__ = ["CATALOGUE", "Attack", "table"]
 
 
 class Attack(NamedTuple):
-    """``tests`` are ``file::function`` of this folder, or with a path; ``proofs``: (defence, what fails without it)."""
+    """``tests`` are ``file::function`` of this folder, or with a path; ``proofs``: (defence, test that fails without
+    it).
+    """
 
     what: str
     stopped: str

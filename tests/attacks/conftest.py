@@ -1,4 +1,4 @@
-"""Raw bytes to the server's door; what a defence is, and how it is taken out."""
+"""Raw bytes to the server; defences, and how a test takes them out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ref(place):
 
 
 class Answered:
-    """The bytes of an answer as JSON, what signs it, the SQL that was run, the seconds of CPU time that it took.
+    """The answer as JSON, its signature, the executed SQL, and its seconds of CPU time.
 
     The time on the clock depends on the other processes of the machine.
     """
@@ -62,7 +62,7 @@ class Answered:
 
     @property
     def data_statements(self):
-        """Without transactions, the ledger, and the probe by which Django finds out whether SQLite knows JSON.
+        """Return the SQL without transactions, the ledger, and the probe of Django for JSON in SQLite.
 
         A savepoint that the ledger kept back was never sent: drivers have no text for it, so it is logged as None.
         """
@@ -72,7 +72,7 @@ class Answered:
 
 
 def written(nodes, outputs=None, **more):
-    """The bytes of a request for the last of ``nodes``, as anybody can write them."""
+    """Return the bytes of a request for the last of ``nodes``, as any client can write them."""
     made = {"v": 1, "id": f"attack-{next(_numbers)}", "nodes": nodes, **more}
     return json.dumps({**made, "outputs": [len(nodes) - 1] if outputs is None else outputs}).encode()
 

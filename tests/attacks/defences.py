@@ -219,7 +219,7 @@ def _ignore(monkeypatch: Any) -> None:
 
 
 def _bound(monkeypatch: Any) -> None:
-    """Values for any message are taken for this one."""
+    """Values for any message are accepted for this message."""
     from django_rpc.server.core import forwarded_inputs as handed
 
     real = handed.decode_handed

@@ -1,4 +1,4 @@
-"""``python -m tests.attacks.fuzz --seconds 600``: broken and hostile messages for as long as one likes.
+"""``python -m tests.attacks.fuzz --seconds 600``: broken and hostile messages for a given time.
 
 Random graphs of the vocabulary, and broken ones; with ``--atheris`` the choices and the broken bytes are guided by the
 code that they reach.  A message that violates the oracle is kept in ``--findings``, and the run goes on.
@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"))
     parser.add_argument("--atheris", action="store_true")
     options = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))  # what fills the memory is a finding, and no more
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))  # a message that fills the memory is a finding
     guarded = _instrumented(_service) if options.atheris else _service()
     run = Run(guarded, options)
     with guarded:
@@ -76,7 +76,7 @@ class Run:
 
 
 def _service() -> Any:
-    """The example service on a database of its own, with something to hide."""
+    """The example service on a separate database, with hidden rows and columns."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "django_rpc.demo.both_settings")
     import logging
 
@@ -98,7 +98,7 @@ def _service() -> Any:
 
 
 def _instrumented(make: Any) -> Any:
-    """What ``make`` returns, with the code of ours that it imports telling where it has been."""
+    """Return the result of ``make``, with coverage instrumentation of the package's code that it imports."""
     import atheris
 
     with atheris.instrument_imports(include=["django_rpc.graph", "django_rpc.wire", "django_rpc.server"]):

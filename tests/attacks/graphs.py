@@ -41,7 +41,7 @@ HOSTILE = [
     "*",
 ]
 LOOKUPS = "exact in gt lt contains startswith regex isnull range year has_key iexact bogus".split()
-#: How many arguments an expression usually has, where it is not one.
+#: The usual number of arguments of an expression, if it is not 1.
 ARITY = {
     **dict.fromkeys("Now Pi Random Star CumeDist DenseRank PercentRank Rank RowNumber JSONObject".split(), 0),
     **dict.fromkeys(
@@ -362,7 +362,7 @@ class Graph:
             self.add([kind, *made[kind]()])
 
     def _body(self) -> list[int]:
-        """The places of a param, and of what is done with it."""
+        """The uses of an element and of the results of its operations."""
         if self.choose.chance(20):
             return [self.place(), self.place()]
         param = self.add(["param", self.choose.randrange(2)])
@@ -401,7 +401,7 @@ class Graph:
 
 
 def message(choices: Choices) -> bytes:
-    """The bytes of one message: one in three is broken afterwards."""
+    """Return the bytes of a message: every third message is broken afterwards."""
     made = Graph(choices).message()
     if choices.chance(6):
         made = _mutated(made, choices)

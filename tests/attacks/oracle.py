@@ -1,4 +1,4 @@
-"""What must be true of the answer to any message at all, and a service with something to hide."""
+"""Properties of the answer to any message, and a service with hidden data."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class _Errors(logging.Handler):
 
 
 class Guarded:
-    """A context in which hidden rows and columns hold the canary, and nothing that is done stays."""
+    """A context in which hidden rows and columns contain the canary, and all changes are undone."""
 
     def __init__(self) -> None:
         self.codes: dict[str, int] = {}

@@ -45,7 +45,7 @@ def envelope(body=None, **more):
 
 
 def received(message):
-    """Return the request that Celery makes of a message for a project's own app, and the app."""
+    """Return the request that Celery makes of a message for the app of a project, and the app."""
     app = Celery("project", backend="cache+memory://", set_as_current=False)
     task = register(app)
     options = {"headers": message.headers, "body": message.body, "decoded": False}
@@ -157,7 +157,7 @@ def test_arguments_of_a_command_are_of_the_schema(arguments):
 
 @pytest.mark.parametrize("ids", ["revoked-1", ["revoked-2", "revoked-3"]])
 def test_a_revoked_id_costs_no_query_of_the_result_backend(ids):
-    """A command with 200,000 ids stopped a worker: Celery asked the result backend twice about each of them."""
+    """A command with 200,000 ids stopped a worker: Celery queried the result backend twice for each id."""
     celerys = mock.Mock()
     node = restricted({"revoke": celerys})
     node.handle_message({"method": "revoke", "arguments": {"task_id": ids, "terminate": False, "signal": "SIGTERM"}})

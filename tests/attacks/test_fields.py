@@ -1,6 +1,6 @@
-"""Fields that a client may read and not filter by, filter by and not read, set and not read; and each client apart.
+"""Fields that a client may only read, only filter by, or only set, for each client separately.
 
-The paths are those of ``hidden_names.json``, with a field in the place of NAME of which the client may do one thing.
+The paths are those of ``hidden_names.json``, with a field in place of NAME for which the client has one permission.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ WRITE_ONLY = {
     "operations": ALL,
 }
 
-#: What only reads the field: a column by itself of the executed query, or an attribute of what it brought.
+#: Reads of the field: a separate column of the executed query, or an attribute of its result.
 READS = {
     *("values", "rows", "rows through relation", "column", "only", "defer", "attribute", "add_fields alone"),
     *("the element of a map", "insert returning"),
 }
 #: Where the field would be an alias: refused by its name, though the audit would let it be read.
 ALIASED = {"values alias", "annotate F", "an expression by reference"}
-#: What compares the field with a value.
+#: Comparisons of the field with a value.
 COMPARES = {
     *("exclude", "exclude reverse", "get", "filter first", "nested pk__in", "through relation", "reverse relation"),
     *("aggregate filter", "Case When", "FilteredRelation", "through FilteredRelation", "Exists OuterRef"),
@@ -102,7 +102,7 @@ def test_readable_field_is_not_filterable_by_name(send, registered):
 
 @pytest.mark.parametrize("out", ["nothing", "names"])
 def test_filterable_field_has_no_other_use(send, registered, monkeypatch, out):
-    """Equality with a value tells whether one knows it; an order, a beginning or a range would tell the value."""
+    """Equality confirms a known value; an ordering, a prefix or a range would reveal the value."""
     registered(Customer, **COMPARE_ONLY)
     if out == "names":
         DEFENCES[out].take_out(monkeypatch)
@@ -125,7 +125,7 @@ def test_filterable_field_has_no_other_use(send, registered, monkeypatch, out):
     ]
 
 
-#: Comparisons whose value would be another use of the field, or of a part of it.
+#: Comparisons with a value that would be another use of the field, or of a part of it.
 INDIRECT = {
     "its own lower case": {"secret_note": expr("Lower", "secret_note")},
     "itself": {"secret_note": expr("F", "secret_note")},
@@ -197,7 +197,7 @@ def of_orders(name):
 
 @pytest.mark.parametrize("kind", ["read", "compared"])
 def test_a_relation_that_leads_nowhere(send, registered, kind):
-    """One that may only be read, or compared, is a key: what is behind it is another field."""
+    """A field that may only be read, or only compared, is a key: the related row has other fields."""
     own = ["id", "number", "total"]
     fields, filters = ([*own, "customer"], own) if kind == "read" else (own, [*own, "customer"])
     registered(Order, fields=fields, filterable_fields=filters)
@@ -220,11 +220,11 @@ def test_a_relation_that_leads_nowhere(send, registered, kind):
         refused(send(read), "values")
 
 
-# What is answered where a field may not be used
+# Answers for a field that may not be used
 
 
 def test_plain_rows_have_readable_fields(send, registered):
-    """Groups by the key, slices of each element and windows do not use what they bring along."""
+    """Groups by the key, slices of each element and windows do not use the loaded columns."""
     registered(Customer, **READ_ONLY)
     for nodes in (
         [CUSTOMERS, method(0, "annotate", n=expr("Count", "orders")), method(1, "order_by", "id")],
@@ -243,7 +243,7 @@ def test_plain_rows_have_readable_fields(send, registered):
 
 
 def test_derived_rows_lack_unusable_fields(send, registered):
-    """Distinct rows and unions are made of what may be used; what was left out is read by the key."""
+    """Distinct rows and unions consist of usable fields; the omitted fields are read by the key."""
     registered(Customer, **READ_ONLY)
     for nodes in (
         [CUSTOMERS, method(0, "distinct"), method(1, "order_by", "id")],
@@ -274,7 +274,7 @@ class ByClientRpc(ModelRpc):
 
 @pytest.fixture
 def send_as(db):
-    """``send_as(client, nodes)``: the answer to this client, whoever it is."""
+    """``send_as(client, nodes)``: the answer to this client."""
 
     def send_as(name, nodes):
         with CaptureQueriesContext(connection) as captured:
@@ -286,7 +286,7 @@ def send_as(db):
 
 
 def test_fields_differ_by_client(send_as, registered):
-    """What one may see does not exist for the other; also right after the other has asked."""
+    """The visible fields of a client do not exist for the other, also right after the first client's request."""
     registered(Customer, ByClientRpc)
     for _ in range(2):
         assert send_as("billing", [CUSTOMERS, ["rows", 0, ["id", HIDDEN]]]).error is None

@@ -1,4 +1,4 @@
-"""Broken and hostile messages: no crash, no hang, no leak, only our errors.  ``make fuzz`` goes on for longer."""
+"""Broken and hostile messages: no crash, no hang, no leak, only the package's errors. ``make fuzz`` runs longer."""
 
 from __future__ import annotations
 

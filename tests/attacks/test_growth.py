@@ -13,7 +13,7 @@ from django_rpc.server.core.limits import DEFAULT
 from .conftest import expr, method, ref, written
 
 CUSTOMERS = ["source", "shop.Customer"]
-LEVELS = 40  # 2 to the power of it: more than anybody can wait for
+LEVELS = 40  # 2 to this power: too much to wait for
 QUICK = 2.0  # seconds of CPU time; without the defence no request ends
 
 
@@ -139,7 +139,7 @@ def test_texts_that_are_made(send):
 
 
 def test_texts_that_are_cut_into_pieces(send):
-    """A hundred megabytes of short texts are made of two, and as many of the rest of a long one, by one step each."""
+    """A hundred megabytes of short texts are made from two texts, and as many from a long text, in single steps."""
     text = [["literal", "aab"], ["operator", "mul", [ref(0), 1_000_000]], ["literal", "b"]]
     pieces = [["method", 1, "split", [ref(2)], {}]] * 20
     refused(send([*text, *pieces]), "response_bytes", "ResponseTooLarge", seconds=30)
@@ -218,7 +218,7 @@ def test_a_search_is_a_search(send):
         ("regex", "[", None),
     ):
         answered = send([CUSTOMERS, method(0, "filter", **{f"name__{lookup}": pattern}), method(1, "count")])
-        if found is None:  # which SQLite says in another way than PostgreSQL
+        if found is None:  # SQLite reports it in another way than PostgreSQL
             assert answered.code in ("OperationalError", "DataError"), answered.text
         else:
             assert answered.output == found, answered.text
@@ -254,7 +254,7 @@ def test_text_growth_by_database_numbers(send, name, settings_of_server):
     assert answered.code == "ResponseTooLarge", answered.text[:200]
 
 
-# What exhausts a parser
+# Exhaustion of a parser
 
 
 def lists_in_lists(depth):
@@ -346,7 +346,7 @@ def test_rows_are_read_in_chunks_that_fit(send, settings_of_server):
 
 
 def test_long_rows_after_short_rows_are_counted(send, settings_of_server):
-    """The size of the first rows says nothing about the next rows."""
+    """The size of the first rows does not limit the next rows."""
     settings_of_server(LIMITS={"response_bytes": 3_000_000}, CLIENTS={"anonymous": {}})
     joined = datetime.date(2026, 1, 1)
     Customer.objects.bulk_create([Customer(name=f"c{n}", email=f"c{n}@example.com", joined=joined) for n in range(300)])

@@ -1,7 +1,7 @@
-"""What one service hands to another passes through a store that others may write to: whose it is, and that it is data.
+"""Forwarded values pass through a store that others can write to: their origin is checked, and they are only data.
 
-The service of these tests is the one that takes.  What it is handed stands as raw bytes in its box, as anybody can put
-them there who reaches the Redis of the two.
+The service of these tests is the receiver. Its forwarded values are raw bytes, as any process with access to the Redis
+can write them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def values(*outputs, message_id="b1"):
 
 
 def signed(given, *, key=PRIVATE, kid="k", client="shop", request_id="a1", request=GIVER, service="stock"):
-    """``given`` as the service hands it over that answers ``request``, or one that lies."""
+    """Forward ``given`` as the service that answers ``request``, or as a service that lies."""
     claims = signing.Claims(client, request_id, signing.digest(request), 0.0, None, "")
     return signing.sign_response(given, signing.read_key(key, kid), claims, service=service)
 
@@ -71,7 +71,7 @@ def test_values_signed_by_their_service_are_accepted(take):
     assert answered.signature is None  # this client does not sign
 
 
-#: What is in the box, where the service ``stock`` signs what it hands to the message ``b1``.
+#: The content of the store, where the service ``stock`` signs its values for the message ``b1``.
 FORGED = {
     "unsigned": lambda: values("known"),
     "by another key": lambda: signed(values("known"), key=OTHER_PRIVATE),
@@ -102,7 +102,7 @@ def test_values_of_other_signers_are_refused(attack, take):
 
 
 def test_values_do_not_change_places(take):
-    """Two requests hand over; each value is what the message asked of that request, whatever the box says."""
+    """Two requests forward values; each value is the output that the message requested, whatever the store declares."""
     other = b'{"v":1,"id":"c1","nodes":[],"outputs":[]}'
     second = {**SIGNED, "id": "c1", "hash": signing.digest(other)}
     one, two = signed(values("known")), signed(values("unknown"), request_id="c1", request=other)
@@ -121,28 +121,28 @@ def test_values_that_are_missing(box, take):
 
 
 def test_values_for_earlier_message_are_refused(take):
-    """A message has an id of its own, also where the same request is sent again."""
+    """A message has its id, also when the same request is sent again."""
     earlier = signed(values("known", message_id="b1::1"))
     assert take({"a1": earlier}, message_id="b1::1").output == 1
     assert take({"a1": earlier}, message_id="b1::2").code == "HandOverFailed"
 
 
 def test_unsigned_values_belong_to_one_message(take):
-    """Of a service that signs for nobody, which who can write there can imitate: docs/decisions/0006."""
+    """A service that signs for no client can be imitated by a writer of the store: docs/decisions/0006."""
     unsigned = ({"id": "a1"},)
     assert take({"a1": values("known")}, origins=unsigned).output == 1
     assert take({"a1": values("known", message_id="b0")}, origins=unsigned).code == "HandOverFailed"
 
 
 def test_secret_is_no_key_for_values(take):
-    """Who can say by which secret values are checked could sign them: only public keys are."""
+    """A client that could name the secret for the check could sign values itself: only public keys are accepted."""
     answered = take({"a1": signed(values("known"), key=SECRET)}, origins=({**SIGNED, "keys": {"k": SECRET}},))
     assert answered.code == "HandOverFailed"
     assert "public Ed25519 key" in answered.message
 
 
 F = expr("F", "secret_note")
-#: What would be done, where data should be.
+#: Operations in place of data.
 OPERATIONS = {
     "an expression": F,
     "an expression in a list": [1, [F]],
@@ -169,7 +169,7 @@ OPERATIONS = {
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("way", ["filter", "create", "literal"])
 def test_an_operation_in_a_value_is_refused(operation, way, take):
-    """Whoever signs: a service is believed in what its data are, and not in what is done with them here."""
+    """The signature of a service covers its data, and not their use at this service."""
     given = {"$given": [0, 0]}
     nodes = {
         "filter": [["source", "shop.Customer"], method(0, "filter", name=given), method(1, "count")],
@@ -202,7 +202,7 @@ def test_data_stays_data(name, take):
 
 @pytest.mark.parametrize("name", ["secret_note", "referred_by__secret_note", 'id"; DROP TABLE x --', "__class__"])
 def test_forwarded_name_belongs_to_the_client(name, take):
-    """A value that becomes a name has to pass what a name of the message has to pass."""
+    """A value that becomes a name has to pass the checks of a name in the message."""
     for make in (
         lambda given: [["source", "shop.Customer"], method(0, "order_by", given)],
         lambda given: [["source", "shop.Customer"], method(0, "values_list", given)],
@@ -218,7 +218,7 @@ def test_forwarded_name_belongs_to_the_client(name, take):
 
 
 def test_an_instance_is_a_claim_of_this_client(take, registered):
-    """A row of a model that this client does not see is not there, whoever names it."""
+    """A row of a model that this client may not see does not exist, whichever service refers to it."""
     from django_rpc.demo.server.shop.models import Customer
     from django_rpc.server import ModelRpc
 
@@ -252,13 +252,13 @@ def test_unknown_place_of_forwarded_value(place, take):
 
 
 def test_error_is_not_forwarded(take):
-    """A service that failed hands nothing over; what says so in the box is none of its making."""
+    """A failed service forwards nothing; an error in the store was not written by it."""
     failed = b'{"v":1,"id":"b1","outputs":["known"],"error":{"code":"DoesNotExist","message":"no"}}'
     assert take({"a1": signed(failed)}).code == "HandOverFailed"
 
 
 def test_no_request_puts_its_values_in_the_place_of_a_message(take):
-    """Values stand in the store under the id of their request, and the message that waits for them beside them."""
+    """Values are stored under the id of their request, next to the message that waits for them."""
     answered = take({DEPOSIT: values("known")}, origins=({"id": DEPOSIT},))
     assert answered.code == "BadMessage"
     assert take({"message": values("known")}, origins=({"id": "message"},)).output == 1

@@ -110,7 +110,7 @@ def test_equal_and_usual_values_are_taken(send, shop_data):
     ids=["set", "dict", "list", "tuples", "decimals", "lists"],
 )
 def test_the_clock_runs_while_a_message_is_decoded(send, monkeypatch, value):
-    """By a clock that goes an hour further at each look: without a look while decoding, the value would be read."""
+    """With a clock that advances an hour at each read: decoding reads the clock, or the value would be accepted."""
     looks = iter(range(0, 10**9, 3600))
     monkeypatch.setattr(budget.time, "monotonic", lambda: next(looks))
     data = written([["literal", value]])

@@ -1,7 +1,7 @@
-"""Every way by which a client could learn of a hidden column: refused like an unknown name, with no SQL run.
+"""Every path to a hidden column is refused like an unknown name, and runs no SQL.
 
-Each path of ``hidden_names.json`` is tried three times: with both defences (names, and the audit of the compiled
-query), with the audit alone, and with none, where it has to succeed: otherwise the test would prove nothing.
+Each path of ``hidden_names.json`` is tried three times: with both defences (names, and the column guard), with the
+column guard alone, and with none, where it has to succeed. Otherwise the test would prove nothing.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .defences import DEFENCES
 
 HIDDEN, UNKNOWN = "secret_note", "secret_nope"
 PATHS = json.loads(Path(__file__).with_name("hidden_names.json").read_text())
-#: Ways by which SQL would meet the name, and those that Django answers for before any SQL is made.
+#: Paths on which SQL would contain the name, and paths that Django refuses before it makes SQL.
 SQL_PATHS, NAME_PATHS = PATHS["sql"], PATHS["name"]
-#: Paths whose first node has to run a query of its own before the hidden name is met.
+#: Paths with a first node that has to run a query before the hidden name is used.
 READ_FIRST = {
     *("relation", "attribute", "the element of a map", "in the body of a map", "in a where", "create of a relation"),
     "update_or_create of a relation",
@@ -71,7 +71,7 @@ def test_without_the_defences_it_succeeds(name, send, monkeypatch):
     DEFENCES["names"].take_out(monkeypatch)
     DEFENCES["audit"].take_out(monkeypatch)
     answered = send(path(SQL_PATHS[name], HIDDEN))
-    # Whatever the database makes of it: it was asked.
+    # The query reached the database, whatever its result.
     of_database = ("DoesNotExist", "OperationalError", "ProgrammingError", "DataError")
     assert answered.error is None or answered.code in of_database, answered.error
     assert answered.data_statements

@@ -180,7 +180,7 @@ def test_name_from_a_reference(send, shop_data):
 
 
 def test_keys_of_json_are_data(send, shop_data):
-    """What stands in a key of JSON reaches the database as a parameter."""
+    """The text of a JSON key reaches the database as a parameter."""
     Product.objects.filter(pk=1).update(attributes={"a'); --": "found"})
     for nodes in (
         [

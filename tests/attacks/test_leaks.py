@@ -1,4 +1,4 @@
-"""What errors, descriptions, names and time tell: of what a client may not see, nothing."""
+"""Errors, descriptions, names and durations reveal nothing that a client may not see."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .conftest import expr, method, ref, written
 CUSTOMERS = ["source", "shop.Customer"]
 DAY = {"$date": "2024-01-01"}
 FIRST = ["literal", {"$instance": ["shop.Customer", 1]}]
-#: Python's and Django's own names on instances, managers and querysets.
+#: Names of Python and Django on instances, managers and querysets.
 INTERNAL = (
     "__class__ __dict__ __init__ __globals__ _meta _state _default_manager objects save_base full_clean from_db delete "
     "get_deferred_fields query _result_cache db model pk.__class__ name.upper refresh_from_db DoesNotExist"
@@ -195,7 +195,7 @@ def test_log_record_is_one_line(send, caplog):
                 assert not isinstance(value, str) or ("forged\x1b" not in value and len(value) < 5_000)
 
 
-# What comes by Celery
+# Inputs through Celery
 
 
 class Envelope:
@@ -221,7 +221,7 @@ def test_foreign_tasks_in_the_envelope(name):
 
 
 def test_worker_registers_only_its_tasks():
-    """None of a project's, which come to every app of a process, and none by which Celery runs others."""
+    """No task of a project, which every app of a process registers, and no task by which Celery runs others."""
 
     @celery.shared_task(name="tests.attacks.pay_out")
     def pay_out():

@@ -1,4 +1,4 @@
-"""What a request may hold and cost: each limit, of one client, is broken by raw bytes, and its error names it."""
+"""Size and cost of a request: raw bytes exceed each limit of a client, and the error names the limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CUSTOMERS, ORDERS = ["source", "shop.Customer"], ["source", "shop.Order"]
 PATH = "__".join(["customer", "orders"] * 12)
 ORDERS_OF_EACH = [CUSTOMERS, ["param", 0], ["attr", 1, "orders"], method(2, "count"), ["map", 0, 1, 3, False]]
 
-#: limit -> what it is set to, and a request that is beyond it.
+#: limit -> its value, and a request that exceeds it.
 BEYOND = {
     "message_bytes": (200, [["literal", "a" * 200]]),
     "nodes": (3, [["literal", 1]] * 4),
@@ -42,7 +42,7 @@ BEYOND = {
 }  # fmt: skip
 #: Broken by statements that have run.
 WITH_SQL = ("elements", "rows", "response_bytes", "statements", "seconds", "withdrawals")
-#: Refused when shipping is refused: nobody here may ship.
+#: Refused with all shipping: no client of this test may ship.
 NOT_HERE = {"code_bytes": "test_shipping.py"}
 #: Kept in Redis, by a worker.
 NOT_HERE |= dict.fromkeys(["parked_messages", "parked_bytes"], "tests/live/test_parked_values.py")
@@ -80,7 +80,7 @@ def test_the_error_names_the_limit(send, settings_of_server, name):
 
 
 def test_a_request_that_is_within_is_answered(send, settings_of_server):
-    """The limits of one client are on top of those of all, and what breaks none of them is done."""
+    """The limits of a client apply in addition to the general limits; a request within both is done."""
     settings_of_server(LIMITS={"rows": 5, "nodes": 2}, CLIENTS={"anonymous": {"limits": {"rows": 40}}})
     assert send([CUSTOMERS]).error is None
     assert "(limit 'nodes'" in send([CUSTOMERS, method(0, "all"), method(1, "count")]).message

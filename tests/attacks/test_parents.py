@@ -106,7 +106,7 @@ def state(family):
     return [list(model._base_manager.order_by("pk").values()) for model in family.models]
 
 
-#: model -> the ways in which its keys can be given; `key` is the key of another client's row of Root.
+#: model -> the forms of its keys; `key` is the key of another client's row of Root.
 WAYS = {
     "AtkChild": [["id"], ["pk"], ["root_ptr"], ["root_ptr_id"], ["id", "root_ptr_id"], ["pk", "id"]],
     "AtkProxy": [["id"], ["pk"], ["root_ptr_id"]],
@@ -346,7 +346,7 @@ def test_a_parent_that_is_not_exposed(send, unregistered):
 
 
 def test_rows_need_visible_parents(send, family):
-    """The second parent narrows by its own key, and not by that of the child."""
+    """The second parent narrows by its key, and not by the key of the child."""
     family.Other.objects.create(label="shifts the keys")
     seen = family.Both.objects.create(name="seen")
     family.Both.objects.create(name="unseen", other_owner=THEIRS)

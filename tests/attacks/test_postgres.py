@@ -113,7 +113,7 @@ def test_no_keyword_is_a_part_of_a_template(send, shop_data, keyword):
 
 
 def forms(name):
-    """Each position in which an expression names a column."""
+    """Each position of a column name in an expression."""
     condition = {"$q": ["AND", False, [[name, "x"]]]}
     query = pg("SearchQuery", "x")
     return [

@@ -18,7 +18,7 @@ C = ["source", "shop.Customer"]
 FIRST = method(0, "first")
 
 #: kind -> a request for something that this client must not have (with MODEL or NAME in it), which has to be refused
-#: as one for something that there is not.
+#: like a probe for a missing object.
 DENIED = {
     "source": [["source", "MODEL"], method(0, "count")],
     "method": [C, method(0, "filter", NAME="x"), method(1, "count")],
@@ -42,12 +42,12 @@ DENIED = {
     "outcome": [["outcome", "REQUEST", True]],
     "about": [["about"]],
 }
-#: Kinds whose probe has to read its element first.
+#: Kinds with a probe that has to read its element first.
 READ_FIRST = {"attr", "param"}
 
 
 def probe(kind, *, known):
-    """The probe of ``kind`` for what there is and this client must not have, or for what there is not."""
+    """The probe of ``kind`` for an object that exists and is hidden from this client, or for a missing object."""
     text = json.dumps(DENIED[kind])
     names = {
         "MODEL": ("auth.User", "auth.Usor"),
@@ -84,7 +84,7 @@ def test_every_kind_of_node_has_a_probe():
 
 
 def said(value):
-    """An answer without what is of the one request: the time, and the answer to that one, which has its id."""
+    """Return the answer without the parts that differ for each request: the time and the id."""
     if type(value) is not dict:
         return value
     return {key: one for key, one in value.items() if key not in ("at", "seconds", "answer")}
@@ -94,7 +94,7 @@ def said(value):
 def test_a_denied_name_in_each_kind_of_node(kind, send):
     there, nowhere = send(probe(kind, known=True)), send(probe(kind, known=False))
     assert there.code == nowhere.code
-    if there.error is None:  # it exists for nobody: the answer says nothing
+    if there.error is None:  # it exists for no client: the answer reveals nothing
         assert list(map(said, there.answer["outputs"])) == list(map(said, nowhere.answer["outputs"]))
         assert kind in ("schema", "outcome", "about")
         return
@@ -113,7 +113,7 @@ def test_denied_function_is_like_unknown_function(send, refused_function):
     assert "drop_all" not in send([["about"]]).text
 
 
-#: tag -> what the decoder must not take for one.
+#: tag -> values that the decoder must not accept for it.
 BROKEN = {
     "$ref": [-1, 99, "0", None, 1.5, True],
     "$int": ["x", "1" * 2_000, 5, "0x10", "1_0", " 1", "١"],
@@ -178,7 +178,7 @@ def test_a_broken_value_is_refused_by_the_decoder(tag, send):
         assert answered.statements == []
 
 
-#: Where a name can stand among the arguments of a method, whatever it is.
+#: Places of a name among the arguments of a method.
 ARGUMENTS = {
     "a text": ((HIDDEN,), {}),
     "a path": ((f"referred_by__{HIDDEN}__startswith",), {}),
@@ -210,7 +210,7 @@ def test_a_hidden_name_in_each_argument_of_each_method(name, send):
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_a_hidden_name_in_each_expression(name, send):
-    """In every expression of the vocabulary, wherever a text or an expression can stand."""
+    """In every expression of the vocabulary, at each place of a text or an expression."""
     for part in (HIDDEN, expr("F", HIDDEN)):
         for args in ([part], [part, part], ["name", part], [expr("F", "name"), 1, part], [expr("Value", 1), "+", part]):
             for nodes in (

@@ -77,7 +77,7 @@ def _filtered(name, lookup):
 
 
 TEXT = expr("CharField", max_length=99)
-#: What takes a value where an instance has no business: the nodes, from the place of the first one.
+#: Nodes with a value where an instance is not allowed, starting at the place of the first node.
 USES = {
     "a value": lambda at, x: [
         ORDER,
@@ -177,7 +177,7 @@ def test_only_model_and_key_are_on_the_wire(send):
         assert answered.code in ("ValidationError", "ValueError", "DoesNotExist"), answered.text
 
 
-#: What runs code of a model: the nodes, from the first.
+#: Nodes that run code of a model, starting at the first.
 CODE = {
     "as output": lambda x: [["literal", x]],
     "in a list": lambda x: [["literal", [[x]]]],
@@ -265,7 +265,7 @@ def test_instances_are_compared_by_their_keys(send):
     [("shop.Customer", "secret_note"), ("shop.Order", "total"), ("shop.Line", "quantity"), ("shop.Tag", "id")],
 )
 def test_a_column_of_a_through_model_takes_the_place_of_nothing(send, alias, column):
-    """It is a foreign key of the relation's own table, under a name that no model has."""
+    """It is a foreign key of the relation's table, under a name that no model has."""
     for source, joined in ((["source", "shop.Product"], "orders__number__gt"), (ORDERS, "products__sku__gt")):
         nodes = [source, method(0, "filter", **{joined: ""}), method(1, "through_columns", **{alias: list(column)})]
         for more in ([method(2, "first")], [["rows", 2, ["id", alias]]], [method(2, "delete")]):
@@ -342,7 +342,7 @@ def test_a_relation_is_compared_with_instances_of_its_model(send, kind, lookup):
     assert answered.code == "ValueError", answered.text
 
 
-# What Django accepts
+# Values that Django accepts
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""Code of a client's own: nothing is unpickled but in one place, and there for who may, and for nobody else.
+"""Code of a client is unpickled in a single place, and only for a client with the permission.
 
-The payload writes a file when it is unpickled, whatever is done with it afterwards.
+The payload writes a file when it is unpickled, whatever the server does with the result.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def shipped(mark, *args, reads_only=True, python=PYTHON, code=None):
     return ["shipped", "f", python, packed(mark) if code is None else code, list(args), {}, reads_only]
 
 
-#: Where the code can stand in a message.
+#: Places of code in a message.
 PLACES = {
     "alone": lambda code: [code],
     "it writes": lambda code: [[*code[:-1], False]],
@@ -157,7 +157,7 @@ def test_large_code_is_refused_by_its_size(service, send, mark):
 
 
 def test_bytes_of_other_kinds_stay_bytes(service, send, mark):
-    """What looks like a pickle is data everywhere else, also of a client that may ship."""
+    """Bytes that look like a pickle are data at every other place, also for a client that may ship."""
     value = {"$bytes": packed(mark)}
     data = written([["literal", [value, {"py/reduce": [value]}, packed(mark)]]])
     assert send(data, token(data)).error is None
@@ -181,7 +181,7 @@ _NAMES = {
 
 
 def names_of(path):
-    """The names of modules and builtins by which a file could run what it is given."""
+    """Names of modules and builtins that could execute data."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

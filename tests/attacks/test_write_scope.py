@@ -106,7 +106,7 @@ def upsert(label, names, rows, update_fields):
 
 
 def test_a_conflict_moves_no_generic_foreign_key(send, bookmarks):
-    """The conflicting row has another type than the new row, with which the key is checked."""
+    """The conflicting row has another type than the new row, which is the type of the key check."""
     mine, theirs = bookmarks
     kind = ContentType.objects.get_for_model(Bookmark).pk
     tags = ContentType.objects.get_for_model(NaturalKey).pk

@@ -1,4 +1,4 @@
-"""Writes of what a client may not set, and to rows that it does not see; rows of others in every corner of a query."""
+"""Writes of fields that a client may not set, and to rows that it does not see, in every part of a query."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def rows(shop_data, registered):
     registered(Tag, OwnTagRpc)
 
 
-# What may not be set
+# Fields that may not be set
 
 
 @pytest.mark.parametrize("name", ["city", "secret_note", "secret_nope", "pk", "id", "_state", "objects", "__class__"])
@@ -132,7 +132,7 @@ def test_foreign_key_to_hidden_row(send):
 
 
 def test_generic_foreign_key_to_hidden_row(send, registered):
-    """Its two columns are written by each way to write, one at a time: the row that they lead to has to be seen."""
+    """Each way to write sets its two columns separately: the client must see the row that they refer to."""
     mine, theirs = Bookmark.objects.create(url="https://m.example"), Bookmark.objects.create(url="https://t.example")
 
     class OwnBookmarkRpc(ModelRpc):
@@ -167,7 +167,7 @@ def test_generic_foreign_key_to_hidden_row(send, registered):
             answered = send(nodes)
             assert answered.code == "ValidationError", (nodes, answered.text)
         assert list(TaggedItem.objects.order_by("pk").values()) == before
-    # What it leads to already, and what does not touch it, is as ever.
+    # The current reference, and writes of other fields, are accepted.
     assert send([*one, method(1, "update", object_id=mine.pk)]).output == 1
     assert send([items, method(0, "filter", pk=of_user.pk), method(1, "update", tag="v")]).output == 1
     assert send([["save", "zoo.TaggedItem", {"id": of_user.pk, "tag": "w", "object_id": 1}, False, {}]]).error is None
@@ -229,7 +229,7 @@ def test_hidden_rows_in_count_and_subquery(send):
 
 
 def test_a_row_that_is_saved_as_if_it_were_new(send):
-    """What the client may not set stays as it is: a new instance has its default."""
+    """A field that the client may not set does not change: a new instance has its default."""
     Customer.objects.filter(pk=1).update(city="Oslo", credit=50)
     before = Customer.objects.values().get(pk=1)
     for values in ({"id": 1, "name": "x"}, {"id": 1, "name": "x", "city": ""}):

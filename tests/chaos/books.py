@@ -25,7 +25,7 @@ ADDED = {"read": 0, "create": 0, "add": 1, "both": 1, "refused": 0}
 
 @dataclass
 class Call:
-    """What a client knows of a call when all is over; ``state`` None: it was killed before the call had ended."""
+    """The client's knowledge of a call at the end; ``state`` None: it was killed before the call had ended."""
 
     name: str
     kind: str
@@ -36,12 +36,12 @@ class Call:
     value: Any = None
     lateness: list[float] = field(default_factory=list)
     tries: int = 1
-    asked: str | None = None  # what the service said when it was asked
+    asked: str | None = None  # the outcome that the service reported
 
 
 @dataclass
 class Books:
-    """The counts, and whatever does not balance."""
+    """The counts, and the differences."""
 
     calls: int = 0
     by_state: Counter[str] = field(default_factory=Counter)
@@ -56,7 +56,7 @@ class Books:
 
 
 def read_journals(paths: Iterable[Path]) -> list[Call]:
-    """The calls of all clients, as they were told."""
+    """The calls of all clients, as the services reported them."""
     calls: dict[str, Call] = {}
     for path in paths:
         for line in path.read_text().splitlines():
@@ -76,7 +76,7 @@ def read_journals(paths: Iterable[Path]) -> list[Call]:
 
 
 def balance(scene: Scene) -> Books:
-    """Ask what became of the unknown, and hold all that is known against the rows."""
+    """Query the outcome of unknown calls, and compare all known outcomes with the rows."""
     calls = read_journals(scene.journals)
     for call in calls:
         ask(scene.session, call)
@@ -101,7 +101,7 @@ def balance(scene: Scene) -> Books:
 
 
 def ask(session: Session, call: Call) -> None:
-    """Have an end made of a call of which its client cannot say what became."""
+    """Settle a call with an outcome that its client does not know."""
     request = call.request or (call.name if call.keyed else None)
     if call.kind != "read" and call.state in ("unknown", None) and request is not None:
         call.asked = session.outcome(request, settle=True, timeout=30).state
@@ -117,7 +117,7 @@ def is_done(call: Call) -> tuple[int, int]:
 
 
 def faults(call: Call, rows: int) -> list[str]:
-    """What does not balance in one call, of which there are so many rows."""
+    """Return the differences of a call with this number of rows."""
     found = [f"{call.name} ended {late:.1f} s after its time-out" for late in call.lateness if late > SLACK]
     if call.kind == "read" and call.state == "done" and call.value != 1:
         found.append(f"{call.name} read {call.value} accounts")

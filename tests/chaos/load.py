@@ -30,7 +30,7 @@ ROWS = ModelSource(model="rpc_server.ServerModel", service="rpc")
 #: How often each kind of call is made.
 KINDS = {"read": 5, "create": 3, "add": 3, "both": 2, "refused": 1}
 TIMEOUTS = (0.5, 2.0, 5.0, 9.0)
-#: Errors after which nobody can say, without asking, what became of the call.
+#: Errors after which the outcome of the call is unknown.
 UNKNOWN = (
     errors.BrokerUnavailable,
     errors.OutcomeUnknown,
@@ -83,7 +83,7 @@ class Client:
         os.write(self.journal, json.dumps(entry).encode() + b"\n")
 
     def call(self, name: str, kind: str, keyed: bool) -> None:
-        """A call, and again under its key where it is not known what became of it, but not always."""
+        """Make a call, and usually repeat it under its key if its outcome is unknown."""
         tries = self.random.choice((1, 1, 4)) if keyed else 1
         timeout = self.random.choice(TIMEOUTS)
         self.note(begun=name, kind=kind, keyed=keyed, timeout=timeout)
@@ -133,7 +133,7 @@ def deliver_twice(chances: random.Random) -> None:
 
 
 def turn_clock(seconds: float) -> None:
-    """Give this client a wrong clock, in what it says of the time to the service."""
+    """Give this client a wrong clock, for the times that it sends to the service."""
     true = time.time
 
     class Clock:
@@ -159,7 +159,7 @@ def main() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        while thread.is_alive():  # so that the main thread hears signals
+        while thread.is_alive():  # so that the main thread receives signals
             thread.join(0.2)
 
 

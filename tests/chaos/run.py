@@ -12,13 +12,13 @@ from tests.chaos.weather import Weather
 
 __all__ = ["Outcome", "storm"]
 
-#: What a worker may hold more afterwards: pipes that replaced processes inherit (8 each), and the heap of a busy hour.
+#: Permitted growth of a worker: pipes that replaced processes inherit (8 each), and the heap of a busy hour.
 MORE_FILES, MORE_CONNECTIONS, MORE_MEMORY = 24, 6, 30
 
 
 @dataclass
 class Outcome:
-    """What happened, what the books say, and what the worker that lived through it holds."""
+    """The events, the result of the books, and the resources of the worker that survived."""
 
     seconds: float
     happened: Counter[str]

@@ -38,7 +38,7 @@ ACCOUNT = "account"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is started.  ``broker`` is "redis" or "rabbitmq"; ``clocks``: how wrong that of each client is."""
+    """The configuration. ``broker`` is "redis" or "rabbitmq"; ``clocks``: the error of each client's clock."""
 
     broker: str = "redis"
     workers: int = 2
@@ -50,13 +50,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a process holds, with those that it has started."""
+    """The resources of a process and its children."""
 
     processes: int
     threads: int
     files: int
     connections: int
-    memory: int  # MB, each process's own
+    memory: int  # MB of each process
 
     @classmethod
     def of(cls, pid: int, *, alone: bool = False) -> Footprint:
@@ -103,7 +103,7 @@ class Scene:
         self.open_account()
 
     def can(self, event: str) -> bool:
-        """Whether an event has something to happen to."""
+        """Return True if an event has a target."""
         return not (event == "kill_results" and self.plan.broker == "redis")
 
     # -- workers -----------------------------------------------------------------------------------
@@ -116,14 +116,14 @@ class Scene:
         self.workers.append(started)
 
     def replace_worker(self) -> None:
-        """Kill the last worker, and start another one."""
+        """Kill the last worker, and start another."""
         last = self.workers.pop()
         last.kill()
         self._ends[last.pid].close()
         self._add_worker()
 
     def footprint(self) -> Footprint:
-        """What the first worker holds; raises RuntimeError where it has ended, which nobody made it do."""
+        """The resources of the first worker; raises RuntimeError if it has ended, since no event ends it."""
         if not self.workers[0].alive:
             code = self.workers[0].returncode
             raise RuntimeError(f"The worker ended by itself with {code}:\n{self.workers[0].log()[-4000:]}")
@@ -168,12 +168,12 @@ class Scene:
         self.clients[index] = self._start_client(self.plan.clocks[index])
 
     def stop_clients(self) -> None:
-        """Let each end its calls; raises RuntimeError for one that has failed."""
+        """Let each client end its calls; raises RuntimeError for a client that has failed."""
         for client in self.clients:
             client.signal_group(15)
         for client in self.clients:
             code = client.stop(timeout=60)
-            if code not in (0, -15):  # -15: it was told before it had begun
+            if code not in (0, -15):  # -15: the signal arrived before it had begun
                 raise RuntimeError(f"A client ended with {code}:\n{client.log()[-2000:]}")
 
     # -- afterwards --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A PostgreSQL and a RabbitMQ of our own, beside the Redis of ``django_rpc.demo.services``: to be killed at will."""
+"""A separate PostgreSQL and RabbitMQ, next to the Redis of ``django_rpc.demo.services``: tests may kill them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Missing(RuntimeError):
 
 
 class Postgres:
-    """A cluster in a folder of its own, whose server may be killed and started again."""
+    """A cluster in a separate folder, with a server that may be killed and started again."""
 
     def __init__(self, folder: Path, programs: Path) -> None:
         self.data = folder / "data"
@@ -55,7 +55,7 @@ class Postgres:
         self._run("pg_ctl", "-D", str(self.data), "-l", str(log), "-o", options, "-w", "-t", "50", "start")
 
     def kill(self) -> None:
-        """As a crash: what was not committed is gone, the rest is recovered at the next start."""
+        """Kill it like a crash: uncommitted changes are lost, the rest is recovered at the next start."""
         self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop", check=False)
 
     def cut(self) -> None:
@@ -93,7 +93,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 class RabbitMQ:
-    """A node of its own, with its messages on disk."""
+    """A separate node, with its messages on disk."""
 
     def __init__(self, folder: Path, program: Path) -> None:
         self.folder = folder

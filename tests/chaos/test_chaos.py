@@ -1,4 +1,4 @@
-"""The short form of a storm; ``make chaos`` is the long one."""
+"""The short form of a storm; ``make chaos`` runs the long form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to the scene, at random moments: each event is a function of the scene, and is counted."""
+"""Events of the scene, at random moments: each event is a function of the scene, and is counted."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def kill_process(scene: Scene, chance: random.Random) -> None:
 
 
 def kill_worker(scene: Scene, chance: random.Random) -> None:
-    """SIGKILL to a whole worker, and a new one in its place."""
+    """SIGKILL to a worker with all its processes, and a new worker in its place."""
     scene.replace_worker()
 
 
 def freeze_worker(scene: Scene, chance: random.Random) -> None:
-    """A worker does nothing for a while, and then goes on: its messages are late."""
+    """A worker is frozen for a while and continues: its messages are late."""
     worker = chance.choice(scene.workers)
     worker.pause()
     time.sleep(chance.uniform(0.3, 2))
@@ -45,12 +45,12 @@ def freeze_worker(scene: Scene, chance: random.Random) -> None:
 
 
 def kill_client(scene: Scene, chance: random.Random) -> None:
-    """SIGKILL to a client in the middle of its calls, and a new one in its place."""
+    """SIGKILL to a client during its calls, and a new client in its place."""
     scene.replace_client(chance.randrange(len(scene.clients)))
 
 
 def kill_broker(scene: Scene, chance: random.Random) -> None:
-    """SIGKILL to the broker, which starts again with what it has on disk."""
+    """SIGKILL to the broker, which starts again with its data on disk."""
     scene.broker.kill()
     time.sleep(chance.uniform(0.1, 1))
     scene.broker.start()
@@ -70,7 +70,7 @@ def cut_redis(scene: Scene, chance: random.Random) -> None:
 
 
 def cut_database(scene: Scene, chance: random.Random) -> None:
-    """PostgreSQL ends all its sessions, whatever they are at."""
+    """PostgreSQL ends all its sessions."""
     with contextlib.suppress(psycopg.OperationalError):  # it is down
         scene.database.cut()
 
@@ -83,7 +83,7 @@ def kill_database(scene: Scene, chance: random.Random) -> None:
 
 
 Event = Callable[["Scene", random.Random], None]
-#: Event: how often, beside the others.
+#: Event: its frequency relative to the others.
 EVENTS: dict[Event, int] = {
     kill_process: 8,
     cut_database: 4,
@@ -98,7 +98,7 @@ EVENTS: dict[Event, int] = {
 
 
 class Weather:
-    """Events, each in a thread, until it is ended.  One of a kind at a time, and each once before any comes twice."""
+    """Events, each in a thread, until the end. One event of a kind at a time, and each kind once before any repeats."""
 
     def __init__(self, scene: Scene, seed: str, pauses: tuple[float, float] = (0.2, 1.0)) -> None:
         self.scene = scene

@@ -15,7 +15,7 @@ _KILLED = f"{_TWICE}a_process_is_killed_before_the_commit_and_after_it"
 _LEDGER = 'if request.asking != "explain" and any(node.writes for node in request.nodes):'
 _TIME = "max(options.timeout - (time.perf_counter() - started), 0.0)"
 
-#: Name: file, what stands there, what stands there without the defence, the tests of which one fails.
+#: Name: file, its text, the text without the defence, the tests; one of them must fail.
 DEFENCES = {
     "ledger": ("server/ledger/ledger.py", _LEDGER, "if False:", _KILLED),
     "ledger in a storm": ("server/ledger/ledger.py", _LEDGER, "if False:", "tests/chaos/test_chaos.py"),
