@@ -288,7 +288,7 @@ REFUSED_ARGUMENTS = {
     ),
     "call with an object": (lambda m, local: m.ClientModel.objects.call("manager_function", object(), 1), "cannot be"),
     "foreign database": (lambda m, local: m.Customer.objects.using("nowhere").count(), "nowhere"),
-    "future bulk_create": (lambda m, local: m.Tag.objects.future().bulk_create([m.Tag(name="x")]), "Leave out future"),
+    "future bulk_create": (lambda m, local: m.Tag.objects.future().bulk_create([m.Tag(name="x")]), "Omit future"),
 }
 
 
