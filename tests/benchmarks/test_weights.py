@@ -22,6 +22,6 @@ def test_chords_in_a_row_weigh_in_proportion_to_their_number():
 
 
 def test_those_of_celery_hold_the_rest_four_times():
-    """What is compared with is what Celery does: a text among the last is in each of the first messages."""
+    """The comparison is with Celery: a text among the last messages is in each of the first messages."""
     one, six = of_celery(6, "x"), of_celery(6, "x" * 101)
     assert six - one == 100 * (WIDTH + WIDTH * (1 + 5 * (WIDTH + 1)))

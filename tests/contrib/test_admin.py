@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
 
 def form_data(response):
-    """What a browser would send of the page's form, unchanged."""
+    """Return the data that a browser would send for the unchanged form of the page."""
     found = {}
     context = response.context
     forms = [context["adminform"].form]
@@ -168,7 +168,7 @@ def test_add_with_inlines(site, local):
     assert "was added successfully" in done.content.decode(), errors(done)
     order = local.Order.objects.latest("pk")
     assert (order.customer_id, str(order.total)) == (3, "12.50")
-    assert order.number  # by the service's own save()
+    assert order.number  # set by the service's save()
     assert list(order.lines.values_list("product_id", "quantity")) == [(2, 4)]
     entry = LogEntry.objects.get()
     assert (entry.object_id, entry.content_type.model_class()) == (str(order.pk), shop.Order)
@@ -298,7 +298,7 @@ def test_plain_change_list_sends_queries_of_django(change_list, local, messages)
 
 
 def test_change_list_of_rpc_admin_is_one_message(change_list, local, messages):
-    """One: as few as there can be for a page that shows rows."""
+    """A single message: the minimum for a page with rows."""
     with messages() as sent:
         page = change_list(shop.Order, RpcModelAdmin, "?p=2", **COLUMNS)
     expected = local.Order.objects.select_related("customer")[20:40]
@@ -385,7 +385,7 @@ def test_the_date_hierarchy_by_a_date(change_list, messages):
 
 
 def test_list_of_month_requests_days(change_list, messages):
-    """Only the answer tells that there is one month: a second message, as Django's third."""
+    """Only the answer reveals that there is a single month: a second message, like Django's third query."""
     with messages() as sent:
         page = change_list(
             shop.Order,

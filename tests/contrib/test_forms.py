@@ -1,4 +1,4 @@
-"""ModelForm, ModelChoiceField, model formsets and Paginator on mirrors do what they do on the models themselves."""
+"""ModelForm, ModelChoiceField, model formsets and Paginator behave on mirrors as on the models of the service."""
 
 from __future__ import annotations
 

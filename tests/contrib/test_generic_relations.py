@@ -31,7 +31,7 @@ def tagged(local):
 
 def test_a_generic_relation_is_read_and_followed(tagged, remote, messages):
     one = remote.Bookmark.objects.get(pk=tagged[0].pk)
-    assert one.tags.first().content_type  # the service's keys of content types are asked for once in a process
+    assert one.tags.first().content_type  # a process requests the service's keys of content types once
     with messages() as sent:
         assert sorted(item.tag for item in one.tags.all()) == ["blue", "red"]
     assert len(sent) == 1
@@ -155,7 +155,7 @@ def test_a_generic_inline_formset(tagged, remote, local):
 
 
 def test_a_local_model_points_to_a_mirror(tagged, remote, django_user_model):
-    """The admin's log, which is in the client's own database."""
+    """The admin's log, in the database of the client."""
     user = django_user_model.objects.create(username="ada")
     one = remote.Bookmark.objects.get(pk=tagged[0].pk)
     kind = ContentType.objects.get_for_model(one)

@@ -23,7 +23,7 @@ TEMPLATES = {
 
 
 class Rendered:
-    """A view whose templates are above."""
+    """A view with the templates above."""
 
     page = ""
 

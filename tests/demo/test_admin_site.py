@@ -1,4 +1,4 @@
-"""``python -m django_rpc demo-admin``: it starts, somebody logs in and works, and Ctrl-C leaves nothing behind."""
+"""``python -m django_rpc demo-admin``: it starts, a user logs in and works, and Ctrl-C ends all processes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_demo_admin_starts_serves_and_stops(running):
     assert "{" in browser.get(urllib.parse.urljoin(address, "/static/admin/css/base.css"))
 
     started = psutil.Process(process.pid).children(recursive=True)
-    assert len(started) >= 3  # Redis, the worker and the site, beside their guards
+    assert len(started) >= 3  # Redis, the worker and the site, next to their guards
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 0
     deadline = time.monotonic() + 10

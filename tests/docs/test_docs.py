@@ -1,4 +1,4 @@
-"""The examples of docs/ are run, and print what stands there.
+"""The examples of docs/ are run, and print the documented output.
 
 A page's ``>>>`` examples run top to bottom in one namespace: the mirrors of the example shop, with its rows behind
 them (40 customers, 20 products, 80 orders), client and service in this process.

@@ -1,4 +1,4 @@
-"""Everything in README.md runs, and gives what it says there."""
+"""All examples of README.md run, and print the documented output."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_quick_start(tmp_path, redis_url, required, lowest):
 
 @pytest.fixture(scope="module")
 def demo_output(tmp_path_factory):
-    """What ``make demo`` prints, on a terminal that is wide enough not to fold lines."""
+    """Return the output of ``make demo`` on a terminal that is wide enough not to fold lines."""
     folder = tmp_path_factory.mktemp("demo")
     env = {**os.environ, "COLUMNS": "250"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""docs/tour.ipynb runs from top to bottom, and shows what is stored in it.
+"""docs/tour.ipynb runs from top to bottom, and shows its stored output.
 
 ``python tests/docs/test_tour.py`` runs it and stores what it shows.
 """
@@ -25,7 +25,7 @@ def executed():
 
 
 def shown(notebook):
-    """By code cell, the kinds of what it shows, and the value where that is a plain one."""
+    """Return for each code cell the kinds of its output, and the value if it is plain."""
     found = []
     for cell in notebook.cells:
         if cell.cell_type == "code":

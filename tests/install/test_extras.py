@@ -47,7 +47,7 @@ Group = django_rpc.mirror("auth.Group")
 print([row.name for row in Group.objects.filter(name__regex="^a[0-9]$")])
 import django_rpc.celery.app
 """
-#: A program for each extra, which fails where the extra does not bring what it is for.
+#: A program for each extra, which fails if the extra does not install its packages.
 PROGRAMS = {
     "django": CLIENT,
     "server": SERVICE,

@@ -1,4 +1,4 @@
-"""A headless Chromium on a Django admin: what a person does there, and what they see."""
+"""A headless Chromium on a Django admin: the actions of a person, and the visible results."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 __all__ = ["Browser", "available", "chromium"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-#: ``--no-sandbox`` because CI is root in a container, which has no other way; the pages are our own.
+#: ``--no-sandbox`` because CI is root in a container, which permits nothing else; the pages are trusted.
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,1000")
 SECONDS = 15
 
 
 def available():
-    """Whether this machine has a Chromium and its driver."""
+    """Return True if this machine has a Chromium and its driver."""
     return bool(_program() and shutil.which("chromedriver"))
 
 
@@ -51,7 +51,7 @@ class Browser:
         self.driver = driver
 
     def complaints(self):
-        """What the console has shown since the last call: errors of scripts, and files that did not load."""
+        """Return the messages of the console since the last call: errors of scripts, and files that did not load."""
         return [entry for entry in self.driver.get_log("browser") if entry["level"] in {"WARNING", "SEVERE"}]
 
     def wait(self, condition):
@@ -62,7 +62,7 @@ class Browser:
     def open(self, url):
         self.driver.get(url)
 
-    # What is seen
+    # Visible content
 
     def one(self, selector):
         return self.driver.find_element(By.CSS_SELECTOR, selector)
@@ -84,10 +84,10 @@ class Browser:
         """The link with this text."""
         return self.one(within).find_element(By.LINK_TEXT, text)
 
-    # What is done
+    # Actions
 
     def follow(self, element):
-        """Click on what leads to another page."""
+        """Click on a link to another page."""
         page = self.one("html")
         element.click()
         self.wait(lambda: self._left(page) and self.driver.execute_script("return document.readyState") == "complete")
@@ -111,7 +111,7 @@ class Browser:
         self.follow(self.one(f"[name={name}]"))
 
     def complete(self, name, typed):
-        """Type into the autocompletion of the field, and take the first that is offered; returns what was offered."""
+        """Type into the autocompletion of the field, take the first suggestion, and return all suggestions."""
         self.one(f"[name={name}] + .select2 .select2-selection").click()
         offered = ".select2-results__option[aria-selected]"  # not the line "Searching..."
         search = self.wait(lambda: self.one(".select2-search__field"))

@@ -48,7 +48,7 @@ class LiveService:
 
     name: str
     settings: dict  # for DATABASES["rpc"]
-    database_url: str  # the server's own database
+    database_url: str  # the database of the server
     worker: Worker
     redis: RedisServer  # a Redis of the session; not every combination uses it
     env: dict = field(default_factory=dict)  # variables for further processes, see client_env
@@ -66,7 +66,7 @@ def pytest_collection_modifyitems(items):
 
 
 def listens(url, default_port):
-    """Whether something accepts connections at the host and port of a URL."""
+    """Return True if a server accepts connections at the host and port of a URL."""
     parts = urlsplit(url)
     address = (parts.hostname or "127.0.0.1", parts.port or default_port)
     try:
@@ -140,7 +140,7 @@ def sqlite_url():
 
 @contextlib.contextmanager
 def run_service(name, broker_url, backend_url, database_url, redis, **options):
-    """Start a worker on queues of its own, and remove the queues after it."""
+    """Start a worker on separate queues, and remove the queues after it."""
     queue = f"django_rpc_test_{uuid.uuid4().hex[:8]}"
     env = environment.variables(broker=broker_url, backend=backend_url, database=database_url, queue=queue)
     settings = {
@@ -204,7 +204,7 @@ def live_service(request, redis, prepared):
 
 @pytest.fixture
 def start_service(request, redis, prepared):
-    """``start_service(name="redis-sqlite", redis=None, **worker_options)``: one that may be hurt.
+    """``start_service(name="redis-sqlite", redis=None, **worker_options)``: a service that a test may damage.
 
     A context manager that yields a ``LiveService`` of this test alone, whose worker (and whose
     ``redis``, when the test gives its ``own_redis``) may be killed, paused and restarted.
@@ -248,7 +248,7 @@ def use_service(django_db_blocker):
 
 
 def _forget_connection(connections):
-    """Close and drop this thread's connection, so that the next use reads the settings anew."""
+    """Close and drop this thread's connection, so that the next use reads the settings again."""
     connections["rpc"].close()
     del connections["rpc"]
 

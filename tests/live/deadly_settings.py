@@ -1,4 +1,4 @@
-"""The example server, whose workers die when they are told (`deadly_app`); ``DEADLY_WITHOUT`` an app of it."""
+"""The example server with workers that die on request (`deadly_app`); ``DEADLY_WITHOUT`` leaves out an app."""
 
 import os
 

@@ -16,6 +16,6 @@ session = Session(
 
 
 def call(value):
-    """What the service answers to ``value``."""
+    """Return the service's answer to ``value``."""
     node = Method(parent=ModelSource(model="echo.Echo", service="rpc"), name="filter", kwargs={"value": value})
     return session.compute([Output(node)])[0]

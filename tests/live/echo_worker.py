@@ -25,7 +25,7 @@ def obey(value):
             time.sleep(0.01)
     elif action == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    elif action == "write":  # says that it ran
+    elif action == "write":  # reports that it ran
         with open(value["path"], "a") as file:
             file.write(f"{value.get('text', 'ran')}\n")
     return os.getpid()

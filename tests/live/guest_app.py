@@ -1,4 +1,4 @@
-"""A project with a Celery app and tasks of its own, which calls a service from a task, and answers calls itself."""
+"""A project with a Celery app and tasks, which calls a service from a task, and answers calls itself."""
 
 import os
 
@@ -8,7 +8,7 @@ from echo_client import call
 
 from django_rpc.celery import register
 
-# What stands in the environment is told by the test.
+# The test sets these environment variables.
 app = Celery("project", broker=os.environ["GUEST_BROKER"], backend=os.environ["GUEST_BACKEND"])
 app.conf.task_default_queue = os.environ["GUEST_QUEUE"]
 register(app)
@@ -19,5 +19,5 @@ if os.environ.get("CALL_BEFORE_FORK"):
 
 @app.task(name="guest.ask")
 def ask(value):
-    """Call the service from inside a task; say from which process."""
+    """Call the service from inside a task; return the process id too."""
     return [os.getpid(), call(value)]

@@ -1,4 +1,4 @@
-"""The example server, open to all models, with ``main_job_app``, and a log of what each request says of itself."""
+"""The example server, open to all models, with ``main_job_app``, and a log with the fields of each request."""
 
 import os
 

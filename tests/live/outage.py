@@ -46,7 +46,7 @@ async def awaited(session, numbers):
 
 
 def answered(session):
-    """Whether a call is answered; a worker may be busy with answers that it could not send."""
+    """Return True if a call is answered; a worker may be busy with answers that it could not send."""
     for _ in range(10):
         try:
             return session.compute([echo("well")], timeout=5) == ["well"]

@@ -1,4 +1,4 @@
-"""The example server, in a process that has more tasks than the one: a project's own, as modules make them."""
+"""The example server, in a process with further tasks: tasks of a project, as modules define them."""
 
 import os
 from pathlib import Path

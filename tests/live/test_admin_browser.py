@@ -23,7 +23,7 @@ ROWS = {"customers": 40, "products": 20, "orders": 80}
 
 @pytest.fixture(scope="module")
 def running(required):
-    """What ``make demo-admin`` starts, with fewer rows."""
+    """The processes of ``make demo-admin``, with fewer rows."""
     required(available(), "No Chromium with its driver (Debian: apt-get install chromium chromium-driver)")
     with admin_site.running(port=free_port(), data=ROWS) as parts:
         yield parts
@@ -42,7 +42,7 @@ def logged_in(running):
 
 @pytest.fixture
 def browser(logged_in):
-    """Logged in; whatever the test did, the console is silent."""
+    """A logged-in browser; the console is silent after each test."""
     yield logged_in
     assert logged_in.complaints() == []
 
@@ -247,7 +247,7 @@ def test_add_with_autocompletion_and_inlines(browser, go, sql):
         "SELECT o.id, o.number, o.total, c.name FROM shop_order o JOIN shop_customer c ON c.id = o.customer_id"
         " ORDER BY o.id DESC LIMIT 1"
     )
-    assert number in browser.text(".messagelist")  # the service's own save() made it
+    assert number in browser.text(".messagelist")  # the service's save() set it
     assert (total, name) == (12.5, offered[0])
     lines = sql("SELECT product_id, quantity FROM shop_line WHERE order_id = ? ORDER BY id", key)
     assert lines == [(12, 4), (13, 1)]
@@ -364,7 +364,7 @@ def test_history(browser, go, sql):
     assert sql("SELECT name FROM shop_tag WHERE id = ?", key) == ["renamed"]
 
 
-# Messages, by the broker's own account
+# Messages, counted by the broker
 
 
 @pytest.mark.parametrize("path", ["order/", "order/?p=2", "order/?created__year=2024", "order/?q=adler&o=4"])

@@ -1,6 +1,6 @@
 """Blocks of ``django_rpc.atomic()`` on PostgreSQL, through a broker and a real worker."""
 
-# ruff: noqa: PT012 - what is left by an exception are whole blocks
+# ruff: noqa: PT012 - the exceptions leave whole blocks
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.parametrize("live_service", ["rabbitmq-postgresql"], in
 
 @pytest.fixture
 def name(live_rpc, remote):
-    """A name of this test's own; what has it is removed."""
+    """A name for this test; its rows are removed."""
     name = f"unit-{uuid.uuid4().hex[:8]}"
     yield name
     remote.Customer.objects.filter(name__startswith=name).delete()
@@ -59,7 +59,7 @@ def test_a_block_is_one_message_and_one_transaction(live_rpc, remote, name, mess
 
 @pytest.mark.parametrize("at_the_end", [False, True])
 def test_an_error_rolls_all_back(live_rpc, remote, name, at_the_end):
-    """Also one that PostgreSQL finds when the transaction ends: then no operation is to blame."""
+    """Also an error that PostgreSQL reports at the end of the transaction: then no operation is named."""
     ada = customer(remote, name)
     entries = remote.AuditEntry.objects.count()
     with pytest.raises(IntegrityError) as caught, django_rpc.atomic("rpc"):

@@ -12,7 +12,7 @@ import pytest
 from django_rpc.demo import environment
 
 ROOT = Path(__file__).parents[2]
-#: The others look at the client, for which all databases are one.
+#: The other tests concern the client, which does not distinguish databases.
 CHOSEN = "create_and_read or json or generated or defaults or auto_now or own or files_are_names"
 
 

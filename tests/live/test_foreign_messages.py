@@ -36,7 +36,7 @@ class Touch:
 
 
 class Broker:
-    """What anybody can do who reaches the broker."""
+    """Actions of any process with access to the broker."""
 
     def __init__(self, service, mark):
         self.service, self.mark = service, mark
@@ -77,7 +77,7 @@ def broker(request, redis, prepared, tmp_path_factory):
 
 
 def is_refused(broker):
-    """The worker goes on with the next message, in its order behind the foreign one, and nothing of that has run."""
+    """The worker continues with the next message after the foreign message, and nothing of that message has run."""
     assert broker.serves()
     assert broker.service.worker.alive
     assert not broker.mark.exists()
@@ -115,7 +115,7 @@ def test_other_tasks(broker, task):
     is_refused(broker)
 
 
-#: Headers that Celery's own consumer stumbles over.
+#: Headers that Celery's consumer cannot process.
 ODD = {
     "a list for a task": headers_of(["x"]),
     "a dict for a task": headers_of({"a": 1}),

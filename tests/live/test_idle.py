@@ -19,14 +19,14 @@ from .test_weather import ECHO, Proxy, echo, echo_service
 WRITE = Output(Method(parent=ECHO, name="delete"))
 
 
-#: "CONNECTION_FORCED", on channel 0: what RabbitMQ says when it closes a connection itself.
+#: "CONNECTION_FORCED", on channel 0: RabbitMQ's message when it closes a connection itself.
 _CLOSE = struct.pack(">HHHB17sHH", 10, 50, 320, 17, b"CONNECTION_FORCED", 0, 0)
 GOODBYE = b"\x01" + struct.pack(">HI", 0, len(_CLOSE)) + _CLOSE + b"\xce"
 
 
 @pytest.fixture(params=["redis", "rabbitmq-redis", "rabbitmq-rpc", "rabbitmq-rpc-told"])
 def idle(request, own_redis):
-    """A session on a service, and what closes the connections of both ends as a server would."""
+    """A session on a service, and a function that closes the connections of both ends as a server would."""
     broker, backend, told = (*request.param.split("-"), "", "")[:3]
     relay = None
     address = own_redis.url

@@ -63,7 +63,7 @@ def test_command_requests_exposed_models(service):
     while not (active := inspect.active()[name]):
         assert not future.done()
     assert [(task["name"], task["id"]) for task in active] == [("django_rpc.call", future.request_id)]
-    assert SECRET not in json.dumps(active)  # what is asked for, and by which token, is the client's
+    assert SECRET not in json.dumps(active)  # the client determines the request and the token
     assert future.result()
     assert inspect.ping() == {name: {"ok": "pong"}}
     assert "django_rpc.call" in inspect.registered()[name]

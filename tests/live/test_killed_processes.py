@@ -1,4 +1,4 @@
-"""Processes of the pool are killed from the first second on, and the worker's main process goes on."""
+"""Processes of the pool are killed from the first second on, and the worker's main process continues."""
 
 from __future__ import annotations
 

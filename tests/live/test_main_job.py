@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 
 
 class Forbidden(RpcModel):
-    """A mirror of what the example service does not show."""
+    """A mirror of a model that the example service hides."""
 
     class Rpc:
         app_label = "auth"
@@ -46,7 +46,7 @@ class NoSuchModel(RpcModel):
 
 
 class WrongField(RpcModel):
-    """A mirror that declares a field which the service has not, and one that it hides."""
+    """A mirror with a field that the service does not have, and a field that it hides."""
 
     class Rpc:
         app_label = "shop"
@@ -248,7 +248,7 @@ def test_unknown_names_at_service(live_rpc, remote):
             list(model.objects.all())
         assert type(caught.value).__name__ == "UnknownModel"
     assert same_text(Forbidden, "auth.User") == same_text(NoSuchModel, "shop.NoSuchModel")
-    for field in ("nickname", "secret_note"):  # nobody learns which of them exists
+    for field in ("nickname", "secret_note"):  # a client cannot distinguish them
         with pytest.raises(FieldError, match=f"Cannot resolve keyword '{field}'") as caught:
             list(WrongField.objects.filter(**{field: "x"}).values("pk"))
         assert "Customer" in "\n".join(caught.value.__notes__)
@@ -384,7 +384,7 @@ def test_a_server_that_is_open(open_rpc, remote):
 
 @pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
 def test_the_priority_queue(broker, redis, prepared, sqlite_url, request, use_service, remote):
-    """A worker on the priority queue alone answers what has priority, and nothing else."""
+    """A worker on the priority queue answers only calls with priority."""
     url = redis.url if broker == "redis" else request.getfixturevalue("rabbitmq_url")
     queue = f"django_rpc_test_{uuid.uuid4().hex[:8]}"
     env = environment.variables(broker=url, backend=redis.url, database=prepared(sqlite_url), queue=queue)

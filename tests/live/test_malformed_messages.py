@@ -104,7 +104,7 @@ def push(target, items):
 
 
 def publish(target, publications, exchange="", routing_key=None):
-    """Publish over AMQP; a `malformed.RawTable` goes out as the bytes that it is."""
+    """Publish over AMQP; a `malformed.RawTable` is sent as its bytes."""
     write = amqp.serialization._write_table
 
     def write_table(table, out, bits):

@@ -30,7 +30,7 @@ def files(tmp_path, monkeypatch):
 
 @pytest.fixture
 def scrape(files, tmp_path):
-    """What the script of the page serves, by names and labels."""
+    """Return the metrics that the script of the page serves, by names and labels."""
     section = PAGE.read_text().partition("## Metrics")[2]
     script = tmp_path / "metrics.py"
     script.write_text(re.findall(r"```python\n(.*?)```", section, re.DOTALL)[0])

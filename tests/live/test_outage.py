@@ -34,7 +34,7 @@ def oldest_redis(required):
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("release", ["installed", "oldest"])
 def test_both_ends_answer_after_dropped_connections_and_an_outage(release, request, required):
-    """Only the answers go by the Redis that is away.  kombu's own transport for Redis needs a later redis-py."""
+    """Only the answers use the stopped Redis. kombu's transport for Redis needs a later redis-py."""
     broker = request.getfixturevalue("redis").url if release == "installed" else request.getfixturevalue("rabbitmq_url")
     folders = [str(ROOT)]
     if release == "oldest":

@@ -1,4 +1,4 @@
-"""Values that wait in Redis for other services: accepted from which requests, how many, and for how long."""
+"""Values that wait in Redis for other services: the permitted requests, their number, and their lifetime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py rpc_ping`` as a program, to real workers, to a queue that nobody takes from, and to no broker."""
+"""``manage.py rpc_ping`` as a program, to real workers, to a queue without a worker, and to no broker."""
 
 from __future__ import annotations
 

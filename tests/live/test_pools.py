@@ -1,4 +1,4 @@
-"""Workers whose pool is of threads or greenlets, which share what each process has of its own."""
+"""Workers with a pool of threads or greenlets, which share the resources of each process."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def test_calls_at_the_same_time(start_service, own_redis, pool, name):
                 assert list(callers.map(lambda number: get(session, number), some)) == list(some)
                 list(callers.map(lambda number: write(session, number), range(turn * 8, turn * 8 + 8)))
             files.append(process.num_fds())
-            with Redis.from_url(own_redis.url) as client:  # as a server that closes what is idle
+            with Redis.from_url(own_redis.url) as client:  # as a server closes idle connections
                 client.execute_command("CLIENT", "KILL", "TYPE", "normal")
         assert numbers(session) == list(range(24))
-        # What was closed is noticed when it is next taken: as many may be kept, and no more with each turn.
+        # A closed connection is noticed at its next use: the pool does not grow with each repetition.
         assert files[2] <= files[1] + CALLERS // 2, files
         assert service.worker.alive

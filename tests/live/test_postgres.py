@@ -1,4 +1,4 @@
-"""``django.contrib.postgres`` with PostgreSQL: the tests of expressions and fields, and one with a live worker."""
+"""``django.contrib.postgres`` with PostgreSQL: the tests of expressions and fields, and a test with a live worker."""
 
 from __future__ import annotations
 

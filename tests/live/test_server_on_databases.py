@@ -1,4 +1,4 @@
-"""The server's own tests once more, on databases that people run: what is refused is refused there as well."""
+"""The tests of the server on further databases: they refuse the same requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spans of a client and of a real prefork worker: of one trace, each below the one that caused it."""
+"""Spans of a client and of a real prefork worker: all in one trace, each below its cause."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_spans_of_both_ends(mine, theirs, remote):
     server = theirs()
     assert len(client) == len(server) == CALLS + 1
     assert {one["context"]["trace_id"] for one in server} == {f"0x{view.get_span_context().trace_id:032x}"}
-    assert {one["parent_id"] for one in server} == set(client)  # each below the call of its own
+    assert {one["parent_id"] for one in server} == set(client)  # each below its call
     assert {one.parent.span_id for one in client.values()} == {view.get_span_context().span_id}
     assert len({one["process"] for one in server}) == 2
     for one in server:

@@ -20,7 +20,7 @@ from django_rpc.demo import environment
 from django_rpc.demo.services import worker
 from django_rpc.graph.nodes import Method, ModelSource
 
-#: For the worker: the modules beside this one.
+#: For the worker: the modules in this folder.
 PYTHONPATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 ECHO = ModelSource(model="echo.Echo", service="rpc")
 WAYS = ("redis", "rabbitmq-redis", "rabbitmq-rpc", "redis-rpc", "redis-file")
@@ -41,7 +41,7 @@ class Service:
 
 @contextlib.contextmanager
 def echo_service(broker, backend, **options):
-    """A worker of ``echo_worker`` on queues of its own."""
+    """A worker of ``echo_worker`` on separate queues."""
     queue = f"django_rpc_test_{uuid.uuid4().hex[:8]}"
     settings = {"BROKER_URL": broker, "RESULT_BACKEND": backend, "DEFAULT_QUEUE_NAME": queue}
     settings |= {"PRIORITY_QUEUE_NAME": f"{queue}_priority", "TIMEOUT": 10}
@@ -95,7 +95,7 @@ def test_futures(session, tmp_path):
     with pytest.raises(errors.RpcTimeout, match=r"celery -A django_rpc\.celery\.app worker"):
         slow.result(timeout=0.05)
     path.touch()
-    assert slow.result(timeout=30) > 0  # asked again
+    assert slow.result(timeout=30) > 0  # requested again
     assert slow.done()
     assert session.gather([slow, echo("late")])[1] == "late"
 
@@ -148,7 +148,7 @@ def test_a_future_may_be_waited_for_by_another_thread(session):
 
 
 def in_child(function):
-    """Run ``function`` in a child made by ``os.fork``; what it returned must be true."""
+    """Run ``function`` in a child made by ``os.fork``; its result must be true."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -203,7 +203,7 @@ def test_an_answer_does_not_stay_behind(service, session, redis):
 
 @pytest.fixture(params=["before", "after"])
 def guest(request, service, redis):
-    """A project's own prefork worker, whose processes fork after or before the first call."""
+    """A prefork worker of a project, with processes that fork before or after the first call."""
     queue = f"guest_{uuid.uuid4().hex[:8]}"
     env = {
         "GUEST_BROKER": redis.url,
@@ -227,6 +227,6 @@ def test_inside_another_celery_task_and_registered_on_its_app(guest, redis):
     results = [project.send_task("guest.ask", [number], queue=guest) for number in range(20)]
     answers = [result.get(timeout=20) for result in results]
     assert [answer[1] for answer in answers] == list(range(20))
-    # The same worker, with a task of ours among its own.
+    # The same worker, with a task of the package among its tasks.
     settings = {"BROKER_URL": redis.url, "RESULT_BACKEND": redis.url, "DEFAULT_QUEUE_NAME": guest}
     assert Session(settings).compute([echo("registered")], timeout=10) == ["registered"]

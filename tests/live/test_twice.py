@@ -27,7 +27,7 @@ ROWS = ModelSource(model="rpc_server.ServerModel", service="rpc")
 
 
 class Service:
-    """A worker that dies when it is told, what it has noted, and further workers beside it."""
+    """A worker that dies on request, its notes, and further workers next to it."""
 
     def __init__(self, live, folder):
         self.live = live
@@ -38,7 +38,7 @@ class Service:
         return worker("deadly_settings", self.live.env, concurrency=1)
 
     def row(self, what):
-        """A call that writes one row, of which the worker does ``what``; and the row's name."""
+        """A call that writes a row while the worker does ``what``, and the row's name."""
         name = uuid.uuid4().hex[:10]
         return Output(Method(ROWS, "create", (), {"some_field": f"{what}:{name}", "other_field": 1})), name
 
@@ -79,7 +79,7 @@ def deadly(request, redis, prepared, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["redis-sqlite", "rabbitmq-postgresql"])
 def service(request, deadly):
-    """A worker whose processes die, and which goes on."""
+    """A worker with processes that die, which continues."""
     with deadly(request.param) as started:
         yield started
 

@@ -1,4 +1,4 @@
-"""Bad weather: what is broken gives an error of its own class within the time-out, and the worker serves on."""
+"""Outages: a failure raises an error of its class within the time-out, and the worker continues."""
 
 import asyncio
 import contextlib
@@ -22,10 +22,10 @@ from django_rpc.demo import environment
 from django_rpc.demo.services import free_port, worker
 from django_rpc.graph.nodes import Method, ModelSource
 
-#: For the worker: the modules beside this one.
+#: For the worker: the modules in this folder.
 PYTHONPATH = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 ECHO = ModelSource(model="echo.Echo", service="rpc")
-#: An error may come this much later than the time-out.
+#: An error may arrive this much later than the time-out.
 SLACK = 1.0
 
 
@@ -46,7 +46,7 @@ class Service:
         return Session({**self.settings, **more})
 
     def serves(self):
-        """Whether it answers, within the time that a Celery worker takes to reconnect."""
+        """Return True if it answers within the time that a Celery worker needs to reconnect."""
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             with contextlib.suppress(errors.RpcError):
@@ -100,7 +100,7 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
 
     def tell(self, data):
-        """Send bytes to the clients, as if the server said them."""
+        """Send bytes to the clients, as if the server had sent them."""
         for client, _ in self.pairs:
             with contextlib.suppress(OSError):
                 client.sendall(data)
@@ -326,7 +326,7 @@ def until_the_worker_is_refused(service):
 
 
 def test_a_redis_that_is_a_replica_for_a_moment(own_redis, tmp_path):
-    """A failover: each command that waits or writes gets an error, and nobody hangs up."""
+    """A failover: each command that waits or writes gets an error, and no connection is closed."""
     path = tmp_path / "go"
     order = echo({"do": "await", "path": str(path)})
     client = Redis.from_url(own_redis.url)
@@ -415,7 +415,7 @@ def test_a_connection_to_rabbitmq_that_is_cut_in_mid_call_is_made_again(rabbitmq
     [future] = session.submit([sleep(0.8)])
     threading.Timer(0.3, relay.cut).start()
     assert future.result(timeout=5) > 0
-    relay.cut()  # while nobody waits
+    relay.cut()  # while no thread waits
     assert session.compute([echo("after")]) == ["after"]
 
 

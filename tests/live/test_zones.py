@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 DATABASE = "worker"  # an alias of the worker's database, for the oracle
 KOLKATA = zoneinfo.ZoneInfo("Asia/Kolkata")
 MOMENTS = [
-    dt.datetime(2024, 3, 9, 19, 30, tzinfo=dt.UTC),  # the next day in Kolkata, the same one in St John's
+    dt.datetime(2024, 3, 9, 19, 30, tzinfo=dt.UTC),  # the next day in Kolkata, the same day in St John's
     dt.datetime(2024, 3, 10, 2, 30, tzinfo=dt.UTC),  # the day before in St John's
     dt.datetime(2024, 3, 10, 12, 15, 30, 123456, tzinfo=dt.UTC),
     dt.datetime(2024, 10, 27, 0, 30, tzinfo=dt.UTC),  # half past two, the first time, in Berlin
@@ -343,7 +343,7 @@ def test_writes_of_a_client_without_aware_datetimes(orders, local):
 
 @pytest.fixture
 def naive_service(start_zoned, use_service, remote):
-    """A worker whose tables hold local times of its zone."""
+    """A worker with tables of local times in its zone."""
     with start_zoned(ZONED_USE_TZ="0", ZONED_TIME_ZONE="America/St_Johns") as service, use_service(service):
         yield remote.Order.objects
 
@@ -380,4 +380,4 @@ def test_texts_of_the_service_are_in_the_language_of_the_client(zoned, use_servi
     assert "value has an invalid format" in texts["en"]
     assert texts["en-gb"] == texts["en"] == str(caught.value)
     assert "Le format de la valeur" in texts["fr"]
-    assert texts["pl"] == texts["fr"]  # which the service does not have: its own language
+    assert texts["pl"] == texts["fr"]  # unknown to the service, which uses its language

@@ -1,4 +1,4 @@
-"""``manage.py rpc_ping`` with the service in this process; tests/live/test_ping.py has real ones."""
+"""``manage.py rpc_ping`` with the service in this process; tests/live/test_ping.py uses real services."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_first_message_is_not_measured(messages):
 
 
 def test_permissions_of_this_client(settings, monkeypatch):
-    """As the service's policy says, for the client that it takes this one for."""
+    """As the service's policy reports, for the client that it identifies."""
     settings.DJANGO_RPC = {"CLIENTS": {"anonymous": {}}}
     rpc = site._registry[next(model for model in site if model._meta.label == "shop.Customer")]
     monkeypatch.setattr(rpc, "has_permission", lambda request, operation: operation == "read")

@@ -1,4 +1,4 @@
-"""Canned answers: each form of a query and of a write gets what a service would give."""
+"""Canned answers: each form of a query and of a write gets the answer of a service."""
 
 from __future__ import annotations
 
