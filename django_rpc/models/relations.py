@@ -38,14 +38,24 @@ class RpcReverseDescriptor(ReverseManyToOneDescriptor):
 def _in_one_message(base: Any) -> Any:
     """Return the manager class ``base`` of a reverse foreign key, with each change as one message and transaction.
 
-    Django's manager saves row by row (``bulk=False``), and removes and adds rows separately (``set()``).
+    Django's manager saves row by row (``bulk=False``), and reads, removes and adds rows separately (``set()``).
     """
 
     class RpcRelatedManager(base):
-        pass
+        if hasattr(base, "remove"):  # absent where the rows must have a parent
+
+            @functools.wraps(base.set)
+            def set(self, objs: Any, *, bulk: bool = True, clear: bool = False) -> None:
+                if clear or not bulk:
+                    super().set(objs, bulk=bulk, clear=clear)
+                    return
+                # Django reads the present rows first, which needs a message, and is not possible for rows of a block.
+                objs = tuple(objs)
+                self.add(*objs)
+                self.exclude(pk__in=[obj.pk for obj in objs]).update(**{self.field.name: None})
 
     def together_at(name: str) -> Any:
-        change = getattr(base, name)
+        change = getattr(RpcRelatedManager, name)
 
         @functools.wraps(change)
         def method(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -57,7 +67,7 @@ def _in_one_message(base: Any) -> Any:
         return method
 
     for name in ("add", "remove", "clear", "set"):
-        if hasattr(base, name):  # absent where the rows must have a parent
+        if hasattr(base, name):
             setattr(RpcRelatedManager, name, together_at(name))
     RpcRelatedManager.__name__ = base.__name__
     RpcRelatedManager.__qualname__ = base.__qualname__

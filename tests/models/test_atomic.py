@@ -65,6 +65,19 @@ def test_writes_are_in_order_in_transaction(local, remote, shop_data, messages):
     assert count == sum(by_label.values())
 
 
+def test_set_of_a_reverse_foreign_key_where_the_block_makes_the_parent_and_the_rows(local, remote, shop_data, messages):
+    with messages() as sent, django_rpc.atomic("rpc"):
+        ada = customer(remote)
+        ada.save()
+        bob = customer(remote, "Bob")
+        bob.referred_by = ada
+        bob.save()
+        ada.referrals.set([ada])
+    assert len(sent) == 1
+    assert ada.referred_by_id == ada.pk
+    assert list(local.Customer.objects.filter(referred_by=ada.pk).values_list("pk", flat=True)) == [ada.pk]
+
+
 def test_left_by_an_exception_it_sends_nothing(local, remote, shop_data, messages):
     loaded = remote.Customer.objects.get(pk=2)
     ada, order = customer(remote), remote.Order(total=5)
