@@ -15,7 +15,7 @@ from django_rpc.graph.identity import key
 from django_rpc.graph.nodes import Node
 from django_rpc.graph.traversal import topological
 
-__all__ = ["NeedsAnswer", "Replay", "current", "replayed"]
+__all__ = ["NeedsAnswer", "Replay", "converted", "current", "replayed"]
 
 T = TypeVar("T")
 
@@ -76,3 +76,12 @@ async def replayed(call: Callable[[], T]) -> T:
             answers[needed.request_key] = (await needed.fetch(), None)
         except Exception as error:  # noqa: BLE001 - raised in the next call, at the request
             answers[needed.request_key] = (None, error)
+
+
+async def converted(nodes: Sequence[Node], convert: Callable[[], T]) -> T:
+    """Return the result of ``convert``, which converts the values of ``nodes``; its further messages are awaited.
+
+    The conversion of a read sends messages for rows that are fetched after the answer, as for generic foreign keys.
+    The conversion of a write runs once, since it may call receivers of signals.
+    """
+    return convert() if any(node.writes for node in topological(nodes)) else await replayed(convert)

@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from django_rpc.client.async_replay import current
+from django_rpc.client.async_replay import converted, current
 from django_rpc.client.background_plan import PlanCall
 from django_rpc.client.decode_result import raise_failed
 from django_rpc.client.deferred import collectors
@@ -99,7 +99,8 @@ async def acompute(
     priority: bool = False,
 ) -> list[Any]:
     """Compute values without blocking the event loop; local functions run in a few shared threads. See `compute`."""
-    return finished(outputs, await _values(outputs, runners, timeout, priority))
+    values = await _values(outputs, runners, timeout, priority)
+    return await converted([output.node for output in outputs], partial(finished, outputs, values))
 
 
 async def _values(

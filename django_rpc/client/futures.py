@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
+from django_rpc.client.async_replay import converted
 from django_rpc.client.decode_result import FailedOutput
 from django_rpc.errors import CallCancelled, ResultBackendUnavailable, RpcTimeout
 from django_rpc.graph.delayed.local_arguments import waited_for
@@ -360,6 +361,7 @@ class Future(concurrent.futures.Future[T]):
     def __await__(self) -> Generator[Any, None, T]:
         if not self._finished:
             yield from self._call.arrive().__await__()
+            return (yield from converted([self._node], self.result).__await__())
         return self.result()
 
     def __rpc_node__(self) -> Node:

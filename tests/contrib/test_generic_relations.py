@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.forms import generic_inlineformset_factory
 from django.contrib.contenttypes.models import ContentType
@@ -12,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, Prefetch
 from django.db.utils import NotSupportedError
 
-from django_rpc import compute, gather
+from django_rpc import agather, compute, gather
 from django_rpc.models import content_types
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
@@ -65,6 +66,10 @@ def test_prefetching(tagged, remote, messages):
     assert len(sent) <= 3
 
 
+async def awaited(awaitable):
+    return await awaitable
+
+
 WAYS = {
     "delayed": lambda query: query.delayed().compute(),
     "compute": lambda query: list(compute(query)[0]),
@@ -76,6 +81,11 @@ WAYS = {
     "in_bulk": lambda query: list(query.order_by().delayed().in_bulk().compute().values()),
     "map": lambda query: query.delayed().map(lambda row: row).compute(),
     "submit": lambda query: query.delayed().submit().result(),
+    "await delayed": lambda query: async_to_sync(awaited)(query.delayed()),
+    "await submit": lambda query: async_to_sync(awaited)(query.submit()),
+    "await submit delayed": lambda query: async_to_sync(awaited)(query.delayed().submit()),
+    "agather": lambda query: async_to_sync(agather)(query.delayed())[0],
+    "agather submit": lambda query: async_to_sync(agather)(query.submit())[0],
     "pickle": lambda query: pickle.loads(pickle.dumps(query.delayed())).compute(),
 }
 

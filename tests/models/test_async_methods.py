@@ -7,7 +7,7 @@ import threading
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connections
-from django.db.models import Count, F, Max
+from django.db.models import Count, F, Max, Prefetch
 
 import django_rpc
 from django_rpc.client.hooks import MessageListener
@@ -150,3 +150,14 @@ def test_many_calls_in_event_loop(remote):
         return await asyncio.gather(*counts)
 
     assert run(main()) == [remote.Customer.objects.filter(pk__lte=number).count() for number in range(20)]
+
+
+def test_rows_of_a_sliced_prefetch_are_awaited(remote, messages):
+    """Such rows are fetched after the answer, with another message."""
+    orders = Prefetch("orders", remote.Order.objects.order_by("pk")[:1], to_attr="first_orders")
+    customers = remote.Customer.objects.order_by("pk").prefetch_related(orders)
+    expected = [[order.pk for order in customer.first_orders] for customer in customers]
+    with messages() as sent:
+        fetched = run(customers.all().submit())
+        assert [[order.pk for order in customer.first_orders] for customer in fetched] == expected
+    assert len(sent) == 2
