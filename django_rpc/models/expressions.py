@@ -33,7 +33,7 @@ from django_rpc.backend.django_compat import (
 from django_rpc.client.deferred import Pending
 from django_rpc.graph.nodes import Method, ModelSource, Node, callsite
 from django_rpc.graph.values import ATOMS, Condition, Expr, Reference, freeze
-from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS, OUTPUT_FIELDS, POSTGRES
+from django_rpc.graph.vocabulary.names import EXPRESSIONS, FIELDS, OUTPUT_FIELDS, POSTGRES, check_path
 from django_rpc.graph.walk import DATA, map_children, map_leaves
 from django_rpc.models.constructor_arguments import current_arguments
 from django_rpc.models.content_types import is_content_type, sent_key
@@ -89,7 +89,17 @@ def _(value: expressions.F) -> Expr:
     kind = "OuterRef" if isinstance(value, expressions.OuterRef) else "F"
     if type(value) not in (expressions.F, expressions.OuterRef):
         raise TypeError(f"{type(value).__name__} cannot be sent to a service.")
+    if isinstance(value.name, str):  # the name of a nested OuterRef is an OuterRef
+        _check_field_name(value.name)
     return Expr(kind, (value.name,))
+
+
+def _check_field_name(name: str) -> None:
+    """Raise FieldError, as Django does for a wrong name, for a name that no message may contain."""
+    try:
+        check_path(name)
+    except ValueError as error:
+        raise FieldError(str(error)) from None
 
 
 @freeze.register(BaseExpression)

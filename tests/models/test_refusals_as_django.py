@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.exceptions import FieldError
 from django.db import DatabaseError
 from django.db.models import Count, F, Prefetch, Value
 from django.db.models.functions import Lower
@@ -113,3 +114,17 @@ def test_a_union_in_the_order_of_a_selected_column(local, remote, shop_data, nam
 
     found = [shown(row) for row in WAYS[way](SELECTED[name](remote))]
     assert found == [shown(row) for row in SELECTED[name](local)]
+
+
+@pytest.mark.parametrize("name", ["a b", "_wrong", "é", ""])
+def test_a_name_that_no_message_may_contain_is_no_field(local, remote, shop_data, name):
+    with pytest.raises(FieldError):
+        local.Order.objects.update(total=F(name))
+    with pytest.raises(FieldError, match="not a valid lookup path"):
+        remote.Order.objects.delayed().update(total=F(name)).compute()
+    with pytest.raises(FieldError, match="not a valid lookup path"):
+        remote.Order.objects.delayed().filter(total=F(name)).count().compute()
+    order = remote.Order.objects.first()
+    order.total = F(name)
+    with pytest.raises(FieldError, match="not a valid lookup path"):
+        order.save()
