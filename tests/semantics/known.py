@@ -6,6 +6,7 @@ same program follow from it.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from itertools import zip_longest
@@ -51,6 +52,7 @@ Known = tuple[str, Callable[[Pair], bool]]
 
 _NO_VALUE = "Cannot use None as a query value"
 _WRONG_NAME = "_wrong(__.*)?' (into field|for )"
+_JOINED = "^Joined field references are not permitted"
 
 
 def _proxy(pair: Pair) -> bool:
@@ -82,7 +84,37 @@ def _not_sent(pair: Pair) -> bool:
 
 
 def _several_errors(pair: Pair) -> bool:
-    return pair.fails(_NO_VALUE, _WRONG_NAME) or pair.fails(_WRONG_NAME, _NO_VALUE)
+    pairs = itertools.permutations((_NO_VALUE, _WRONG_NAME, _JOINED), 2)
+    return any(pair.fails(local, remote) for local, remote in pairs)
+
+
+def _unused(pair: Pair) -> bool:
+    return "_or_create(" in pair.statement and repr(pair.remote) == "'raises FieldError'"
+
+
+def _expression(pair: Pair) -> bool:
+    is_replaced = re.sub(r"'\w+': 'an expression'(, )?|, (?=})", "", repr(pair.local)).replace(", }", "}")
+    return "update_or_create(" in pair.statement and is_replaced == repr(pair.remote)
+
+
+def _deleted(pair: Pair) -> bool:
+    is_deleted = re.search(
+        r"(filter\(pk=o\d\.pk\)|o\d)\.delete\(\)|objects(\.filter\(.*\))?\.delete\(\)", pair.statement
+    )
+    return is_deleted is not None and pair.fails(None, "matching query does not exist") and pair.remote == "failed"
+
+
+def _new_key(pair: Pair) -> bool:
+    return ".remove(" in pair.statement and pair.fails(None, "known when the block has ended.* is not related to")
+
+
+def _kept(pair: Pair) -> bool:
+    """Return True if only the local rows have related rows that the mapped function read."""
+    return "mapping(" in pair.statement and _without_related(pair.local) == _without_related(pair.remote)
+
+
+def _without_related(result: Any) -> str:
+    return re.sub(r", '(cached|prefetched) \w+': (None|\('\w+', \w+\)|\[[^]]*\])", "", repr(result))
 
 
 def _branch(pair: Pair) -> bool:
@@ -97,6 +129,11 @@ KNOWN: tuple[Known, ...] = (
     ("SQLite refuses arms of a union with other columns; a mirror names the columns.", _columns),
     ("A query that can have no rows is not sent, so that other errors of it are not found.", _not_sent),
     ("A value None and a wrong name are two errors of a query; each side finds another one first.", _several_errors),
+    ("The service checks all defaults, Django only those that it uses.", _unused),
+    ("A Delayed row has no expression in place of the value that the service stores; it loads the value.", _expression),
+    ("A row that a block makes and deletes again cannot be an argument of a later operation of the block.", _deleted),
+    ("A key that a block has not received yet equals no number, and remove() compares it in the client.", _new_key),
+    ("A function that Django calls keeps the related rows that it read; a mapped function reads none.", _kept),
     ("A query in a branch of cond() is made when the lambda is recorded, also if no row takes the branch.", _branch),
 )  # fmt: skip
 

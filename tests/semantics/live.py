@@ -35,12 +35,12 @@ HERE = Path(__file__).parent
 FOLDER_OF_SETTINGS = HERE.parent / "live"
 
 
-def run_live(first: int, count: int, tally: Tally) -> None:
+def run_live(first: int, count: int, tally: Tally, kind: str | None = None) -> None:
     """Run ``count`` programs from the seed ``first`` and add them to a tally."""
     prepare()
     with temporary_folder() as folder, _started(folder) as files:
         for seed in range(first, first + count):
-            tally.add(compare_live(Program.of(seed), files), f"live, {_locale(seed)}: ")
+            tally.add(compare_live(Program.of(seed, kind), files), f"live, {_locale(seed)}: ")
 
 
 @contextlib.contextmanager

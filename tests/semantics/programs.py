@@ -13,13 +13,20 @@ from django.db import connection, transaction
 from tests.semantics.known import reason_of
 from tests.semantics.reads import read
 from tests.semantics.sides import LOCAL, WAYS, run, sides, tables
+from tests.semantics.wide_maps import wide_map
+from tests.semantics.wide_reads import wide_read
+from tests.semantics.wide_writes import wide_block, wide_write
 from tests.semantics.writes import block, mapped, write
 
-__all__ = ["Difference", "Program", "compare", "shrink"]
+__all__ = ["KINDS", "Difference", "Program", "compare", "shrink"]
 
-_KINDS = {"read": read, "write": write, "block": block, "map": mapped}
+#: The function that makes a program of each kind.
+KINDS = {
+    "read": read, "write": write, "block": block, "map": mapped, "wide_read": wide_read, "wide_write": wide_write,
+    "wide_block": wide_block, "wide_map": wide_map,
+}  # fmt: skip
 #: Shares of the kinds.
-_DRAWN = ("read",) * 6 + ("write",) * 3 + ("block",) + ("map",) * 2
+_SHARES = {"read": 6, "write": 3, "block": 1, "map": 2, "wide_read": 6, "wide_write": 3, "wide_block": 1, "wide_map": 2}
 
 
 @dataclass
@@ -32,16 +39,17 @@ class Program:
     lines: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, seed: int) -> Program:
-        """Make the program of a seed."""
+    def of(cls, seed: int, kind: str | None = None) -> Program:
+        """Make the program of a seed; without ``kind``, the seed chooses the kind too."""
         drawn = random.Random(seed)
-        kind = drawn.choice(_DRAWN)
-        way = drawn.choice(WAYS) if kind == "read" else drawn.choice(WAYS[1:]) if kind == "map" else "query"
-        return cls(seed, kind, way, _KINDS[kind](drawn))
+        kind = kind or drawn.choices(list(_SHARES), list(_SHARES.values()))[0]
+        ways = {"map": WAYS[1:], "wide_map": WAYS[1:], "read": WAYS, "wide_read": WAYS, "wide_write": WAYS}
+        way = drawn.choice(ways.get(kind, ("query",)))
+        return cls(seed, kind, way, KINDS[kind](drawn))
 
     @property
     def writes(self) -> bool:
-        return self.kind in ("write", "block")
+        return self.kind.endswith(("write", "block"))
 
 
 @dataclass
@@ -119,7 +127,7 @@ def _raised(difference: Difference) -> tuple[set[str], set[str]]:
 
 
 def _smaller(lines: list[str]) -> list[list[str]]:
-    """Return programs with one line or one call less."""
+    """Return programs with a line or a call less."""
     fewer = [
         lines[:n] + lines[n + 1 :] for n in range(len(lines)) if len(lines) > 1 and not lines[n].startswith("with")
     ]

@@ -1,4 +1,5 @@
-"""``python -m tests.semantics [--programs N] [--seed S] [--jobs J] [--show SEED] [--live N] [--explained]``.
+"""``python -m tests.semantics [--programs N] [--seed S] [--kind KIND] [--jobs J] [--show SEED] [--live N]
+[--explained]``.
 
 Run random programs.  The exit status is 1 where a program has two results without an explanation.
 """
@@ -81,9 +82,9 @@ class Tally:
             print(f"{count:>9,} {reason}", flush=True)
 
 
-def run_seeds(job: tuple[range, float, bool]) -> Tally:
+def run_seeds(job: tuple[range, str | None, float, bool]) -> Tally:
     """Run the programs of seeds until a time."""
-    seeds, until, show_explained = job
+    seeds, kind, until, show_explained = job
     prepare()
     from tests.semantics.programs import Program, compare, shrink
 
@@ -91,7 +92,7 @@ def run_seeds(job: tuple[range, float, bool]) -> Tally:
     for seed in seeds:
         if until and time.monotonic() > until:
             break
-        difference = compare(Program.of(seed))
+        difference = compare(Program.of(seed, kind))
         tally.add(shrink(difference) if difference is not None and difference.reason is None else difference)
     return tally
 
@@ -100,6 +101,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.semantics", description=__doc__)
     parser.add_argument("--programs", type=int, default=1000, help="programs in this process's database")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first program")
+    parser.add_argument("--kind", help="kind of all programs, such as wide_map; otherwise the seed chooses it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--seconds", type=float, default=0, help="stop after this time")
     parser.add_argument("--show", type=int, help="run the program of one seed, and print its text")
@@ -107,11 +109,11 @@ def main() -> int:
     parser.add_argument("--explained", action="store_true", help="print the explained differences too")
     options = parser.parse_args()
     if options.show is not None:
-        return show(options.show)
+        return show(options.show, options.kind)
     started = time.monotonic()
     until = started + options.seconds if options.seconds else 0.0
     seeds = range(options.seed, options.seed + options.programs)
-    jobs = [(seeds[n :: options.jobs], until, options.explained) for n in range(options.jobs)]
+    jobs = [(seeds[n :: options.jobs], options.kind, until, options.explained) for n in range(options.jobs)]
     tally, live = Tally(), Tally(options.explained)
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
         for other in pool.imap_unordered(run_seeds, jobs if options.programs else []):
@@ -122,17 +124,17 @@ def main() -> int:
         from tests.semantics.live import run_live
 
         started = time.monotonic()
-        run_live(options.seed, options.live, live)
+        run_live(options.seed, options.live, live, options.kind)
         live.report(time.monotonic() - started, "live ")
     return 1 if tally.differences or live.differences else 0
 
 
-def show(seed: int) -> int:
+def show(seed: int, kind: str | None) -> int:
     """Print the program of a seed, and both results where they differ."""
     prepare()
     from tests.semantics.programs import Program, compare
 
-    program = Program.of(seed)
+    program = Program.of(seed, kind)
     print(f"{program.kind}, {program.way}\n" + "\n".join(program.lines))
     found = compare(program)
     print("equal" if found is None else found)

@@ -103,7 +103,7 @@ def _query_name(field: Any) -> str:
 
 @functools.cache
 def relations(name: str) -> tuple[tuple[str, str], ...]:
-    """Return ``(name, model)`` for the relations of a model that lead to one row."""
+    """Return ``(name, model)`` for the relations of a model that lead to a single row."""
     fields = [f for f in _model(name)._meta.get_fields() if f.is_relation and (f.many_to_one or f.one_to_one)]
     return tuple((f.name, f.related_model.__name__) for f in fields if f.related_model.__name__ in MODELS)
 

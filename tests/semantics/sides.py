@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import datetime as dt
 import functools
 import secrets
@@ -16,6 +17,7 @@ from unittest import mock
 import django.db.models as dm
 from django.db import connections, transaction
 from django.db.models import Model, functions
+from django.db.models.fields.json import KT
 from django.db.models.manager import BaseManager
 from django.utils import timezone
 
@@ -29,10 +31,10 @@ __all__ = ["LOCAL", "WAYS", "plain", "run", "tables"]
 #: How a program of reads is evaluated through mirrors.
 WAYS = ("query", "delayed", "gather", "future")
 LOCAL = "local"
-#: Fields of the service that mirrors do not have.
-HIDDEN = {"secret_note"}
+#: A field of the service that mirrors do not have, and fields of mirrors that the service computes.
+HIDDEN = {"secret_note", "display_name", "order_count", "is_large"}
 #: The names of Django that a program can use.
-DJANGO = {name: getattr(module, name) for module in (functions, dm) for name in module.__all__}
+DJANGO = {name: getattr(module, name) for module in (functions, dm) for name in module.__all__} | {"KT": KT}
 
 
 def namespace(models: Any, way: str, alias: str) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def namespace(models: Any, way: str, alias: str) -> dict[str, Any]:
     names = DJANGO | {
         "M": models, "Decimal": Decimal, "date": dt.date, "datetime": dt.datetime, "time": dt.time, "UTC": dt.UTC,
         "ZoneInfo": zoneinfo.ZoneInfo, "change": change, "result": lambda done, row: (done, row),
-        "bulk_update": bulk_update,
+        "bulk_update": bulk_update, "clone": copy.copy,
     }  # fmt: skip
     if way in (LOCAL, "query"):
         names |= {
@@ -64,7 +66,7 @@ def namespace(models: Any, way: str, alias: str) -> dict[str, Any]:
 
 
 def evaluated(delayed: Any, way: str, alias: str) -> Any:
-    """Return the value of a Delayed in one of the ways to get it."""
+    """Return the value of a Delayed in a way to get it."""
     if not isinstance(delayed, Delayed):
         return delayed
     if way == "gather":

@@ -66,7 +66,7 @@ def test_each_known_difference_has_a_reason():
 
 @pytest.mark.django_db(databases=["default", "rpc"])
 def test_exists_of_groups_where_the_model_has_hidden_columns(filled):
-    """Django groups by all columns of the model; the service refused the hidden one."""
+    """Django groups by all columns of the model; the service refused the hidden column."""
     local, remote = sides()
     for customers in (remote.Customer.objects, remote.Customer.objects.delayed()):
         groups = customers.annotate(last=Max("joined"))
