@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 QUERIES = [
     f"tests/server/{name}.py"
-    for name in ("policy/test_client_policy", "evaluate/test_evaluator", "policy/test_operations", "core/test_limits")
+    for name in ("policy/test_client_policy", "evaluate/test_evaluator", "registry/test_exposure", "core/test_limits")
 ]
 CONSTRAINTS = ["tests/server/errors/test_constraints.py"]
 ATTACKS = ["tests/attacks", "--ignore=tests/attacks/test_fuzz.py", "--ignore=tests/attacks/test_probes.py"]
