@@ -1,6 +1,6 @@
 """The evaluator of each node kind at the service.
 
-A function with ``@visits(kind)`` computes the value of a node of that kind. ``django_rpc.server.evaluate`` imports all
+A function with ``@visits(kind)`` computes the value of a node of that kind. ``server.evaluate.evaluation`` imports all
 evaluators, and fails if a kind of the wire has none.
 """
 

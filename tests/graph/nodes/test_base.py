@@ -53,7 +53,7 @@ from tests.graph.toy.weighing import Weighing
 import django
 django.setup()
 try:
-    import django_rpc.server.evaluate
+    import django_rpc.server.evaluate.evaluation
 except ImportError as error:
     print(error)
 """
