@@ -297,14 +297,14 @@ DEFENCES: dict[str, Defence] = {
     ),
     "saved": Defence(
         "expressions that save() writes are checked",
-        _without(f"{_EVALUATE}.writes.check_expression", f"{_EVALUATE}.save.check_expression"),
+        _without(f"{_EVALUATE}.assignment.check_expression"),
     ),
     "writable": Defence(
-        "what may be set is apart from what may be read", _without(f"{_EVALUATE}.writes.check_writable")
+        "what may be set is apart from what may be read", _without(f"{_EVALUATE}.assignment.check_writable")
     ),
     "targets": Defence(
         "foreign keys lead to rows that the client sees",
-        _without(f"{_EVALUATE}.writes.check_target", f"{_EVALUATE}.save.check_target"),
+        _without(f"{_EVALUATE}.assignment.check_target"),
     ),
     "generic": Defence(
         "generic foreign keys lead to rows that the client sees",
@@ -334,7 +334,7 @@ DEFENCES: dict[str, Defence] = {
     "blind": Defence("who may not read a row learns its key alone", _blind),
     "confirm": Defence(
         "what was written is a row that the client sees",
-        _without(f"{_EVALUATE}.writes.confirm", f"{_EVALUATE}.save.confirm"),
+        _without(f"{_EVALUATE}.assignment.confirm"),
     ),
     "related": Defence("set() and clear() are among the client's rows", _replace),
     "ignored": Defence("no ignored conflicts where a client sees some rows", _ignore),

@@ -12,8 +12,8 @@ from django.db.models import Model, QuerySet
 
 from django_rpc.graph.nodes import Method, Node
 from django_rpc.server.django_compat import clone, related_rows, set_known_parents
+from django_rpc.server.evaluate import assignment, writes
 from django_rpc.server.evaluate import generic_foreign_keys as generic
-from django_rpc.server.evaluate import writes
 from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.policy.references import instances_in, is_instance
 from django_rpc.server.query.loaded_relations import loaded_with, remember_parent
@@ -73,14 +73,14 @@ class Relation:
         names = [field.content_type_field_name, field.object_id_field_name] if self.is_generic else [field.name]
         for name in names:
             if name not in owner.writable:
-                raise PermissionDenied(f"{owner.label}.{name} is read-only.")
+                raise assignment.read_only(owner, name)
         if self.through is not None:
             rows = ev.policy.require(self.through, "create")
             ev.policy.require(self.through, "delete")
             manager = self.manager
             for name in (manager.source_field_name, manager.target_field_name) if makes_rows else ():
                 if name not in rows.writable:
-                    raise PermissionDenied(f"{rows.label}.{name} is read-only.")
+                    raise assignment.read_only(rows, name)
 
     @property
     def through(self) -> type[Model] | None:
@@ -113,8 +113,7 @@ class Relation:
         if before - after - seen:
             raise PermissionDenied(f"This client may not delete a {through._meta.label} that it could not read.")
         made = [key for (key,) in after - before]
-        writes.confirm(ev, through, made)
-        generic.confirm_targets(ev, through, made, names)
+        assignment.confirm(ev, through, made, names)
 
 
 def knowing_parents(queryset: QuerySet, relations: Iterable[Relation]) -> QuerySet:
@@ -209,7 +208,7 @@ def _check_options(ev: Evaluator, relation: Relation, options: dict[str, Any]) -
     if defaults:
         through = relation.declared.remote_field.through
         owner = ev.policy.require(through, "create")
-        writes.check_writable(owner, defaults, FieldDoesNotExist)
+        assignment.check_writable(owner, defaults, FieldDoesNotExist)
         options["through_defaults"] = writes.prepare(ev, through, defaults)
 
 
@@ -258,7 +257,7 @@ def _changing(name: str) -> Callable[..., Any]:
             else:
                 getattr(manager, name)(*([targets] if name == "set" else targets), **kwargs)
         if not relation.is_many_to_many:  # the rows themselves have changed
-            writes.confirm(ev, relation.model, [t.pk if isinstance(t, Model) else t for t in targets])
+            assignment.confirm(ev, relation.model, [t.pk if isinstance(t, Model) else t for t in targets])
 
     return method
 
@@ -271,7 +270,7 @@ def _creating(name: str) -> Callable[..., Any]:
             relation.require(ev, makes_rows=True)
         else:
             owner = ev.policy.require(relation.model, "create")
-            writes.check_writable(owner, [relation.declared.name], FieldDoesNotExist)
+            assignment.check_writable(owner, [relation.declared.name], FieldDoesNotExist)
         options = {"through_defaults": kwargs.pop("through_defaults")} if "through_defaults" in kwargs else {}
         _check_options(ev, relation, options)
         with relation.changing(ev, options.get("through_defaults") or ()):

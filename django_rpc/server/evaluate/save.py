@@ -6,7 +6,7 @@ import functools
 from collections.abc import Set
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.core.exceptions import FieldDoesNotExist
 from django.db import DatabaseError, NotSupportedError, connections, router
 from django.db.models import Model
 
@@ -19,10 +19,9 @@ from django_rpc.server.django_compat import (
     is_generated,
     key_fields,
 )
+from django_rpc.server.evaluate import assignment, parents
 from django_rpc.server.evaluate import generic_foreign_keys as generic
-from django_rpc.server.evaluate import parents
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.evaluate.writes import check_expression, check_key, check_target, confirm, held
 from django_rpc.server.registry.exposure import Exposure
 from django_rpc.server.visitors import visits
 
@@ -62,8 +61,7 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
         if using != router.db_for_write(model, instance=instance):
             options["using"] = using
         instance.save(**{k: v for k, v in options.items() if v not in (False, None)})
-    confirm(ev, model, [instance.pk])
-    generic.confirm_targets(ev, model, [instance.pk], [name for name, (_, changes) in saved.items() if changes])
+    assignment.confirm(ev, model, [instance.pk], [name for name, (_, changes) in saved.items() if changes])
     sent = {name: value for name, (value, _) in saved.items()}
     taken: Set[str] = ev.taken_from.get(node, frozenset())
     if ev.policy.view(model) is None:
@@ -97,10 +95,10 @@ def _check_update_fields(exposure: Exposure, node: Save) -> None:
 
 def _value(ev: Evaluator, model: type[Model], field: Any, value: Any) -> Any:
     """Return a value as the instance holds it; an expression is checked and returned unchanged."""
-    value = held(ev, field, value)
+    value = assignment.column_value(ev, field, value)
     if value is None or hasattr(value, "resolve_expression"):
-        check_key(field, value)
-        check_expression(ev, model, value)
+        assignment.check_key(field, value)
+        assignment.check_expression(ev, model, value)
         return value
     return field.to_python(value)
 
@@ -215,13 +213,13 @@ def _assign(
         if not _is_writable(exposure, attname, keys):
             # A mirror sends all its fields; it is an error only if the value of a read-only field has changed.
             if changes and not ((unknown or node.adding) and _is_empty(field, value)):
-                raise _read_only(exposure, field)
+                raise assignment.read_only(exposure, field.name)
             sent[attname] = value, False
             continue
         if creating and value is None and field.primary_key:
             continue
         if changes:
-            check_target(ev, field, value)
+            assignment.check_target(ev, field, value)
         _set(instance, field, value, values)
         sent[attname] = value, changes
     if node.adding and not creating and names is None:
@@ -240,10 +238,6 @@ def _reset(exposure: Exposure, instance: Model, values: dict[str, Any]) -> None:
 def _is_writable(exposure: Exposure, attname: str, keys: dict[str, Any]) -> bool:
     """Return True if the client may set a field.  A key may be set under all its names, or under none."""
     return attname in exposure.writable or (attname in keys and not exposure.writable.isdisjoint(keys))
-
-
-def _read_only(exposure: Exposure, field: Any) -> PermissionDenied:
-    return PermissionDenied(f"{exposure.label}.{field.name} is read-only.")
 
 
 def _set(instance: Model, field: Any, value: Any, values: dict[str, Any]) -> None:
@@ -353,7 +347,7 @@ def _insert(
             )
             for (key,) in returned:
                 setattr(instance, opts.pk.attname, key)
-    confirm(ev, model, [instance.pk for instance in instances])
+    assignment.confirm(ev, model, [instance.pk for instance in instances])
 
 
 def _is_of_key(exposure: Exposure, name: str) -> bool:
@@ -381,9 +375,7 @@ def _on_conflict(ev: Evaluator, exposure: Exposure, node: Insert) -> dict[str, A
         for field in generic.partly_written(exposure.model, node.update_fields):
             # The conflicting row has the other part, and the pair of both parts was not checked.
             raise NotSupportedError(f"{exposure.label}.{field.name}: on_conflict updates both of its parts, or none.")
-        for name in node.update_fields:
-            if name not in exposure.writable:
-                raise PermissionDenied(f"{exposure.label}.{name} is read-only.")
+        assignment.check_writable(exposure, node.update_fields, FieldDoesNotExist)
         return {
             "update_conflicts": True,
             "update_fields": list(node.update_fields),
@@ -401,7 +393,7 @@ def _instance(ev: Evaluator, exposure: Exposure, fields: list[Any], row: tuple[A
         if field.attname in exposure.writable:
             values[field.attname] = field_value
         elif not _is_empty(field, field_value):
-            raise _read_only(exposure, field)
+            raise assignment.read_only(exposure, field.name)
     return model(**values)
 
 
@@ -410,4 +402,4 @@ def _check_targets(ev: Evaluator, fields: list[Any], instances: list[Model]) -> 
         if field.is_relation:
             values = {getattr(instance, field.attname) for instance in instances}
             for value in values:
-                check_target(ev, field, value)
+                assignment.check_target(ev, field, value)

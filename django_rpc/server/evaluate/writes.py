@@ -1,150 +1,32 @@
 """Methods of a query that write.  The service's code writes the rows: ``save()``, signals, defaults.
 
-Permissions, writable fields and the targets of foreign keys are checked before a write.  After the write, within the
-transaction, it is checked that the client can still see the row.
+`assignment` has the checks of the values before a write, and of the rows after it.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError, PermissionDenied, ValidationError
+from django.core.exceptions import FieldDoesNotExist, FieldError, PermissionDenied, ValidationError
 from django.db import connections, router
-from django.db.models import Model, QuerySet, Subquery
+from django.db.models import Model, QuerySet
 
 from django_rpc.server.django_compat import (
-    BaseExpression,
-    Col,
-    Query,
     clone,
     has_create_defaults,
     refuse_combined,
     selects_columns,
 )
+from django_rpc.server.evaluate import assignment, parents
 from django_rpc.server.evaluate import generic_foreign_keys as generic
-from django_rpc.server.evaluate import parents
 from django_rpc.server.evaluate.evaluator import Evaluator
-from django_rpc.server.policy.references import MissingRow, holds_instance
+from django_rpc.server.policy.references import holds_instance
 from django_rpc.server.query.client_query import trusted
-from django_rpc.server.registry.exposure import Exposure
 
-__all__ = [
-    "METHODS",
-    "check_expression",
-    "check_key",
-    "check_target",
-    "check_writable",
-    "confirm",
-    "held",
-    "prepare",
-    "through_manager",
-]
-
-#: Number of keys in one statement, below the limit of each database.
-_BATCH = 500
-
-
-def check_writable(exposure: Exposure, names: Iterable[str], unknown: Callable[[str], Exception]) -> None:
-    """Raise ``unknown(name)`` for a name that the client does not see, PermissionDenied for a read-only name."""
-    for name in names:
-        if name not in exposure.names and name not in exposure.writable:
-            raise unknown(name)
-        if name not in exposure.writable:
-            raise PermissionDenied(f"{exposure.label}.{name} is read-only.")
-
-
-def check_target(ev: Evaluator, field: Any, value: Any) -> None:
-    """Raise ValidationError unless a foreign key may point to the row with this key.
-
-    The link to a parent table is a key, which `parents.check_new_row` checks.
-    """
-    if value is None or not field.is_relation or not field.related_model or parents.is_link(field):
-        return
-    related = field.related_model
-    rows = ev.policy.rows(related)
-    target = field.target_field
-    if ev.policy.view(related) is not None:
-        if rows is None:
-            return  # the database holds that the row is there
-        if hasattr(value, "resolve_expression"):
-            raise PermissionDenied(f"{field.model._meta.label}.{field.name} is set to a value, not to an expression.")
-        if rows.filter(**{target.attname: value}).exists():
-            return
-    elif ev.references.knows_content_type(related, value):
-        return
-    raise _no_target(field, value)
-
-
-def _no_target(field: Any, value: Any) -> ValidationError:
-    related, target = field.related_model, field.target_field
-    return ValidationError(
-        "%(model)s instance with %(field)s %(value)r does not exist.",
-        code="invalid",
-        params={"model": related._meta.verbose_name, "pk": value, "field": target.attname, "value": value},
-    )
-
-
-def held(ev: Evaluator, field: Any, value: Any) -> Any:
-    """Return ``value`` as the column of ``field`` holds it; an instance is replaced by the value of the foreign key."""
-    try:
-        return ev.references.assigned(value, field)
-    except MissingRow:
-        raise _no_target(field, ev.references.key(value)) from None
-
-
-def check_expression(ev: Evaluator, model: type[Model], value: Any) -> None:
-    """Check an expression that Django's ``save()`` will write, with the same checks as for an ``update()``.
-
-    ``F("hidden")`` would copy a hidden value into a visible field.  With multi-table inheritance, a name may belong to
-    the parent's table, which is a join here.  Django resolves the expression again, in the table that it updates, and
-    refuses all joins.
-    """
-    if hasattr(value, "resolve_expression"):
-        query = ev.objects(model).query.chain()
-        query.get_initial_alias()
-        compiler = query.get_compiler(using=router.db_for_write(model))
-        with contextlib.suppress(EmptyResultSet):
-            compiler.compile(value.resolve_expression(query, allow_joins=True, for_save=True))
-
-
-def check_key(field: Any, value: Any) -> None:
-    """Raise ValueError for a key that is an expression that reads rows.
-
-    An expression without columns and queries, like ``Now()``, can only make the key of a new row, and the key that the
-    database returns is checked.  The keys of a model with parents are never expressions: see `parents.key_values`.
-    """
-    if field.primary_key and hasattr(value, "resolve_expression") and _reads_rows(value):
-        raise ValueError(
-            f"{field.model._meta.label}.{field.name} is a key: it is set to a value, or to an expression that reads "
-            "no rows."
-        )
-
-
-def _reads_rows(value: Any) -> bool:
-    """Return True if a part of ``value`` is a column or a query.
-
-    All attributes are searched: the right side of a lookup is a source expression only if it is compiled to SQL.
-    """
-    seen: set[int] = set()
-    stack = [value]
-    while stack:
-        part = stack.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        if isinstance(part, list | tuple | set | frozenset):
-            stack.extend(part)
-        elif isinstance(part, dict):
-            stack.extend(part.values())
-        elif isinstance(part, BaseExpression) and not isinstance(part, Subquery | Col | Query):
-            stack.extend(vars(part).values())
-        elif hasattr(part, "resolve_expression"):  # F, Q, a queryset, or a query
-            return True
-    return False
+__all__ = ["METHODS", "deleted", "prepare", "through_manager"]
 
 
 def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any], *, check: bool = True) -> dict[str, Any]:
@@ -156,19 +38,19 @@ def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any], *, check:
     prepared = {}
     for name, value in values.items():
         field = model._meta.pk if name == "pk" else model._meta.get_field(name)
-        check_key(field, value)
+        assignment.check_key(field, value)
         if holds_instance(value):
             if field.many_to_one and not field.concrete:
                 prepared[name] = _row(ev, field, value)
                 continue
             has_column_value = name != field.attname and field.attname in values
-            name, value = field.attname, held(ev, field, value)
+            name, value = field.attname, assignment.column_value(ev, field, value)
             if has_column_value:
-                check_target(ev, field, value)
+                assignment.check_target(ev, field, value)
                 continue
-        check_target(ev, field, value)
+        assignment.check_target(ev, field, value)
         if check:
-            check_expression(ev, model, value)
+            assignment.check_expression(ev, model, value)
         prepared[name] = value
     return prepared
 
@@ -183,24 +65,6 @@ def _row(ev: Evaluator, field: Any, value: Any) -> Model:
             "instance with key %(value)r does not exist.", code="invalid", params={"value": getattr(row, "pk", None)}
         )
     return row
-
-
-def confirm(ev: Evaluator, model: type[Model], keys: Iterable[Any]) -> None:
-    """Raise PermissionDenied, which rolls back the request, if the client does not see a row that was written."""
-    rows = ev.policy.rows(model)
-    if rows is None:
-        return
-    keys = set(keys)
-    if any(key is None or hasattr(key, "resolve_expression") for key in keys):
-        raise PermissionDenied(f"The database returned no key of a {model._meta.label}, and its row cannot be checked.")
-    batches = _batches(sorted(keys, key=repr))
-    seen = sum(rows.filter(pk__in=batch).values("pk").distinct().count() for batch in batches)
-    if seen < len(keys):
-        raise PermissionDenied(f"This client may not write a {model._meta.label} that it could not read.")
-
-
-def _batches(keys: list[Any]) -> list[list[Any]]:
-    return [keys[start : start + _BATCH] for start in range(0, len(keys), _BATCH)]
 
 
 def _unexpected(model: type[Model]) -> Callable[[str], Exception]:
@@ -230,19 +94,18 @@ def through_manager(
     if name == "create":
         if args:
             raise TypeError("create() takes keyword arguments only.")
-        check_writable(exposure, kwargs, _unexpected(model))
+        assignment.check_writable(exposure, kwargs, _unexpected(model))
         prepared = parents.complete_keys(model, prepare(ev, model, kwargs))
         parents.check_new_row(ev, model, parents.saved_keys(model, prepared))
         instance = manager.create(**prepared, **options)
-        confirm(ev, model, [instance.pk])
-        generic.confirm_targets(ev, model, [instance.pk], kwargs)
+        assignment.confirm(ev, model, [instance.pk], kwargs)
         return instance
     kwargs = dict(zip(("defaults", "create_defaults"), args, strict=False)) | kwargs
     lookup = {key: value for key, value in kwargs.items() if key not in ("defaults", "create_defaults")}
     defaults = {key: kwargs[key] or {} for key in ("defaults", "create_defaults") if key in kwargs}
     exact = {key: value for key, value in lookup.items() if "__" not in key}
     for values in (exact, *defaults.values()):
-        check_writable(exposure, values, _invalid(model))
+        assignment.check_writable(exposure, values, _invalid(model))
     keys, owners = _lookup_keys(ev, model, exact)
     queryset = queryset.filter(**owners) if owners else queryset
     lookup = {**{key: value for key, value in lookup.items() if "__" in key}, **keys}
@@ -256,10 +119,8 @@ def through_manager(
     instance, created = _OR_CREATE[name](ev.complete(queryset), lookup, given)
     if has_new_key and not created:  # another transaction made the row after the check
         raise _key_is_kept(model)
-    confirm(ev, model, [instance.pk])
-    if created or name == "update_or_create":
-        names = {name for values in (exact if created else {}, *defaults.values()) for name in values}
-        generic.confirm_targets(ev, model, [instance.pk], names)
+    written = (exact if created else {}, *defaults.values()) if created or name == "update_or_create" else ()
+    assignment.confirm(ev, model, [instance.pk], {name for values in written for name in values})
     return instance, created
 
 
@@ -307,12 +168,12 @@ def _lookup_keys(ev: Evaluator, model: type[Model], exact: dict[str, Any]) -> tu
     owners: dict[str, Any] = {}
     for name, value in exact.items():
         field = model._meta.pk if name == "pk" else model._meta.get_field(name)
-        check_key(field, value)
+        assignment.check_key(field, value)
         is_owner = holds_instance(value) and name != field.attname and field.attname in exact
         if holds_instance(value):
-            name, value = field.attname, held(ev, field, value)
+            name, value = field.attname, assignment.column_value(ev, field, value)
         if field.is_relation and field.concrete:
-            check_target(ev, field, value)
+            assignment.check_target(ev, field, value)
         (owners if is_owner else keys)[name] = value
     return keys, owners
 
@@ -339,7 +200,7 @@ def _key_is_kept(model: type[Model]) -> PermissionDenied:
 
 def _checked_update(ev: Evaluator, queryset: QuerySet, kwargs: dict[str, Any]) -> dict[str, Any]:
     model = queryset.model
-    check_writable(ev.policy.require(model, "update"), kwargs, _no_field(model))
+    assignment.check_writable(ev.policy.require(model, "update"), kwargs, _no_field(model))
     _keep_key(model, kwargs)
     return prepare(ev, model, kwargs, check=False)  # the UPDATE statement itself is audited, with its annotations
 
@@ -361,9 +222,8 @@ def _update_keys(ev: Evaluator, queryset: QuerySet, keys: list[Any], values: dic
     model = queryset.model
     base = _bare(queryset)
     # The values may contain expressions of the client, so the UPDATE is a client's query with all checks.
-    done = sum(base.filter(pk__in=batch).update(**values) for batch in _batches(keys))
-    confirm(ev, model, keys)
-    generic.confirm_targets(ev, model, keys, values)
+    done = sum(base.filter(pk__in=batch).update(**values) for batch in assignment.batches(keys))
+    assignment.confirm(ev, model, keys, values)
     return done
 
 
@@ -372,7 +232,7 @@ def _bulk_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dic
     names, rows = args
     model = queryset.model
     exposure = ev.policy.require(model, "update")
-    check_writable(exposure, names, _no_field(model))
+    assignment.check_writable(exposure, names, _no_field(model))
     _keep_key(model, dict.fromkeys(names))
     fields = [model._meta.get_field(name) for name in names]
     instances = []
@@ -382,18 +242,21 @@ def _bulk_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dic
         instance = model()
         instance.pk = key
         for field, given in zip(fields, values, strict=True):
-            value = held(ev, field, given)
-            check_target(ev, field, value)
+            value = assignment.column_value(ev, field, given)
+            assignment.check_target(ev, field, value)
             setattr(instance, field.attname, value)
         instances.append(instance)
     if ev.policy.rows(model) is not None:
         keys = [instance.pk for instance in instances]
-        seen = {key for batch in _batches(keys) for key in queryset.filter(pk__in=batch).values_list("pk", flat=True)}
+        seen = {
+            key
+            for batch in assignment.batches(keys)
+            for key in queryset.filter(pk__in=batch).values_list("pk", flat=True)
+        }
         instances = [instance for instance in instances if model._meta.pk.to_python(instance.pk) in seen]
         queryset = _bare(queryset)
     done = queryset.bulk_update(instances, [field.name for field in fields], kwargs.get("batch_size"))
-    confirm(ev, model, [instance.pk for instance in instances])
-    generic.confirm_targets(ev, model, [instance.pk for instance in instances], names)
+    assignment.confirm(ev, model, [instance.pk for instance in instances], names)
     return done
 
 
