@@ -390,7 +390,9 @@ DEFENCES: dict[str, Defence] = {
         "errors hold no text of an instance, a database or a path",
         _without(f"{_SERVER}.errors.reports._message", instead=lambda error, code, policy: str(error)),
     ),
-    "nesting": Defence("queries and expressions are counted as written out", _without(f"{_EVALUATE}.evaluation.check_nesting")),
+    "nesting": Defence(
+        "queries and expressions are counted as written out", _without(f"{_EVALUATE}.evaluation.check_nesting")
+    ),
     "clock": Defence("the clock is looked at while SQL is written", _without(f"{_SERVER}.core.budget.Budget.check")),
     "parts": Defence("parts of SQL are counted", _without(f"{_SERVER}.core.budget.Budget.count_parts")),
     "sizes": Defence(
