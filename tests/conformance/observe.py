@@ -1,4 +1,4 @@
-"""What happens while a test runs: messages, SQL past the server, SQL text that the test wrote."""
+"""Observation of a test: messages, SQL that did not pass the server, SQL text of the test."""
 
 from __future__ import annotations
 
@@ -186,7 +186,9 @@ class Observer:
 
 
 def _leave_out_savepoints() -> None:
-    """The transaction of a request is a savepoint in the test's own: in a server's process BEGIN, which is no query."""
+    """The transaction of a request is a savepoint in the test's transaction: in a server's process BEGIN, which is no
+    query.
+    """
     captured = CaptureQueriesContext.captured_queries
 
     def without(self: Any) -> list[Any]:
@@ -196,7 +198,7 @@ def _leave_out_savepoints() -> None:
     CaptureQueriesContext.captured_queries = property(without)  # type: ignore[assignment]
 
 
-#: Signals that a test may connect to, to hear of its own models.
+#: Signals that a test may connect to for its models.
 _SIGNALS = (signals.pre_init, signals.post_init, signals.pre_save, signals.post_save, signals.pre_delete)
 _SIGNALS += (signals.post_delete, signals.m2m_changed)
 
@@ -250,7 +252,7 @@ def _model_of_statement() -> Any:
 
 
 def _called_by_test() -> bool:
-    """True when the frame that called ``cursor.execute()`` is the test's own."""
+    """Return True if the test itself called ``cursor.execute()``."""
     frame = sys._getframe(2)
     while frame is not None and frame.f_globals.get("__name__", "") in (
         "django.db.backends.utils",

@@ -1,4 +1,4 @@
-"""The two runs of each test, put together: counted or left out and why, passed or failed and by what cause."""
+"""The two runs of each test, combined: counted or left out and the reason, passed or failed and the cause."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _reason(cause: dict[str, str]) -> str:
 
 
 def _cause(record: dict[str, Any], control: dict[str, Any]) -> str:
-    """The group of a failure: the exception, the innermost own frame, the message without its particulars."""
+    """The group of a failure: the exception, the innermost frame of the package, the message without its particulars."""
     cause = record["cause"]
     if control.get("reads_sql"):
         return f"reads SQL: {', '.join(control['reads_sql'])}"

@@ -1,1 +1,1 @@
-"""Many calls, and what both ends hold before and after: ``python -m tests.soak`` (or ``make soak``) by hand."""
+"""Many calls, and the resources of both ends before and after: ``python -m tests.soak`` (or ``make soak``)."""

@@ -26,15 +26,15 @@ __all__ = ["Result", "Weight", "soak"]
 
 CUSTOMERS = ModelSource(model="shop.Customer", service="rpc")
 ROWS = ModelSource(model="rpc_server.ServerModel", service="rpc")
-#: Parts of the calls after which both ends are weighed; the first is for what is made once.
+#: Parts of the calls before each measurement; the first covers objects that are made once.
 WEIGHINGS = 10
-#: What may differ between two weighings of the same: MB of each process, and connections that come and go.
+#: Permitted differences of two measurements: MB of each process, and short connections.
 MEMORY, OTHERS = 6, 2
 
 
 @dataclass(frozen=True)
 class Weight:
-    """What both ends and Redis hold at one moment."""
+    """The resources of both ends and Redis at a moment."""
 
     client: Footprint
     worker: Footprint
@@ -53,7 +53,7 @@ class Weight:
 
 @dataclass
 class Result:
-    """The weights in their order, and what went on."""
+    """The measurements in their order, and the errors."""
 
     calls: int
     seconds: float
@@ -62,7 +62,7 @@ class Result:
 
     @property
     def growth(self) -> list[str]:
-        """What is more at the end than after the first part; empty is good."""
+        """Return the resources that have grown since the first part; none is good."""
         first, last = self.weights[0], self.weights[-1]
         found = []
         for end in ("client", "worker"):
@@ -88,7 +88,7 @@ class Result:
 
 
 class Caller:
-    """Calls of all kinds, each by the way that its number says."""
+    """Calls of all kinds; the number of a call determines its form."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -115,7 +115,7 @@ class Caller:
         assert len({future.result() for future in sent}) == 1
 
     def abandon(self, number: int) -> None:
-        """A call whose answer nobody reads."""
+        """A call with an answer that no caller reads."""
         self.session.submit([Output(Method(CUSTOMERS, "count"))])
         self.abandoned += 1
 
@@ -184,7 +184,7 @@ def _in_threads(callers: list[Caller], first: int, count: int) -> None:
 
 def _weigh(url: str, worker_pid: int) -> Weight:
     gc.collect()
-    time.sleep(0.5)  # what was abandoned is answered, and Redis notices who hung up
+    time.sleep(0.5)  # abandoned calls are answered, and Redis notices closed connections
     with Redis.from_url(url) as client:
         keys: list[Any] = client.keys("*")
         answers = [key for key in keys if key.startswith(b"django_rpc:reply:")]

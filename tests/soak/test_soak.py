@@ -1,4 +1,4 @@
-"""The short form: what leaks a little with each call shows in 3,000 of them."""
+"""The short form: a small leak of each call is visible after 3,000 calls."""
 
 from __future__ import annotations
 

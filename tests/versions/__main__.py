@@ -22,7 +22,7 @@ OWN = "5.2"
 
 
 def planned(pairs: list[str]) -> list[tuple[str, str]]:
-    """Client and server of each run; the same twice stands for the rooms of one release."""
+    """Client and server of each run; two equal releases are the tests within that release."""
     if pairs:
         return [(one, other or one) for one, _, other in (pair.partition(":") for pair in pairs)]
     others = [series for series in SERIES if series != OWN]

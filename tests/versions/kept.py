@@ -1,4 +1,4 @@
-"""What came of runs, kept in the cache: a run of one pair changes the row of that pair on the page."""
+"""Results of runs in the cache: a run of a pair changes the row of that pair on the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pytest plugin: what is known of a release of Django, in its own environment or as that of the service.
+"""A pytest plugin: the known failures of a release of Django, as client or as service.
 
 A test that cannot run is left out with its reason; one that has to fail fails strictly, so that a release which does
 better is noticed.

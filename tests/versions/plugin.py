@@ -1,4 +1,4 @@
-"""A pytest plugin: tests that were written for a service in their own process meet a worker's.
+"""A pytest plugin: tests that were written for a service in their process use a worker.
 
 The worker reads what is committed, so a test runs in no transaction; after it, the database is what it was before.
 """
@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Over SQLite's own interface, as the worker may have the file open."""
+    """Through the interface of SQLite, as the worker may have the file open."""
     with (
         contextlib.closing(sqlite3.connect(source)) as one,
         contextlib.closing(sqlite3.connect(target, timeout=20)) as other,

@@ -1,4 +1,4 @@
-"""What came of the runs: a line, a text, and docs/reference/versions.md."""
+"""The results of the runs: a line, a text, and docs/reference/versions.md."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def line(result: Result) -> str:
 
 
 def as_text(result: Result) -> str:
-    """The line, and the names of what failed."""
+    """Return the line, and the names of the failed tests."""
     return "\n".join([line(result), *(f"    FAILED {name}" for name in result.failed)])
 
 
@@ -86,7 +86,7 @@ def _rooms(results: list[Result]) -> str:
 
 
 def _failed(results: list[Result]) -> str:
-    """The names of what failed, each with its runs."""
+    """Return the names of the failed tests, each with its runs."""
     runs: dict[str, list[str]] = {}
     for result in results:
         for name in result.failed:

@@ -1,4 +1,4 @@
-"""What is run, and how: pytest in the environment of the client, and a worker in that of the server."""
+"""The runs: pytest in the environment of the client, and a worker in the environment of the server."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .known import SERVER
 __all__ = ["KINDS", "Result", "example", "mirrors", "rooms"]
 
 TIMEOUT = 1800
-#: Tests of the project that need one process, and no service beside it.
+#: Tests of the project that need a single process, and no service next to it.
 ROOMS = "graph wire client models server backend contrib test_helpers".split()
-#: Tests of what a mirror does, each beside the model's own.
+#: Tests of mirrors, compared with their models.
 MIRRORS = ("tests/models", "tests/contrib")
 #: The example project's client and service, on Redis and on RabbitMQ with PostgreSQL.
 EXAMPLE = ("tests/live/test_main_job.py", "tests/live/test_atomic.py")
@@ -28,7 +28,7 @@ EXAMPLE = ("tests/live/test_main_job.py", "tests/live/test_atomic.py")
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one run; ``failed`` has the tests' names, ``left_out`` the reason of each that did not count."""
+    """The result of a run; ``failed`` has the names of tests, ``left_out`` the reason of each uncounted test."""
 
     kind: str
     client: Environment
@@ -40,12 +40,12 @@ class Result:
 
 
 def rooms(client: Environment, server: Environment, *more: str) -> Result:
-    """The project's own tests within one release; ``client`` and ``server`` are the same."""
+    """The tests of the project within a release; ``client`` and ``server`` are the same."""
     return _pytest("rooms", client, server, [*(f"tests/{room}" for room in ROOMS), *more], {})
 
 
 def mirrors(client: Environment, server: Environment, *more: str, tests: tuple[str, ...] = MIRRORS) -> Result:
-    """Tests of mirrors, whose service is a worker of the server's environment over Redis."""
+    """Tests of mirrors, with a worker of the server's environment over Redis."""
     with tempfile.TemporaryDirectory() as folder, redis_server() as redis:
         database = environment.sqlite_url(Path(folder) / "service.sqlite3")
         python = str(server.python)
@@ -64,7 +64,7 @@ def example(client: Environment, server: Environment, *more: str) -> Result:
 
 
 def _oldest(client: Environment, server: Environment) -> dict[str, str]:
-    """What the example's models may have is what both ends can have."""
+    """The example's models contain only features of both ends."""
     return {environment.OLDEST: min(client.series, server.series)}
 
 
@@ -94,7 +94,7 @@ def _read(kind: str, client: Environment, server: Environment, report: Path) -> 
         skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
             failed.append(name)
-        elif skipped is not None:  # also one that has to fail, and did
+        elif skipped is not None:  # also an expected failure
             left_out[name] = skipped.get("message", "")
         else:
             passed += 1

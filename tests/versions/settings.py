@@ -9,7 +9,7 @@ from django_rpc.demo.both_settings import DATABASES as _DATABASES
 
 _database = environment.database()
 DATABASES = {
-    # The tests run on the worker's file itself, not on one of their own beside it.
+    # The tests use the worker's file itself, and no separate file.
     "default": {**_database, "TEST": {"NAME": _database["NAME"]}},
     "rpc": {**_DATABASES["rpc"], **environment.broker(), "CELERY": {}, "TEST": {"REAL_SERVICE": True}},
 }

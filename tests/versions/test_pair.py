@@ -1,4 +1,4 @@
-"""A part of `make versions`: queries by this client, on a worker whose Django is the oldest that is supported."""
+"""A part of `make versions`: queries by this client, on a worker with the oldest supported Django."""
 
 from __future__ import annotations
 
