@@ -100,7 +100,7 @@ def _reason(cause: dict[str, str]) -> str:
 
 
 def _cause(record: dict[str, Any], control: dict[str, Any]) -> str:
-    """The group of a failure: the exception, the innermost frame of the package, the message without its particulars."""
+    """The group of a failure: the exception, the innermost package frame, the message without its particulars."""
     cause = record["cause"]
     if control.get("reads_sql"):
         return f"reads SQL: {', '.join(control['reads_sql'])}"
