@@ -109,12 +109,18 @@ def _new_key(pair: Pair) -> bool:
 
 
 def _kept(pair: Pair) -> bool:
-    """Return True if only the local rows have related rows that the mapped function read."""
-    return "mapping(" in pair.statement and _without_related(pair.local) == _without_related(pair.remote)
+    """Return True if only the local rows have values of their query or related rows that the mapped function read."""
+    return "mapping(" in pair.statement and _columns_of(pair.local) == _columns_of(pair.remote)
 
 
-def _without_related(result: Any) -> str:
-    return re.sub(r", '(cached|prefetched) \w+': (None|\('\w+', \w+\)|\[[^]]*\])", "", repr(result))
+def _columns_of(result: Any) -> str:
+    related = r"'(cached|prefetched) \w+': (None|\('\w+', [^()]+\)|\[[^]]*\])"
+    annotations = r"'x\d+': ([\w.]*\([^()]*\)|[^,}]*)"
+    return re.sub(f", ({related}|{annotations})", "", repr(result))
+
+
+def _short_rows(pair: Pair) -> bool:
+    return "Window(" in pair.statement and _has_message(pair.local, "^tuple index out of range$")
 
 
 def _branch(pair: Pair) -> bool:
@@ -133,7 +139,8 @@ KNOWN: tuple[Known, ...] = (
     ("A Delayed row has no expression in place of the value that the service stores; it loads the value.", _expression),
     ("A row that a block makes and deletes again cannot be an argument of a later operation of the block.", _deleted),
     ("A key that a block has not received yet equals no number, and remove() compares it in the client.", _new_key),
-    ("A function that Django calls keeps the related rows that it read; a mapped function reads none.", _kept),
+    ("A relation that leads back is in Django the same row, with all that it has; the service loads it.", _kept),
+    ("Django selects no expressions of values() after a filter of a window, and fails on the rows.", _short_rows),
     ("A query in a branch of cond() is made when the lambda is recorded, also if no row takes the branch.", _branch),
 )  # fmt: skip
 
