@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,15 @@ def test_no_string_names_a_module_of_a_higher_layer(layer):
 def test_each_exception_is_still_needed():
     for name in ALLOWED:
         assert "django_rpc." in (PACKAGE / name).read_text()
+
+
+def test_each_ignored_type_error_has_a_reason():
+    """A reason follows ``type: ignore[...]`` on its line, or a comment on the line above has it."""
+    without = []
+    for path in PACKAGE.rglob("*.py"):
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            ignored = re.search(r"# type: ignore\[[^]]*\](.*)", line)
+            if ignored and "#" not in ignored[1] and not lines[number - 1].lstrip().startswith("#"):
+                without.append(f"{path.relative_to(PACKAGE)}:{number + 1}")
+    assert without == []

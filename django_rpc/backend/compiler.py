@@ -253,7 +253,7 @@ def column_names(compiled: compiler.SQLCompiler) -> tuple[str, ...]:
         _name_class(compiled, names, compiled.klass_info, "")
     if None in names:
         raise NotSupportedError(f"A selected expression of the query on {_subject(query)} has no name to send.")
-    return tuple(names)  # type: ignore[arg-type]
+    return tuple(names)  # type: ignore[arg-type]  # narrower than mypy can tell
 
 
 def _name_class(compiled: Any, names: list[str | None], klass_info: dict[str, Any], prefix: str) -> None:

@@ -69,6 +69,7 @@ class Transactions:
 
     def note_writes(self, nodes: tuple[Node, ...]) -> MessageEnd | None:
         """Note a message before it is sent, if it writes within a block; return the function for its end."""
+        # A mixin of DatabaseWrapper, which has the attribute.
         if not self.in_atomic_block or not any(node.writes for node in nodes):  # type: ignore[attr-defined]
             return None
         written = WriteMessage(nodes)
@@ -81,14 +82,14 @@ class Transactions:
         """Forget the noted writes: an outermost block begins or has ended."""
         self._sent, self._savepoints = [], {}
         self._outermost = _Start(handled=sys.exc_info()[1])
-        super().set_autocommit(autocommit, *args, **kwargs)  # type: ignore[misc]
+        super().set_autocommit(autocommit, *args, **kwargs)  # type: ignore[misc]  # a mixin
 
     def rollback(self) -> None:
-        super().rollback()  # type: ignore[misc]
+        super().rollback()  # type: ignore[misc]  # a mixin
         self._refuse_rollback(self._outermost)
 
     def savepoint_rollback(self, sid: str) -> None:
-        super().savepoint_rollback(sid)  # type: ignore[misc]
+        super().savepoint_rollback(sid)  # type: ignore[misc]  # a mixin
         self._refuse_rollback(self._savepoints.get(sid, _Start()))
 
     @property
@@ -99,12 +100,13 @@ class Transactions:
     def needs_rollback(self, broken: bool) -> None:
         if broken:
             self._raise_refusal()
+            # A mixin of DatabaseWrapper, which has the attribute.
             if self.atomic_blocks and is_of_test_case(self.atomic_blocks[-1]):  # type: ignore[attr-defined]
                 self._sent = []  # Django always rolls back the block of a test
         self._needs_rollback = broken
 
     def close(self) -> None:
-        super().close()  # type: ignore[misc]
+        super().close()  # type: ignore[misc]  # a mixin
         self._raise_refusal()
 
     def _refuse_rollback(self, start: _Start) -> None:
@@ -143,8 +145,8 @@ class Transactions:
     def on_commit(self, func: Callable[[], object], robust: bool = False) -> None:
         """Call ``func`` after the commit, as Django does; within ``async with django_rpc.atomic()``, after its end."""
         unit = unit_of(self.alias)
-        if unit is None or self.in_atomic_block:  # type: ignore[attr-defined]
-            super().on_commit(func, robust)  # type: ignore[misc]
+        if unit is None or self.in_atomic_block:  # type: ignore[attr-defined]  # a mixin of DatabaseWrapper
+            super().on_commit(func, robust)  # type: ignore[misc]  # a mixin
         elif not callable(func):
             raise TypeError("on_commit()'s callback must be a callable.")
         else:

@@ -152,7 +152,7 @@ class _RedisTransport:
 
     def _deliver(self, message: Any, queue: str) -> Any:
         checked = read_delivery(message, queue, fanout=queue in self.Channel._fanout_queues)
-        return super()._deliver(checked, queue)  # type: ignore[misc]
+        return super()._deliver(checked, queue)  # type: ignore[misc]  # a mixin
 
 
 class _RedisChannel:
@@ -165,10 +165,10 @@ class _RedisChannel:
     connection: Any
 
     def _brpop_read(self, **options: Any) -> Any:
-        return self._guarded(super()._brpop_read, **options)  # type: ignore[misc]
+        return self._guarded(super()._brpop_read, **options)  # type: ignore[misc]  # a mixin
 
     def _receive(self) -> Any:
-        return self._guarded(super()._receive)  # type: ignore[misc]
+        return self._guarded(super()._receive)  # type: ignore[misc]  # a mixin
 
     def _guarded(self, read: Callable[..., Any], **options: Any) -> Any:
         expected = (Empty, *self.connection_errors, *self.connection.channel_errors)
@@ -215,7 +215,7 @@ class _Frames:
     def on_inbound_method(self, channel_id: int, method: tuple[int, int], payload: Any, content: Any) -> Any:
         if method == spec.Basic.Deliver:
             payload = _readable_names(payload)
-        return super().on_inbound_method(channel_id, method, payload, content)  # type: ignore[misc]
+        return super().on_inbound_method(channel_id, method, payload, content)  # type: ignore[misc]  # a mixin
 
 
 def _tolerant_handler(connection: Any, callback: Any) -> Callable[[Any], bool]:

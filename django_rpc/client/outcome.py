@@ -127,5 +127,5 @@ def _outcome(session: Any, request_id: str, value: Mapping[str, Any]) -> Outcome
 def _of(error: Exception, request_id: str) -> Exception:
     error.add_note(f"request {request_id}")
     with contextlib.suppress(AttributeError):  # the class has __slots__, and the note has the id
-        error.request_id = request_id  # type: ignore[attr-defined]
+        error.request_id = request_id  # type: ignore[attr-defined]  # a note on the object
     return error

@@ -78,7 +78,7 @@ class Signer:
             self._signing.open_response(
                 token,
                 data,
-                self.keys,  # type: ignore[arg-type]
+                self.keys,  # type: ignore[arg-type]  # narrower than mypy can tell
                 client=self.client,
                 service=self.service,
                 request_id=request_id,

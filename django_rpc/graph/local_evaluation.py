@@ -97,7 +97,7 @@ def run_stage(
                 values[node] = evaluate(node, values)
             except Exception as error:
                 with contextlib.suppress(AttributeError):  # a class with __slots__
-                    error.rpc_graph = FailedGraph(outputs, node)  # type: ignore[attr-defined]
+                    error.rpc_graph = FailedGraph(outputs, node)  # type: ignore[attr-defined]  # a note on the object
                 raise
             if report is not None:
                 report(node, time.perf_counter() - begun, values[node])

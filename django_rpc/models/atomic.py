@@ -73,6 +73,7 @@ class atomic:
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def block() -> atomic:  # a new block for each call
+            # The options are those of the constructor.
             return atomic(self.using, durable=self.durable, **self.options)  # type: ignore[arg-type]
 
         @functools.wraps(function)

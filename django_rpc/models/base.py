@@ -162,7 +162,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         sending = self._state.__dict__.pop("sending", None)
         (sending or functools.partial(perform, using))(operation)
 
-    save_base.alters_data = True  # type: ignore[attr-defined]
+    save_base.alters_data = True  # type: ignore[attr-defined]  # a mark that Django reads
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Delete at the service with its cascades, with one message; return the same as Django's ``delete()``."""
@@ -174,7 +174,7 @@ class RpcModel(models.Model, metaclass=RpcModelBase):
         using = chosen_database(type(self), using, router.db_for_write, {"instance": self})
         return delete_instance(self, using, keep_parents)
 
-    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.alters_data = True  # type: ignore[attr-defined]  # a mark that Django reads
 
 
 def _record_through_model(sender: Any, **kwargs: Any) -> None:

@@ -40,9 +40,9 @@ class BulkMethods:
                 "into the instances. Omit future(), or use future().create()."
             )
         with together(self.db, self.query.options):
-            return super().bulk_create(objs, *args, **kwargs)  # type: ignore[misc]
+            return super().bulk_create(objs, *args, **kwargs)  # type: ignore[misc]  # a mixin
 
-    bulk_create.alters_data = True  # type: ignore[attr-defined]
+    bulk_create.alters_data = True  # type: ignore[attr-defined]  # a mark that Django reads
 
     def bulk_update(self, objs: Any, fields: Any, batch_size: int | None = None) -> Any:
         """Update rows as Django does, in one message; the service splits it into batches as its database needs."""
@@ -131,8 +131,8 @@ class BulkMethods:
         returned = perform(connection.alias, Operation(node, filling.finish, pend=filling.pend), self.query.options)
         return filling.pending if isinstance(returned, Collected) else returned
 
-    _insert.alters_data = True  # type: ignore[attr-defined]
-    _insert.queryset_only = False  # type: ignore[attr-defined]
+    _insert.alters_data = True  # type: ignore[attr-defined]  # a mark that Django reads
+    _insert.queryset_only = False  # type: ignore[attr-defined]  # a mark that Django reads
 
 
 class _Filling:

@@ -17,7 +17,7 @@ from django_rpc.models.queryset import RpcQuerySet, rpc_queryset_class
 __all__ = ["RpcBaseManager", "RpcManager", "record_managers", "rpc_manager_class"]
 
 
-class RpcManager(models.Manager.from_queryset(RpcQuerySet)):  # type: ignore[misc]
+class RpcManager(models.Manager.from_queryset(RpcQuerySet)):  # type: ignore[misc]  # a class made at run time
     """Manager of a mirror's ``objects``: Django's manager, with the additional methods of `RpcQuerySet`."""
 
     def get_queryset(self) -> RpcQuerySet:

@@ -296,8 +296,8 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
         finish: Callable[[Any], Any] = lambda answer: local.delete(deleted_labels(alias, answer))  # noqa: E731
         return self._write("delete", (), {}, finish, lambda answer: signals.after())
 
-    delete.alters_data = True  # type: ignore[attr-defined]
-    delete.queryset_only = True  # type: ignore[attr-defined]
+    delete.alters_data = True  # type: ignore[attr-defined]  # a mark that Django reads
+    delete.queryset_only = True  # type: ignore[attr-defined]  # a mark that Django reads
 
     def _raw_delete(self, using: str) -> int:
         return int(self.delete()[0])
@@ -465,9 +465,9 @@ class RpcQuerySet(AsyncMethods, BulkMethods, NotebookTable, QuerySet):
 
 for _name in ("create", "get_or_create", "update_or_create", "update", "_update", "bulk_update", "getset", "call"):
     getattr(RpcQuerySet, _name).alters_data = True
-RpcQuerySet._update.queryset_only = False  # type: ignore[attr-defined]
-RpcQuerySet._raw_delete.alters_data = True  # type: ignore[attr-defined]
-RpcQuerySet.rpc_output.queryset_only = True  # type: ignore[attr-defined]
+RpcQuerySet._update.queryset_only = False  # type: ignore[attr-defined]  # a mark that Django reads
+RpcQuerySet._raw_delete.alters_data = True  # type: ignore[attr-defined]  # a mark that Django reads
+RpcQuerySet.rpc_output.queryset_only = True  # type: ignore[attr-defined]  # a mark that Django reads
 
 
 def _instances_of(model: Any, parents: dict[Any, dict[Any, Any]], generic: list[Any], rows: Any) -> Any:

@@ -63,7 +63,7 @@ def _in_one_message(base: Any) -> Any:
             with together(alias, {}):
                 return change(self, *args, **kwargs)
 
-        method.alters_data = True  # type: ignore[attr-defined]
+        method.alters_data = True  # type: ignore[attr-defined]  # a mark that Django reads
         return method
 
     for name in ("add", "remove", "clear", "set"):

@@ -31,7 +31,7 @@ def _context_default_zone(of_settings: Any) -> Any:
         zone: datetime.tzinfo = _default_zone.get() or of_settings()
         return zone
 
-    get_default_timezone.of_settings = of_settings  # type: ignore[attr-defined]
+    get_default_timezone.of_settings = of_settings  # type: ignore[attr-defined]  # a note on the object
     get_default_timezone.cache_clear = of_settings.cache_clear  # type: ignore[attr-defined]  # Django's tests call it
     return get_default_timezone
 

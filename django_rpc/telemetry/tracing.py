@@ -185,4 +185,4 @@ class PlanSpans:
 
 
 #: Clients with this observer have spans of their plans.
-sent.plan = PlanSpans.of  # type: ignore[attr-defined]
+sent.plan = PlanSpans.of  # type: ignore[attr-defined]  # a note on the object

@@ -131,7 +131,7 @@ def _row_hint(types: tuple[str, ...]) -> Any:
             raise BadValue(f"{name!r} is not a column type; there are {', '.join(COLUMN_TYPES)}.")
         kind = COLUMN_TYPES[name]
         hints.append(kind if kind is Any else kind | None)
-    return list[tuple[tuple(hints)]]  # type: ignore[misc]
+    return list[tuple[tuple(hints)]]  # type: ignore[misc]  # narrower than mypy can tell
 
 
 @functools.lru_cache(maxsize=256)

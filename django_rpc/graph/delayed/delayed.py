@@ -311,13 +311,13 @@ class DelayedFunction(Delayed):
         return str(self.__wrapped__.__name__)
 
     @property
-    def __doc__(self) -> str | None:  # type: ignore[override]
+    def __doc__(self) -> str | None:  # type: ignore[override]  # a property of instances
         doc: str | None = self.__wrapped__.__doc__
         return doc
 
     @property
     def __wrapped__(self) -> Any:
-        return self._node.value  # type: ignore[attr-defined]
+        return self._node.value  # type: ignore[attr-defined]  # the kind of the node has it
 
 
 #: ``__setattr__`` refuses assignment, so the constructor uses the slot descriptors.

@@ -54,7 +54,7 @@ class Refusals:
                 "Write: for row in d.compute(): ... (or, for a call with a known number of results: "
                 "delayed(function, nout=2))."
             )
-        return iter([self[index] for index in range(nout)])  # type: ignore[index]
+        return iter([self[index] for index in range(nout)])  # type: ignore[index]  # a Delayed has items
 
     def __aiter__(self) -> NoReturn:
         raise TypeError(f"{_short(self._node)} has not been computed. Write: for row in await d: ...")

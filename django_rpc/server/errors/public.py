@@ -18,7 +18,7 @@ def public_error(error: _E) -> _E:
     >>> OutOfStock.safe_message
     True
     """
-    error.safe_message = True  # type: ignore[attr-defined]
+    error.safe_message = True  # type: ignore[attr-defined]  # a note on the object
     return error
 
 

@@ -50,6 +50,7 @@ class _Spans:
             elements += row_elements
             owner += [row] * len(row_elements)
             self.ends.append(len(elements))
+        # The kind of the node has the type that the environment needs.
         made = Environment(node.param, elements, owner, environment)  # type: ignore[arg-type]
         self.environment: Environment = engine.ev.noted(made)
 

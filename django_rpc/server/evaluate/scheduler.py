@@ -63,8 +63,8 @@ class Engine:
         self._templates: dict[Node, QueryTemplate] = {}
         self._writing: dict[Node, bool] = {}
         self.visible = VisibleValues(self.free, self.root, self._missing)
-        ev.values = self.visible  # type: ignore[assignment]
-        ev.resolve.values = self.visible  # type: ignore[assignment]
+        ev.values = self.visible  # type: ignore[assignment]  # a mapping is enough here
+        ev.resolve.values = self.visible  # type: ignore[assignment]  # a mapping is enough here
 
     # Nodes to evaluate
 

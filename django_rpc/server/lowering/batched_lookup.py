@@ -50,7 +50,7 @@ def _get(query: KeyedQuery) -> ValueOfKey:
 
 def read_rows_of_columns(query: KeyedQuery) -> ValueOfKey:
     """Read the columns of a ``Rows`` node, for each key."""
-    columns: tuple[str, ...] = query.terminal.columns  # type: ignore[union-attr]
+    columns: tuple[str, ...] = query.terminal.columns  # type: ignore[union-attr]  # the kind of the node has it
     if selects_columns(query.queryset):
         raise NotPossible("it reads the rows of values()")
     if has_computed(query.ev, query.queryset, columns):

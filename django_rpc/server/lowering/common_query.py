@@ -37,7 +37,7 @@ class CommonQuery:
         if self.relation is not None and any(relation.field is not self.relation.field for relation in self.relations):
             raise NotPossible("the bases are different relations")
         self.model = (
-            self.ev.policy.model(self.template.base.model)  # type: ignore[attr-defined]
+            self.ev.policy.model(self.template.base.model)  # type: ignore[attr-defined]  # the kind of the node has it
             if self.relation is None
             else self.relation.model
         )

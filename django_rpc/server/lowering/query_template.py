@@ -73,11 +73,11 @@ class QueryTemplate:
 def makes_query(node: Node) -> bool:
     """Return True if ``node`` is a query, or an operation that makes a query.  Nothing is read for it."""
     kind = type(node)
-    while kind is Item and isinstance(node.key, slice):  # type: ignore[attr-defined]
-        node = node.parent  # type: ignore[attr-defined]
+    while kind is Item and isinstance(node.key, slice):  # type: ignore[attr-defined]  # the kind of the node has it
+        node = node.parent  # type: ignore[attr-defined]  # the kind of the node has it
         kind = type(node)
     if kind is Method:
-        return node.name in _QUERIES  # type: ignore[attr-defined]
+        return node.name in _QUERIES  # type: ignore[attr-defined]  # the kind of the node has it
     return kind is ModelSource
 
 
@@ -97,7 +97,7 @@ def template_of(node: Node) -> QueryTemplate:
         base = getattr(node, "parent", node)
     while makes_query(base) and not base.is_source:
         operations.append(base)
-        base = base.parent  # type: ignore[attr-defined]
+        base = base.parent  # type: ignore[attr-defined]  # the kind of the node has it
     operations.reverse()
     parameters: list[Parameter] = []
     parts: list[Any] = [(base.model, base.base) if isinstance(base, ModelSource) else None]
@@ -227,7 +227,7 @@ def combining_method(template: QueryTemplate) -> str | None:
     if not all_rows or names & {"values", "values_list"}:
         grouped = next((operation for operation in template.operations if _groups(operation)), None)
         if grouped is not None:
-            return str(grouped.name)  # type: ignore[attr-defined]
+            return str(grouped.name)  # type: ignore[attr-defined]  # the kind of the node has it
     if "distinct" in names and not all_rows and getattr(last, "name", "") != "exists":
         return "distinct"
     return None

@@ -70,7 +70,7 @@ class RelatedInstance:
 
 
 def _name(read: LogicalRead) -> str:
-    name: str = read.node.name  # type: ignore[attr-defined]
+    name: str = read.node.name  # type: ignore[attr-defined]  # the kind of the node has it
     return name
 
 

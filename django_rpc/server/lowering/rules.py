@@ -77,6 +77,7 @@ def _equal_reads(
         engine.visible.environment, engine.visible.row = binding[1], binding[2]
         try:
             if is_attribute(binding[0], template):
+                # An item with a parent is the first part of the binding.
                 reads[index] = EqualReads(binding, [], engine.visible[binding[0].parent], index)  # type: ignore[attr-defined]
                 continue
             base = None if isinstance(template.base, ModelSource) else engine.visible[template.base]

@@ -44,7 +44,7 @@ def _by_time(query: KeyedQuery, reverse: bool) -> ValueOfKey:
 
 
 def _item(query: KeyedQuery) -> ValueOfKey:
-    index = query.ev.resolve(query.terminal.key)  # type: ignore[union-attr]
+    index = query.ev.resolve(query.terminal.key)  # type: ignore[union-attr]  # the kind of the node has it
     if query.queryset.query.is_sliced or type(index) is not int or index < 0:
         raise NotPossible("an item of a slice")
     return _first(query, query.limited(query.queryset, index, index + 1), IndexError("list index out of range"))

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
-from re import _constants as codes  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as codes  # type: ignore[attr-defined]  # private in re
+from re import _parser as parser  # type: ignore[attr-defined]  # private in re
 from typing import Any
 
 from django.db import DataError, NotSupportedError
