@@ -56,8 +56,8 @@ def rehearse(request: Request, policy: Policy, tables: Any, locked: list[str], s
     """
     meter = Meter()
     trace: list[TraceEntry] = []
-    given = (request, policy, any(node.writes for node in request.nodes), {"Prefetch": prefetch.make})
-    evaluator = MeteredEvaluator(meter, *given)
+    arguments = (request, policy, any(node.writes for node in request.nodes), {"Prefetch": prefetch.make})
+    evaluator = MeteredEvaluator(meter, *arguments)
     token = CURRENT.set(policy)
     try:
         with contextlib.ExitStack() as stack:
@@ -72,25 +72,27 @@ def rehearse(request: Request, policy: Policy, tables: Any, locked: list[str], s
     for environment in meter.environments:
         for columns in (*environment.columns.values(), *environment.lists.values()):
             failures += [value for value in columns.values() if type(value) is Failure]
-    refused = {id(one.error): one for one in failures if type(one.error) is not Unknown}
+    refused = {id(failure.error): failure for failure in failures if type(failure.error) is not Unknown}
     statements = meter.statements
     places = sorted(number for number in statements if number is not None)
     return Response(
         id=request.id,
         trace=tuple(trace),
         costs=tuple([NodeCost(number, 1, 0.0, 0, statements[number]) for number in places]),
-        refused=tuple([report(one.error, one.position, policy=policy) for one in refused.values()]),
+        refused=tuple([report(failure.error, failure.position, policy=policy) for failure in refused.values()]),
         reads=reads,
-        later=_later(request, meter, {*statements, *engine.asked, *[one.position for one in refused.values()]}),
+        later=_later(
+            request, meter, {*statements, *engine.combined, *[failure.position for failure in refused.values()]}
+        ),
     )
 
 
 class _Rehearsal(Engine):
-    """Engine without rows; ``asked`` has the positions of the nodes that were read together."""
+    """Engine without rows; ``combined`` has the positions of the nodes that were read together."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.asked: set[int] = set()
+        self.combined: set[int] = set()
 
     def single(self, node: Node, environment: Environment, row: int) -> Any:
         if not node.writes and not node.runs_service_code:
@@ -111,7 +113,7 @@ class _Rehearsal(Engine):
         try:
             super()._group(group, environment, rows)
         except NotRun:
-            self.asked |= {self.place[node] for node in group}
+            self.combined |= {self.place[node] for node in group}
             for node in group:
                 column = environment.columns.setdefault(node, {})
                 for row in rows:
@@ -121,7 +123,7 @@ class _Rehearsal(Engine):
         try:
             super().read_queries(bindings)
         except NotRun:
-            self.asked |= {self.place[node] for node, _, _ in bindings}
+            self.combined |= {self.place[node] for node, _, _ in bindings}
             for node, environment, row in bindings:
                 environment.lists.setdefault(node, {})[row] = Failure(Unknown(), self.place[node])
 
@@ -173,10 +175,10 @@ def _check(ev: Any, node: Node) -> None:
             ev.policy.require(model, _OPERATIONS[node.name])
 
 
-def _later(request: Request, meter: Meter, told: set[int | None]) -> tuple[int, ...]:
+def _later(request: Request, meter: Meter, reported: set[int | None]) -> tuple[int, ...]:
     """Return the nodes that read or write without a recorded result: their plan is known only when the request runs.
 
-    ``told`` are the positions of the nodes with a recorded statement or refusal.
+    ``reported`` are the positions of the nodes with a recorded statement or refusal.
     """
     evaluated: set[Node] = set()
     for environment in meter.environments:
@@ -189,7 +191,7 @@ def _later(request: Request, meter: Meter, told: set[int | None]) -> tuple[int, 
             for position, node in enumerate(request.nodes)
             if (node.writes or is_terminal(node) or node.runs_service_code)
             and node not in evaluated
-            and position not in told
+            and position not in reported
         ]
     )
 

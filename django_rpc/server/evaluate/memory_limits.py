@@ -29,15 +29,15 @@ def check_nesting(nodes: Sequence[Node], limits: Allowance) -> None:
     parts: dict[Node, int] = {}
     total = 0
     for position, node in enumerate(nodes):
-        found = sum([parts[one] for one in node.inputs()])
+        nested = sum([parts[source] for source in node.inputs()])
         step = makes_query(node)
-        if step and found > limits.subqueries:
+        if step and nested > limits.subqueries:
             raise TooManyNodes(
                 f"Written out, the query holds more than {limits.subqueries:,} others (limit 'subqueries'). Ask for "
                 "some of them first, and filter by their values.",
                 node=position,
             )
-        total += found
+        total += nested
         if total > limits.steps:
             raise TooManyNodes(
                 f"Written out, the queries of the request have more than {limits.steps:,} parts (limit 'steps'). Send "
@@ -45,9 +45,9 @@ def check_nesting(nodes: Sequence[Node], limits: Allowance) -> None:
                 node=position,
             )
         if step:
-            parts[node] = found + node.is_source
+            parts[node] = nested + node.is_source
         elif isinstance(node, Literal | Operator):  # what these hold is nested in them
-            parts[node] = found + (isinstance(node, Literal) and _has_expression(node.value))
+            parts[node] = nested + (isinstance(node, Literal) and _has_expression(node.value))
         else:  # any other value exists once, independent of its inputs
             parts[node] = 0
 

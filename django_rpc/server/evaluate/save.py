@@ -314,7 +314,7 @@ def visit_insert(ev: Evaluator, node: Insert) -> list[tuple[Any, ...]]:
     _check_targets(ev, [*fields, *updated], instances)
     for field in generic.written(model, (*node.fields, *node.update_fields)):
         kind = model._meta.get_field(field.ct_field).attname
-        generic.check_pairs(ev, [(getattr(one, kind), getattr(one, field.fk_field)) for one in instances])
+        generic.check_pairs(ev, [(getattr(row, kind), getattr(row, field.fk_field)) for row in instances])
     _insert(ev, model, fields, instances, options)
     returning = [exposure.opts.pk if name == "pk" else exposure.opts.get_field(name) for name in node.returning]
     return [tuple([_out(field, instance) for field in returning]) for instance in instances]

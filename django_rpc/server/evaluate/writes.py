@@ -241,8 +241,8 @@ def _bulk_update(ev: Evaluator, queryset: QuerySet, args: list[Any], kwargs: dic
             raise TypeError("bulk_update() takes the values of primary keys, and no instances of a model, as keys.")
         instance = model()
         instance.pk = key
-        for field, given in zip(fields, values, strict=True):
-            value = assignment.column_value(ev, field, given)
+        for field, sent in zip(fields, values, strict=True):
+            value = assignment.column_value(ev, field, sent)
             assignment.check_target(ev, field, value)
             setattr(instance, field.attname, value)
         instances.append(instance)
