@@ -120,7 +120,7 @@ def _columns_of(result: Any) -> str:
 
 
 def _short_rows(pair: Pair) -> bool:
-    return "Window(" in pair.statement and _has_message(pair.local, "^tuple index out of range$")
+    return "Window(" in pair.statement and _has_message(pair.local, "^(tuple|list) index out of range$")
 
 
 def _branch(pair: Pair) -> bool:
