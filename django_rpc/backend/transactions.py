@@ -123,7 +123,9 @@ class Transactions:
             self._refusal = refusal
             refusal.done = tuple(str(written) for written in done)
             raise refusal from exception
-        exception.add_note(self._text("was left by this exception", done))
+        before = [written for written in done if written.error is not exception]  # the exception describes its message
+        if before:
+            exception.add_note(self._text("was left by this exception", before))
 
     def _raise_refusal(self) -> None:
         """Raise the error of the rollback again if ``Atomic.__exit__`` has caught it, and handles it now."""

@@ -31,9 +31,11 @@ class WriteMessage:
     def __init__(self, nodes: tuple[Node, ...]) -> None:
         self._nodes = nodes
         self.state = "sent"
+        self.error: Exception | None = None
 
     def ended(self, message: Sent) -> None:
         """Note the end of a wait. A service that answers with an error has rolled back."""
+        self.error = message.error
         if message.error is None:
             self.state = "done"
         else:

@@ -21,7 +21,7 @@ from django_rpc.transport.celery_app import make_app
 from django_rpc.transport.config import Config
 from django_rpc.transport.connections import BrokerConnection, open_connection
 from django_rpc.transport.fork_safety import Pool
-from django_rpc.wire.names import TASK_NAME, task_keywords
+from django_rpc.wire.names import TASK_NAME, task_keywords, without_passwords
 
 __all__ = ["Publisher"]
 
@@ -170,7 +170,7 @@ class Publisher:
 
     def unavailable(self, cause: BaseException | None, request_id: str, *, maybe_sent: bool) -> BrokerUnavailable:
         """Return the error for a broker that cannot be reached."""
-        where = open_connection(self.app, _SOCKET_SECONDS[-1]).as_uri()  # without the password
+        where = without_passwords(self.config.broker_url)
         text = f"The broker {where} of {self.config.alias!r} cannot be reached ({cause!r}). "
         if maybe_sent:
             text += "The connection broke while the request was sent, so the request may run or not. "

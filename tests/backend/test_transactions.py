@@ -14,7 +14,9 @@ from django.db.models import ProtectedError
 from django.db.models.signals import post_save
 from django.db.transaction import TransactionManagementError, atomic
 
+import django_rpc
 from django_rpc.backend.transactions import CannotRollBack
+from django_rpc.errors import RpcTimeout
 
 pytestmark = pytest.mark.django_db(databases=["default", "rpc"])
 
@@ -216,7 +218,6 @@ def test_future_without_an_answer(remote, shop_data):
 
 def test_write_with_unknown_outcome_is_reported_as_perhaps_done(remote, shop_data, monkeypatch):
     from django_rpc.client.session import _SentMessage
-    from django_rpc.errors import RpcTimeout
 
     def no_answer(call, answer):
         raise RpcTimeout("No answer.")
@@ -224,6 +225,19 @@ def test_write_with_unknown_outcome_is_reported_as_perhaps_done(remote, shop_dat
     with pytest.raises(CannotRollBack, match="perhaps: no answer arrived"), atomic(using="rpc"):
         monkeypatch.setattr(_SentMessage, "settle", no_answer)
         remote.Tag.objects.create(name="a")
+
+
+def test_error_of_a_message_has_no_note_that_repeats_it(remote, shop_data, monkeypatch):
+    from django_rpc.client.session import _SentMessage
+
+    def no_answer(call, answer):
+        raise RpcTimeout("No answer.")
+
+    monkeypatch.setattr(_SentMessage, "settle", no_answer)
+    with pytest.raises(RpcTimeout) as caught, django_rpc.atomic("rpc"):
+        remote.Tag.objects.create(name="a")
+        remote.Tag.objects.create(name="b")
+    assert not any("This atomic() block" in note for note in getattr(caught.value, "__notes__", []))
 
 
 def test_block_in_the_code_of_django_adds_a_note(remote, shop_data):
