@@ -15,12 +15,13 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import DatabaseError, connections
 
 from django_rpc.backend.test_guard import is_test_run
-from django_rpc.errors import RpcError
+from django_rpc.errors import ImproperSettings, RpcError
 from django_rpc.models.codegen.drift import Difference, differences
 from django_rpc.models.mirror import exposed_models
 from django_rpc.models.options import options_of
+from django_rpc.transport.config import Config
 
-__all__ = ["check_constraints", "check_databases", "check_router", "check_services"]
+__all__ = ["check_constraints", "check_databases", "check_router", "check_services", "check_settings"]
 
 ROUTER = "django_rpc.routers.RpcRouter"
 #: Longest time, in seconds, that a check waits for a service, where its TIMEOUT is longer.
@@ -50,6 +51,20 @@ def check_databases(app_configs: Any = None, **kwargs: Any) -> list[checks.Check
                     id="django_rpc.E001",
                 )
             )
+    return messages
+
+
+@checks.register(checks.Tags.models)
+def check_settings(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """E003: the settings of a service in DATABASES have an unknown key or a wrong value."""
+    messages: list[checks.CheckMessage] = []
+    for alias in connections:
+        if connections[alias].vendor != "rpc":
+            continue
+        try:
+            Config.from_dict(connections[alias].settings_dict, alias)
+        except ImproperSettings as error:
+            messages.append(checks.Error(str(error), id="django_rpc.E003"))
     return messages
 
 

@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.checks import ERROR, WARNING
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
-from django.db import models
+from django.db import connections, models
 
 from django_rpc import checks
 from django_rpc.graph.schema import FieldSchema, ModelSchema
@@ -256,6 +256,19 @@ def test_unreachable_service_is_one_check_message(run_python):
     )
     assert "127.0.0.1:1" in done.stdout
     assert "The service 'rpc' could not be asked what it exposes: " in PAGE.read_text()
+
+
+def test_wrong_setting_of_a_service_is_a_check_message_without_asking(messages):
+    connections["rpc"].settings_dict["RESULT_BACKENDS"] = "redis://localhost/"
+    try:
+        with messages() as sent:
+            (message,) = checks.check_settings()
+    finally:
+        del connections["rpc"].settings_dict["RESULT_BACKENDS"]
+    assert message.id == "django_rpc.E003"
+    assert message.msg == "DATABASES['rpc'] has no 'RESULT_BACKENDS'; did you mean 'RESULT_BACKEND'?"
+    assert len(sent) == 0
+    assert checks.check_settings() == []
 
 
 def test_a_test_run_does_not_wait_for_a_service(run_python):
