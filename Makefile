@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 
-.PHONY: attacks fuzz fuzz-semantics malformed chaos soak conformance versions help venv demo demo-admin test test-random lint bench clean
+.PHONY: attacks fuzz fuzz-semantics malformed chaos soak conformance versions help venv demo demo-admin shell test test-random lint bench clean
 
 help:
 	@echo "make venv   a virtual environment in $(VENV) (redone when pyproject.toml changes)"
 	@echo "make demo   the main job, on a real worker and a real Redis"
 	@echo "make demo-admin  Django's admin on the models of another service, until Ctrl-C; prints address and login"
+	@echo "make shell  the example shop in a Python shell, without a broker, to type the examples of docs/"
 	@echo "make test   linters, types, import rules, tests"
 	@echo "make test-random  the tests in random order; the seed is printed: SEED=1 repeats it, TESTS=tests/models runs a part"
 	@echo "make conformance  Django's own ORM tests through mirrors: LABELS=\"basic lookup\", WRITE=1 for docs/conformance.md, RECORDS=folder repeats no run"
@@ -41,6 +42,9 @@ demo: $(READY)
 
 demo-admin: $(READY)
 	@$(BIN)/python -m django_rpc demo-admin $(if $(PORT),--port $(PORT))
+
+shell: $(READY)
+	@$(BIN)/python -i -m django_rpc.demo.shell
 
 lint: $(READY)
 	$(BIN)/ruff check .
