@@ -1,7 +1,7 @@
 """Errors between clients and services: one class and one entry of the table `ERRORS` for each code.
 
-An error crosses the wire as a code and a text.  Services, clients and the codec take codes, classes and rules from this
-table.  It also has the codes for exceptions of Django and Python, which have the same class at both ends.  A code
+An error crosses the wire as a code and a text. Services, clients and the codec take codes, classes and rules from this
+table. It also has the codes for exceptions of Django and Python, which have the same class at both ends. A code
 without an entry becomes a subclass of `RemoteError` with the name of the class at the service.
 """
 
@@ -68,10 +68,10 @@ class ErrorKind(NamedTuple):
     """Entry of the table.
 
     - ``status``: category of the error, as HTTP would report it.
-    - ``raised_by``: origin of the error.  A client accepts no code of an error that only clients raise.
+    - ``raised_by``: origin of the error. A client accepts no code of an error that only clients raise.
     - ``error_class``: class of this module, if the code has one.
     - ``standard``: dotted path of the class of Django or Python, if the code has one.
-    - ``covers_subclasses``: subclasses of ``standard`` have the same code.  Otherwise only those of Django and Python.
+    - ``covers_subclasses``: subclasses of ``standard`` have the same code. Otherwise only those of Django and Python.
     - ``withheld_text``: text for the client if the text of the exception must not reach it.
     - ``is_refusal``: the request used something that the client may not use; other codes are failures.
     - ``is_logged``: observers receive the text, because it holds only names of the request and limits.

@@ -124,7 +124,7 @@ __all__ = [
 RELEASES = ("4.2", "5.1", "5.2", "6.1")
 _SINCE_5_1, _SINCE_5_2, _SINCE_6_1 = RELEASES[1:], RELEASES[2:], RELEASES[3:]
 
-#: Owner -> name -> releases.  The owner is an object of Django with this attribute or method.
+#: Owner -> name -> releases. The owner is an object of Django with this attribute or method.
 PRIVATE_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     "QuerySet": {
         **dict.fromkeys(

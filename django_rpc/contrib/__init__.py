@@ -1,1 +1,1 @@
-"""Support for apps that Django contributes.  They work without it, and send fewer messages with it."""
+"""Support for apps that Django contributes. They work without it, and send fewer messages with it."""

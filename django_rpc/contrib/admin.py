@@ -1,7 +1,7 @@
 """The admin's change list in one message.
 
-Mirrors work in a plain ``ModelAdmin``.  Its change list sends as many queries as to a local database: the number of
-matching rows, the number of all rows, the rows of the page, and two queries for ``date_hierarchy``.  This class sends
+Mirrors work in a plain ``ModelAdmin``. Its change list sends as many queries as to a local database: the number of
+matching rows, the number of all rows, the rows of the page, and two queries for ``date_hierarchy``. This class sends
 all of them in one message:
 
 >>> class OrderAdmin(RpcModelAdmin):

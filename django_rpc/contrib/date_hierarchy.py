@@ -1,6 +1,6 @@
 """Dates for Django's ``date_hierarchy``, loaded by the message that loads the rows of a change list.
 
-The template queries the first and the last date, and then the years, or the months of a single year.  A list of the
+The template queries the first and the last date, and then the years, or the months of a single year. A list of the
 months contains all of these.
 """
 
@@ -55,7 +55,7 @@ class DateHierarchy:
 
 
 class _LoadedDates:
-    """Mixin of a queryset with loaded dates.  Copies by ``filter()`` and other methods send queries again."""
+    """Mixin of a queryset with loaded dates. Copies by ``filter()`` and other methods send queries again."""
 
     loaded_dates: dict[Any, Any] = {}
 

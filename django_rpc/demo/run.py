@@ -22,7 +22,7 @@ TOUR = "django_rpc.demo.client.tour"
 def run(broker: str | None = None, backend: str | None = None, picture: str = "demo.png") -> int:
     """Run the demo; returns the exit status of the client's process.
 
-    ``broker`` and ``backend`` are URLs; without a broker a Redis is started on a free port.  ``picture`` is the
+    ``broker`` and ``backend`` are URLs; without a broker a Redis is started on a free port. ``picture`` is the
     file that the last graph is drawn into.
     """
     with contextlib.ExitStack() as stack:

@@ -18,4 +18,4 @@ from django_rpc.demo.client.shop.models import *  # noqa: E402, F403
 from django_rpc.demo.server.shop.data import load  # noqa: E402
 
 call_command("migrate", run_syncdb=True, verbosity=0)
-rows = load(customers=40, products=20, orders=80)  # type: ignore[no-untyped-call]
+rows = load(customers=40, products=20, orders=80)  # type: ignore[no-untyped-call]  # written as users write it

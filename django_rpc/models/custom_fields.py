@@ -154,7 +154,7 @@ def _holds_instance(value: Any) -> bool:
 def text_of(field: Field, value: Any) -> Any:
     """Return the text of an instance that is stored or compared in the place of a text, as Django does.
 
-    Return other values unchanged.  The service refuses an instance of a mirror with the ``__str__`` of Django.
+    Return other values unchanged. The service refuses an instance of a mirror with the ``__str__`` of Django.
     """
     if isinstance(value, Model) and type(value).__str__ is not Model.__str__:
         return field.get_prep_value(value)

@@ -1,6 +1,6 @@
 """Checks of values in an answer.
 
-A service is not trusted with the client's objects.  It may set the values of a mirror's fields, rows in the place of
+A service is not trusted with the client's objects. It may set the values of a mirror's fields, rows in the place of
 related rows, and further values under names that the class of the mirror does not use.
 """
 

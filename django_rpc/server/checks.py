@@ -25,7 +25,7 @@ __all__ = ["CHECKS", "check_clients", "check_django", "check_ledger", "check_pac
 def check_clients(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """Check the settings for clients.
 
-    W020: no client needs a key.  W024: a client may send code.  E020 to E022: a mistake in a setting, a missing KEY, a
+    W020: no client needs a key. W024: a client may send code. E020 to E022: a mistake in a setting, a missing KEY, a
     cache that does not keep values for all processes.
     """
     if not _is_service():

@@ -31,9 +31,9 @@ __all__ = ["DEFAULTS", "Settings", "settings"]
 
 NAME = "DJANGO_RPC"
 
-#: Each setting of the server with its default.  The type of the default is the type of the setting.
+#: Each setting of the server with its default. The type of the default is the type of the setting.
 DEFAULTS: dict[str, Any] = {
-    # Only registered models exist for clients.  False opens all models to all clients, for trusted networks.
+    # Only registered models exist for clients. False opens all models to all clients, for trusted networks.
     "STRICT": True,
     # Send the executed SQL to a client that requests it (``Request.trace``, ``explain()``).
     "SHOW_SQL": False,

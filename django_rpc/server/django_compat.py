@@ -1,7 +1,7 @@
 """Private and undocumented names of Django that the server uses, and the releases that support each name.
 
-The rest of the server reads these names only through this module.  `PRIVATE_NAMES` lists attributes and methods, also
-those that `ClientQuery` and `AuditedCompiler` override.  The functions below hide the differences between releases.
+The rest of the server reads these names only through this module. `PRIVATE_NAMES` lists attributes and methods, also
+those that `ClientQuery` and `AuditedCompiler` override. The functions below hide the differences between releases.
 tests/server/test_django_compat.py has a contract test for each entry, and tests/versions runs it with each release.
 """
 
@@ -98,7 +98,7 @@ RELEASES = ("4.2", "5.1", "5.2", "6.1")
 _SINCE_5_1, _SINCE_5_2, _SINCE_6_1 = RELEASES[1:], RELEASES[2:], RELEASES[3:]
 _BEFORE_6_1 = RELEASES[:3]
 
-#: Owner -> name -> releases.  The owner is an object of Django with this attribute or method.
+#: Owner -> name -> releases. The owner is an object of Django with this attribute or method.
 PRIVATE_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     "QuerySet": dict.fromkeys(
         (

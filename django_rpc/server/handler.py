@@ -53,7 +53,7 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 def handle(message: bytes, token: str | None = None, request_id: str = "", headers: Mapping[str, Any] = _NONE) -> bytes:
     """Return the encoded reply to ``message``; never raises for a message of a client.
 
-    ``token`` proves who made the message (wire/signing.py).  ``request_id`` and ``headers`` are the id and the headers
+    ``token`` proves who made the message (wire/signing.py). ``request_id`` and ``headers`` are the id and the headers
     of the broker's message; the headers are for observers.
     """
     sending = serve(message, token, request_id, headers=headers)
@@ -71,7 +71,7 @@ def serve(
 ) -> Sending:
     """Evaluate a request as `handle` does, and return the reply before it is sent.
 
-    ``again`` is True if the broker reports that a worker received the message before.  ``box`` returns the values that
+    ``again`` is True if the broker reports that a worker received the message before. ``box`` returns the values that
     other services forwarded to this message.
     """
     try:
@@ -163,7 +163,7 @@ def answer(
 ) -> Response | bytes:
     """Return the reply to a decoded request of ``client``; never raises for a request that a client can send.
 
-    ``entry`` is the ledger entry of a request that writes.  ``budget`` has counted since the message was decoded.  The
+    ``entry`` is the ledger entry of a request that writes. ``budget`` has counted since the message was decoded. The
     return value is encoded if it is the reply that the ledger stores.
     """
     started = time.monotonic()

@@ -1,7 +1,7 @@
 """Time zone and language of the client, active while the server works on one request.
 
-Django has three time zones.  The active zone is used for ``__date`` and ``TruncDay``.  The default zone
-(``TIME_ZONE``) is the zone of naive datetimes.  The third is the zone of a database connection.  A request carries the
+Django has three time zones. The active zone is used for ``__date`` and ``TruncDay``. The default zone
+(``TIME_ZONE``) is the zone of naive datetimes. The third is the zone of a database connection. A request carries the
 first two zones, and the server uses its connection.
 """
 
@@ -37,7 +37,7 @@ def _context_default_zone(of_settings: Any) -> Any:
 
 
 # Model fields call this function for the zone of a naive datetime, and Django has no other way to change it for
-# one thread.  Outside a request the function returns the zone of the settings.
+# one thread. Outside a request the function returns the zone of the settings.
 if not hasattr(timezone.get_default_timezone, "of_settings"):
     timezone.get_default_timezone = _context_default_zone(timezone.get_default_timezone)
 

@@ -1,4 +1,4 @@
-"""Table of the ledger.  It exists only if ``django_rpc.server`` is in INSTALLED_APPS."""
+"""Table of the ledger. It exists only if ``django_rpc.server`` is in INSTALLED_APPS."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Functions that a client sends as code by cloudpickle; the only module of a service that unpickles data.
 
-A client that may send code can do everything that this process can do.  So this is off by default, and the setting
-CLIENTS allows it by name to clients that sign.  The permission is checked before anything of a function is read.
+A client that may send code can do everything that this process can do. So this is off by default, and the setting
+CLIENTS allows it by name to clients that sign. The permission is checked before anything of a function is read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def check(policy: Policy) -> None:
 
 
 def load(policy: Policy, node: Shipped) -> Callable[..., Any]:
-    """Return the function.  Raises PermissionDenied, and ShippingFailed if its code cannot be loaded."""
+    """Return the function. Raises PermissionDenied, and ShippingFailed if its code cannot be loaded."""
     check(policy)
     if node.python != PYTHON:
         raise public_error(

@@ -27,11 +27,11 @@ from django_rpc.server.query.loaded_relations import NOTHING, Loaded, is_loaded,
 
 __all__ = ["Instances", "ResultEncoder"]
 
-#: Lists, tuples and dicts in a reply.  A list with the same list twice, repeated over 30 levels, would fill the memory.
+#: Lists, tuples and dicts in a reply. A list with the same list twice, repeated over 30 levels, would fill the memory.
 MAX_CONTAINERS = 1_000_000
 
 
-#: Iterables with rows as items.  The items of ``values_list(flat=True)`` are values, which may be lists and dicts.
+#: Iterables with rows as items. The items of ``values_list(flat=True)`` are values, which may be lists and dicts.
 _ROW_ITERABLES = (ValuesIterable, ValuesListIterable, NamedValuesListIterable)
 #: Placeholder for a value that only the database knows; the record does not get this field.
 _EXPRESSION = object()
@@ -66,7 +66,7 @@ class _RecordFields:
 class ResultEncoder:
     """Converts the values of one reply.
 
-    ``shapes`` has the names of the fields of an instance by model.  Other models have all their exposed fields.
+    ``shapes`` has the names of the fields of an instance by model. Other models have all their exposed fields.
     """
 
     def __init__(self, policy: Policy, shapes: dict[str, tuple[str, ...]]) -> None:

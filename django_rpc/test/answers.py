@@ -1,7 +1,7 @@
 """Canned answers: replies of a service that a test declares.
 
-Each message is decoded as in a service.  The value of each output is looked up in the declared answers and encoded to
-the bytes of a reply.  So the code under test receives the same objects as from a real service.
+Each message is decoded as in a service. The value of each output is looked up in the declared answers and encoded to
+the bytes of a reply. So the code under test receives the same objects as from a real service.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class _Answer:
 class Answers:
     """Declared answers of one service, and the messages without an answer; made by `canned_answers`.
 
-    An answer is for a query or a ``Delayed``, which must be equal to that of the code under test.  It can also be for a
-    text, as errors and logs show it, with ``*`` for any characters.  The last matching answer is used.
+    An answer is for a query or a ``Delayed``, which must be equal to that of the code under test. It can also be for a
+    text, as errors and logs show it, with ``*`` for any characters. The last matching answer is used.
     """
 
     using: str = "rpc"
@@ -91,7 +91,7 @@ class Answers:
         """Declare any other value: plain data, an instance, a list of instances, or a function that returns the value.
 
         The value of ``save()`` and ``create()`` (their text is ``Order.save(number='1')``) is a dict of the fields that
-        the service fills.  The value of ``bulk_create()`` is a list of keys.
+        the service fills. The value of ``bulk_create()`` is a list of keys.
 
         >>> answers = Answers()
         >>> answers.value(Order.objects.delayed().aggregate(sum=Sum("total")), {"sum": 12})
@@ -301,7 +301,7 @@ class _CannedTransport(Transport):
 def canned_answers(using: str = "rpc") -> Iterator[Answers]:
     """Answer messages to the service ``using`` with answers that the test declares; no message is sent.
 
-    A message without an answer raises UnansweredMessage.  The end of the block raises it again, because the code under
+    A message without an answer raises UnansweredMessage. The end of the block raises it again, because the code under
     test may have caught it.
 
     >>> with canned_answers() as answers:

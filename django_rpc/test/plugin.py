@@ -1,6 +1,6 @@
 """The pytest plugin: fixtures for the service "rpc".
 
-The context managers of `django_rpc.test` accept other aliases.  Only the fixtures import Django.
+The context managers of `django_rpc.test` accept other aliases. Only the fixtures import Django.
 """
 
 from __future__ import annotations

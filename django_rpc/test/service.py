@@ -18,7 +18,7 @@ __all__ = ["in_process", "transport_in_place"]
 def in_process(using: str = "rpc") -> Iterator[None]:
     """Answer the messages to the service ``using`` in this process, without a broker and a worker.
 
-    The apps of the service, with models and ``rpc.py``, must be in INSTALLED_APPS.  The service uses the database,
+    The apps of the service, with models and ``rpc.py``, must be in INSTALLED_APPS. The service uses the database,
     the thread and the transaction of the test.
     """
     with transport_in_place(using, _ServiceOfTest()):

@@ -1,8 +1,8 @@
 """Workers of a queue, as the broker knows them, so that a call to a queue without any fails early.
 
-Nothing is checked while answers arrive in time.  A call without an answer after about a second looks at the broker:
+Nothing is checked while answers arrive in time. A call without an answer after about a second looks at the broker:
 RabbitMQ counts the consumers of a queue, and on Redis each worker of this package keeps a key alive
-(`django_rpc.celery.worker_heartbeat`).  Both include workers that are busy.  Other brokers cannot report their
+(`django_rpc.celery.worker_heartbeat`). Both include workers that are busy. Other brokers cannot report their
 consumers, and there a call waits for its timeout.
 """
 

@@ -13,7 +13,7 @@ from django_rpc.errors import BadValue
 
 __all__ = ["Hashes"]
 
-#: Different values of a message that may share a hash with an earlier value.  Chance gives none or one (-1 and -2).
+#: Different values of a message that may share a hash with an earlier value. Chance gives none or one (-1 and -2).
 _MOST = 100
 #: Values between two looks at the clock.
 _BATCH = 256

@@ -110,7 +110,7 @@ OPERATORS: dict[str, int] = {
     **dict.fromkeys("neg pos invert abs not_".split(), 1),
 }
 
-#: Names of expressions, with the keyword arguments that each takes.  No argument that takes SQL text (``template``,
+#: Names of expressions, with the keyword arguments that each takes. No argument that takes SQL text (``template``,
 #: ``function``, ``arg_joiner``) is among them.
 _OUT = frozenset({"output_field"})
 _AGGREGATE = _OUT | {"distinct", "filter", "default"}
@@ -195,7 +195,7 @@ LOOKUPS: frozenset[str] = frozenset(
 )
 EXPRESSIONS.update({f"lookup:{name}": frozenset({"lhs", "rhs"}) for name in sorted(LOOKUPS)})
 
-#: Prefix of the names of ``django.contrib.postgres``: ``Expr("postgres:ArrayAgg", ("total",))``.  Services on other
+#: Prefix of the names of ``django.contrib.postgres``: ``Expr("postgres:ArrayAgg", ("total",))``. Services on other
 #: databases refuse them.
 POSTGRES = "postgres:"
 _ORDERED = _AGGREGATE | {"expression", "order_by", "ordering"}

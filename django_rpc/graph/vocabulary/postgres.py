@@ -138,7 +138,7 @@ def _names(names: str, check: Callable[[Expr], None]) -> dict[str, Callable[[Exp
     return dict.fromkeys([POSTGRES + name for name in names.split()], check)
 
 
-#: The check of each expression.  It decides which texts are columns and which are data.
+#: The check of each expression. It decides which texts are columns and which are data.
 CHECKS: dict[str, Callable[[Expr], None]] = {
     **_names("ArrayAgg JSONBAgg BitAnd BitOr BitXor BoolAnd BoolOr", _columns("expression")),
     **_names("StringAgg", _check_string_agg),

@@ -1,6 +1,6 @@
 """Identification of the sender of a request, before any byte of its graph is read.
 
-The sender gets the same answer (`REFUSAL`) for each problem of the token.  Only the log has the problem.
+The sender gets the same answer (`REFUSAL`) for each problem of the token. Only the log has the problem.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Caller:
 
 
 def identify(message: bytes, token: Any, settings: Identity, request_id: str = "") -> Caller:
-    """Return the sender of ``message``; ``request_id`` is the id of the broker's message.  Raises Refused."""
+    """Return the sender of ``message``; ``request_id`` is the id of the broker's message. Raises Refused."""
     clients = settings.clients
     if token is None:
         if ANONYMOUS not in clients:

@@ -1,7 +1,7 @@
 """Cost of a request during its evaluation: statements, rows and seconds, checked against the client's limits.
 
-The first exceeded limit ends the request.  If the project's code catches that error and continues, the request still
-fails and writes nothing.  query/statements.py counts the statements.
+The first exceeded limit ends the request. If the project's code catches that error and continues, the request still
+fails and writes nothing. query/statements.py counts the statements.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Budget:
             )
 
     def count_parts(self, number: int) -> None:
-        """Count parts of compiled SQL; a part that is used twice counts twice.  Raises TooManyNodes."""
+        """Count parts of compiled SQL; a part that is used twice counts twice. Raises TooManyNodes."""
         self.parts += number
         if self.parts > self.limits.steps:
             raise TooManyNodes(

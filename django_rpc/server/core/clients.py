@@ -1,7 +1,7 @@
 """Clients of a service, read from ``DJANGO_RPC["CLIENTS"]``.
 
-Example: ``{"shop": {"keys": {"2026-01": "..."}, "user": "rpc-shop"}}``.  `RpcRequest.client` is the name.  Without
-CLIENTS, each caller is ``anonymous``.  With CLIENTS, unsigned requests are refused, unless ``anonymous`` is in
+Example: ``{"shop": {"keys": {"2026-01": "..."}, "user": "rpc-shop"}}``. `RpcRequest.client` is the name. Without
+CLIENTS, each caller is ``anonymous``. With CLIENTS, unsigned requests are refused, unless ``anonymous`` is in
 CLIENTS.
 """
 
@@ -97,7 +97,7 @@ def _read_keys(where: str, name: str, setting: Any) -> Mapping[str, Key]:
 
 
 def read_service_key(text: str, key_id: str) -> Key | None:
-    """Return the key of the service; None without one.  Raises ImproperSettings."""
+    """Return the key of the service; None without one. Raises ImproperSettings."""
     if not text:
         return None
     from django_rpc.wire.signing import read_key

@@ -22,10 +22,10 @@ class VerifiedInputs:
     """Forwarded values that replace the results of other requests, for `wire.codec.decode_request`.
 
     The codec calls this object only for a message that names other requests, after its sender was authenticated.
-    ``data`` are the bytes of the forwarded values.  When the ledger compares two requests, these bytes are part of the
+    ``data`` are the bytes of the forwarded values. When the ledger compares two requests, these bytes are part of the
     content, as the message is.
 
-    ``naive_zone`` is the zone of the service's naive datetimes.  ``primary_key`` returns the key of an instance.
+    ``naive_zone`` is the zone of the service's naive datetimes. ``primary_key`` returns the key of an instance.
     """
 
     def __init__(

@@ -49,7 +49,7 @@ def tell(observers: Sequence[Observer], message_id: str, outcome: str, code: str
 class ObservedRequest:
     """A message of a known client, from its arrival to its answer.
 
-    ``labels`` returns the labels of models by table.  Without observers, almost nothing is computed.
+    ``labels`` returns the labels of models by table. Without observers, almost nothing is computed.
     """
 
     __slots__ = ("_ends", "_labels", "_refusals", "policy", "served", "written")

@@ -1,7 +1,7 @@
 """Tokens of messages that were received, remembered in a cache until they expire.
 
-The broker delivers a message again if the worker that began it was killed.  So a token is remembered as begun first,
-and as used when the answer is made.  Until then, the message may begin a few more times, and `begin` reports this.
+The broker delivers a message again if the worker that began it was killed. So a token is remembered as begun first,
+and as used when the answer is made. Until then, the message may begin a few more times, and `begin` reports this.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Rate limits of each client: requests in a minute and withdrawals in an hour, counted in a cache.
 
-All processes of the service share the numbers in the cache.  The window slides: the count of the previous minute is
-weighted with the part of it that lies within the last 60 seconds.  The limit for an hour works in the same way.
+All processes of the service share the numbers in the cache. The window slides: the count of the previous minute is
+weighted with the part of it that lies within the last 60 seconds. The limit for an hour works in the same way.
 
-A process counts in memory, and adds its count to the cache after each thousandth part of the limit.  With a limit of
+A process counts in memory, and adds its count to the cache after each thousandth part of the limit. With a limit of
 100,000 it calls the cache once for 100 requests; with a limit of 1,000 or less, once for each request.
 """
 
@@ -55,7 +55,7 @@ def forget() -> None:
 def count(client: str, allowed: Allowance, cache: Callable[[], Any], limit: str = "requests") -> None:
     """Count a request of ``client``, or another use of ``limit``; raises TooManyRequests.
 
-    ``cache`` returns the cache.  If it fails, no client is refused, because the clients are authenticated already.
+    ``cache`` returns the cache. If it fails, no client is refused, because the clients are authenticated already.
     """
     most, seconds = getattr(allowed, limit), WINDOWS[limit]
     window, elapsed = divmod(time.time() / seconds, 1)

@@ -24,9 +24,9 @@ class Sending(NamedTuple):
     """Reply to a request, and values for other services.
 
     - ``answer`` is the encoded reply; None if the client receives none.
-    - ``handed`` are the values for other messages of ``client``.  After ``expires``, no service waits for them.
-    - ``finish`` has to be called after everything was sent.  From then on, the same message is refused.  If the worker
-      dies before, the broker delivers the message again.  It must not be refused then, because the client may not have
+    - ``handed`` are the values for other messages of ``client``. After ``expires``, no service waits for them.
+    - ``finish`` has to be called after everything was sent. From then on, the same message is refused. If the worker
+      dies before, the broker delivers the message again. It must not be refused then, because the client may not have
       received a reply.
     """
 

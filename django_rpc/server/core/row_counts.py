@@ -27,7 +27,7 @@ class RowCounts:
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)  # by alias and table
         self._marks: dict[tuple[str, str], Counter[str]] = {}
-        #: The last write.  SQLite reports the rows of RETURNING only after they have been fetched.
+        #: The last write. SQLite reports the rows of RETURNING only after they have been fetched.
         self._last: tuple[str, str, Any, int] | None = None
 
     def note(self, sql: str, context: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ class RowCounts:
         return bool(self._counts)
 
     def by_model(self, labels: Mapping[str, str]) -> dict[str, int]:
-        """Return the numbers by label; ``labels`` maps tables to labels.  A table with an empty label is left out."""
+        """Return the numbers by label; ``labels`` maps tables to labels. A table with an empty label is left out."""
         self._count_last()
         numbers: Counter[str] = Counter()
         for counts in self._counts.values():

@@ -1,7 +1,7 @@
 """Find in the error of a database driver the constraint that does not hold, and its fields.
 
-PostgreSQL reports names in the diagnosis of the error; MariaDB, MySQL and SQLite in its text.  Names of tables, columns
-and constraints are compared with those of the models.  Values in an error are never read.
+PostgreSQL reports names in the diagnosis of the error; MariaDB, MySQL and SQLite in its text. Names of tables, columns
+and constraints are compared with those of the models. Values in an error are never read.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reports of errors for clients.
 
-Each class that a client can catch by name has an entry in the table of `django_rpc.errors`.  All other classes have the
-code ``"Remote"``, with the name of the class.  A message that may contain SQL, values, paths or hidden names is
-replaced, unless the server's setting SHOW_TRACEBACK is True.  The log has all messages in full.
+Each class that a client can catch by name has an entry in the table of `django_rpc.errors`. All other classes have the
+code ``"Remote"``, with the name of the class. A message that may contain SQL, values, paths or hidden names is
+replaced, unless the server's setting SHOW_TRACEBACK is True. The log has all messages in full.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["log_level", "report"]
 
 #: Texts for values that a database refuses, by kind.
 _VALUE_TEXTS = {"length": "it is too long.", "range": "it is out of range."}
-#: Entries of the table for classes of Django and Python, with these classes.  The first class that matches is used.
+#: Entries of the table for classes of Django and Python, with these classes. The first class that matches is used.
 _STANDARD: tuple[tuple[ErrorKind, type[BaseException]], ...] = tuple(
     (kind, resolve_name(kind.standard)) for kind in ERRORS.values() if kind.standard
 )
@@ -42,8 +42,8 @@ def report(
 ) -> ErrorReport:
     """Return the report of ``error``.
 
-    ``records`` makes the records of the instances in the error.  ``policy`` decides which names of models and fields
-    may be in the text.  Without a policy, all names may be.
+    ``records`` makes the records of the instances in the error. ``policy`` decides which names of models and fields
+    may be in the text. Without a policy, all names may be.
     """
     error = error_behind(error)
     if _is_of_this_service(error):
@@ -69,7 +69,7 @@ def report(
 def _is_of_this_service(error: BaseException) -> TypeGuard[RpcError]:
     """Return True for an error that this service raised by its table.
 
-    The project's code can be a client of another service.  The errors of such calls are not marked as public.
+    The project's code can be a client of another service. The errors of such calls are not marked as public.
     """
     return isinstance(error, WireError) or (isinstance(error, RpcError) and is_public(error) and error.code in ERRORS)
 

@@ -1,7 +1,7 @@
 """Texts of errors for clients.
 
 The text of an exception may hold values of rows, names of tables and hidden fields, or the text of an instance, which
-may contain any column.  A text reaches a client only under one of these conditions:
+may contain any column. A text reaches a client only under one of these conditions:
 
 - the exception is marked by `public_error`, or its class is;
 - this package raised it, since the package writes its texts for clients;
@@ -44,7 +44,7 @@ __all__ = ["TEMPLATES", "WITHHELD", "checked_text"]
 WITHHELD = "The service's log has the details of this request."
 
 
-#: Texts of Django and Python.  The kinds of variable parts are the keys of ``_KINDS``; ``{rest}`` is left out.
+#: Texts of Django and Python. The kinds of variable parts are the keys of ``_KINDS``; ``{rest}`` is left out.
 TEMPLATES = (
     # Names
     "Cannot resolve keyword '{name}' into field.{rest}",

@@ -1,7 +1,7 @@
 """Checks of all writes: the values that a client assigns to fields, and the rows that were written.
 
-`save`, `writes` and the managers of `relations` use these checks.  Before a write, they check the permission for each
-field, the targets of foreign keys, and expressions.  After it, within the transaction, they check that the client can
+`save`, `writes` and the managers of `relations` use these checks. Before a write, they check the permission for each
+field, the targets of foreign keys, and expressions. After it, within the transaction, they check that the client can
 still see the rows.
 """
 
@@ -93,8 +93,8 @@ def column_value(ev: Evaluator, field: Any, value: Any) -> Any:
 def check_expression(ev: Evaluator, model: type[Model], value: Any) -> None:
     """Check an expression that Django's ``save()`` will write, with the same checks as for an ``update()``.
 
-    ``F("hidden")`` would copy a hidden value into a visible field.  With multi-table inheritance, a name may belong to
-    the parent's table, which is a join here.  Django resolves the expression again, in the table that it updates, and
+    ``F("hidden")`` would copy a hidden value into a visible field. With multi-table inheritance, a name may belong to
+    the parent's table, which is a join here. Django resolves the expression again, in the table that it updates, and
     refuses all joins.
     """
     if hasattr(value, "resolve_expression"):
@@ -109,7 +109,7 @@ def check_key(field: Any, value: Any) -> None:
     """Raise ValueError for a key that is an expression that reads rows.
 
     An expression without columns and queries, like ``Now()``, can only make the key of a new row, and the key that the
-    database returns is checked.  The keys of a model with parents are never expressions: see `parents.key_values`.
+    database returns is checked. The keys of a model with parents are never expressions: see `parents.key_values`.
     """
     if field.primary_key and hasattr(value, "resolve_expression") and _reads_rows(value):
         raise ValueError(
@@ -144,7 +144,7 @@ def _reads_rows(value: Any) -> bool:
 def confirm(ev: Evaluator, model: type[Model], keys: Iterable[Any], names: Iterable[str] = ()) -> None:
     """Check written rows by their primary ``keys``; an error rolls back the request.
 
-    Raises PermissionDenied if the client does not see a row.  Raises ValidationError if a generic foreign key among the
+    Raises PermissionDenied if the client does not see a row. Raises ValidationError if a generic foreign key among the
     written ``names`` points to a row that the client does not see.
     """
     keys = set(keys)

@@ -74,7 +74,7 @@ def _called(ev: Evaluator, node: ServiceCall, function: Callable[[], Callable[..
 def _returned(ev: Evaluator, value: Any) -> Any:
     """Return the result of the service's code; a query loads only related rows that the client may see.
 
-    The code decides which rows a query returns.  Related rows are loaded by the client's queries.  Related rows that
+    The code decides which rows a query returns. Related rows are loaded by the client's queries. Related rows that
     the code loads by a different query (``Prefetch``) are left out.
     """
     if not isinstance(value, QuerySet) or is_client(value) or selects_columns(value):

@@ -1,8 +1,8 @@
 """Plan of a request for ``asking: "explain"``: its SQL is built and not run, and its refusals are reported.
 
 The engine evaluates the request as usual, but a guard on each database connection records a statement and does not run
-it.  The value of that read is `Unknown`, and so are all values that depend on it.  Writes and the service's registered
-code are not called.  Only the permission for them is checked.
+it. The value of that read is `Unknown`, and so are all values that depend on it. Writes and the service's registered
+code are not called. Only the permission for them is checked.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ Shown = Callable[[Any, Any, dict[str, Any]], str]
 
 
 class NotRun(BaseException):
-    """Replaces the rows of a statement.  It is not an Exception, so that no code below the engine catches it."""
+    """Replaces the rows of a statement. It is not an Exception, so that no code below the engine catches it."""
 
 
 class Unknown(Exception):
     """Value that is known only when the request runs."""
 
 
-#: Operations of the methods that write.  Permissions for other methods are checked when the request runs.
+#: Operations of the methods that write. Permissions for other methods are checked when the request runs.
 _OPERATIONS = {
     **dict.fromkeys(("create", "get_or_create", "update_or_create"), "create"),
     **dict.fromkeys(("update", "bulk_update", "getset"), "update"),
@@ -51,7 +51,7 @@ _OPERATIONS = {
 def rehearse(request: Request, policy: Policy, tables: Any, locked: list[str], shown: Shown | None) -> Response:
     """Return the reply to a request for an explanation.
 
-    ``tables`` are the engine's visitors and special kinds.  ``locked`` are the databases of queries that lock rows.
+    ``tables`` are the engine's visitors and special kinds. ``locked`` are the databases of queries that lock rows.
     ``shown`` returns the text of a statement; None if this service does not show SQL.
     """
     meter = Meter()

@@ -74,7 +74,7 @@ def owner_environment(
 class VisibleValues(Mapping[Node, Any]):
     """The values of nodes for one row of an environment; visitors and the resolver read them.
 
-    ``missing`` is called for a value that is not evaluated yet.  Raises Failed for a value that failed.
+    ``missing`` is called for a value that is not evaluated yet. Raises Failed for a value that failed.
     """
 
     def __init__(

@@ -82,8 +82,8 @@ def evaluate(
 
     Raises EvaluationError.
 
-    A request with a writing node runs in one transaction on each of its databases.  A request that only reads opens no
-    transaction.  A write has an entry in the ledger, in the same transaction; raises Duplicate if it exists already.
+    A request with a writing node runs in one transaction on each of its databases. A request that only reads opens no
+    transaction. A write has an entry in the ledger, in the same transaction; raises Duplicate if it exists already.
     """
     writes = any(node.writes for node in request.nodes)
     special: dict[str, Callable[[Evaluator, Any], Any]] = {"Prefetch": prefetch.make}

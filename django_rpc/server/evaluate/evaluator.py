@@ -27,7 +27,7 @@ __all__ = ["Evaluator", "check_free"]
 def check_free(model: type[Model], names: Iterable[str]) -> None:
     """Raise ValueError for a name that is an attribute of ``model`` already.
 
-    A value may replace a method that the project's model defines, as in Django: a call of it raises TypeError.  A value
+    A value may replace a method that the project's model defines, as in Django: a call of it raises TypeError. A value
     in place of a property, or of an attribute of Django's ``Model``, would be mistaken for the attribute.
     """
     for name in names:

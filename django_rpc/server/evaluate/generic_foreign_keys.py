@@ -1,6 +1,6 @@
 """Checks of written generic foreign keys: like other foreign keys, they may point only to rows that the client sees.
 
-A generic foreign key has two columns, and a write may set only one of them.  So the check runs after the rows are
+A generic foreign key has two columns, and a write may set only one of them. So the check runs after the rows are
 written, within the transaction.
 """
 

@@ -1,6 +1,6 @@
 """How large a request is when it is written out: a message names a part once, SQL and an answer hold it each time.
 
-Thirty nodes that each name the one before twice are a thousand million parts.  So what is nested is counted, in time
+Thirty nodes that each name the one before twice are a thousand million parts. So what is nested is counted, in time
 that grows with the message alone, before it is evaluated (`check_nesting`) and where values are put together (`Sizes`).
 """
 

@@ -1,7 +1,7 @@
 """Keys of multi-table inheritance.
 
-A row of a child model has a row in the table of each parent.  Its key has a name in each of them: ``place_ptr_id`` of
-the child and ``id`` of the parent are the same key.  Django writes the parent's row by the name that it reads first.
+A row of a child model has a row in the table of each parent. Its key has a name in each of them: ``place_ptr_id`` of
+the child and ``id`` of the parent are the same key. Django writes the parent's row by the name that it reads first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Methods of a query that only read, called on the service's queryset.
 
-A method that returns a queryset runs no SQL.  A queryset in an argument is not evaluated, so that SQL nests it.
+A method that returns a queryset runs no SQL. A queryset in an argument is not evaluated, so that SQL nests it.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Relation:
     def changing(self, ev: Evaluator, names: Iterable[str] = ()) -> Iterator[None]:
         """Check the rows of the project's own through model that the block makes and deletes.
 
-        ``names`` are the fields that the client sets in new rows.  Raises PermissionDenied for a row out of the scope
+        ``names`` are the fields that the client sets in new rows. Raises PermissionDenied for a row out of the scope
         of the client, which rolls all back.
         """
         through = self.through
@@ -119,7 +119,7 @@ class Relation:
 def knowing_parents(queryset: QuerySet, relations: Iterable[Relation]) -> QuerySet:
     """Return ``queryset`` with rows that know the instances of ``relations``, as the rows of one manager do.
 
-    The relations are of one field.  Only the rows of a foreign key know their parent.
+    The relations are of one field. Only the rows of a foreign key know their parent.
     """
     queryset = clone(queryset)
     parents_by_field: dict[Any, dict[Any, Model]] = {}

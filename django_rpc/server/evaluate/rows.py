@@ -1,6 +1,6 @@
 """Rows of a query as tuples of database values, without an instance.
 
-A computed field needs its instance.  The rows are read first, with the key of each instance.  Complete instances are
+A computed field needs its instance. The rows are read first, with the key of each instance. Complete instances are
 then read by these keys, and the computed values are added to the rows.
 """
 

@@ -32,7 +32,7 @@ __all__ = ["has_default_key", "visit_insert", "visit_save"]
 def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
     """Save one row by the model's ``save()``; return True for a new row, and the values that the client has to learn.
 
-    These are the key, and each field that the client sent or requested if its value has changed by the save.  A client
+    These are the key, and each field that the client sent or requested if its value has changed by the save. A client
     that may not read the model learns only the key.
     """
     model = ev.policy.model(node.model)
@@ -68,7 +68,7 @@ def visit_save(ev: Evaluator, node: Save) -> tuple[bool, dict[str, Any]]:
         return created, _keys_alone(exposure, instance, {name: sent[name] for name in taken & sent.keys()})
     # Values that the client does not know: it sent a node in place of the value, or other nodes use the saved value.
     known = {k: value for k, value in sent.items() if k not in taken and not isinstance(node.values.get(k), Node)}
-    # A new instance also gets the values that the service fills.  Other instances keep what they do not save.
+    # A new instance also gets the values that the service fills. Other instances keep what they do not save.
     filled = _asked(ev, exposure) if node.adding and update_fields is None else frozenset()
     return created, _changed(exposure, instance, known, filled | (sent.keys() - known.keys()))
 
@@ -171,14 +171,14 @@ def _new(
     _refuse_update(node)
     parents.check_new_row(ev, model, keys)
     instance = _with_defaults(ev, model, values)
-    # With a key, also one of defaults, force the insert.  Otherwise Django would first try an update, which could
+    # With a key, also one of defaults, force the insert. Otherwise Django would first try an update, which could
     # change a row that the client does not see.
     force = _forced(ev, node) or _key(model, {**instance.__dict__, **keys}) is not None
     return instance, force
 
 
 def _with_defaults(ev: Evaluator, model: type[Model], values: dict[str, Any]) -> Model:
-    """Return a new instance.  Defaults of fields with a value are not called: they may have effects, like counting."""
+    """Return a new instance. Defaults of fields with a value are not called: they may have effects, like counting."""
     writable = ev.policy.exposed(model).writable
     return model(**{name: value for name, value in values.items() if value is not None and name in writable})
 
@@ -236,7 +236,7 @@ def _reset(exposure: Exposure, instance: Model, values: dict[str, Any]) -> None:
 
 
 def _is_writable(exposure: Exposure, attname: str, keys: dict[str, Any]) -> bool:
-    """Return True if the client may set a field.  A key may be set under all its names, or under none."""
+    """Return True if the client may set a field. A key may be set under all its names, or under none."""
     return attname in exposure.writable or (attname in keys and not exposure.writable.isdisjoint(keys))
 
 
@@ -334,7 +334,7 @@ def _insert(
     elif ev.policy.rows(model) is None or connections[rows.db].features.can_return_rows_from_bulk_insert:
         rows.bulk_create(instances, **options)
     else:
-        # The database returns the key of a single row only.  Without its key, a row cannot be checked.
+        # The database returns the key of a single row only. Without its key, a row cannot be checked.
         for instance in instances:
             with_key = [] if instance.pk is None else [opts.pk]
             given = [f for f in opts.local_concrete_fields if not f.primary_key and not is_generated(f)]
@@ -364,7 +364,7 @@ def _out(field: Any, instance: Model) -> Any:
 
 def _on_conflict(ev: Evaluator, exposure: Exposure, node: Insert) -> dict[str, Any]:
     if node.on_conflict is not None and ev.policy.rows(exposure.model) is not None:
-        # Hidden rows could be overwritten.  And the inserted rows are unknown afterwards, so they could not be checked.
+        # Hidden rows could be overwritten. And the inserted rows are unknown afterwards, so they could not be checked.
         raise NotSupportedError(
             f"{exposure.label}: no {node.on_conflict}_conflicts where a client sees some rows only."
         )

@@ -1,6 +1,6 @@
 """Evaluation of a graph by columns: one node for all elements of a map, and all reads of one query template, together.
 
-Reads that can share a statement are done by `lowering`.  All other nodes are evaluated separately by the visitors.
+Reads that can share a statement are done by `lowering`. All other nodes are evaluated separately by the visitors.
 Queries are not evaluated by themselves; the node that reads a query builds it, once for all elements or once for each.
 """
 
@@ -126,7 +126,7 @@ class Engine:
     def pull(self, node: Node, environment: Environment, rows: Sequence[int]) -> list[Any]:
         """Return the values of ``node`` for these rows as data; the value of a query is its rows.
 
-        A value is a Failure if the evaluation of the node failed for the row.  Missing values are evaluated for all
+        A value is a Failure if the evaluation of the node failed for the row. Missing values are evaluated for all
         rows at once.
         """
         there, lead = owner_environment(environment, self.free[node])

@@ -1,6 +1,6 @@
 """Attributes, items, operators and methods of the values of nodes.
 
-Operations on plain values are a closed list, and the size of their results is limited.  Without the limit, a short
+Operations on plain values are a closed list, and the size of their results is limited. Without the limit, a short
 message with a chain of nodes that each double a text would fill the memory.
 """
 
@@ -40,7 +40,7 @@ _ATTRIBUTES: dict[type, frozenset[str]] = {
     datetime.timedelta: frozenset("days seconds microseconds".split()),
 }
 _CONTAINERS = (list, tuple, dict, set, frozenset)
-#: Operators that compare.  Instances are compared by model and primary key, without code of the model.
+#: Operators that compare. Instances are compared by model and primary key, without code of the model.
 _COMPARED = frozenset("eq ne lt le gt ge contains".split())
 _OPERATORS: dict[str, Callable[..., Any]] = {name: getattr(operator, name) for name in OPERATORS}
 

@@ -1,4 +1,4 @@
-"""Methods of a query that write.  The service's code writes the rows: ``save()``, signals, defaults.
+"""Methods of a query that write. The service's code writes the rows: ``save()``, signals, defaults.
 
 `assignment` has the checks of the values before a write, and of the rows after it.
 """
@@ -32,7 +32,7 @@ __all__ = ["METHODS", "deleted", "prepare", "through_manager"]
 def prepare(ev: Evaluator, model: type[Model], values: dict[str, Any], *, check: bool = True) -> dict[str, Any]:
     """Return values for fields of ``model``, with checked keys in place of instances.
 
-    The value of a column has precedence over the value of its relation, as in ``Model.__init__()``.  A relation without
+    The value of a column has precedence over the value of its relation, as in ``Model.__init__()``. A relation without
     a column, like a generic foreign key, is set to a row that the client sees.
     """
     prepared = {}
@@ -115,7 +115,7 @@ def through_manager(
         ev.policy.require(model, "update")
         has_new_key = _has_new_key(queryset, lookup, given.get("defaults", {}))
     _check_parents(ev, queryset, lookup, {**keys, **given.get("create_defaults", given.get("defaults", {}))})
-    # The client's query does the lookup.  Django writes the row by the model's save().
+    # The client's query does the lookup. Django writes the row by the model's save().
     instance, created = _OR_CREATE[name](ev.complete(queryset), lookup, given)
     if has_new_key and not created:  # another transaction made the row after the check
         raise _key_is_kept(model)
@@ -162,7 +162,7 @@ _OR_CREATE: dict[str, Callable[..., tuple[Model, bool]]] = {
 def _lookup_keys(ev: Evaluator, model: type[Model], exact: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the values of a lookup that also make the new row, and the values that are only looked up.
 
-    The targets of both are checked.  A relation is only looked up if the lookup has a separate value for its column.
+    The targets of both are checked. A relation is only looked up if the lookup has a separate value for its column.
     """
     keys: dict[str, Any] = {}
     owners: dict[str, Any] = {}

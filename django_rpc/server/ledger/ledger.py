@@ -4,8 +4,8 @@
                          entry exists: Duplicate -> roll back, return the reply in the ledger
     error           -> refuse: the refusal is stored in the same way, so a later delivery is not executed
 
-The entry is inserted before the writes.  A second delivery waits for the first at the database's unique index, until
-the first transaction ends.  After a commit, the second delivery finds the reply.  After a rollback, it is executed.
+The entry is inserted before the writes. A second delivery waits for the first at the database's unique index, until
+the first transaction ends. After a commit, the second delivery finds the reply. After a rollback, it is executed.
 docs/reliability.md lists the guarantees and their conditions.
 """
 
@@ -107,8 +107,8 @@ def labels_of_tables() -> dict[str, str]:
 def entry_for(message: bytes, request: Request, *, again: bool = False, handed: bytes = b"") -> Entry | None:
     """Return the entry of a request that writes; None for a request that only reads, which may run again.
 
-    ``again`` is True if another worker may have started the message.  Without a ledger that knows the outcome, such a
-    request is not executed.  ``handed`` are the forwarded values of other services, which are not in the message.
+    ``again`` is True if another worker may have started the message. Without a ledger that knows the outcome, such a
+    request is not executed. ``handed`` are the forwarded values of other services, which are not in the message.
     """
     if request.asking != "explain" and any(node.writes for node in request.nodes):
         return Entry(message, request, again, handed)
@@ -173,7 +173,7 @@ class Entry:
     def guarding(self) -> Iterator[None]:
         """Make the entry before the first statement inside the transactions.
 
-        So a request that is refused by its arguments alone runs no SQL.  Code of the service may have other effects
+        So a request that is refused by its arguments alone runs no SQL. Code of the service may have other effects
         than SQL, so `make` is called before such code.
         """
         with ExitStack() as stack:

@@ -1,6 +1,6 @@
 """Physical read ``correlated subquery``: reads for each element of a query, as subqueries over these elements.
 
-A value that a lambda takes from its element (``row.credit``) becomes an ``OuterRef``, in any lookup.  So
+A value that a lambda takes from its element (``row.credit``) becomes an ``OuterRef``, in any lookup. So
 ``customers.map(lambda c: c.orders.filter(total__gt=c.credit).count())`` is one statement after that of the customers.
 """
 
@@ -118,7 +118,7 @@ def _column_names(
 ) -> dict[Node, str]:
     """Return the column of the element for each node that differs between the elements.
 
-    Raises NotPossible for a node that is no column.  If the model of the elements is not known, every attribute of the
+    Raises NotPossible for a node that is no column. If the model of the elements is not known, every attribute of the
     element is taken for a column.
     """
     names: dict[Node, str] = {}

@@ -61,7 +61,7 @@ _PLAIN_AGGREGATES = (Avg, Count, Max, Min, StdDev, Sum, Variance)
 def empty_aggregate(queryset: Any, args: list[Any], kwargs: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     """Return a function that returns ``queryset.aggregate(...)`` of no rows; a wrong expression raises at once.
 
-    Only the database knows the type of a ``default``.  So if an expression has a default, the function runs one
+    Only the database knows the type of a ``default``. So if an expression has a default, the function runs one
     statement at its first call.
     """
     values = queryset.none().aggregate(*args, **kwargs)

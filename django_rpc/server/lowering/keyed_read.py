@@ -1,7 +1,7 @@
 """Keyed reads: physical reads with one statement for many keys; a key column separates the rows of each read.
 
-``Order.objects.get(pk=1)``, ``get(pk=2)``, ... become ``filter(pk__in=[1, 2, ...])`` on the client's query.  So the
-checks of one read apply to all of them.  The column of the lookup assigns each row to its read.
+``Order.objects.get(pk=1)``, ``get(pk=2)``, ... become ``filter(pk__in=[1, 2, ...])`` on the client's query. So the
+checks of one read apply to all of them. The column of the lookup assigns each row to its read.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def read_separately(engine: Engine, read: LogicalRead, equal: EqualReads) -> Any
 def as_list(engine: Engine, node: Node, environment: Environment, row: int) -> Any:
     """Return the value of a query for one row of an environment.
 
-    For an element of a map, the rows are read here, so an error belongs to this element.  Otherwise the query itself is
+    For an element of a map, the rows are read here, so an error belongs to this element. Otherwise the query itself is
     returned, and its rows are read for the reply.
     """
     value = engine.value(node, environment, row)

@@ -25,7 +25,7 @@ class EqualReads:
     """Bindings that read the same; they share a result.
 
     ``values`` are the values of the template's parameters, and ``relation`` is the value of its base, or of the
-    parent of an attribute; None for a model.  ``indexes`` are the positions of the bindings.
+    parent of an attribute; None for a model. ``indexes`` are the positions of the bindings.
     """
 
     __slots__ = ("binding", "indexes", "relation", "values")
@@ -69,7 +69,7 @@ class LogicalRead:
 
 
 class PhysicalRead(Protocol):
-    """A way to answer many reads.  ``name`` is the name that ``explain()`` prints."""
+    """A way to answer many reads. ``name`` is the name that ``explain()`` prints."""
 
     name: ClassVar[str]
 

@@ -1,6 +1,6 @@
 """Query templates: a template is a read without its values.
 
-Reads of one template differ only in the values of its parameters.  One statement can answer all of them if each value
+Reads of one template differ only in the values of its parameters. One statement can answer all of them if each value
 is in a position where SQL can distinguish the rows of different values.
 
 >>> from django_rpc.graph.nodes import Method, ModelSource
@@ -49,7 +49,7 @@ _SELECTIVE = frozenset({"filter", "get", "filter_reuse"})
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A value in a read.  ``lookup`` is set if operation number ``operation`` narrows the rows to ``lookup=value``."""
+    """A value in a read. ``lookup`` is set if operation number ``operation`` narrows the rows to ``lookup=value``."""
 
     value: Any
     operation: int
@@ -60,7 +60,7 @@ class Parameter:
 class QueryTemplate:
     """A read without its values: reads with equal keys have one template.
 
-    ``operations`` are the nodes from the first operation on the query to the operation that reads.  ``base`` is the
+    ``operations`` are the nodes from the first operation on the query to the operation that reads. ``base`` is the
     input of the first operation.
     """
 
@@ -71,7 +71,7 @@ class QueryTemplate:
 
 
 def makes_query(node: Node) -> bool:
-    """Return True if ``node`` is a query, or an operation that makes a query.  Nothing is read for it."""
+    """Return True if ``node`` is a query, or an operation that makes a query. Nothing is read for it."""
     kind = type(node)
     while kind is Item and isinstance(node.key, slice):  # type: ignore[attr-defined]  # the kind of the node has it
         node = node.parent  # type: ignore[attr-defined]  # the kind of the node has it
@@ -82,7 +82,7 @@ def makes_query(node: Node) -> bool:
 
 
 def is_terminal(node: Node) -> bool:
-    """Return True if ``node`` reads from a query: rows, a single row, a count.  Many reads can share one statement."""
+    """Return True if ``node`` reads from a query: rows, a single row, a count. Many reads can share one statement."""
     if isinstance(node, Method):
         return node.name in _TERMINALS
     return isinstance(node, Rows) or (isinstance(node, Item) and not makes_query(node) and makes_query(node.parent))

@@ -38,7 +38,7 @@ logger = logging.getLogger("django_rpc.server")
 
 
 def read_together(engine: Engine, bindings: Sequence[Binding], templates: Sequence[QueryTemplate]) -> list[Any]:
-    """Return the value of each binding, or its Failure.  All templates have the same key."""
+    """Return the value of each binding, or its Failure. All templates have the same key."""
     results: list[Any] = [None] * len(bindings)
     reads = _equal_reads(engine, bindings, templates, results)
     differing = [

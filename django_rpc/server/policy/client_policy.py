@@ -1,7 +1,7 @@
 """Permissions of the client of one request: the models, fields, rows and operations that it may use.
 
-Names are checked twice.  `Policy.blocked` checks each name before Django resolves it, so a hidden name gets the same
-error as an unknown name.  When the query is compiled, the columns and tables of its SQL are checked (``audit.py``).
+Names are checked twice. `Policy.blocked` checks each name before Django resolves it, so a hidden name gets the same
+error as an unknown name. When the query is compiled, the columns and tables of its SQL are checked (``audit.py``).
 The second check decides, because each name in a query passes it.
 """
 
@@ -47,7 +47,7 @@ class Use(enum.Enum):
 class Blocked(NamedTuple):
     """A name in a path that a client may not use: its position, and the options of the model at that position.
 
-    ``relation`` is set if the name before it is a relation that the client may read but not follow.  It holds the
+    ``relation`` is set if the name before it is a relation that the client may read but not follow. It holds the
     options of the model with that relation, and the name of the relation.
     """
 
@@ -259,7 +259,7 @@ class Policy:
     def blocked(self, names: Sequence[str], opts: Any, query: Any = None, use: Use = Use.FILTER) -> Blocked | None:
         """Return the first hidden or unknown name of ``names``, a path from ``opts``; None if all names are allowed.
 
-        Names after a field that is not a relation are transforms and lookups.  They are not checked here.
+        Names after a field that is not a relation are transforms and lookups. They are not checked here.
         """
         if len(names) == 1:  # the usual case
             view = self.view(opts.model)
@@ -398,7 +398,7 @@ class Policy:
     def default_rows(self, model: type[Model]) -> QuerySet | None:
         """Return the rows of the default manager if they are not the scope of the client; None if these are all rows.
 
-        Clients of a service with ``STRICT=False`` are trusted.  As in Django, a query then starts with the default
+        Clients of a service with ``STRICT=False`` are trusted. As in Django, a query then starts with the default
         manager, while related rows, ``save()`` and ``delete()`` do not use it.
         """
         exposure = self.exposure(model)

@@ -21,7 +21,7 @@ class _Unclear(Exception):
 def may_order_by(policy: Policy, opts: Any, item: Any) -> bool:
     """Return True if the client may use all fields in ``item``, which is a part of an ordering from ``opts``.
 
-    The order of rows reveals the values that they are ordered by.  An expression with unknown fields is hidden too.
+    The order of rows reveals the values that they are ordered by. An expression with unknown fields is hidden too.
     """
     try:
         return all(

@@ -1,8 +1,8 @@
 """Instances that a client names by model and primary key, resolved among the rows that the client sees.
 
-A `Reference` is not a model instance: no code of a model can run on it.  There are only three uses of a reference.  Its
-key is used if the value of a relation's column is needed.  Its row is loaded if that column is not the key.  Its row is
-also loaded for code that works on instances.  Each row is loaded through the scope of the client.
+A `Reference` is not a model instance: no code of a model can run on it. There are only three uses of a reference. Its
+key is used if the value of a relation's column is needed. Its row is loaded if that column is not the key. Its row is
+also loaded for code that works on instances. Each row is loaded through the scope of the client.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class References:
     def target(self, value: Any, field: Any) -> Any:
         """Return the value of ``field`` of an instance or a reference, as the column of a relation holds it.
 
-        ``field`` belongs to the model of ``value``, to a parent of it, or to a child of it.  Raises MissingRow if the
+        ``field`` belongs to the model of ``value``, to a parent of it, or to a child of it. Raises MissingRow if the
         row has to be loaded and the client sees no such row.
         """
         model, field = self._own_field(value, field)

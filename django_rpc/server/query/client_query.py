@@ -1,7 +1,7 @@
 """Query classes for a client's queries: Django's classes, with a check of each name and an audited compiler.
 
-A query that is made from a client's request has one of these classes.  It keeps the class in clones, subqueries, arms
-of a union, counts and updates.  The service's code makes plain queries, which are not checked.  So the class of the
+A query that is made from a client's request has one of these classes. It keeps the class in clones, subqueries, arms
+of a union, counts and updates. The service's code makes plain queries, which are not checked. So the class of the
 query decides if it is checked, and no state of a connection or a thread does.
 """
 
@@ -105,7 +105,7 @@ class _Checked(_QueryBase):
 
     def add_annotation(self, annotation: Any, alias: str, select: bool = True) -> None:
         super().add_annotation(annotation, alias, select)
-        # An annotation contains each annotation that it names.  If each of 30 annotations names the previous annotation
+        # An annotation contains each annotation that it names. If each of 30 annotations names the previous annotation
         # twice, the last has 2**30 parts.
         self.policy.budget.count_parts(parts_of(self.annotations[alias], self.policy.parts))
 
@@ -212,7 +212,7 @@ class _Checked(_QueryBase):
                 fields = (*self.extra_select, *attnames, *self.annotation_select)
             if self.group_by is True:
                 self.grouped_by = attnames  # group by the visible columns; Django would add the hidden columns
-        # select_related() recognizes a missing related row by the key in the related table, not by the foreign key.  A
+        # select_related() recognizes a missing related row by the key in the related table, not by the foreign key. A
         # filter by a window function selects from a subquery, and there a foreign key and the equal key of the parent
         # would become one column.
         self.keeps_joins = bool(self.select_related) or self.where.contains_over_clause
@@ -313,7 +313,7 @@ def trusted(queryset: QuerySet) -> QuerySet:
     """Return the rows of a client's query as a query for the service's code, which is not checked when it runs.
 
     The client's conditions, order, annotations and slice are checked here, without running SQL; raises the error of
-    that check.  Options of the client that load more or less than the rows (``select_related``, ``prefetch_related``,
+    that check. Options of the client that load more or less than the rows (``select_related``, ``prefetch_related``,
     ``only``, ``defer``) are removed: they are not compiled here, and the service's code expects complete rows.
     """
     if not is_client(queryset):
@@ -321,7 +321,7 @@ def trusted(queryset: QuerySet) -> QuerySet:
     policy = queryset.query.policy
     report = audit(queryset)
     if report.scoped or (queryset.query.combinator and not selects_columns(queryset)):
-        # A table was replaced by the rows that the client may see; this must stay in the query.  The arms of a union
+        # A table was replaced by the rows that the client may see; this must stay in the query. The arms of a union
         # select the fields that the client may see, and the service's code needs complete rows.
         rows = policy.rows(queryset.model)
         base = rows if rows is not None else queryset.model._default_manager.get_queryset()

@@ -1,8 +1,8 @@
 """SQL compilers that refuse columns and tables that are hidden from the client, and limit tables to visible rows.
 
-Each column in a SELECT, in the condition of an UPDATE and in its values is compiled by ``compile(Col)``.  A table
-enters a query only by ``compile(BaseTable)`` or ``compile(Join)``.  So this single check covers every name in every
-part of a query.  It runs when the query is compiled, before any SQL is sent.
+Each column in a SELECT, in the condition of an UPDATE and in its values is compiled by ``compile(Col)``. A table
+enters a query only by ``compile(BaseTable)`` or ``compile(Join)``. So this single check covers every name in every
+part of a query. It runs when the query is compiled, before any SQL is sent.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class AuditedCompiler(_CompilerBase):
     _all_columns = False
     _selection: CachedSelect | None = None
     _join_columns: frozenset[tuple[str, str]] = frozenset()
-    #: Aliases of tables.  A readable column of these may be selected directly, but not used inside an expression.
+    #: Aliases of tables. A readable column of these may be selected directly, but not used inside an expression.
     _alone: Any = _NONE
     #: The column that the comparison in progress compares with a value.
     _compared: tuple[str, str] | None = None
@@ -114,7 +114,7 @@ class AuditedCompiler(_CompilerBase):
             if kind == SINGLE and type(result) is tuple:
                 budget.count_text([result])
             return result
-        # One row more than the limit shows that there are more rows.  A driver would fetch all rows before the count.
+        # One row more than the limit shows that there are more rows. A driver would fetch all rows before the count.
         most = query.low_mark + budget.limits.rows + 1
         query.high_mark = most if high is None else min(high, most)
         try:
@@ -169,7 +169,7 @@ class AuditedCompiler(_CompilerBase):
     def get_qualify_sql(self) -> Any:
         """Return the SQL of a query with a condition on a window function.
 
-        Django wraps the query in a second query.  The inner query has to select the same columns as the executed query.
+        Django wraps the query in a second query. The inner query has to select the same columns as the executed query.
         """
         if is_nested(self.query):
             return super().get_qualify_sql()
@@ -294,7 +294,7 @@ class AuditedCompiler(_CompilerBase):
 
 
 def _read(cursor: Any, columns: int | None, budget: Any) -> list[Any]:
-    """Return all rows of a cursor, as one chunk.  Each row is counted before the next row is fetched."""
+    """Return all rows of a cursor, as one chunk. Each row is counted before the next row is fetched."""
     rows = []
     try:
         for row in cursor:
@@ -330,7 +330,7 @@ def _trust(column: Col) -> TrustedCol:
     return TrustedCol(column.alias, column.target, column.output_field)
 
 
-# The checks.  Each returns None, or the SQL that replaces the SQL of the node.
+# The checks. Each returns None, or the SQL that replaces the SQL of the node.
 
 
 def _check_column(compiler: Any, column: Col) -> None:
@@ -367,7 +367,7 @@ def _is_column(expression: Any) -> bool:
 def _check_comparison(compiler: Any, lookup: Any) -> Any:
     """Allow the comparison of an unreadable column with a value.
 
-    Only the left side of the lookup is allowed.  Django compiles it first.
+    Only the left side of the lookup is allowed. Django compiles it first.
     """
     column = lookup.lhs
     if not isinstance(column, Col):

@@ -1,7 +1,7 @@
 """Conversion of a client's expressions, conditions and references to Django's objects, by closed tables.
 
-Each name of a class is looked up in `CLASSES` or `FIELDS`.  These tables are built here from a fixed list of modules,
-and a message cannot add to them.  A constructor gets only the keywords that the vocabulary allows.
+Each name of a class is looked up in `CLASSES` or `FIELDS`. These tables are built here from a fixed list of modules,
+and a message cannot add to them. A constructor gets only the keywords that the vocabulary allows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from django_rpc.server.query import postgres
 
 __all__ = ["CLASSES", "FIELDS", "RESOLVERS", "Resolver"]
 
-#: Django's general lookups.  The lookups of special fields (years, integers) have the same names.
+#: Django's general lookups. The lookups of special fields (years, integers) have the same names.
 _LOOKUP_CLASSES = {
     name: cls
     for name, cls in models.Field.class_lookups.items()
@@ -51,7 +51,7 @@ def _find(name: str) -> Any:
 def _without_items(cls: type[models.F]) -> type[models.F]:
     """Return a subclass of ``cls`` without items; it is equal to ``cls``.
 
-    ``F("name")[0]`` is a valid slice in Django.  So ``list(F("name"))`` would not end.  ``__iter__ = None`` is no
+    ``F("name")[0]`` is a valid slice in Django. So ``list(F("name"))`` would not end. ``__iter__ = None`` is no
     solution, because Django iterates over each object with that attribute.
     """
 
@@ -76,7 +76,7 @@ FIELDS: dict[str, type[models.Field]] = {name: getattr(models, name) for name in
 def _keywords(cls: Any) -> frozenset[str] | None:
     """Return the keywords that a constructor may receive; None if the constructor itself refuses other keywords.
 
-    A function or a subquery takes any other keyword as a variable of its SQL template.  So these classes get only
+    A function or a subquery takes any other keyword as a variable of its SQL template. So these classes get only
     the keywords that they and their bases name.
     """
     if not issubclass(cls, expressions.Func | expressions.Subquery | expressions.Case):
@@ -96,7 +96,7 @@ class Resolver:
     - ``special``: functions by name, for expressions that need the policy.
     - ``registered``: classes that the service registered, by name.
 
-    A `Reference` is returned as it is.  The method that receives the argument resolves it, if it accepts instances.
+    A `Reference` is returned as it is. The method that receives the argument resolves it, if it accepts instances.
     """
 
     __slots__ = ("registered", "special", "values")

@@ -1,8 +1,8 @@
 """Search texts by regular expressions on SQLite, within limits of memory and time.
 
-SQLite calls Python for each search.  Python's ``re`` cannot be stopped, so the package ``regex`` is used: it has a
-timeout.  The compiler of that package has no timeout, and it accepts patterns that use memory without a limit
-(recursion).  So Python parses each pattern first, because it does not accept these additions, and the size is limited.
+SQLite calls Python for each search. Python's ``re`` cannot be stopped, so the package ``regex`` is used: it has a
+timeout. The compiler of that package has no timeout, and it accepts patterns that use memory without a limit
+(recursion). So Python parses each pattern first, because it does not accept these additions, and the size is limited.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Cache of the columns that plain queries of one table select, with their SQL and converters.
 
-Django computes these for each query, which is a fifth of the time of a query for one row.  They depend on the model,
-the selected names and the connection.  The permission of the client for the columns is checked for each query.
+Django computes these for each query, which is a fifth of the time of a query for one row. They depend on the model,
+the selected names and the connection. The permission of the client for the columns is checked for each query.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from django_rpc.server.django_compat import Col, selected_names
 
 __all__ = ["CachedSelect", "is_nested", "key_of", "selections_of"]
 
-#: Entries of a connection.  Clients request the fields of their mirrors, so there are few.
+#: Entries of a connection. Clients request the fields of their mirrors, so there are few.
 _MAX_ENTRIES = 500
 
 

@@ -1,6 +1,6 @@
 """Limits for the Python functions that SQLite calls: Django's functions search, repeat and pad without a limit.
 
-Python's ``re`` can take years for one short text, and it cannot be stopped.  Other databases stop a search at the
+Python's ``re`` can take years for one short text, and it cannot be stopped. Other databases stop a search at the
 timeout of its statement, and limit the length of the results of functions.
 """
 

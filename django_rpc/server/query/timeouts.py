@@ -1,11 +1,11 @@
 """Timeouts of the databases for long statements.
 
 PostgreSQL: ``statement_timeout``; MariaDB: ``max_statement_time``; MySQL: ``max_execution_time`` (of SELECTs); SQLite:
-a progress handler, and limited searches (``sqlite.py``).  A shorter timeout that the project has set for its
+a progress handler, and limited searches (``sqlite.py``). A shorter timeout that the project has set for its
 connections remains.
 
 To save a round trip for each request, a timeout is set again only if the current timeout exceeds the remaining time by
-more than a quarter.  Between statements the budget checks the clock.
+more than a quarter. Between statements the budget checks the clock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger("django_rpc.server")
 
 #: Attribute of a connection: (the driver's connection, the timeout of the project, the timeout of this module).
 _MEMORY = "_rpc_timeout"
-#: Largest ratio of the timeout to the remaining time, and the ratio when it is set.  The next request may have a little
+#: Largest ratio of the timeout to the remaining time, and the ratio when it is set. The next request may have a little
 #: more time left.
 _SLACK, _MARGIN = 1.25, 1.1
 #: Instructions of SQLite between two checks of the clock.

@@ -35,11 +35,11 @@ class Exposure:
 
     - ``names``: all names of the readable fields (``customer``, ``customer_id``, ``pk``).
     - ``filterable``: all names that a query may filter by.
-    - ``usable``: those of ``filterable`` that are readable.  They may be used anywhere in a query, and relations among
+    - ``usable``: those of ``filterable`` that are readable. They may be used anywhere in a query, and relations among
       them may be followed.
     - ``attnames``: attribute names of the readable concrete fields in the model's order, sent for an instance.
-    - ``readable``, ``used``, ``compared``: columns by table.  The tables are those of the model, its parents and its
-      automatic through models.  A query may select the columns in ``readable``, may use those in ``used`` anywhere, and
+    - ``readable``, ``used``, ``compared``: columns by table. The tables are those of the model, its parents and its
+      automatic through models. A query may select the columns in ``readable``, may use those in ``used`` anywhere, and
       may only compare those in ``compared`` with values.
     - ``computed``: functions of an instance by name.
     - ``writable``: names of the fields that clients may set.

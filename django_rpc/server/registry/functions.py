@@ -29,7 +29,7 @@ class ServerFunction:
     """A function that is registered under ``name``.
 
     - ``permission`` returns True for a request if its client may call the function; None allows every client.
-    - ``reads_only``: the function changes nothing.  Otherwise a call runs in a transaction on each of ``databases``.
+    - ``reads_only``: the function changes nothing. Otherwise a call runs in a transaction on each of ``databases``.
     - ``with_request``: the first argument is the `RpcRequest`.
     """
 

@@ -17,17 +17,17 @@ OPERATIONS: frozenset[str] = frozenset({"read", "create", "update", "delete"})
 class ModelRpc:
     """Base class of declarations: register a subclass by ``@site.register(Order)``.
 
-    - ``fields``: names of readable fields, or ``"__all__"``.  A name that is no field of the model is computed: by a
-      method of this class with the instance as its argument, or by a property or method of the model.  The primary key
+    - ``fields``: names of readable fields, or ``"__all__"``. A name that is no field of the model is computed: by a
+      method of this class with the instance as its argument, or by a property or method of the model. The primary key
       is always readable.
-    - ``filterable_fields``: names that queries may filter, order, group and calculate by, and follow.  None means
-      ``fields``.  A field that is not in ``fields`` can only be compared (``exact``, ``in``, ``isnull``).  Queries can
+    - ``filterable_fields``: names that queries may filter, order, group and calculate by, and follow. None means
+      ``fields``. A field that is not in ``fields`` can only be compared (``exact``, ``in``, ``isnull``). Queries can
       always filter by the primary key.
-    - ``writable_fields``: names of fields that clients may set, also if they may not read them.  None means ``fields``.
+    - ``writable_fields``: names of fields that clients may set, also if they may not read them. None means ``fields``.
     - ``readonly_fields``: names among these that no client may set.
     - ``operations``: a set of ``"read"``, ``"create"``, ``"update"``, ``"delete"``.
-    - ``methods``: names for ``objects.call(name, ...)`` and ``instance.call(name, ...)``.  A method of this class has
-      the request and the queryset or instance as its first arguments.  Otherwise the method of the manager, of the
+    - ``methods``: names for ``objects.call(name, ...)`` and ``instance.call(name, ...)``. A method of this class has
+      the request and the queryset or instance as its first arguments. Otherwise the method of the manager, of the
       queryset or of the instance is called.
 
     The methods ``get_fields(request)``, ``get_filterable_fields(request)`` and so on return the names for one client.

@@ -18,8 +18,8 @@ class DjangoModelPermissions(ModelRpc):
         fields = ["id", "number"]
         operations = {"read", "create"}  # at most these
 
-    ``perms_map`` has the permissions that an operation or a registered method requires.  A method without an entry
-    requires those of ``update``.  A client without a user has no permissions.
+    ``perms_map`` has the permissions that an operation or a registered method requires. A method without an entry
+    requires those of ``update``. A client without a user has no permissions.
     """
 
     perms_map: ClassVar[dict[str, list[str]]] = {

@@ -76,7 +76,7 @@ def _content_types(models: list[type[Model]]) -> dict[type[Model], int]:
         return {}
     from django.contrib.contenttypes.models import ContentType
 
-    # Only generic relations of a client need the keys.  A service without such relations saves the query.
+    # Only generic relations of a client need the keys. A service without such relations saves the query.
     if not any(field.remote_field and field.related_model is ContentType for m in models for field in m._meta.fields):
         return {}
     rows = ContentType.objects.values_list("app_label", "model", "pk")

@@ -46,7 +46,7 @@ class RpcSite:
     def register(self, model: Any, rpc_class: type[ModelRpc] | None = None) -> Any:
         """``site.register(Model, ModelRpcClass)``, or as a decorator: ``@site.register(Model)``.
 
-        Returns the class.  Raises ImproperlyConfigured for a declaration with a mistake.
+        Returns the class. Raises ImproperlyConfigured for a declaration with a mistake.
         """
         if isinstance(model, str):
             model = apps.get_model(model)
@@ -88,7 +88,7 @@ class RpcSite:
         A call runs in a transaction on ``databases``, unless ``reads_only`` declares that it changes nothing.
         With ``with_request``, the first argument is the `RpcRequest`.
 
-        Returns the function.  Raises ImproperlyConfigured for a mistake.
+        Returns the function. Raises ImproperlyConfigured for a mistake.
         """
         if call is None:
             return functools.partial(
@@ -113,10 +113,10 @@ class RpcSite:
     def expression(self, cls: Any = None, *, name: str | None = None) -> Any:
         """Let clients use a class of query expressions by its name (or ``name``); a decorator, with or without it.
 
-        Its columns are checked like all others in a query.  The class must not put an argument of its constructor into
+        Its columns are checked like all others in a query. The class must not put an argument of its constructor into
         the text of the SQL.
 
-        Returns the class.  Raises ImproperlyConfigured for a mistake.
+        Returns the class. Raises ImproperlyConfigured for a mistake.
         """
         if cls is None:
             return functools.partial(self.expression, name=name)

@@ -1,1 +1,1 @@
-"""The example client as a site: Django's admin on mirrors.  ``python -m django_rpc demo-admin`` runs it."""
+"""The example client as a site: Django's admin on mirrors. ``python -m django_rpc demo-admin`` runs it."""
