@@ -378,10 +378,11 @@ class _SentMessage:
         if logger.isEnabledFor(level):
             logger.log(
                 level,
-                "%s: request %s, %d outputs, %.1f ms%s",
+                "%s: request %s, %d %s, %.1f ms%s",
                 self.session.config.alias,
                 request.id,
                 len(request.outputs),
+                "output" if len(request.outputs) == 1 else "outputs",
                 seconds * 1000,
                 "" if error is None else f", {type(error).__name__}: {error}",
                 extra={

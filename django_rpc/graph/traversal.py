@@ -29,7 +29,10 @@ def as_node(output: Any) -> Node:
         return output
     make_node = getattr(output, "__rpc_node__", None)
     if make_node is None or isinstance(output, type):
-        raise TypeError(f"{output!r} has no node: expected a Delayed, a queryset or a node.")
+        raise TypeError(
+            f"{output!r} has no node: expected a Delayed, a queryset or a node. A value that is computed already has "
+            "none; query.delayed().count() has one, where query.count() is a number."
+        )
     node: Node = make_node()
     return node
 

@@ -112,7 +112,9 @@ def _may_load(ev: Evaluator, model: type[Model], path: str) -> bool:
 
 
 def _unknown(kind: str, name: str) -> AttributeError:
-    return AttributeError(f"'{kind}' has no method '{name}' that can be called from afar.")
+    return AttributeError(
+        f"'{kind}' has no method '{name}' that clients may call. `methods` of its ModelRpc lists those methods."
+    )
 
 
 def registered(ev: Evaluator, model: type[Model], name: str) -> ModelRpc:

@@ -159,7 +159,8 @@ def test_methods_are_called_by_registered_names_only(ask, registered):
     for name in ("not_listed", "nope", "delete", "get_queryset", "has_permission", "as_manager"):
         error = ask(call(CUSTOMERS, name)).error
         messages.add((error.code, error.message.replace(name, "")))
-    assert messages == {("AttributeError", "'Customer' has no method '' that can be called from afar.")}
+    text = "'Customer' has no method '' that clients may call. `methods` of its ModelRpc lists those methods."
+    assert messages == {("AttributeError", text)}
     assert ask(call(method(CUSTOMERS, "filter", secret_note=""), "top_spenders")).error.code == "FieldError"
 
 
