@@ -15,7 +15,6 @@ import django
 django.setup()
 
 from benchmarks.serve import serve  # noqa: E402
-from django_rpc.client.instrumentation import Observed as AtClient  # noqa: E402
 from django_rpc.client.session import Session  # noqa: E402
 from django_rpc.graph.nodes import Method, ModelSource  # noqa: E402
 from django_rpc.server import site  # noqa: E402
@@ -23,6 +22,7 @@ from django_rpc.server.conf import settings  # noqa: E402
 from django_rpc.server.core.clients import Client  # noqa: E402
 from django_rpc.server.core.instrumentation import ObservedRequest as AtServer  # noqa: E402
 from django_rpc.server.policy.policy_report import policy_of  # noqa: E402
+from django_rpc.telemetry.hooks import Sent  # noqa: E402
 from django_rpc.wire.codec import decode_request, encode_request, encode_response  # noqa: E402
 from django_rpc.wire.messages import Request, Response  # noqa: E402
 
@@ -62,14 +62,16 @@ def server() -> Callable[[], Any]:
 
 def client() -> Callable[[], Any]:
     """What `django_rpc.client` tells of a thousand messages."""
-    observers = Session({"BROKER_URL": "redis://localhost/", "RESULT_BACKEND": "redis://localhost/"}).observers
+    hooks = Session({"BROKER_URL": "redis://localhost/", "RESULT_BACKEND": "redis://localhost/"}).hooks
 
     def run() -> None:
         for _ in range(MESSAGES):
-            observed = AtClient(observers, "rpc", "django_rpc", _REQUEST)
-            observed.sent.bytes_of_request = 200
-            observed.sent.bytes_of_answer = 200
-            observed.end(None)
+            sent = Sent(request=_REQUEST, service="rpc", queue="django_rpc")
+            ends = [end for hook in hooks if (end := hook.message_begins(sent)) is not None]
+            sent.bytes_of_request = 200
+            sent.bytes_of_answer = 200
+            for end in ends:
+                end(sent)
 
     return run
 

@@ -126,7 +126,7 @@ def test_related_rows_that_the_client_selects_for_the_service(send, order, regis
     parents = [
         CUSTOMERS,
         ORDERS,
-        method(1, "none"),
+        method(1, "filter", pk=order.pk),
         method(0, "prefetch_related", expr("Prefetch", "orders", ref(2))),
         method(3, "get", pk=1),
         ["attr", 4, "orders"],

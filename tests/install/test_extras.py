@@ -129,7 +129,7 @@ def test_without_extras_graph_and_wire_work(bare, tmp_path):
 TESTS_ON_LOWEST_VERSIONS = [
     "tests/wire",
     "tests/client/test_session.py",
-    "tests/server/core/test_handler.py",
+    "tests/server/test_handler.py",
     "tests/server/core/test_authenticate.py",
     "tests/models/test_parity.py",
     "tests/models/test_seed.py",
