@@ -7,8 +7,8 @@ import collections
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "django_rpc"
-#: Names of more than one class, which are to be renamed.  Remove a name that is unique now.
-DUPLICATES = set("Answer Call Engine Key NotSentYet Part Plan Writer".split())
+#: The error of the client, and its subclass for Django, which is a TransactionManagementError as well.
+DUPLICATES = {"NotSentYet"}
 #: Names that Django prescribes.
 PRESCRIBED = {"Command", "Media", "Meta", "Migration"}
 

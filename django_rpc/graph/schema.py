@@ -36,11 +36,11 @@ DELETE_RULES = frozenset("CASCADE PROTECT RESTRICT SET_NULL SET_DEFAULT SET DO_N
 CALLED_DEFAULTS = frozenset("dict list now today uuid4".split())
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _SchemaPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of the structs."""
 
 
-class FieldSchema(_Part, frozen=True):
+class FieldSchema(_SchemaPart, frozen=True):
     """One field.
 
     The attributes from ``null`` to ``editable`` and the sizes are Django's options. ``default`` is plain data.
@@ -84,21 +84,21 @@ class FieldSchema(_Part, frozen=True):
     object_id_field: str | None = None
 
 
-class ComputedSchema(_Part, frozen=True):
+class ComputedSchema(_SchemaPart, frozen=True):
     """A value that the service computes for each instance; its type is known if the function is annotated with it."""
 
     name: str
     type: str | None = None
 
 
-class ConstraintSchema(_Part, frozen=True):
+class ConstraintSchema(_SchemaPart, frozen=True):
     """Fields that are unique together, without a condition."""
 
     name: str
     fields: list[str]
 
 
-class CheckSchema(_Part, frozen=True):
+class CheckSchema(_SchemaPart, frozen=True):
     """A check constraint.
 
     ``condition`` is ``[connector, negated, children]`` of Django's ``Q``. A child is another condition, or ``[lookup,
@@ -111,7 +111,7 @@ class CheckSchema(_Part, frozen=True):
     message: str | None = None
 
 
-class ModelSchema(_Part, frozen=True):
+class ModelSchema(_SchemaPart, frozen=True):
     """One model, with the parts that this client may see.
 
     ``parents`` are models of the same answer; this model inherits their fields (multi-table inheritance) and does not
@@ -146,7 +146,7 @@ def as_data(models: Iterable[ModelSchema]) -> dict[str, Any]:
     return {"models": [_dict(model) for model in models]}
 
 
-def _dict(part: _Part) -> dict[str, Any]:
+def _dict(part: _SchemaPart) -> dict[str, Any]:
     """Convert a struct to a dict without defaults. Values are unchanged; msgspec's conversion would make strings of
     decimals."""
     data = {}
@@ -155,7 +155,7 @@ def _dict(part: _Part) -> dict[str, Any]:
         default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
         if value is default or (type(value) is type(default) and value == default):
             continue
-        if isinstance(value, list) and value and isinstance(value[0], _Part):
+        if isinstance(value, list) and value and isinstance(value[0], _SchemaPart):
             value = [_dict(item) for item in value]
         data[field.name] = value
     return data

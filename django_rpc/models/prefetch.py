@@ -3,7 +3,7 @@
 Django prefetches after the parents have arrived, with one query for each lookup. Here the queries of all lookups are
 planned first. Where Django would filter by the keys of the parents, the node refers to the column of the parents, and
 the service fills in the values. After the answer, Django's ``prefetch_related_objects`` runs as usual, on querysets
-that already have their rows (`Answer`).
+that already have their rows (`FetchedRows`).
 
 Some lookups cannot be planned: generic foreign keys, sliced querysets, a parent with a deferred key. Django fetches
 their rows with further messages.
@@ -48,14 +48,14 @@ from django_rpc.models.query import hidden_path
 from django_rpc.models.registry import registry
 from django_rpc.models.relations import RpcReverseDescriptor
 
-__all__ = ["Answer", "can_travel_together", "generic_lookups", "output_for", "prefetched_here", "through_columns"]
+__all__ = ["FetchedRows", "can_travel_together", "generic_lookups", "output_for", "prefetched_here", "through_columns"]
 
 #: False for releases of Django before 5.0.
 REUSES_ALL = "reuse_all" in inspect.signature(Query.add_q).parameters
 _VALUE_PREFIX = "_prefetch_related_val_"
 
 
-class Answer:
+class FetchedRows:
     """Received rows of a query, which its clones share until they are read."""
 
     __slots__ = ("rowset",)
@@ -79,11 +79,11 @@ class _Level:
 
 
 @dataclass
-class _Plan:
+class _PrefetchPlan:
     """Nodes to send together with the parents, each with the answer that receives its rows."""
 
     nodes: list[Rows] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[FetchedRows] = field(default_factory=list)
 
     def lookups(self, level: _Level, lookups: Any) -> tuple[Any, ...]:
         """Return ``lookups`` with querysets that will receive their rows, where that can be planned."""
@@ -138,7 +138,7 @@ class _Plan:
             filtered = filtered.extra(select=through)
         rows = rows_of(filtered)
         below = _Level(filtered.model, rows, filtered.db)
-        answer = Answer()
+        answer = FetchedRows()
         self.nodes.append(rows)
         self.answers.append(answer)
         answered = clone(queryset)
@@ -181,13 +181,13 @@ def output_for(queryset: Any) -> Output:
     Its result is ``queryset``.
     """
     parents = rows_of(queryset)
-    plan = _Plan()
+    plan = _PrefetchPlan()
     lookups: tuple[Any, ...] = prefetch_lookups(queryset)
     if lookups and issubclass(row_iterable(queryset), ModelIterable):
         lookups = plan.lookups(_Level(queryset.model, parents, queryset.db), lookups)
 
     def fill(rowsets: Any) -> Any:
-        parents_answer = Answer()
+        parents_answer = FetchedRows()
         first, *other_rowsets = rowsets if plan.nodes else (rowsets,)
         for answer, rowset in zip([parents_answer, *plan.answers], [first, *other_rowsets], strict=True):
             answer.rowset = rowset

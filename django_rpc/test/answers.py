@@ -49,7 +49,7 @@ class UnansweredMessage(AssertionError):
 
 
 @dataclass
-class _Answer:
+class _CannedAnswer:
     """A declared answer; ``target`` is the key of a node, or a pattern of its text."""
 
     kind: str
@@ -73,7 +73,7 @@ class Answers:
     """
 
     using: str = "rpc"
-    _answers: list[_Answer] = field(default_factory=list)
+    _answers: list[_CannedAnswer] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
 
     def rows(self, query: Any, rows: Iterable[Any]) -> None:
@@ -111,7 +111,7 @@ class Answers:
     def _add(self, kind: str, query: Any, value: Any) -> None:
         if isinstance(query, str):
             pattern = re.compile(".*".join(map(re.escape, query.split("*"))), re.DOTALL)
-            self._answers.append(_Answer(kind, query, pattern, value))
+            self._answers.append(_CannedAnswer(kind, query, pattern, value))
             return
         if isinstance(query, ModelBase):
             query = query._default_manager.all()
@@ -123,7 +123,7 @@ class Answers:
             raise TypeError(f"An answer is for a query, a Delayed, a mirror or a text, not for {query!r}.")
         if node.writes:
             raise TypeError(f"The answer to a write is for its text: {describe(node)!r}, with * for any characters.")
-        self._answers.append(_Answer(kind, describe(node), key(_as_sent(node)), value))
+        self._answers.append(_CannedAnswer(kind, describe(node), key(_as_sent(node)), value))
 
     # Lookup
 

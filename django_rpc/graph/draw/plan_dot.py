@@ -63,9 +63,9 @@ class _Drawing:
             number for number, stage in enumerate(plan.stages) if stage.service is not None and number not in receivers
         ]
         self.trip = {number: count for count, number in enumerate(trips, 1)}
-        self.parts = [_Part(number, stage, collapse, MANY) for number, stage in enumerate(plan.stages)]
+        self.parts = [_StageFrame(number, stage, collapse, MANY) for number, stage in enumerate(plan.stages)]
         if len(self.all_boxes()) > MANY:  # in the whole picture
-            self.parts = [_Part(number, stage, collapse, 0) for number, stage in enumerate(plan.stages)]
+            self.parts = [_StageFrame(number, stage, collapse, 0) for number, stage in enumerate(plan.stages)]
         for number, place in plan.outputs:
             stage = plan.stages[number]
             self.parts[number].box_of[stage.nodes[stage.outputs[place]]].output = True
@@ -85,7 +85,7 @@ class _Drawing:
             lines.append(edge(name, "results", self._style(stage, None)))
         return lines
 
-    def _frame(self, part: _Part) -> list[str]:
+    def _frame(self, part: _StageFrame) -> list[str]:
         """Return the lines of a stage: its boxes, and the edges between them."""
         service = part.stage.service
         place = "here, in the client" if service is None else f"service {service}"
@@ -105,7 +105,7 @@ class _Drawing:
         ]
         return [*lines, "  }"]
 
-    def _incoming(self, part: _Part) -> list[str]:
+    def _incoming(self, part: _StageFrame) -> list[str]:
         """Return the edges to a stage: from the stages that send values to it, or else from the client."""
         lines = []
         pairs = {
@@ -139,7 +139,7 @@ class _Drawing:
         return {**_TRIP, **_labelled(f"{word} {trip}" if trip else "")}
 
 
-class _Part:
+class _StageFrame:
     """A stage: its boxes, the edges between them, and the boxes of values from other stages."""
 
     def __init__(self, number: int, stage: Stage, collapse: bool, many: int) -> None:

@@ -21,8 +21,8 @@ from django_rpc.graph.schema import CheckSchema, FieldSchema, ModelSchema
 
 __all__ = [
     "CONTENT_TYPE",
-    "Call",
     "Code",
+    "FieldCall",
     "bases",
     "class_names",
     "composite_key",
@@ -75,7 +75,7 @@ _DEFAULTS = {
 
 
 @dataclass
-class Call:
+class FieldCall:
     """Construction of a field or a constraint: the name of its class, arguments, and a comment for the reader."""
 
     name: str
@@ -99,10 +99,10 @@ class Call:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` with objects in place of `Code` and `Call`."""
+    """Return ``value`` with objects in place of `Code` and `FieldCall`."""
     if isinstance(value, Code):
         return value.value
-    if isinstance(value, Call):
+    if isinstance(value, FieldCall):
         return value.make()
     return type(value)(map(plain, value)) if isinstance(value, list | tuple) else value
 
@@ -115,14 +115,14 @@ def declared_fields(model: ModelSchema) -> list[FieldSchema]:
     return [described for described in model.fields if described.name != "Rpc"]
 
 
-def field_call(model: ModelSchema, described: FieldSchema, names: dict[str, str]) -> tuple[str, Call]:
+def field_call(model: ModelSchema, described: FieldSchema, names: dict[str, str]) -> tuple[str, FieldCall]:
     """Return the name and the construction of a field.
 
     ``names`` maps the label of each related model to its name in the source. For a model that is not in it, the field
     is the key instead of the relation.
     """
     if described.type == "GenericForeignKey":
-        return described.name, Call(described.type, [described.content_type_field, described.object_id_field])
+        return described.name, FieldCall(described.type, [described.content_type_field, described.object_id_field])
     if described.type == "GenericRelation":
         return described.name, _generic_relation(described, names)
     if described.to is None:
@@ -133,8 +133,8 @@ def field_call(model: ModelSchema, described: FieldSchema, names: dict[str, str]
     return described.name, _relation(model, described, names)
 
 
-def _generic_relation(described: FieldSchema, names: dict[str, str]) -> Call:
-    call = Call("GenericRelation", [names[described.to or ""]])
+def _generic_relation(described: FieldSchema, names: dict[str, str]) -> FieldCall:
+    call = FieldCall("GenericRelation", [names[described.to or ""]])
     usual = {"content_type_field": "content_type", "object_id_field": "object_id"}
     for name in usual:
         if getattr(described, name) != usual[name]:
@@ -144,13 +144,13 @@ def _generic_relation(described: FieldSchema, names: dict[str, str]) -> Call:
     return call
 
 
-def _column(described: FieldSchema) -> Call:
-    call = Call(described.type or "TextField", _verbose(described), {})
+def _column(described: FieldSchema) -> FieldCall:
+    call = FieldCall(described.type or "TextField", _verbose(described), {})
     if described.type is None:
         call.remark = "This field type is a guess."
     length = described.max_length
     if described.type == "FilePathField":  # its forms list the files of a folder, which is at the service
-        call = Call("CharField", call.args, {}, "A FilePathField there.")
+        call = FieldCall("CharField", call.args, {}, "A FilePathField there.")
     if length is not None and call.name in _WITH_LENGTH and length != _LENGTHS.get(call.name):
         call.kwargs["max_length"] = length
     for name in _OWN_OPTIONS.get(call.name, ()):
@@ -163,10 +163,10 @@ def _column(described: FieldSchema) -> Call:
     return call
 
 
-def _relation(model: ModelSchema, described: FieldSchema, names: dict[str, str]) -> Call:
+def _relation(model: ModelSchema, described: FieldSchema, names: dict[str, str]) -> FieldCall:
     assert described.to is not None
     target = "self" if described.to == model.model else names[described.to]
-    call = Call(described.type or "ForeignKey", [target])
+    call = FieldCall(described.type or "ForeignKey", [target])
     if described.type != "ManyToManyField":
         rule = described.on_delete if described.on_delete != "SET" else "DO_NOTHING"
         rule = "DO_NOTHING" if described.to == CONTENT_TYPE else rule
@@ -196,11 +196,11 @@ def _relation(model: ModelSchema, described: FieldSchema, names: dict[str, str])
     return call
 
 
-def composite_key(model: ModelSchema) -> dict[str, Call]:
+def composite_key(model: ModelSchema) -> dict[str, FieldCall]:
     """Return the composite key; empty before Django 5.2, which has no composite keys."""
     if not model.composite_key or not has_composite_keys:
         return {}
-    return {"pk": Call("CompositePrimaryKey", list(model.composite_key))}
+    return {"pk": FieldCall("CompositePrimaryKey", list(model.composite_key))}
 
 
 def _verbose(described: FieldSchema) -> list[Any]:
@@ -256,7 +256,7 @@ def meta_options(model: ModelSchema) -> dict[str, Any]:
     if model.unique_together:
         options["unique_together"] = tuple(map(tuple, model.unique_together))
     constraints = [
-        Call("UniqueConstraint", [], {"fields": item.fields, "name": item.name}) for item in model.constraints
+        FieldCall("UniqueConstraint", [], {"fields": item.fields, "name": item.name}) for item in model.constraints
     ]
     constraints += [_check_constraint(check) for check in model.checks]
     if constraints:
@@ -264,26 +264,26 @@ def meta_options(model: ModelSchema) -> dict[str, Any]:
     return options
 
 
-def _check_constraint(check: CheckSchema) -> Call:
+def _check_constraint(check: CheckSchema) -> FieldCall:
     options = {check_condition_name: _condition(check.condition), "name": check.name}
     if check.message is not None:
         options["violation_error_message"] = check.message
-    return Call("CheckConstraint", [], options)
+    return FieldCall("CheckConstraint", [], options)
 
 
-def _condition(condition: list[Any]) -> Call:
+def _condition(condition: list[Any]) -> FieldCall:
     """Return the ``Q`` of a condition, in the form that ``Q.deconstruct()`` has."""
     connector, negated, children = condition
     options: dict[str, Any] = {} if connector == Q.default else {"_connector": connector}
     if negated:
         options["_negated"] = True
-    return Call("Q", [_child(child) for child in children], options)
+    return FieldCall("Q", [_child(child) for child in children], options)
 
 
 def _child(child: list[Any]) -> Any:
     if isinstance(child[0], str) and child[1] in ("value", "field"):
         lookup, kind, value = child
-        return lookup, Call("F", [value]) if kind == "field" else value
+        return lookup, FieldCall("F", [value]) if kind == "field" else value
     return _condition(child)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from django_rpc.graph.schema import ModelSchema
 from django_rpc.models.codegen.declaration import (
-    Call,
     Code,
+    FieldCall,
     bases,
     class_names,
     composite_key,
@@ -44,13 +44,13 @@ def models_source(described: dict[str, ModelSchema], using: str = "rpc") -> str:
             app_label = "shop"
     <BLANKLINE>
     """
-    writer = _Writer(described, using)
+    writer = _ModuleWriter(described, using)
     classes = [writer.mirror(model) for model in inherit_order(described)]
     head = [_HEAD.format(using=using), "", *writer.import_lines()]
     return "\n".join([*head, *(f"\n\n{text}" for text in classes)]) + "\n"
 
 
-class _Writer:
+class _ModuleWriter:
     def __init__(self, described: dict[str, ModelSchema], using: str) -> None:
         self.described = described
         self.using = using
@@ -116,7 +116,7 @@ class _Writer:
         self._import_for(value)
         yield from _assignment(name, value, 8)
 
-    def _field(self, name: str, call: Call) -> Iterator[str]:
+    def _field(self, name: str, call: FieldCall) -> Iterator[str]:
         self._import_for(call)
         remark = f"  # {call.remark}" if call.remark else ""
         text = f"    {name} = {_text(call, 4, len(name) + 3 + len(remark))}{remark}"
@@ -127,7 +127,7 @@ class _Writer:
 
     def _import_for(self, value: Any) -> None:
         """Add the imports that the source of ``value`` needs, at any depth."""
-        if isinstance(value, Call):
+        if isinstance(value, FieldCall):
             if value.is_generic:
                 self.imports.add(f"from django.contrib.contenttypes.fields import {value.name}")
             for item in (*value.args, *value.kwargs.values()):
@@ -170,7 +170,7 @@ def _width(line: str) -> int:
 
 def _parts(value: Any) -> tuple[str, list[tuple[str, Any]], str] | None:
     """Return the start of a call or a list, its named items, and its end; None for a value on one line."""
-    if isinstance(value, Call):
+    if isinstance(value, FieldCall):
         items = [*(("", item) for item in value.args), *((f"{name}=", item) for name, item in value.kwargs.items())]
         return f"{'' if value.is_generic else 'models.'}{value.name}(", items, ")"
     if isinstance(value, list | tuple) and value:
@@ -187,7 +187,7 @@ def _literal(value: Any) -> str:
         return f'Decimal("{value}")'
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
-    if isinstance(value, Call):
+    if isinstance(value, FieldCall):
         start, items, end = _parts(value) or ("", [], "")
         return start + ", ".join(f"{name}{_literal(item)}" for name, item in items) + end
     if isinstance(value, list):

@@ -21,7 +21,7 @@ from django_rpc.server.evaluate import calls, prefetch
 from django_rpc.server.evaluate.environment import Binding, Environment, Failure
 from django_rpc.server.evaluate.profiling import Meter, MeteredEvaluator
 from django_rpc.server.evaluate.relations import Relation
-from django_rpc.server.evaluate.scheduler import Engine
+from django_rpc.server.evaluate.scheduler import Scheduler
 from django_rpc.server.lowering.physical_plan import physical_plan
 from django_rpc.server.lowering.query_template import is_terminal
 from django_rpc.server.policy.client_policy import CURRENT, Policy
@@ -87,8 +87,8 @@ def rehearse(request: Request, policy: Policy, tables: Any, locked: list[str], s
     )
 
 
-class _Rehearsal(Engine):
-    """Engine without rows; ``combined`` has the positions of the nodes that were read together."""
+class _Rehearsal(Scheduler):
+    """Scheduler without rows; ``combined`` has the positions of the nodes that were read together."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

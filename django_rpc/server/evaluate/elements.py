@@ -20,7 +20,7 @@ from django_rpc.server.query.loaded_relations import loaded_by, remember
 from django_rpc.server.visitors import visits, visits_batch
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.scheduler import Engine
+    from django_rpc.server.evaluate.scheduler import Scheduler
 
 __all__ = ["alone", "count_rows"]
 
@@ -31,7 +31,7 @@ _CONTAINERS = (list, tuple, dict, set, frozenset)
 class _Spans:
     """Elements of all rows in one list; ``ends`` has the end of each row's elements in the list."""
 
-    def __init__(self, engine: Engine, node: Map | Filter, environment: Environment, rows: list[int]) -> None:
+    def __init__(self, engine: Scheduler, node: Map | Filter, environment: Environment, rows: list[int]) -> None:
         self.failures: dict[int, Failure] = {}
         self.ends: list[int] = []
         elements: list[Any] = []
@@ -54,7 +54,7 @@ class _Spans:
         made = Environment(node.param, elements, owner, environment)  # type: ignore[arg-type]
         self.environment: Environment = engine.ev.noted(made)
 
-    def bodies(self, engine: Engine, node: Map | Filter) -> list[list[Any]]:
+    def bodies(self, engine: Scheduler, node: Map | Filter) -> list[list[Any]]:
         """Return the value of the body for each element, grouped by row."""
         values = engine.pull(node.body, self.environment, range(len(self.environment.elements)))
         count_rows(engine, values)
@@ -66,7 +66,7 @@ class _Spans:
         return [self.environment.elements[start:end] for start, end in zip(starts, self.ends, strict=True)]
 
 
-def _elements(engine: Engine, value: Any) -> list[Any] | None:
+def _elements(engine: Scheduler, value: Any) -> list[Any] | None:
     """Return the elements of a query or list, limited to one more than allowed; None for any other value."""
     ev = engine.ev
     if isinstance(value, Relation):
@@ -84,7 +84,7 @@ def _elements(engine: Engine, value: Any) -> list[Any] | None:
     return list(value) if isinstance(value, _LISTS) else None
 
 
-def count_rows(engine: Engine, values: list[Any]) -> None:
+def count_rows(engine: Scheduler, values: list[Any]) -> None:
     """Count the items in the values of elements: a list that is the value of many elements is sent many times."""
     sizes: dict[int, int] = {}
     engine.count_elements(sum(_size(value, sizes) for value in values if isinstance(value, _CONTAINERS)))
@@ -101,7 +101,7 @@ def _size(value: Any, known: dict[int, int]) -> int:
 
 
 @visits_batch(Map)
-def _map(engine: Engine, node: Map, environment: Environment, rows: list[int]) -> list[Any]:
+def _map(engine: Scheduler, node: Map, environment: Environment, rows: list[int]) -> list[Any]:
     spans = _Spans(engine, node, environment, rows)
     results = []
     for index, values in enumerate(spans.bodies(engine, node)):
@@ -117,7 +117,7 @@ def _first_failure(values: list[Any]) -> Failure | None:
 
 
 @visits_batch(Filter)
-def _where(engine: Engine, node: Filter, environment: Environment, rows: list[int]) -> list[Any]:
+def _where(engine: Scheduler, node: Filter, environment: Environment, rows: list[int]) -> list[Any]:
     spans = _Spans(engine, node, environment, rows)
     results: list[Any] = []
     for index, (values, elements) in enumerate(zip(spans.bodies(engine, node), spans.elements(), strict=True)):
@@ -129,7 +129,7 @@ def _where(engine: Engine, node: Filter, environment: Environment, rows: list[in
     return results
 
 
-def _tested(engine: Engine, node: Node, value: Any) -> bool | Failure:
+def _tested(engine: Scheduler, node: Node, value: Any) -> bool | Failure:
     """Return the truth of a value; the Failure of its row if the value is a failure or has no truth."""
     if type(value) is Failure:
         return value
@@ -148,7 +148,7 @@ def _truth(value: Any) -> bool:
 
 
 @visits_batch(IfElse)
-def _cond(engine: Engine, node: IfElse, environment: Environment, rows: list[int]) -> list[Any]:
+def _cond(engine: Scheduler, node: IfElse, environment: Environment, rows: list[int]) -> list[Any]:
     tests = engine.pull(node.test, environment, rows)
     chosen: dict[Node, list[int]] = {node.then: [], node.otherwise: []}
     results: dict[int, Any] = {}
@@ -164,7 +164,7 @@ def _cond(engine: Engine, node: IfElse, environment: Environment, rows: list[int
 
 
 @visits_batch(Literal)
-def _literal(engine: Engine, node: Literal, environment: Environment, rows: list[int]) -> list[Any]:
+def _literal(engine: Scheduler, node: Literal, environment: Environment, rows: list[int]) -> list[Any]:
     """Evaluate a container; a query in it is read once for all rows."""
     inputs = node.inputs()
     if not inputs:
@@ -192,7 +192,7 @@ def _literal(engine: Engine, node: Literal, environment: Environment, rows: list
 
 
 @visits_batch(Reduce)
-def _fold(engine: Engine, node: Reduce, environment: Environment, rows: list[int]) -> list[Any]:
+def _fold(engine: Scheduler, node: Reduce, environment: Environment, rows: list[int]) -> list[Any]:
     results = []
     for value in engine.pull(node.parent, environment, rows):
         failed = value if type(value) is Failure else None

@@ -26,7 +26,7 @@ from django_rpc.server.evaluate.evaluator import Evaluator
 from django_rpc.server.evaluate.memory_limits import check_nesting
 from django_rpc.server.evaluate.profiling import Meter, MeteredEvaluator
 from django_rpc.server.evaluate.relations import Relation
-from django_rpc.server.evaluate.scheduler import Engine, is_read
+from django_rpc.server.evaluate.scheduler import Scheduler, is_read
 from django_rpc.server.ledger.ledger import Duplicate, Entry, became_of
 from django_rpc.server.policy.client_policy import CURRENT, Policy
 from django_rpc.server.registry.schema import describe_models
@@ -167,7 +167,7 @@ def _has_many(request: Request) -> bool:
 
 def _run_together(evaluator: Evaluator) -> tuple[Any, ...]:
     try:
-        engine = Engine(evaluator, VISITORS, BATCH_VISITORS)
+        engine = Scheduler(evaluator, VISITORS, BATCH_VISITORS)
         engine.run()
         engine.read_outputs()
         positions = evaluator.request.outputs
@@ -176,7 +176,7 @@ def _run_together(evaluator: Evaluator) -> tuple[Any, ...]:
         raise EvaluationError(evaluator.position) from error
 
 
-def _output(engine: Engine, position: int, several: bool) -> Any:
+def _output(engine: Scheduler, position: int, several: bool) -> Any:
     """Return one output in a form that the codec can encode.
 
     Raises the error of the output, unless the request only reads and has several outputs.

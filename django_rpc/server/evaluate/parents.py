@@ -20,7 +20,7 @@ from django_rpc.server.evaluate.evaluator import Evaluator
 __all__ = ["check_new_row", "check_same_keys", "complete_keys", "is_key", "is_link", "key_values", "saved_keys"]
 
 
-class _Key(NamedTuple):
+class _ParentKey(NamedTuple):
     """A key: the attributes that hold it, and the parents with rows of this key."""
 
     names: frozenset[str]
@@ -28,7 +28,7 @@ class _Key(NamedTuple):
 
 
 @functools.cache
-def _cached_keys(model: Any) -> tuple[_Key, ...]:
+def _cached_keys(model: Any) -> tuple[_ParentKey, ...]:
     """Return the keys of a child model, one key per line of parents; empty for a model without parent tables."""
     opts = model._meta.concrete_model._meta
     parents = [parent for parent in opts.get_parent_list() if not parent._meta.proxy]
@@ -40,11 +40,11 @@ def _cached_keys(model: Any) -> tuple[_Key, ...]:
                 joined = [group for group in groups if group & names]
                 groups = [group for group in groups if group not in joined] + [names.union(*joined)]
     return tuple(
-        [_Key(frozenset(names), tuple([p for p in parents if p._meta.pk.attname in names])) for names in groups]
+        [_ParentKey(frozenset(names), tuple([p for p in parents if p._meta.pk.attname in names])) for names in groups]
     )
 
 
-def _keys_of(model: Any) -> tuple[_Key, ...]:
+def _keys_of(model: Any) -> tuple[_ParentKey, ...]:
     return _cached_keys(model)
 
 

@@ -35,17 +35,17 @@ from django_rpc.server.lowering.query_template import (
 )
 from django_rpc.server.lowering.rules import read_together
 
-__all__ = ["Engine", "is_read"]
+__all__ = ["Scheduler", "is_read"]
 
 
-class Engine:
+class Scheduler:
     """One evaluation: ``visitors`` evaluate a node for one row, ``special`` for many rows of an environment."""
 
     def __init__(
         self,
         ev: Evaluator,
         visitors: dict[type[Node], Callable[[Evaluator, Any], Any]],
-        special: dict[type[Node], Callable[[Engine, Any, Environment, list[int]], list[Any]]],
+        special: dict[type[Node], Callable[[Scheduler, Any, Environment, list[int]], list[Any]]],
     ) -> None:
         self.ev = ev
         self.visitors = visitors

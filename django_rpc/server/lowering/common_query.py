@@ -17,7 +17,7 @@ from django_rpc.server.lowering.physical_read import EqualReads, LogicalRead, No
 from django_rpc.server.lowering.query_template import makes_query
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.scheduler import Engine
+    from django_rpc.server.evaluate.scheduler import Scheduler
 
 __all__ = ["CommonQuery"]
 
@@ -25,7 +25,7 @@ __all__ = ["CommonQuery"]
 class CommonQuery:
     """The query for the keys of all reads; raises NotPossible if no key separates the rows of the reads."""
 
-    def __init__(self, engine: Engine, read: LogicalRead, reader: Reader) -> None:
+    def __init__(self, engine: Scheduler, read: LogicalRead, reader: Reader) -> None:
         self.engine, self.ev = engine, engine.ev
         self.template, self.differing, self.reader = read.template, read.differing, reader
         self.relations = [equal.relation for equal in read.reads]

@@ -33,7 +33,7 @@ from django_rpc.server.lowering.value_keys import token
 from django_rpc.server.query.loaded_relations import loaded_by, remember
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.scheduler import Engine
+    from django_rpc.server.evaluate.scheduler import Scheduler
 
 __all__ = ["CorrelatedSubquery"]
 
@@ -46,13 +46,13 @@ class CorrelatedSubquery:
     def matches(self, read: LogicalRead) -> bool:
         return isinstance(read.terminal, Method) and read.terminal.name in _EXPRESSIONS
 
-    def check(self, engine: Engine, read: LogicalRead) -> None:
+    def check(self, engine: Scheduler, read: LogicalRead) -> None:
         if engine.ev.writes:
             raise NotPossible("the request writes")
         if read.element is None:
             raise NotPossible("it is not for each element of a map")
 
-    def describe(self, engine: Engine, read: LogicalRead) -> str:
+    def describe(self, engine: Scheduler, read: LogicalRead) -> str:
         self.check(engine, read)
         combining = combining_method(read.template)
         if combining is not None:
@@ -64,7 +64,7 @@ class CorrelatedSubquery:
         _column_names(engine, nodes, read.template.base, element, read.element_model)
         return "one statement over the elements"
 
-    def run(self, engine: Engine, read: LogicalRead) -> list[Any]:
+    def run(self, engine: Scheduler, read: LogicalRead) -> list[Any]:
         environment = read.reads[0].binding[1]
         if any(equal.binding[0] is not read.node for equal in read.reads):
             raise NotPossible("it is several reads")
@@ -105,7 +105,7 @@ def _of_one_statement(reads: list[EqualReads], positions: list[int]) -> Iterable
     return reads_by_values.values()
 
 
-def _depends(engine: Engine, value: Any, element: Element) -> bool:
+def _depends(engine: Scheduler, value: Any, element: Element) -> bool:
     return isinstance(value, Node) and element in engine.free[value]
 
 
@@ -114,7 +114,7 @@ def _is_comparable(value: Any, model: type[Model]) -> bool:
 
 
 def _column_names(
-    engine: Engine, nodes: list[Node], base: Node, element: Element, model: type[Model] | None
+    engine: Scheduler, nodes: list[Node], base: Node, element: Element, model: type[Model] | None
 ) -> dict[Node, str]:
     """Return the column of the element for each node that differs between the elements.
 
@@ -132,7 +132,7 @@ def _column_names(
     return names
 
 
-def _column_name(engine: Engine, node: Node, element: Element, model: type[Model] | None) -> str | None:
+def _column_name(engine: Scheduler, node: Node, element: Element, model: type[Model] | None) -> str | None:
     if node is element:
         return "pk" if model is None or model._meta.pk.remote_field is None else None
     if not isinstance(node, Attr) or node.parent is not element:
@@ -150,7 +150,7 @@ class _Statement:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Scheduler,
         reads: list[EqualReads],
         template: QueryTemplate,
         names: dict[Node, str],

@@ -17,7 +17,7 @@ from django_rpc.server.lowering.physical_read import EqualReads, NotPossible
 from django_rpc.server.query.loaded_relations import Loaded, loaded_by, remember
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.scheduler import Engine
+    from django_rpc.server.evaluate.scheduler import Scheduler
 
 __all__ = ["KeyedQuery", "Reader", "ValueOfKey"]
 
@@ -38,7 +38,7 @@ class KeyedQuery:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Scheduler,
         queryset: QuerySet,
         names: tuple[str, ...],
         terminal: Node | None,

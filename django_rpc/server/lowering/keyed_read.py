@@ -19,7 +19,7 @@ from django_rpc.server.lowering.physical_read import EqualReads, LogicalRead, No
 from django_rpc.server.lowering.query_template import makes_query, obstacle
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.scheduler import Engine
+    from django_rpc.server.evaluate.scheduler import Scheduler
 
 __all__ = ["KeyedRead"]
 
@@ -42,12 +42,12 @@ class KeyedRead:
     def matches(self, read: LogicalRead) -> bool:
         return not is_attribute(read.node, read.template) and self.reader_name(read) in self.readers
 
-    def check(self, engine: Engine, read: LogicalRead) -> None:
+    def check(self, engine: Scheduler, read: LogicalRead) -> None:
         reason = obstacle(read.template, read.differing) if read.template.operations else None
         if reason is not None:
             raise NotPossible(reason)
 
-    def describe(self, engine: Engine, read: LogicalRead) -> str:
+    def describe(self, engine: Scheduler, read: LogicalRead) -> str:
         self.check(engine, read)
         lookups = [read.template.parameters[position].lookup or "" for position in read.differing]
         if read.model is not None:
@@ -57,7 +57,7 @@ class KeyedRead:
         keys = [*([base.name] if isinstance(base, Attr) and not lookups else []), *lookups]
         return f"one statement by {', '.join(keys)}" if keys else "one statement"
 
-    def run(self, engine: Engine, read: LogicalRead) -> list[Any]:
+    def run(self, engine: Scheduler, read: LogicalRead) -> list[Any]:
         query = CommonQuery(engine, read, self.readers[self.reader_name(read)])
         keys = [query.key(equal) for equal in read.reads]
         values_by_index: dict[int, Any] = {}
@@ -73,7 +73,7 @@ class KeyedRead:
         ]
 
 
-def _read(engine: Engine, query: CommonQuery, keys: list[tuple[Any, ...]], first: EqualReads) -> ValueOfKey | None:
+def _read(engine: Scheduler, query: CommonQuery, keys: list[tuple[Any, ...]], first: EqualReads) -> ValueOfKey | None:
     """Return a function from key to value; None if the common statement failed, so that each read gets its error."""
     try:
         return query.read(keys, first)

@@ -16,7 +16,7 @@ from django_rpc.server.query.loaded_relations import loaded_by
 from django_rpc.server.results import Instances
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.scheduler import Engine
+    from django_rpc.server.evaluate.scheduler import Scheduler
 
 __all__ = ["Loop", "as_list", "read_separately", "rows_of"]
 
@@ -29,19 +29,19 @@ class Loop:
     def matches(self, read: LogicalRead) -> bool:
         return True
 
-    def check(self, engine: Engine, read: LogicalRead) -> None:
+    def check(self, engine: Scheduler, read: LogicalRead) -> None:
         """Return always: a loop is always possible."""
 
-    def describe(self, engine: Engine, read: LogicalRead) -> str:
+    def describe(self, engine: Scheduler, read: LogicalRead) -> str:
         each = "value" if read.element is None else "element"
         reason = read.obstacles[0] if read.obstacles else f".{getattr(read.node, 'name', '')}() shares no statement"
         return f"a statement for each {each}: {reason}"
 
-    def run(self, engine: Engine, read: LogicalRead) -> list[Any]:
+    def run(self, engine: Scheduler, read: LogicalRead) -> list[Any]:
         return [read_separately(engine, read, equal) for equal in read.reads]
 
 
-def read_separately(engine: Engine, read: LogicalRead, equal: EqualReads) -> Any:
+def read_separately(engine: Scheduler, read: LogicalRead, equal: EqualReads) -> Any:
     """Return the value of equal reads, by a statement for them alone; a Failure if they fail."""
     node, environment, row = equal.binding
     if is_terminal(node) or is_attribute(node, read.template):
@@ -49,7 +49,7 @@ def read_separately(engine: Engine, read: LogicalRead, equal: EqualReads) -> Any
     return as_list(engine, node, environment, row)
 
 
-def as_list(engine: Engine, node: Node, environment: Environment, row: int) -> Any:
+def as_list(engine: Scheduler, node: Node, environment: Environment, row: int) -> Any:
     """Return the value of a query for one row of an environment.
 
     For an element of a map, the rows are read here, so an error belongs to this element. Otherwise the query itself is
@@ -61,7 +61,7 @@ def as_list(engine: Engine, node: Node, environment: Environment, row: int) -> A
     return value if environment is engine.root else rows_of(engine, value, engine.place[node])
 
 
-def rows_of(engine: Engine, value: Any, position: int) -> Any:
+def rows_of(engine: Scheduler, value: Any, position: int) -> Any:
     """Return the rows of a query as data, any other value unchanged; a Failure if the rows cannot be read."""
     if not isinstance(value, QuerySet):
         return value

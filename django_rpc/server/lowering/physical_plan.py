@@ -27,7 +27,7 @@ from django_rpc.server.policy.client_policy import relation_named
 from django_rpc.wire.messages import PlannedRead
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.scheduler import Engine
+    from django_rpc.server.evaluate.scheduler import Scheduler
 
 __all__ = ["physical_plan"]
 
@@ -40,7 +40,7 @@ _READING = {name for name, spec in METHODS.items() if "query" in spec.on and not
 _VALUES = frozenset({"values", "values_list", "dates", "datetimes"})
 
 
-def physical_plan(engine: Engine) -> tuple[PlannedRead, ...]:
+def physical_plan(engine: Scheduler) -> tuple[PlannedRead, ...]:
     """Return the physical reads of the request: of each read in a map, and of each group of reads of one template.
 
     A run may use other reads for single values, for example for null, which equals no key.
@@ -67,11 +67,11 @@ def physical_plan(engine: Engine) -> tuple[PlannedRead, ...]:
     return tuple(planned)
 
 
-def _planned(engine: Engine, node: Node, kind: str, detail: str) -> PlannedRead:
+def _planned(engine: Scheduler, node: Node, kind: str, detail: str) -> PlannedRead:
     return PlannedRead(engine.place[node], kind, detail)
 
 
-def _plan(engine: Engine, node: Node, template: QueryTemplate, models: _Models) -> Iterable[PlannedRead]:
+def _plan(engine: Scheduler, node: Node, template: QueryTemplate, models: _Models) -> Iterable[PlannedRead]:
     """Return the physical read of a node of a map; nothing for an attribute that is no relation."""
     free = engine.free[node]
     if any(other.writes and engine.free[other] for other in engine.nodes):
@@ -90,7 +90,7 @@ def _plan(engine: Engine, node: Node, template: QueryTemplate, models: _Models) 
     yield from _lowered(engine, read)
 
 
-def _lowered(engine: Engine, read: LogicalRead) -> Iterable[PlannedRead]:
+def _lowered(engine: Scheduler, read: LogicalRead) -> Iterable[PlannedRead]:
     """Return the first physical read that is possible."""
     for rule in RULES:
         if rule.matches(read):
@@ -103,7 +103,7 @@ def _lowered(engine: Engine, read: LogicalRead) -> Iterable[PlannedRead]:
                 read.obstacles.append(str(reason))
 
 
-def _users(engine: Engine) -> dict[Node, list[Node]]:
+def _users(engine: Scheduler) -> dict[Node, list[Node]]:
     users: dict[Node, list[Node]] = {}
     for node, inputs in engine.inputs.items():
         for source in inputs:
@@ -111,7 +111,7 @@ def _users(engine: Engine) -> dict[Node, list[Node]]:
     return users
 
 
-def _template(engine: Engine, node: Node, users: Iterable[Node], models: _Models) -> QueryTemplate | None:
+def _template(engine: Scheduler, node: Node, users: Iterable[Node], models: _Models) -> QueryTemplate | None:
     """Return the template of a node that reads, or of a query that another node reads; otherwise None."""
     if is_terminal(node) or node.method_name in _READING:
         return template_of(node)
@@ -125,7 +125,7 @@ def _template(engine: Engine, node: Node, users: Iterable[Node], models: _Models
     return template_of(node)
 
 
-def _relation(engine: Engine, node: Attr, models: _Models) -> Any:
+def _relation(engine: Scheduler, node: Attr, models: _Models) -> Any:
     """Return the relation that the attribute is; None for another attribute, or of an unknown model."""
     model = models.get(node.parent)
     with contextlib.suppress(FieldDoesNotExist):
@@ -133,7 +133,7 @@ def _relation(engine: Engine, node: Attr, models: _Models) -> Any:
     return None
 
 
-def _calls_code(engine: Engine, node: Node, models: _Models) -> bool:
+def _calls_code(engine: Scheduler, node: Node, models: _Models) -> bool:
     """Return True for a registered method or function, and for a computed field."""
     if isinstance(node, Attr):
         model = models.get(node.parent)
@@ -142,7 +142,7 @@ def _calls_code(engine: Engine, node: Node, models: _Models) -> bool:
     return node.runs_service_code
 
 
-def _models(engine: Engine) -> _Models:
+def _models(engine: Scheduler) -> _Models:
     """Return the model of the rows, or of the instance, of each node; None if it is not known before the run."""
     models: _Models = {}
     for _ in range(MAX_DEPTH + 1):  # the elements of a nested map are known after the elements of the outer map
@@ -156,7 +156,7 @@ def _models(engine: Engine) -> _Models:
 
 
 def _model(
-    engine: Engine, node: Node, models: _Models, elements: dict[Node, set[type[Model] | None]]
+    engine: Scheduler, node: Node, models: _Models, elements: dict[Node, set[type[Model] | None]]
 ) -> type[Model] | None:
     if isinstance(node, Element):
         candidates = elements.get(node, {None})

@@ -12,7 +12,7 @@ from django_rpc.server.lowering.query_template import QueryTemplate
 
 if TYPE_CHECKING:
     from django_rpc.server.evaluate.environment import Binding
-    from django_rpc.server.evaluate.scheduler import Engine
+    from django_rpc.server.evaluate.scheduler import Scheduler
 
 __all__ = ["EqualReads", "LogicalRead", "NotPossible", "PhysicalRead", "is_attribute"]
 
@@ -77,14 +77,14 @@ class PhysicalRead(Protocol):
         """Return True if reads with these operations are of this kind."""
         ...
 
-    def check(self, engine: Engine, read: LogicalRead) -> None:
+    def check(self, engine: Scheduler, read: LogicalRead) -> None:
         """Raise NotPossible for a reason that is known without the values of the reads."""
         ...
 
-    def describe(self, engine: Engine, read: LogicalRead) -> str:
+    def describe(self, engine: Scheduler, read: LogicalRead) -> str:
         """Return details for ``explain()``; raises NotPossible like `check`, and for reasons of the models."""
         ...
 
-    def run(self, engine: Engine, read: LogicalRead) -> list[Any]:
+    def run(self, engine: Scheduler, read: LogicalRead) -> list[Any]:
         """Return the value, or the Failure, of each of ``read.reads``; raises NotPossible."""
         ...

@@ -16,7 +16,7 @@ from django_rpc.server.policy.client_policy import relation_named
 from django_rpc.server.query.loaded_relations import loaded_with
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.scheduler import Engine
+    from django_rpc.server.evaluate.scheduler import Scheduler
 
 __all__ = ["RelatedInstance", "relation_to_one"]
 
@@ -29,16 +29,16 @@ class RelatedInstance:
     def matches(self, read: LogicalRead) -> bool:
         return is_attribute(read.node, read.template)
 
-    def check(self, engine: Engine, read: LogicalRead) -> None:
+    def check(self, engine: Scheduler, read: LogicalRead) -> None:
         """Return always: only the class of the instances decides."""
 
-    def describe(self, engine: Engine, read: LogicalRead) -> str:
+    def describe(self, engine: Scheduler, read: LogicalRead) -> str:
         field = None if read.model is None else relation_to_one(engine.ev, read.model, _name(read))
         if field is None:
             raise NotPossible("it is no relation to one")
         return f"one statement for {field.related_model._meta.label}"
 
-    def run(self, engine: Engine, read: LogicalRead) -> list[Any]:
+    def run(self, engine: Scheduler, read: LogicalRead) -> list[Any]:
         models = {type(equal.relation) for equal in read.reads}
         if len(models) != 1 or not issubclass(model := models.pop(), Model):
             raise NotPossible("its parents are no instances of one model")

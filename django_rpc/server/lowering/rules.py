@@ -20,7 +20,7 @@ from django_rpc.server.lowering.value_keys import token
 from django_rpc.server.lowering.window_slice import WindowSlice
 
 if TYPE_CHECKING:
-    from django_rpc.server.evaluate.scheduler import Engine
+    from django_rpc.server.evaluate.scheduler import Scheduler
 
 __all__ = ["RULES", "read_together"]
 
@@ -37,7 +37,7 @@ RULES: tuple[PhysicalRead, ...] = (
 logger = logging.getLogger("django_rpc.server")
 
 
-def read_together(engine: Engine, bindings: Sequence[Binding], templates: Sequence[QueryTemplate]) -> list[Any]:
+def read_together(engine: Scheduler, bindings: Sequence[Binding], templates: Sequence[QueryTemplate]) -> list[Any]:
     """Return the value of each binding, or its Failure. All templates have the same key."""
     results: list[Any] = [None] * len(bindings)
     reads = _equal_reads(engine, bindings, templates, results)
@@ -54,7 +54,7 @@ def read_together(engine: Engine, bindings: Sequence[Binding], templates: Sequen
     return results
 
 
-def _values(engine: Engine, read: LogicalRead) -> list[Any]:
+def _values(engine: Scheduler, read: LogicalRead) -> list[Any]:
     if len(read.reads) < 2:
         return [read_separately(engine, read, equal) for equal in read.reads]
     for rule in RULES:
@@ -68,7 +68,7 @@ def _values(engine: Engine, read: LogicalRead) -> list[Any]:
 
 
 def _equal_reads(
-    engine: Engine, bindings: Sequence[Binding], templates: Sequence[QueryTemplate], results: list[Any]
+    engine: Scheduler, bindings: Sequence[Binding], templates: Sequence[QueryTemplate], results: list[Any]
 ) -> list[EqualReads]:
     """Group the bindings by equal reads; a binding with a failed input gets its failure in ``results`` at once."""
     reads: dict[Hashable, EqualReads] = {}
@@ -98,7 +98,7 @@ def _equal_reads(
     return list(reads.values())
 
 
-def _value(engine: Engine, value: Any, constant: bool) -> Any:
+def _value(engine: Scheduler, value: Any, constant: bool) -> Any:
     """Return the value of a parameter; None for a constant that is equal in all reads."""
     if isinstance(value, Node):
         return engine.visible[value]
