@@ -40,8 +40,8 @@ _NO_OPTIONS: dict[str, Any] = {}
 class RpcQuery(Query):
     """Query on a mirror.
 
-    ``node`` is the node to send. ``answer`` (`prefetch.FetchedRows`) has rows of an earlier message, so that no message is
-    sent. ``options`` are the options of ``with_options()``.
+    ``node`` is the node to send. ``answer`` (`prefetch.FetchedRows`) has rows of an earlier message, so that the query
+    sends no message. ``options`` are the options of ``with_options()``.
     """
 
     node: Node
